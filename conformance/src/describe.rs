@@ -1,0 +1,72 @@
+//! Calls in words, for reports: one line a call, in the names of PSD-005 §6.
+
+use registry_model::input::Call;
+
+/// Bytes as readable text: UTF-8 as it is, anything else escaped.
+pub fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
+fn layer(bytes: &[u8]) -> String {
+    if bytes.is_empty() { String::new() } else { format!(" in {}", text(bytes)) }
+}
+
+fn name(bytes: &[u8]) -> String {
+    if bytes.is_empty() { "\"\"".to_owned() } else { text(bytes) }
+}
+
+/// One line that says what is called.
+pub fn call(call: &Call) -> String {
+    match call {
+        Call::OpenKey { parent, path, desired_access, flags } => {
+            format!("reg_open_key(parent {parent}, {}, access {desired_access:#x}, flags {flags:#x})", text(path))
+        }
+        Call::CreateKey { parent, path, desired_access, flags, layer: key_layer, .. } => format!(
+            "reg_create_key(parent {parent}, {}, access {desired_access:#x}, flags {flags:#x}{})",
+            text(path),
+            key_layer.as_ref().map_or_else(String::new, |bytes| format!(", layer {}", name(bytes))),
+        ),
+        Call::QueryValue { fd, name: value, data_capacity, layer_capacity, .. } => format!(
+            "REG_IOC_QUERY_VALUE(fd {fd}, {}, data_len {data_capacity}, layer_buf_len {layer_capacity})",
+            name(value)
+        ),
+        Call::SetValue { fd, name: value, value_type, data, layer: to, expected_sequence, .. } => {
+            format!(
+                "REG_IOC_SET_VALUE(fd {fd}, {}, type {value_type:#x}, {} bytes{}{})",
+                name(value),
+                data.len(),
+                layer(to),
+                if *expected_sequence == 0 {
+                    String::new()
+                } else {
+                    format!(", expected_seq {expected_sequence}")
+                }
+            )
+        }
+        Call::DeleteValue { fd, name: value, layer: of, .. } => {
+            format!("REG_IOC_DELETE_VALUE(fd {fd}, {}{})", name(value), layer(of))
+        }
+        Call::BlanketTombstone { fd, layer: of, set, .. } => {
+            format!("REG_IOC_BLANKET_TOMBSTONE(fd {fd}, set {set}{})", layer(of))
+        }
+        Call::QueryValuesBatch { fd, capacity, .. } => {
+            format!("REG_IOC_QUERY_VALUES_BATCH(fd {fd}, buf_len {capacity})")
+        }
+        Call::EnumValues { fd, index, name_capacity, data_capacity, .. } => format!(
+            "REG_IOC_ENUM_VALUES(fd {fd}, index {index}, name_len {name_capacity}, data_len {data_capacity})"
+        ),
+        Call::EnumSubkeys { fd, index, name_capacity, .. } => {
+            format!("REG_IOC_ENUM_SUBKEYS(fd {fd}, index {index}, name_len {name_capacity})")
+        }
+        Call::QueryKeyInfo { fd, name_capacity } => {
+            format!("REG_IOC_QUERY_KEY_INFO(fd {fd}, name_len {name_capacity})")
+        }
+        Call::DeleteKey { fd, layer: of, .. } => format!("REG_IOC_DELETE_KEY(fd {fd}{})", layer(of)),
+        Call::HideKey { fd, layer: of, .. } => format!("REG_IOC_HIDE_KEY(fd {fd}{})", layer(of)),
+        Call::Flush { fd } => format!("REG_IOC_FLUSH(fd {fd})"),
+        Call::Close { fd } => format!("close(fd {fd})"),
+    }
+}

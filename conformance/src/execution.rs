@@ -1,0 +1,332 @@
+//! One plan under execution: the target and the model side by side, call by call.
+//!
+//! Keeps the set of model states that agree with everything observed so far. It has one member
+//! unless a call was interrupted by the death of a source. Knows nothing of actions (`expand`) or
+//! of why a plan was made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_model::input::{Call, Caller, Environment, Fd, Input, ProcessId, SourceId};
+use registry_model::observation::Observation;
+use registry_model::{State, Step as ModelStep};
+
+use crate::describe;
+use crate::divergence::{Divergence, Kind, Stop};
+use crate::plan::{ActorIndex, Fault, Handle, Plan};
+use crate::statistics::Statistics;
+use crate::target::{Registered, Target, WorldEvent};
+use crate::trace::Trace;
+use crate::typed;
+use crate::wire::{Violation, WireMonitor};
+
+/// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
+const STATES_MAX: usize = 256;
+
+/// A plan, its target, and what is believed of the target.
+pub struct Execution<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) target: &'a mut dyn Target,
+    /// Every state that agrees with the observations. Never empty.
+    pub(crate) states: Vec<State>,
+    pub(crate) statistics: Statistics,
+    pub(crate) trace: Trace,
+    /// Position in the plan, for reports.
+    pub(crate) step: usize,
+    pub(crate) handles: Vec<BTreeMap<Handle, Fd>>,
+    /// Sources that are down now.
+    pub(crate) down: BTreeSet<SourceId>,
+    processes: Vec<ProcessId>,
+    monitor: WireMonitor,
+}
+
+impl<'a> Execution<'a> {
+    /// Brings the target up and the model to the same point.
+    ///
+    /// # Errors
+    /// A divergence on the wire while the sources register.
+    pub async fn start(plan: &'a Plan, target: &'a mut dyn Target) -> Result<Execution<'a>, Stop> {
+        let mut execution = Execution {
+            plan,
+            target,
+            states: vec![State::new()],
+            statistics: Statistics::default(),
+            trace: Trace::default(),
+            step: 0,
+            handles: vec![BTreeMap::new(); plan.actors.len()],
+            down: BTreeSet::new(),
+            processes: Vec::new(),
+            monitor: WireMonitor::new(),
+        };
+        let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
+        execution.environment(events)?;
+        execution.processes =
+            plan.actors.iter().map(|_| execution.target.new_process()).collect();
+        Ok(execution)
+    }
+
+    /// Makes a call and checks its answer.
+    ///
+    /// # Errors
+    /// The divergence, if no model state allows the answer.
+    pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
+        let (answer, began) = self.unchecked_call(actor, &call).await;
+        let ended = self.target.now();
+        let observation = match answer {
+            Ok(observation) => observation,
+            Err(malformed) => {
+                let expected = "an answer whose parts fit together".to_owned();
+                return Err(self.diverged(Kind::Malformed, Some(actor), describe::call(&call), &[], expected, malformed.0));
+            }
+        };
+        let events = self.target.take_events();
+        let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
+        let caller = self.caller(actor);
+        let input = Input::Call { caller, call, began, ended, interrupted };
+        self.count(&observation, interrupted);
+        self.check(actor, &input, &observation)?;
+        self.check_frames()?;
+        self.environment(events)?;
+        Ok(observation)
+    }
+
+    /// Makes a call that the model is not asked about. Returns the answer and when it began.
+    pub(crate) async fn unchecked_call(
+        &mut self,
+        actor: ActorIndex,
+        call: &Call,
+    ) -> (Result<Observation, typed::Malformed>, u64) {
+        let encoded = typed::encode(call);
+        let began = self.target.now();
+        let token = &self.plan.actors[actor].token;
+        let process = self.processes[actor];
+        let (result, memory) =
+            self.target.call(process, token, encoded.call, encoded.memory.clone()).await;
+        let answer = encoded.decode(result, &memory);
+        let ended = self.target.now();
+        self.trace.record("call", began, describe::call(call).as_bytes());
+        self.trace.record("answer", ended, format!("{answer:?}").as_bytes());
+        (answer, began)
+    }
+
+    /// Makes a fault happen.
+    ///
+    /// # Errors
+    /// A divergence on the wire, or a fault that the target cannot make.
+    pub async fn fault(&mut self, fault: &Fault) -> Result<(), Stop> {
+        self.statistics.faults += 1;
+        let now = self.target.now();
+        self.trace.record("fault", now, format!("{fault:?}").as_bytes());
+        let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
+        self.environment(events)
+    }
+
+    /// Tells the model what happened to the world.
+    pub(crate) fn environment(&mut self, events: Vec<WorldEvent>) -> Result<(), Stop> {
+        let at = self.target.now();
+        for event in events {
+            self.trace.record("event", at, format!("{event:?}").as_bytes());
+            self.note(&event)?;
+            let environment = match event {
+                WorldEvent::SourceDown(source) => Environment::SourceDown { source },
+                WorldEvent::SourceResumed(Registered { source, .. }) => {
+                    Environment::SourceResumed { source, at }
+                }
+                WorldEvent::SourceRegistered(Registered { source, .. }) => {
+                    let hives = self.plan.sources[source.0 as usize].clone();
+                    Environment::SourceRegistered { source, hives, at }
+                }
+                WorldEvent::Rebooted => Environment::Reboot,
+            };
+            let input = Input::Environment(environment);
+            let next: Vec<State> = self
+                .states
+                .iter()
+                .flat_map(|state| state.step(&input))
+                .map(|step| step.next().clone())
+                .collect();
+            self.replace_states(next, "an environment step")?;
+        }
+        self.check_frames()
+    }
+
+    /// Tells the bookkeeping and the wire monitor of an event.
+    fn note(&mut self, event: &WorldEvent) -> Result<(), Stop> {
+        match event {
+            WorldEvent::SourceDown(source) => {
+                // What crossed before the death belongs to the old connection.
+                self.check_frames()?;
+                self.monitor.connection_closed(*source);
+                self.down.insert(*source);
+            }
+            WorldEvent::SourceRegistered(registered) | WorldEvent::SourceResumed(registered) => {
+                let Registered { source, max_sequence, roots } = registered;
+                self.monitor.connection_opened(*source);
+                self.monitor.registered(*source, *max_sequence, roots);
+                self.down.remove(source);
+            }
+            WorldEvent::Rebooted => {
+                self.monitor.rebooted();
+                self.down.clear();
+                for handles in &mut self.handles {
+                    handles.clear();
+                }
+                self.processes =
+                    self.plan.actors.iter().map(|_| self.target.new_process()).collect();
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the states that allow the observation.
+    fn check(
+        &mut self,
+        actor: ActorIndex,
+        input: &Input,
+        observation: &Observation,
+    ) -> Result<(), Stop> {
+        let mut next = Vec::new();
+        let mut refused: Vec<ModelStep> = Vec::new();
+        for state in &self.states {
+            for step in state.step(input) {
+                match step.accept(observation) {
+                    Ok(state) => {
+                        if next.is_empty() {
+                            self.statistics.covered.extend(step.covered.iter());
+                            if let Some(contest) = &step.contest {
+                                count_contest(&mut self.statistics, contest);
+                            }
+                        }
+                        next.push(state);
+                    }
+                    Err(_) => refused.push(step),
+                }
+            }
+        }
+        if !next.is_empty() {
+            return self.replace_states(next, "a call");
+        }
+        let Input::Call { call, .. } = input else { unreachable!("only calls are checked here") };
+        let requirements: BTreeSet<&'static str> =
+            refused.iter().flat_map(|step| step.covered.iter()).collect();
+        let mut expected: Vec<String> =
+            refused.iter().map(|step| step.outcome.to_string()).collect();
+        expected.dedup();
+        Err(self.diverged(
+            Kind::Answer,
+            Some(actor),
+            describe::call(call),
+            &requirements.into_iter().collect::<Vec<_>>(),
+            expected.join("\nor "),
+            observation.to_string(),
+        ))
+    }
+
+    pub(crate) fn replace_states(&mut self, mut next: Vec<State>, what: &str) -> Result<(), Stop> {
+        if next.is_empty() {
+            return Err(Stop::HarnessFault(format!("the model has no step for {what}")));
+        }
+        if next.len() > 1 {
+            let mut distinct: Vec<State> = Vec::new();
+            for state in next {
+                if !distinct.contains(&state) {
+                    distinct.push(state);
+                }
+            }
+            next = distinct;
+        }
+        if next.len() > STATES_MAX {
+            return Err(Stop::Indeterminate(format!(
+                "more than {STATES_MAX} states agree with what was seen at step {}",
+                self.step
+            )));
+        }
+        self.states = next;
+        Ok(())
+    }
+
+    pub(crate) fn check_frames(&mut self) -> Result<(), Stop> {
+        let now = self.target.now();
+        for frame in self.target.take_frames() {
+            self.trace.record("frame", now, &frame.bytes);
+            if let Err(violation) = self.monitor.observe(&frame) {
+                return Err(self.violated(&violation, describe::text(&frame.bytes)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that every request that had to be sent by now was sent.
+    pub(crate) fn check_quiescence(&mut self) -> Result<(), Stop> {
+        self.check_frames()?;
+        match self.monitor.quiescent() {
+            Ok(()) => Ok(()),
+            Err(violation) => Err(self.violated(&violation, "no such message".to_owned())),
+        }
+    }
+
+    fn violated(&self, violation: &Violation, got: String) -> Stop {
+        let requirements: Vec<&'static str> = violation.requirements().collect();
+        let what = format!("a message on the wire, {violation}");
+        let expected = "a message that keeps the rule".to_owned();
+        self.diverged(Kind::Wire, None, what, &requirements, expected, got)
+    }
+
+    fn count(&mut self, observation: &Observation, interrupted: bool) {
+        self.statistics.calls += 1;
+        self.statistics.interrupted += u64::from(interrupted);
+        match observation {
+            Observation::Failed(errno) => {
+                *self.statistics.errnos.entry(*errno).or_default() += 1;
+            }
+            Observation::TooSmall(_) => {
+                *self.statistics.errnos.entry(registry_model::errno::Errno::ERANGE).or_default() +=
+                    1;
+            }
+            _ => self.statistics.succeeded += 1,
+        }
+    }
+
+    /// A divergence here and now.
+    pub(crate) fn diverged(
+        &self,
+        kind: Kind,
+        actor: Option<ActorIndex>,
+        what: String,
+        requirements: &[&'static str],
+        expected: String,
+        got: String,
+    ) -> Stop {
+        Stop::Divergence(Box::new(Divergence {
+            kind,
+            step: self.step,
+            call_number: self.statistics.calls,
+            actor: actor.map_or_else(String::new, |actor| self.plan.actors[actor].name.clone()),
+            what,
+            requirements: requirements.to_vec(),
+            expected,
+            got,
+            split_at_step: None,
+        }))
+    }
+
+    /// The statistics with the wire monitor's marks.
+    pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>) {
+        let mut statistics = self.statistics;
+        statistics.covered.extend(self.monitor.covered());
+        (statistics, self.trace.digest(), self.states)
+    }
+
+    pub(crate) fn caller(&self, actor: ActorIndex) -> Caller {
+        Caller { process: self.processes[actor], token: self.plan.actors[actor].token.clone() }
+    }
+}
+
+fn count_contest(statistics: &mut Statistics, contest: &registry_model::Contest) {
+    statistics.reads += 1;
+    if contest.active >= 2 {
+        statistics.contested += 1;
+        if contest.top >= 2 {
+            statistics.contested_at_equal_precedence += 1;
+        }
+    }
+}

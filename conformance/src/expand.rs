@@ -1,0 +1,396 @@
+//! What each action of a plan means, call by call.
+//!
+//! An action on a path opens the key with just the rights that it needs, acts and closes. The
+//! answer of an action is that of its principal call, or of the first call that failed.
+
+use registry_model::errno::Errno;
+use registry_model::input::{Call, Fd};
+use registry_model::observation::Observation;
+
+use crate::divergence::Stop;
+use crate::execution::Execution;
+use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
+use crate::script::answer::StepAnswer;
+
+const KEY_QUERY_VALUE: u32 = 0x0001;
+const KEY_SET_VALUE: u32 = 0x0002;
+const KEY_ENUMERATE_SUB_KEYS: u32 = 0x0008;
+const DELETE: u32 = 0x0001_0000;
+const READ_CONTROL: u32 = 0x0002_0000;
+
+const REG_DWORD: u32 = 4;
+
+/// Where layer metadata lives (PSD-005 §2.6).
+const LAYERS_PATH: &str = "Machine\\System\\Registry\\Layers";
+
+/// A buffer large enough for any name.
+const NAME_CAPACITY: u32 = 1024;
+/// A buffer large enough for most data; a plan that wants to read more says so.
+const DATA_CAPACITY: u32 = 65_536;
+/// The fd that stands for a handle that was never opened.
+const NO_FD: Fd = 1_000_000;
+/// Positions tried by `List`.
+const LIST_MAX: u32 = 100_000;
+
+impl Execution<'_> {
+    /// Does what an action says.
+    ///
+    /// # Errors
+    /// The divergence of the first call whose answer the model does not allow.
+    pub async fn act(&mut self, actor: ActorIndex, action: &Action) -> Result<StepAnswer, Stop> {
+        match action {
+            Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
+                self.act_on_handle(actor, action).await.map(StepAnswer::Observation)
+            }
+            Action::Set { key: KeyReference::Path(path), .. } => {
+                self.set_by_path(actor, path, action).await.map(StepAnswer::Observation)
+            }
+            Action::List { key } => self.list(actor, key).await,
+            Action::LayerCreate { name, precedence, enabled } => {
+                self.layer_create(actor, name, *precedence, *enabled).await
+            }
+            Action::LayerSet { name, precedence, enabled } => {
+                let path = layer_path(name);
+                match self.open(actor, &path, KEY_SET_VALUE).await? {
+                    Ok(fd) => self.set_metadata(actor, fd, *precedence, *enabled).await,
+                    Err(failed) => Ok(StepAnswer::Observation(failed)),
+                }
+            }
+            Action::LayerDelete { name } => {
+                let key = KeyReference::Path(layer_path(name));
+                let delete = Action::Delete { key, layer: Text::default() };
+                self.act_on_key(actor, &delete).await.map(StepAnswer::Observation)
+            }
+            Action::View { path } => {
+                let below: Vec<String> = components(&path.0)
+                    .into_iter()
+                    .map(|part| String::from_utf8_lossy(&part).into_owned())
+                    .collect();
+                Ok(self.compare_view(actor, &below).await?.map_or(StepAnswer::Nothing, StepAnswer::View))
+            }
+            _ => self.act_on_key(actor, action).await.map(StepAnswer::Observation),
+        }
+    }
+
+    async fn act_on_handle(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+    ) -> Result<Observation, Stop> {
+        match action {
+            Action::Open { handle, parent, path, access, flags } => {
+                self.close_if_open(actor, handle).await?;
+                let call = Call::OpenKey {
+                    parent: self.parent_fd(actor, parent.as_ref()),
+                    path: path.0.clone(),
+                    desired_access: *access,
+                    flags: *flags,
+                };
+                let answer = self.call(actor, call).await?;
+                self.keep(actor, Some(handle), &answer);
+                Ok(answer)
+            }
+            Action::Create { handle, parent, path, access, flags, layer } => {
+                if let Some(handle) = handle {
+                    self.close_if_open(actor, handle).await?;
+                }
+                let call = Call::CreateKey {
+                    parent: self.parent_fd(actor, parent.as_ref()),
+                    path: path.0.clone(),
+                    desired_access: *access,
+                    flags: *flags,
+                    layer: layer.as_ref().map(|layer| layer.0.clone()),
+                    transaction: -1,
+                };
+                let answer = self.call(actor, call).await?;
+                match (&answer, handle) {
+                    (Observation::Opened { fd, .. }, None) => {
+                        self.call(actor, Call::Close { fd: *fd }).await?;
+                    }
+                    _ => self.keep(actor, handle.as_ref(), &answer),
+                }
+                Ok(answer)
+            }
+            Action::Close { handle } => {
+                let fd = self.handles[actor].remove(handle).unwrap_or(NO_FD);
+                self.call(actor, Call::Close { fd }).await
+            }
+            _ => unreachable!("only opens and closes work on handles themselves"),
+        }
+    }
+
+    /// Actions of one call on one key.
+    async fn act_on_key(&mut self, actor: ActorIndex, action: &Action) -> Result<Observation, Stop> {
+        let (key, access) = key_and_access(action);
+        match key {
+            KeyReference::Handle(handle) => {
+                let fd = self.fd(actor, handle);
+                self.call(actor, key_call(action, fd)).await
+            }
+            KeyReference::Path(path) => match self.open(actor, path, access).await? {
+                Ok(fd) => {
+                    let answer = self.call(actor, key_call(action, fd)).await?;
+                    self.call(actor, Call::Close { fd }).await?;
+                    Ok(answer)
+                }
+                Err(failed) => Ok(failed),
+            },
+        }
+    }
+
+    async fn set_by_path(
+        &mut self,
+        actor: ActorIndex,
+        path: &Text,
+        action: &Action,
+    ) -> Result<Observation, Stop> {
+        let fd = match self.open(actor, path, KEY_SET_VALUE).await? {
+            Ok(fd) => fd,
+            Err(Observation::Failed(Errno::ENOENT)) => {
+                match self.create_prefixes(actor, path).await? {
+                    Ok(fd) => fd,
+                    Err(failed) => return Ok(failed),
+                }
+            }
+            Err(failed) => return Ok(failed),
+        };
+        let answer = self.call(actor, key_call(action, fd)).await?;
+        self.call(actor, Call::Close { fd }).await?;
+        Ok(answer)
+    }
+
+    /// Creates in base whatever is missing on a path, and returns an fd of its end.
+    async fn create_prefixes(
+        &mut self,
+        actor: ActorIndex,
+        path: &Text,
+    ) -> Result<Result<Fd, Observation>, Stop> {
+        let parts = components(&path.0);
+        let mut last = Err(Observation::Failed(Errno::ENOENT));
+        for length in 2..=parts.len() {
+            if let Ok(fd) = last {
+                self.call(actor, Call::Close { fd }).await?;
+            }
+            let call = Call::CreateKey {
+                parent: -1,
+                path: parts[..length].join(&b'\\'),
+                desired_access: KEY_SET_VALUE,
+                flags: 0,
+                layer: None,
+                transaction: -1,
+            };
+            last = match self.call(actor, call).await? {
+                Observation::Opened { fd, .. } => Ok(fd),
+                failed => return Ok(Err(failed)),
+            };
+        }
+        Ok(last)
+    }
+
+    async fn layer_create(
+        &mut self,
+        actor: ActorIndex,
+        name: &Text,
+        precedence: Option<u32>,
+        enabled: Option<u32>,
+    ) -> Result<StepAnswer, Stop> {
+        let path = layer_path(name);
+        let call = Call::CreateKey {
+            parent: -1,
+            path: path.0.clone(),
+            desired_access: KEY_SET_VALUE,
+            flags: 0,
+            layer: None,
+            transaction: -1,
+        };
+        let created = match self.call(actor, call).await? {
+            Observation::Opened { fd, .. } => Ok(fd),
+            Observation::Failed(Errno::ENOENT) => self.create_prefixes(actor, &path).await?,
+            failed => Err(failed),
+        };
+        match created {
+            Ok(fd) => self.set_metadata(actor, fd, precedence, enabled).await,
+            Err(failed) => Ok(StepAnswer::Observation(failed)),
+        }
+    }
+
+    /// Sets layer metadata values in base through an open fd and closes it.
+    async fn set_metadata(
+        &mut self,
+        actor: ActorIndex,
+        fd: Fd,
+        precedence: Option<u32>,
+        enabled: Option<u32>,
+    ) -> Result<StepAnswer, Stop> {
+        let mut answer = Observation::Done;
+        for (name, value) in [("Precedence", precedence), ("Enabled", enabled)] {
+            let (Some(value), Observation::Done) = (value, &answer) else { continue };
+            let call = Call::SetValue {
+                fd,
+                name: name.as_bytes().to_vec(),
+                value_type: REG_DWORD,
+                data: value.to_le_bytes().to_vec(),
+                layer: Vec::new(),
+                transaction: -1,
+                expected_sequence: 0,
+            };
+            answer = self.call(actor, call).await?;
+        }
+        self.call(actor, Call::Close { fd }).await?;
+        Ok(StepAnswer::Observation(answer))
+    }
+
+    async fn list(&mut self, actor: ActorIndex, key: &KeyReference) -> Result<StepAnswer, Stop> {
+        let (fd, opened) = match key {
+            KeyReference::Handle(handle) => (self.fd(actor, handle), false),
+            KeyReference::Path(path) => {
+                match self.open(actor, path, KEY_ENUMERATE_SUB_KEYS).await? {
+                    Ok(fd) => (fd, true),
+                    Err(failed) => return Ok(StepAnswer::Observation(failed)),
+                }
+            }
+        };
+        let mut names = Vec::new();
+        let mut failed = None;
+        for index in 0..LIST_MAX {
+            let call = Call::EnumSubkeys { fd, index, name_capacity: NAME_CAPACITY, transaction: -1 };
+            match self.call(actor, call).await? {
+                Observation::EnumeratedSubkey { name, .. } => names.push(name),
+                Observation::Failed(Errno::ENOENT) => break,
+                other => {
+                    failed = Some(other);
+                    break;
+                }
+            }
+        }
+        if opened {
+            self.call(actor, Call::Close { fd }).await?;
+        }
+        names.sort();
+        Ok(failed.map_or(StepAnswer::List(names), StepAnswer::Observation))
+    }
+
+    async fn open(
+        &mut self,
+        actor: ActorIndex,
+        path: &Text,
+        access: u32,
+    ) -> Result<Result<Fd, Observation>, Stop> {
+        let call =
+            Call::OpenKey { parent: -1, path: path.0.clone(), desired_access: access, flags: 0 };
+        Ok(match self.call(actor, call).await? {
+            Observation::Opened { fd, .. } => Ok(fd),
+            failed => Err(failed),
+        })
+    }
+
+    async fn close_if_open(&mut self, actor: ActorIndex, handle: &Handle) -> Result<(), Stop> {
+        if let Some(fd) = self.handles[actor].remove(handle) {
+            self.call(actor, Call::Close { fd }).await?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, actor: ActorIndex, handle: Option<&Handle>, answer: &Observation) {
+        if let (Some(handle), Observation::Opened { fd, .. }) = (handle, answer) {
+            self.handles[actor].insert(handle.clone(), *fd);
+        }
+    }
+
+    fn fd(&self, actor: ActorIndex, handle: &Handle) -> Fd {
+        self.handles[actor].get(handle).copied().unwrap_or(NO_FD)
+    }
+
+    fn parent_fd(&self, actor: ActorIndex, parent: Option<&Handle>) -> Fd {
+        parent.map_or(-1, |handle| self.fd(actor, handle))
+    }
+}
+
+/// The metadata key of a layer.
+fn layer_path(name: &Text) -> Text {
+    let mut path = LAYERS_PATH.as_bytes().to_vec();
+    path.push(b'\\');
+    path.extend(&name.0);
+    Text(path)
+}
+
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    if path.is_empty() {
+        return Vec::new();
+    }
+    path.split(|byte| matches!(byte, b'\\' | b'/')).map(<[u8]>::to_vec).collect()
+}
+
+/// The key that an action works on and the rights it needs there.
+fn key_and_access(action: &Action) -> (&KeyReference, u32) {
+    match action {
+        Action::Get { key, .. } | Action::Batch { key, .. } | Action::EnumerateValue { key, .. } => {
+            (key, KEY_QUERY_VALUE)
+        }
+        Action::Set { key, .. }
+        | Action::Unset { key, .. }
+        | Action::Blanket { key, .. }
+        | Action::Flush { key } => (key, KEY_SET_VALUE),
+        Action::EnumerateSubkey { key, .. } | Action::List { key } => (key, KEY_ENUMERATE_SUB_KEYS),
+        Action::Info { key, .. } => (key, READ_CONTROL),
+        Action::Delete { key, .. } | Action::Hide { key, .. } => (key, DELETE),
+        Action::Open { .. }
+        | Action::Create { .. }
+        | Action::Close { .. }
+        | Action::LayerCreate { .. }
+        | Action::LayerSet { .. }
+        | Action::LayerDelete { .. }
+        | Action::View { .. } => unreachable!("not an action of one call on one key"),
+    }
+}
+
+fn key_call(action: &Action, fd: Fd) -> Call {
+    let transaction = -1;
+    match action {
+        Action::Get { name, data_capacity, layer_capacity, .. } => Call::QueryValue {
+            fd,
+            name: name.0.clone(),
+            transaction,
+            data_capacity: data_capacity.unwrap_or(DATA_CAPACITY),
+            layer_capacity: layer_capacity.unwrap_or(NAME_CAPACITY),
+        },
+        Action::Set { name, value_type, data, layer, expected_sequence, .. } => Call::SetValue {
+            fd,
+            name: name.0.clone(),
+            value_type: *value_type,
+            data: data.clone(),
+            layer: layer.0.clone(),
+            transaction,
+            expected_sequence: *expected_sequence,
+        },
+        Action::Unset { name, layer, .. } => {
+            Call::DeleteValue { fd, name: name.0.clone(), layer: layer.0.clone(), transaction }
+        }
+        Action::Blanket { layer, set, .. } => {
+            Call::BlanketTombstone { fd, layer: layer.0.clone(), set: *set, transaction }
+        }
+        Action::Batch { capacity, .. } => {
+            Call::QueryValuesBatch { fd, capacity: capacity.unwrap_or(DATA_CAPACITY), transaction }
+        }
+        Action::EnumerateValue { index, name_capacity, data_capacity, .. } => Call::EnumValues {
+            fd,
+            index: *index,
+            name_capacity: name_capacity.unwrap_or(NAME_CAPACITY),
+            data_capacity: data_capacity.unwrap_or(DATA_CAPACITY),
+            transaction,
+        },
+        Action::EnumerateSubkey { index, name_capacity, .. } => Call::EnumSubkeys {
+            fd,
+            index: *index,
+            name_capacity: name_capacity.unwrap_or(NAME_CAPACITY),
+            transaction,
+        },
+        Action::Info { name_capacity, .. } => {
+            Call::QueryKeyInfo { fd, name_capacity: name_capacity.unwrap_or(NAME_CAPACITY) }
+        }
+        Action::Delete { layer, .. } => Call::DeleteKey { fd, layer: layer.0.clone(), transaction },
+        Action::Hide { layer, .. } => Call::HideKey { fd, layer: layer.0.clone(), transaction },
+        Action::Flush { .. } => Call::Flush { fd },
+        _ => unreachable!("not an action of one call on one key"),
+    }
+}

@@ -1,0 +1,24 @@
+//! Plans, generators, scripts, the lockstep checker, the oracle and the wire monitor.
+//!
+//! Knows the model and no implementation: a target is a raw surface (`target`), and the ABI is
+//! encoded here once more (`typed`).
+
+pub mod address_space;
+pub mod campaign;
+pub mod describe;
+pub mod divergence;
+pub mod execution;
+mod expand;
+pub mod generate;
+pub mod lockstep;
+pub mod oracle;
+pub mod plan;
+pub mod requirements;
+pub mod script;
+pub mod shrink;
+pub mod statistics;
+pub mod target;
+pub mod trace;
+pub mod typed;
+mod views;
+pub mod wire;

@@ -1,0 +1,279 @@
+//! A plan: what the actors of one run do, and what happens to the world, as data.
+//!
+//! A plan says nothing of outcomes. It names keys by symbolic handles or by paths, so that the
+//! same plan runs against any target. Its text form is the script language (`script`); its
+//! meaning, call by call, is in `expand`.
+
+/// A byte string in a plan: mostly UTF-8, but a plan may say malformed things too.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(pub Vec<u8>);
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Text {
+        Text(text.as_bytes().to_vec())
+    }
+}
+
+/// A handle of an actor: a name in a script, such as `h`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub String);
+
+/// Position of an actor in `Plan::actors`.
+pub type ActorIndex = usize;
+
+/// A whole plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Who acts. A plan without actors has one, `system`, with the token of SYSTEM.
+    pub actors: Vec<Actor>,
+    /// The hives of each source, in order of registration. Empty means one source with `Machine`
+    /// and `Users`.
+    pub sources: Vec<Vec<String>>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan with its defaults written out: at least one actor and one source.
+    pub fn with_defaults(&self) -> Plan {
+        let mut plan = self.clone();
+        if plan.actors.is_empty() {
+            let token = registry_model::security::Token::system();
+            plan.actors.push(Actor { name: "system".to_owned(), token });
+        }
+        if plan.sources.is_empty() {
+            plan.sources.push(vec!["Machine".to_owned(), "Users".to_owned()]);
+        }
+        plan
+    }
+}
+
+/// Someone who makes calls: one process with one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The name in scripts and reports.
+    pub name: String,
+    /// The token.
+    pub token: registry_model::security::Token,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An actor does something.
+    Act {
+        /// Who.
+        actor: ActorIndex,
+        /// What.
+        action: Action,
+    },
+    /// Something happens to the world.
+    Fault(Fault),
+    /// The effective views of every actor are dumped through calls and compared.
+    CompareViews,
+}
+
+/// A key that an action works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyReference {
+    /// A key held open.
+    Handle(Handle),
+    /// A key opened by this absolute path for the action, with the rights that the action needs,
+    /// and closed after it.
+    Path(Text),
+}
+
+/// What an actor does: one call, or a few that belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `reg_open_key` into a handle. A handle that is open already is closed first.
+    Open {
+        /// Receives the fd.
+        handle: Handle,
+        /// The handle that a relative path starts from.
+        parent: Option<Handle>,
+        /// The path.
+        path: Text,
+        /// The access asked for.
+        access: u32,
+        /// The flags.
+        flags: u32,
+    },
+    /// `reg_create_key` into a handle. A handle that is open already is closed first.
+    Create {
+        /// Receives the fd; `None` closes it again at once.
+        handle: Option<Handle>,
+        /// The handle that a relative path starts from.
+        parent: Option<Handle>,
+        /// The path.
+        path: Text,
+        /// The access asked for.
+        access: u32,
+        /// The flags.
+        flags: u32,
+        /// The layer; `None` is a null pointer.
+        layer: Option<Text>,
+    },
+    /// Reads the effective value. `None` means buffers that are large enough.
+    Get {
+        /// The key.
+        key: KeyReference,
+        /// The value's name.
+        name: Text,
+        /// Length of the data buffer.
+        data_capacity: Option<u32>,
+        /// Length of the layer name buffer.
+        layer_capacity: Option<u32>,
+    },
+    /// Writes a value entry, or a tombstone.
+    Set {
+        /// The key. A path that does not exist yet is created in base, prefix by prefix.
+        key: KeyReference,
+        /// The value's name.
+        name: Text,
+        /// The type code.
+        value_type: u32,
+        /// The data.
+        data: Vec<u8>,
+        /// The layer; empty means base.
+        layer: Text,
+        /// The condition; 0 for none.
+        expected_sequence: u64,
+    },
+    /// Removes a layer's entry for a value.
+    Unset {
+        /// The key.
+        key: KeyReference,
+        /// The value's name.
+        name: Text,
+        /// The layer; empty means base.
+        layer: Text,
+    },
+    /// Sets or removes a blanket tombstone.
+    Blanket {
+        /// The key.
+        key: KeyReference,
+        /// The layer; empty means base.
+        layer: Text,
+        /// 1 sets, 0 removes.
+        set: u8,
+    },
+    /// Reads all effective values in one call. `None` means a buffer that is large enough.
+    Batch {
+        /// The key.
+        key: KeyReference,
+        /// Length of the buffer.
+        capacity: Option<u32>,
+    },
+    /// Reads the value at a position.
+    EnumerateValue {
+        /// The key.
+        key: KeyReference,
+        /// The position.
+        index: u32,
+        /// Length of the name buffer.
+        name_capacity: Option<u32>,
+        /// Length of the data buffer.
+        data_capacity: Option<u32>,
+    },
+    /// Reads the subkey at a position.
+    EnumerateSubkey {
+        /// The key.
+        key: KeyReference,
+        /// The position.
+        index: u32,
+        /// Length of the name buffer.
+        name_capacity: Option<u32>,
+    },
+    /// Reads all subkeys by their positions, up to the first ENOENT.
+    List {
+        /// The key.
+        key: KeyReference,
+    },
+    /// Reads key metadata.
+    Info {
+        /// The key.
+        key: KeyReference,
+        /// Length of the name buffer.
+        name_capacity: Option<u32>,
+    },
+    /// Removes a layer's path entry.
+    Delete {
+        /// The key.
+        key: KeyReference,
+        /// The layer; empty means base.
+        layer: Text,
+    },
+    /// Creates a HIDDEN path entry.
+    Hide {
+        /// The key.
+        key: KeyReference,
+        /// The layer; empty means base.
+        layer: Text,
+    },
+    /// Flushes the hive.
+    Flush {
+        /// The key.
+        key: KeyReference,
+    },
+    /// Closes a handle.
+    Close {
+        /// The handle.
+        handle: Handle,
+    },
+    /// Creates a layer's metadata key in base and sets its values: the key first, then those
+    /// of `Precedence` and `Enabled` that are given.
+    LayerCreate {
+        /// The layer's name.
+        name: Text,
+        /// The value `Precedence`.
+        precedence: Option<u32>,
+        /// The value `Enabled`.
+        enabled: Option<u32>,
+    },
+    /// Sets values of a layer's metadata key in base.
+    LayerSet {
+        /// The layer's name.
+        name: Text,
+        /// The value `Precedence`.
+        precedence: Option<u32>,
+        /// The value `Enabled`.
+        enabled: Option<u32>,
+    },
+    /// Deletes a layer's metadata key from base.
+    LayerDelete {
+        /// The layer's name.
+        name: Text,
+    },
+    /// Dumps the effective view below a path and compares it; the text form lists it.
+    View {
+        /// Where to begin.
+        path: Text,
+    },
+}
+
+/// What may happen to the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The process of a source dies now.
+    KillSource {
+        /// Position in `Plan::sources`.
+        source: usize,
+    },
+    /// The process of a source dies when it has read this many more requests.
+    KillSourceAt {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// 1 for the next request.
+        request: u32,
+        /// Whether the last request is carried out before the death.
+        executed: bool,
+    },
+    /// A dead source starts again and resumes its slot. Nothing happens to a live one.
+    RestartSource {
+        /// Position in `Plan::sources`.
+        source: usize,
+    },
+    /// The machine goes down and comes up, and every source starts.
+    Reboot,
+}

@@ -1,0 +1,175 @@
+//! Answers as the text that a script expects: the lines after `->`.
+//!
+//! | answer | lines |
+//! | --- | --- |
+//! | success without output | `ok` |
+//! | an opened key | `opened`; of a creation, `created` or `opened` |
+//! | a failure | its errno; `ERANGE data=4 layer=4` with the required sizes |
+//! | a value | `dword 1024 from gpo`, with the layer as it was returned |
+//! | values, sorted by name | `NAME = dword 1024`, one a line |
+//! | subkeys, sorted | their names, one a line |
+//! | one subkey | `NAME subkeys=0 values=2` |
+//! | key info | one line without last write time and generation |
+//! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
+//! | an empty list or view | `(empty)` |
+//!
+//! Sequence numbers, times and generations stay out: they depend on more than the script says, and
+//! the model judges them anyway.
+
+use registry_model::errno::Errno;
+use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
+use registry_model::view::{KeyView, Path, View};
+
+use super::data::typed_words;
+use super::token::{quoted, word};
+use crate::plan::Action;
+
+/// What a step answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepAnswer {
+    /// The one call of the action, the first of its calls that failed, or the last of them.
+    Observation(Observation),
+    /// The subkeys of `list`, in the order they came.
+    List(Vec<Vec<u8>>),
+    /// The view of `view`, with the whole paths of its keys.
+    View(View),
+    /// Nothing: something happened to the world, or views were compared.
+    Nothing,
+}
+
+/// The lines that say what a step answered.
+pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
+    match answer {
+        StepAnswer::Observation(observation) => observation_lines(observation),
+        StepAnswer::List(names) => {
+            let mut names = names.clone();
+            names.sort();
+            or_empty(names.iter().map(|name| word(name)).collect())
+        }
+        StepAnswer::View(view) => view_lines(action, view),
+        StepAnswer::Nothing => Vec::new(),
+    }
+}
+
+/// Whether an answer is a failure of any kind.
+pub fn is_failure(lines: &[String]) -> bool {
+    let first_word = lines.first().and_then(|line| line.split(' ').next()).unwrap_or("");
+    first_word == UNKNOWN_ERRNO || Errno::ALL.iter().any(|errno| errno.to_string() == first_word)
+}
+
+/// How an errno that the registry does not have begins (`Errno::Other`).
+const UNKNOWN_ERRNO: &str = "errno";
+/// A list or a view without anything in it.
+const EMPTY: &str = "(empty)";
+/// `REG_CREATED_NEW`.
+const CREATED_NEW: u32 = 1;
+/// `REG_OPENED_EXISTING`.
+const OPENED_EXISTING: u32 = 2;
+
+fn or_empty(lines: Vec<String>) -> Vec<String> {
+    if lines.is_empty() { vec![EMPTY.to_owned()] } else { lines }
+}
+
+fn observation_lines(observation: &Observation) -> Vec<String> {
+    let line = match observation {
+        Observation::Failed(errno) => errno.to_string(),
+        Observation::TooSmall(sizes) => sizes_line(sizes),
+        Observation::Opened { disposition, .. } => match disposition {
+            None | Some(OPENED_EXISTING) => "opened".to_owned(),
+            Some(CREATED_NEW) => "created".to_owned(),
+            Some(other) => format!("disposition {other}"),
+        },
+        Observation::Done => "ok".to_owned(),
+        Observation::Value { value_type, data, layer, .. } => {
+            format!("{} from {}", typed_words(*value_type, data), word(layer))
+        }
+        Observation::Values(values) => {
+            let mut values: Vec<&NamedValue> = values.iter().collect();
+            values.sort();
+            return or_empty(values.into_iter().map(named_value_line).collect());
+        }
+        Observation::EnumeratedValue(value) => named_value_line(value),
+        Observation::EnumeratedSubkey { name, subkey_count, value_count, .. } => {
+            format!("{} subkeys={subkey_count} values={value_count}", word(name))
+        }
+        Observation::KeyInfo(info) => info_line(info),
+    };
+    vec![line]
+}
+
+fn sizes_line(sizes: &Sizes) -> String {
+    let named = [
+        ("name", sizes.name),
+        ("data", sizes.data),
+        ("layer", sizes.layer),
+        ("buffer", sizes.buffer),
+    ];
+    let said = named.iter().filter_map(|(name, size)| size.map(|size| format!(" {name}={size}")));
+    format!("{}{}", Errno::ERANGE, said.collect::<String>())
+}
+
+fn named_value_line(value: &NamedValue) -> String {
+    format!("{} = {}", word(&value.name), typed_words(value.value_type, &value.data))
+}
+
+fn info_line(info: &KeyInfo) -> String {
+    format!(
+        "name={} subkeys={} values={} max_subkey_name={} max_value_name={} max_value_data={} \
+         sd={} volatile={} symlink={}",
+        word(&info.name),
+        info.subkey_count,
+        info.value_count,
+        info.max_subkey_name_len,
+        info.max_value_name_len,
+        info.max_value_data_size,
+        info.sd_size,
+        info.volatile_key,
+        info.symlink,
+    )
+}
+
+/// The keys of a view, each below its header `[relative path]`; the first key needs none. A view
+/// in which no key opens says what opening its first key says.
+fn view_lines(action: &Action, view: &View) -> Vec<String> {
+    let depth = match action {
+        Action::View { path } => path.0.split(|byte| b"\\/".contains(byte)).count(),
+        _ => 0,
+    };
+    let opened = || view.iter().filter_map(|(path, key)| Some((path, key.as_ref()?)));
+    if opened().next().is_none() {
+        return vec![Errno::ENOENT.to_string()];
+    }
+    or_empty(opened().flat_map(|(path, key)| key_lines(view, depth, path, key)).collect())
+}
+
+fn key_lines(view: &View, depth: usize, path: &Path, key: &KeyView) -> Vec<String> {
+    let below = path.get(depth..).unwrap_or(&[]);
+    let mut lines = Vec::new();
+    let flags = [(key.volatile_key, " volatile"), (key.symlink, " symlink")];
+    let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+    if !below.is_empty() || !flags.is_empty() {
+        lines.push(format!("{}{flags}", header(below)));
+    }
+    for (name, value) in &key.values {
+        let data = typed_words(value.value_type, &value.data);
+        let (name, layer) = (word(name.as_bytes()), word(value.layer.as_bytes()));
+        lines.push(format!("{name} = {data} from {layer}"));
+    }
+    for subkey in &key.subkeys {
+        let child = |prefix: &[String]| [prefix, std::slice::from_ref(subkey)].concat();
+        if !matches!(view.get(&child(path)), Some(Some(_))) {
+            lines.push(format!("{} unopened", header(&child(below))));
+        }
+    }
+    lines
+}
+
+fn header(components: &[String]) -> String {
+    let path = components.join("\\");
+    let is_plain = !path.contains([']', ' ']) && word(path.as_bytes()) == path;
+    if is_plain || path.is_empty() {
+        format!("[{path}]")
+    } else {
+        format!("[{}]", quoted(path.as_bytes()))
+    }
+}

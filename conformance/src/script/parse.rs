@@ -1,0 +1,236 @@
+//! Reading a script, line by line.
+
+use super::error::Complaint;
+use super::token::{Token, TokenKind, tokens};
+use super::words::Words;
+use super::{Script, ScriptError, StepLines, actor, parse_action};
+use crate::plan::{Action, ActorIndex, Fault, Step};
+
+/// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
+/// take more memory than its size suggests by some fixed amount.
+const DATA_LENGTH_TOTAL_MAX: usize = 64 * 1024 * 1024;
+/// The actor of a plan that declares none.
+const DEFAULT_ACTOR: &str = "system";
+
+/// Reads a script. `file_name` is only for messages.
+///
+/// # Errors
+/// The first fault, at its place.
+pub fn parse(text: &str, file_name: &str) -> Result<Script, ScriptError> {
+    let mut parser = Parser::default();
+    for (index, line) in text.split('\n').enumerate() {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let number = index + 1;
+        parser.line(line, number).map_err(|complaint| complaint.at(file_name, number, line))?;
+    }
+    Ok(parser.script)
+}
+
+#[derive(Default)]
+struct Parser {
+    script: Script,
+    data_length_total: usize,
+}
+
+impl Parser {
+    fn line(&mut self, line: &str, number: usize) -> Result<(), Complaint> {
+        let content = line.trim_matches([' ', '\t']);
+        let start = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(comment) = content.strip_prefix('#') {
+            return self.comment(comment, (start, start + content.len()));
+        }
+        if let Some(expected) = content.strip_prefix("->") {
+            return self.expectation(expected.trim(), number, (start, start + content.len()));
+        }
+        let tokens = tokens(line)?;
+        match tokens.first() {
+            Some(first) => self.statement(first, &tokens, line, number),
+            None => Ok(()),
+        }
+    }
+
+    fn comment(&mut self, comment: &str, span: (usize, usize)) -> Result<(), Complaint> {
+        let comment = comment.trim();
+        if comment == "by hand" {
+            self.script.by_hand = true;
+        } else if let Some(list) = comment.strip_prefix("requirements:") {
+            let ids = list.split([',', ' ', '\t']).filter(|id| !id.is_empty());
+            for id in ids {
+                if !is_requirement_id(id) {
+                    let advice = "write ids such as RES-03 or D-52, with commas";
+                    return Err(Complaint::new(span, format!("`{id}` is no requirement"), advice));
+                }
+                self.script.requirements.push(id.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn expectation(
+        &mut self,
+        expected: &str,
+        number: usize,
+        span: (usize, usize),
+    ) -> Result<(), Complaint> {
+        let complaint = |problem| Err(Complaint::new(span, problem, EXPECTATION_ADVICE));
+        let answers = matches!(self.script.plan.steps.last(), Some(Step::Act { .. }));
+        match (self.script.expectations.last_mut(), self.script.lines.last_mut()) {
+            (Some(lines), Some(numbers)) if answers && !expected.is_empty() => {
+                lines.push(expected.to_owned());
+                numbers.expectations.push(number);
+                Ok(())
+            }
+            _ if expected.is_empty() => complaint("an expectation that says nothing"),
+            (None, _) => complaint("an expectation before the first step"),
+            _ => complaint("an expectation of something that answers nothing"),
+        }
+    }
+
+    fn statement(
+        &mut self,
+        first: &Token,
+        tokens: &[Token],
+        line: &str,
+        number: usize,
+    ) -> Result<(), Complaint> {
+        let mut words = Words::new(tokens, line);
+        let actor = self.actor(&mut words)?;
+        let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
+        match verb {
+            "actor" | "source" => self.declaration(verb, first, &mut words),
+            "kill" | "restart" | "reboot" | "compare" => {
+                let step = world_step(verb, &mut words).map_err(|c| c.or_advise(WORLD_USAGE))?;
+                if actor.is_some() {
+                    let advice = "leave out the actor: this happens to the world";
+                    return Err(Complaint::new(first.span, "nobody does this", advice));
+                }
+                self.step(step, number);
+                Ok(())
+            }
+            _ => {
+                let action = parse_action::parse_action(verb, span, &mut words)?;
+                self.count_data(&action, span)?;
+                self.step(Step::Act { actor: actor.unwrap_or(0), action }, number);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes `alice:`.
+    fn actor(&self, words: &mut Words<'_>) -> Result<Option<ActorIndex>, Complaint> {
+        let Some(Token { kind: TokenKind::Actor(name), span }) = words.peek() else {
+            return Ok(None);
+        };
+        words.next("an actor")?;
+        let actors = &self.script.plan.actors;
+        if actors.is_empty() && name == DEFAULT_ACTOR {
+            return Ok(Some(0));
+        }
+        let index = actors.iter().position(|actor| actor.name == *name);
+        index.map(Some).ok_or_else(|| {
+            let advice = "declare the actor before the first step: actor NAME user=SID";
+            Complaint::new(*span, format!("no actor is called `{name}`"), advice)
+        })
+    }
+
+    fn declaration(
+        &mut self,
+        verb: &str,
+        first: &Token,
+        words: &mut Words<'_>,
+    ) -> Result<(), Complaint> {
+        if !self.script.plan.steps.is_empty() {
+            let advice = "move it above the first step";
+            return Err(Complaint::new(first.span, format!("`{verb}` after a step"), advice));
+        }
+        if verb == "source" {
+            let mut hives = Vec::new();
+            while words.peek().is_some() {
+                hives.push(words.string("a hive")?);
+            }
+            self.script.plan.sources.push(hives);
+            return Ok(());
+        }
+        let actor = actor::parse_actor(words).map_err(|c| c.or_advise(actor::USAGE))?;
+        if self.script.plan.actors.iter().any(|other| other.name == actor.name) {
+            let problem = format!("two actors are called `{}`", actor.name);
+            return Err(Complaint::new(first.span, problem, "give one another name"));
+        }
+        self.script.plan.actors.push(actor);
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step, number: usize) {
+        self.script.plan.steps.push(step);
+        self.script.expectations.push(Vec::new());
+        self.script.lines.push(StepLines { step: number, expectations: Vec::new() });
+    }
+
+    fn count_data(&mut self, action: &Action, span: (usize, usize)) -> Result<(), Complaint> {
+        if let Action::Set { data, .. } = action {
+            self.data_length_total = self.data_length_total.saturating_add(data.len());
+        }
+        if self.data_length_total > DATA_LENGTH_TOTAL_MAX {
+            let problem = format!("more than {DATA_LENGTH_TOTAL_MAX} bytes of data in one script");
+            return Err(Complaint::new(span, problem, "split the script"));
+        }
+        Ok(())
+    }
+}
+
+const EXPECTATION_ADVICE: &str =
+    "write `-> ANSWER` below an action; what happens to the world answers nothing";
+const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
+const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
+    `restart source [N]`, `reboot` or `compare views`";
+
+/// Takes what follows `kill`, `restart`, `reboot` or `compare`.
+fn world_step(verb: &str, words: &mut Words<'_>) -> Result<Step, Complaint> {
+    let step = match verb {
+        "kill" => Step::Fault(kill(words)?),
+        "restart" => Step::Fault(Fault::RestartSource { source: source(words)? }),
+        "reboot" => Step::Fault(Fault::Reboot),
+        _ => {
+            words.expect("views")?;
+            Step::CompareViews
+        }
+    };
+    words.end()?;
+    Ok(step)
+}
+
+fn kill(words: &mut Words<'_>) -> Result<Fault, Complaint> {
+    let source = source(words)?;
+    if words.peek().is_none() {
+        return Ok(Fault::KillSource { source });
+    }
+    words.expect("at")?;
+    words.expect("request")?;
+    let request = words.number("the number of a request")?;
+    let (word, span) = words.bare("`executed` or `unexecuted`")?;
+    let executed = match word {
+        "executed" => true,
+        "unexecuted" => false,
+        _ => return Err(Complaint::new(span, format!("`{word}` cannot stand here"), "")),
+    };
+    Ok(Fault::KillSourceAt { source, request, executed })
+}
+
+/// Takes `source [N]`; the first source is 0, and meant where there is no number.
+fn source(words: &mut Words<'_>) -> Result<usize, Complaint> {
+    words.expect("source")?;
+    match words.peek_bare() {
+        None | Some("at") => Ok(0),
+        Some(_) => words.number("the number of a source"),
+    }
+}
+
+/// Letters, a hyphen, digits.
+fn is_requirement_id(id: &str) -> bool {
+    id.split_once('-').is_some_and(|(prefix, number)| {
+        !prefix.is_empty()
+            && prefix.chars().all(|c| c.is_ascii_uppercase())
+            && !number.is_empty()
+            && number.chars().all(|c| c.is_ascii_digit())
+    })
+}

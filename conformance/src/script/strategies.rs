@@ -1,0 +1,233 @@
+//! Arbitrary plans, for the laws of the language.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use registry_model::security::{Group, Privilege, Sid, Token, TokenFields};
+
+use crate::plan::{Action, Actor, Fault, Handle, KeyReference, Plan, Step, Text};
+
+/// Any plan whose actors have distinct names.
+pub(super) fn plans() -> impl Strategy<Value = Plan> {
+    (actors(), vec(vec(strings(), 0..3), 0..3)).prop_flat_map(|(actors, sources)| {
+        let actor_count = actors.len().max(1);
+        vec(steps(actor_count), 0..12).prop_map(move |steps| Plan {
+            actors: actors.clone(),
+            sources: sources.clone(),
+            steps,
+        })
+    })
+}
+
+/// Any action.
+pub(super) fn actions() -> BoxedStrategy<Action> {
+    prop_oneof![opens(), values(), reads(), others()].boxed()
+}
+
+/// Names that look like words of the language, odd ones and any text at all.
+fn strings() -> BoxedStrategy<String> {
+    let odd = ["", "=", "@", "@h", "#", "in", "if", "->", "ENOENT", "a:", "link", "hex:00", "[a]"];
+    prop_oneof![
+        3 => "[a-zA-Z0-9_.-]{1,8}",
+        2 => prop::sample::select(odd.to_vec()).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ]
+    .boxed()
+}
+
+fn texts() -> BoxedStrategy<Text> {
+    prop_oneof![
+        3 => strings().prop_map(|text| Text(text.into_bytes())),
+        2 => r"Machine(\\[a-zA-Z ]{1,5}){0,3}".prop_map(|text| Text(text.into_bytes())),
+        1 => vec(any::<u8>(), 0..12).prop_map(Text),
+    ]
+    .boxed()
+}
+
+fn handles() -> BoxedStrategy<Handle> {
+    strings().prop_map(Handle).boxed()
+}
+
+fn keys() -> BoxedStrategy<KeyReference> {
+    prop_oneof![handles().prop_map(KeyReference::Handle), texts().prop_map(KeyReference::Path),]
+        .boxed()
+}
+
+fn sids() -> BoxedStrategy<Sid> {
+    let well_formed = vec(any::<u32>(), 0..4).prop_map(|sub_authorities| {
+        let mut bytes = vec![1, sub_authorities.len() as u8, 0, 0, 0, 0, 0, 5];
+        sub_authorities.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+        bytes
+    });
+    prop_oneof![well_formed, vec(any::<u8>(), 0..12)].prop_map(Sid).boxed()
+}
+
+fn tokens() -> BoxedStrategy<Token> {
+    let groups = vec((sids(), prop_oneof![Just(4), any::<u32>()]), 0..3);
+    let privileges = btree_set(
+        prop::sample::select(vec![Privilege::Tcb, Privilege::Security, Privilege::Restore]),
+        0..3,
+    );
+    (
+        (sids(), option::of(sids()), option::of(sids())),
+        groups,
+        privileges,
+        option::of(vec(any::<u8>(), 0..8)),
+        vec(strings(), 0..2),
+        vec(any::<[u8; 16]>(), 0..2),
+    )
+        .prop_map(|((user, owner, group), groups, privileges, default_dacl, layers, scopes)| {
+            let groups = groups.into_iter().map(|(sid, attributes)| Group { sid, attributes });
+            Token(Arc::new(TokenFields {
+                owner: owner.unwrap_or_else(|| user.clone()),
+                primary_group: group.unwrap_or_else(|| user.clone()),
+                user,
+                groups: groups.collect(),
+                privileges,
+                default_dacl,
+                private_layers: layers,
+                scopes,
+            }))
+        })
+        .boxed()
+}
+
+fn actors() -> BoxedStrategy<Vec<Actor>> {
+    vec((strings(), prop_oneof![4 => tokens(), 1 => Just(Token::system())]), 0..3)
+        .prop_map(|actors| {
+            let mut names = BTreeSet::new();
+            let actors = actors.into_iter().filter(|(name, _)| names.insert(name.clone()));
+            actors.map(|(name, token)| Actor { name, token }).collect()
+        })
+        .boxed()
+}
+
+fn steps(actor_count: usize) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..actor_count, actions()).prop_map(|(actor, action)| Step::Act { actor, action }),
+        1 => faults().prop_map(Step::Fault),
+        1 => Just(Step::CompareViews),
+    ]
+}
+
+fn faults() -> BoxedStrategy<Fault> {
+    let source = 0usize..3;
+    prop_oneof![
+        source.clone().prop_map(|source| Fault::KillSource { source }),
+        (source.clone(), any::<u32>(), any::<bool>()).prop_map(|(source, request, executed)| {
+            Fault::KillSourceAt { source, request, executed }
+        }),
+        source.prop_map(|source| Fault::RestartSource { source }),
+        Just(Fault::Reboot),
+    ]
+    .boxed()
+}
+
+fn opens() -> BoxedStrategy<Action> {
+    let access = || prop_oneof![any::<u32>(), Just(0), Just(0x2_0019), Just(0xF_003F), Just(3)];
+    let flags = || prop_oneof![0u32..4, any::<u32>()];
+    let place = || (option::of(handles()), texts());
+    prop_oneof![
+        (handles(), place(), access(), flags()).prop_map(
+            |(handle, (parent, path), access, flags)| {
+                Action::Open { handle, parent, path, access, flags }
+            }
+        ),
+        (option::of(handles()), place(), access(), flags(), option::of(texts())).prop_map(
+            |(handle, (parent, path), access, flags, layer)| {
+                Action::Create { handle, parent, path, access, flags, layer }
+            }
+        ),
+        handles().prop_map(|handle| Action::Close { handle }),
+    ]
+    .boxed()
+}
+
+/// Data of every type, well-formed for it or not.
+fn typed_data() -> BoxedStrategy<(u32, Vec<u8>)> {
+    let value_type = prop_oneof![8 => 0u32..13, 1 => Just(0xFFFF), 1 => any::<u32>()];
+    let data = prop_oneof![
+        vec(any::<u8>(), 0..10),
+        vec(any::<u8>(), 4),
+        vec(any::<u8>(), 8),
+        "[a-z ]{0,6}".prop_map(String::into_bytes),
+        "([a-z]{0,2}\0){1,3}\0".prop_map(String::into_bytes),
+        (any::<u8>(), 60usize..70).prop_map(|(byte, length)| vec![byte; length]),
+    ];
+    (value_type, data).boxed()
+}
+
+fn values() -> BoxedStrategy<Action> {
+    prop_oneof![
+        (keys(), texts(), typed_data(), texts(), prop_oneof![Just(0), any::<u64>()]).prop_map(
+            |(key, name, (value_type, data), layer, expected_sequence)| Action::Set {
+                key,
+                name,
+                value_type,
+                data,
+                layer,
+                expected_sequence,
+            }
+        ),
+        (keys(), texts(), texts()).prop_map(|(key, name, layer)| Action::Unset {
+            key,
+            name,
+            layer
+        }),
+        (keys(), texts(), prop_oneof![0u8..2, any::<u8>()])
+            .prop_map(|(key, layer, set)| Action::Blanket { key, layer, set }),
+    ]
+    .boxed()
+}
+
+fn reads() -> BoxedStrategy<Action> {
+    let capacity = || option::of(any::<u32>());
+    prop_oneof![
+        (keys(), texts(), capacity(), capacity()).prop_map(
+            |(key, name, data_capacity, layer_capacity)| Action::Get {
+                key,
+                name,
+                data_capacity,
+                layer_capacity
+            }
+        ),
+        (keys(), capacity()).prop_map(|(key, capacity)| Action::Batch { key, capacity }),
+        (keys(), any::<u32>(), capacity(), capacity()).prop_map(
+            |(key, index, name_capacity, data_capacity)| Action::EnumerateValue {
+                key,
+                index,
+                name_capacity,
+                data_capacity
+            }
+        ),
+        (keys(), any::<u32>(), capacity()).prop_map(|(key, index, name_capacity)| {
+            Action::EnumerateSubkey { key, index, name_capacity }
+        }),
+        keys().prop_map(|key| Action::List { key }),
+        (keys(), capacity()).prop_map(|(key, name_capacity)| Action::Info { key, name_capacity }),
+        texts().prop_map(|path| Action::View { path }),
+    ]
+    .boxed()
+}
+
+fn others() -> BoxedStrategy<Action> {
+    let number = || option::of(any::<u32>());
+    prop_oneof![
+        (keys(), texts()).prop_map(|(key, layer)| Action::Delete { key, layer }),
+        (keys(), texts()).prop_map(|(key, layer)| Action::Hide { key, layer }),
+        keys().prop_map(|key| Action::Flush { key }),
+        (texts(), number(), number()).prop_map(|(name, precedence, enabled)| {
+            Action::LayerCreate { name, precedence, enabled }
+        }),
+        (texts(), number(), number()).prop_map(|(name, precedence, enabled)| Action::LayerSet {
+            name,
+            precedence,
+            enabled
+        }),
+        texts().prop_map(|name| Action::LayerDelete { name }),
+    ]
+    .boxed()
+}

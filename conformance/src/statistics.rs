@@ -1,0 +1,110 @@
+//! What a run exercised, and whether that was worth anything: the vacuity rule.
+//!
+//! A campaign that conforms because it did next to nothing must not count as a pass (design §4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_model::errno::Errno;
+
+/// Counts over one run or many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Calls made and checked.
+    pub calls: u64,
+    /// Calls that succeeded.
+    pub succeeded: u64,
+    /// Failures by errno.
+    pub errnos: BTreeMap<Errno, u64>,
+    /// Reads that resolve a contest: value queries and path walks that ended in a key.
+    pub reads: u64,
+    /// Reads with two or more active candidates.
+    pub contested: u64,
+    /// Contested reads with two or more candidates at the top precedence.
+    pub contested_at_equal_precedence: u64,
+    /// Calls during which a source died.
+    pub interrupted: u64,
+    /// Faults that happened.
+    pub faults: u64,
+    /// Views dumped and compared.
+    pub views: u64,
+    /// Requirement ids marked by the model or the wire monitor.
+    pub covered: BTreeSet<&'static str>,
+}
+
+impl Statistics {
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Statistics) {
+        self.calls += other.calls;
+        self.succeeded += other.succeeded;
+        for (errno, count) in &other.errnos {
+            *self.errnos.entry(*errno).or_default() += count;
+        }
+        self.reads += other.reads;
+        self.contested += other.contested;
+        self.contested_at_equal_precedence += other.contested_at_equal_precedence;
+        self.interrupted += other.interrupted;
+        self.faults += other.faults;
+        self.views += other.views;
+        self.covered.extend(&other.covered);
+    }
+
+    /// What makes these counts too thin to conclude anything from, one reason each. Empty if
+    /// they are worth something. `reachable` are the errnos that the profile can reach.
+    pub fn vacuous(&self, reachable: &[Errno]) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let percent = |part: u64, whole: u64| (part * 100).checked_div(whole).unwrap_or(0);
+        if percent(self.succeeded, self.calls) < 60 {
+            reasons.push(format!(
+                "{} % of the calls succeeded; 60 % must",
+                percent(self.succeeded, self.calls)
+            ));
+        }
+        for errno in reachable.iter().filter(|errno| !self.errnos.contains_key(errno)) {
+            reasons.push(format!("no call failed with {errno}, which this profile can reach"));
+        }
+        if percent(self.contested, self.reads) < 20 {
+            reasons.push(format!(
+                "{} % of the reads resolved two or more candidates; 20 % must",
+                percent(self.contested, self.reads)
+            ));
+        }
+        if percent(self.contested_at_equal_precedence, self.contested) < 50 {
+            reasons.push(format!(
+                "{} % of the contested reads were at equal precedence; 50 % must",
+                percent(self.contested_at_equal_precedence, self.contested)
+            ));
+        }
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rich() -> Statistics {
+        Statistics {
+            calls: 100,
+            succeeded: 80,
+            errnos: BTreeMap::from([(Errno::ENOENT, 20)]),
+            reads: 50,
+            contested: 20,
+            contested_at_equal_precedence: 12,
+            ..Statistics::default()
+        }
+    }
+
+    #[test]
+    fn a_rich_campaign_is_not_vacuous() {
+        assert_eq!(rich().vacuous(&[Errno::ENOENT]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_thin_count_is_named() {
+        assert_eq!(Statistics { succeeded: 59, ..rich() }.vacuous(&[]).len(), 1);
+        assert_eq!(rich().vacuous(&[Errno::EACCES]).len(), 1);
+        assert_eq!(Statistics { contested: 9, ..rich() }.vacuous(&[]).len(), 1);
+        assert_eq!(Statistics { contested_at_equal_precedence: 9, ..rich() }.vacuous(&[]).len(), 1);
+        assert_eq!(Statistics::default().vacuous(&[]).len(), 3);
+    }
+}

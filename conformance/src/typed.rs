@@ -1,0 +1,559 @@
+//! The typed layer over a raw target: a model call out to numbers and bytes, and the answer back.
+//!
+//! States the numbers and layouts of PSD-005 §11.1 and §11.2 once more, on the harness's own
+//! account; it may not use `impl/abi`, since a wrong offset shared by both sides would not show.
+
+use registry_model::errno::Errno;
+use registry_model::input::{Call, Fd};
+use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
+
+use crate::address_space::{AddressSpace, Protection};
+use crate::target::RawCall;
+
+const SYSCALL_OPEN_KEY: u64 = 1100;
+const SYSCALL_CREATE_KEY: u64 = 1101;
+
+const DIRECTION_NONE: u32 = 0;
+const DIRECTION_WRITE: u32 = 1;
+const DIRECTION_READ: u32 = 2;
+const DIRECTION_BOTH: u32 = 3;
+
+/// `_IOC` of Linux with the registry's type byte (§1.3, "Ioctl encoding").
+const fn ioctl_code(direction: u32, number: u32, size: u32) -> u32 {
+    (direction << 30) | (size << 16) | (0x52 << 8) | number
+}
+
+/// A call ready for a target, and what is needed to read its answer.
+pub struct Encoded {
+    /// The raw call.
+    pub call: RawCall,
+    /// The memory it points into.
+    pub memory: AddressSpace,
+    reply: Reply,
+}
+
+/// Where the outputs of a call lie.
+enum Reply {
+    Open,
+    Create { disposition: u64 },
+    Done,
+    Value { arguments: u64, data: Buffer, layer: Buffer },
+    Batch { arguments: u64, buffer: Buffer },
+    EnumeratedValue { arguments: u64, name: Buffer, data: Buffer },
+    EnumeratedSubkey { arguments: u64, name: Buffer },
+    KeyInfo { arguments: u64, name: Buffer },
+}
+
+#[derive(Clone, Copy)]
+struct Buffer {
+    address: u64,
+    capacity: u32,
+}
+
+/// An argument structure under construction: fields are appended in the order of §11.2.
+#[derive(Default)]
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn u8(mut self, value: u8) -> Self {
+        self.0.push(value);
+        self
+    }
+    fn u32(mut self, value: u32) -> Self {
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+    fn i32(self, value: i32) -> Self {
+        self.u32(value.cast_unsigned())
+    }
+    fn u64(mut self, value: u64) -> Self {
+        self.0.extend(value.to_le_bytes());
+        self
+    }
+    fn zeros(mut self, count: usize) -> Self {
+        self.0.extend(std::iter::repeat_n(0, count));
+        self
+    }
+}
+
+fn map_string(memory: &mut AddressSpace, bytes: &[u8]) -> u64 {
+    if bytes.is_empty() { 0 } else { memory.map(bytes.to_vec(), Protection::ReadOnly) }
+}
+
+fn map_c_string(memory: &mut AddressSpace, bytes: &[u8]) -> u64 {
+    let mut bytes = bytes.to_vec();
+    bytes.push(0);
+    memory.map(bytes, Protection::ReadOnly)
+}
+
+/// A buffer of `capacity` bytes; a size probe has a null pointer.
+fn map_buffer(memory: &mut AddressSpace, capacity: u32) -> Buffer {
+    let address = if capacity == 0 {
+        0
+    } else {
+        memory.map(vec![0xAA; capacity as usize], Protection::ReadWrite)
+    };
+    Buffer { address, capacity }
+}
+
+fn ioctl(fd: Fd, direction: u32, number: u32, fields: Fields, memory: &mut AddressSpace) -> RawCall {
+    let size = fields.0.len() as u32;
+    let argument = if size == 0 {
+        0
+    } else {
+        let writable = direction & DIRECTION_READ != 0;
+        let protection = if writable { Protection::ReadWrite } else { Protection::ReadOnly };
+        memory.map(fields.0, protection)
+    };
+    RawCall::Ioctl { fd, request: ioctl_code(direction, number, size), argument }
+}
+
+fn argument_address(call: &RawCall) -> u64 {
+    match call {
+        RawCall::Ioctl { argument, .. } => *argument,
+        RawCall::Syscall { .. } | RawCall::Close { .. } => 0,
+    }
+}
+
+/// Lays out a call for a target.
+pub fn encode(call: &Call) -> Encoded {
+    let mut memory = AddressSpace::new();
+    match call {
+        Call::OpenKey { .. } | Call::CreateKey { .. } => encode_open(call, memory),
+        Call::QueryValue { .. }
+        | Call::QueryValuesBatch { .. }
+        | Call::EnumValues { .. }
+        | Call::EnumSubkeys { .. }
+        | Call::QueryKeyInfo { .. } => encode_read(call, memory),
+        Call::Close { fd } => {
+            Encoded { call: RawCall::Close { fd: *fd }, memory, reply: Reply::Done }
+        }
+        _ => {
+            let call = encode_mutation(call, &mut memory);
+            Encoded { call, memory, reply: Reply::Done }
+        }
+    }
+}
+
+fn encode_open(call: &Call, mut memory: AddressSpace) -> Encoded {
+    match call {
+        Call::OpenKey { parent, path, desired_access, flags } => {
+            let path = map_c_string(&mut memory, path);
+            let arguments = [
+                i64::from(*parent).cast_unsigned(),
+                path,
+                u64::from(*desired_access),
+                u64::from(*flags),
+                0,
+                0,
+            ];
+            let call = RawCall::Syscall { number: SYSCALL_OPEN_KEY, arguments };
+            Encoded { call, memory, reply: Reply::Open }
+        }
+        Call::CreateKey { parent, path, desired_access, flags, layer, transaction } => {
+            let path = map_c_string(&mut memory, path);
+            let layer = layer.as_ref().map_or(0, |layer| map_c_string(&mut memory, layer));
+            let disposition = memory.map(vec![0xAA; 4], Protection::ReadWrite);
+            let fields = Fields::default()
+                .i32(*parent)
+                .zeros(4)
+                .u64(path)
+                .u32(*desired_access)
+                .u32(*flags)
+                .u64(layer)
+                .i32(*transaction)
+                .zeros(4)
+                .u64(disposition);
+            let structure = memory.map(fields.0, Protection::ReadOnly);
+            let arguments = [structure, 0, 0, 0, 0, 0];
+            let call = RawCall::Syscall { number: SYSCALL_CREATE_KEY, arguments };
+            Encoded { call, memory, reply: Reply::Create { disposition } }
+        }
+        _ => unreachable!("only opens are encoded here"),
+    }
+}
+
+fn encode_read(call: &Call, mut memory: AddressSpace) -> Encoded {
+    match call {
+        Call::QueryValue { fd, name, transaction, data_capacity, layer_capacity } => {
+            let name_address = map_string(&mut memory, name);
+            let data = map_buffer(&mut memory, *data_capacity);
+            let layer = map_buffer(&mut memory, *layer_capacity);
+            let fields = Fields::default()
+                .u32(name.len() as u32)
+                .zeros(4)
+                .u64(name_address)
+                .u32(0)
+                .u32(data.capacity)
+                .i32(*transaction)
+                .u32(layer.capacity)
+                .u64(data.address)
+                .u64(0)
+                .u32(0)
+                .zeros(4)
+                .u64(layer.address);
+            let call = ioctl(*fd, DIRECTION_BOTH, 0, fields, &mut memory);
+            let arguments = argument_address(&call);
+            Encoded { call, memory, reply: Reply::Value { arguments, data, layer } }
+        }
+        Call::QueryValuesBatch { fd, capacity, transaction } => {
+            let buffer = map_buffer(&mut memory, *capacity);
+            let fields = Fields::default()
+                .u32(buffer.capacity)
+                .u32(0)
+                .u64(buffer.address)
+                .i32(*transaction)
+                .zeros(4);
+            let call = ioctl(*fd, DIRECTION_BOTH, 4, fields, &mut memory);
+            let arguments = argument_address(&call);
+            Encoded { call, memory, reply: Reply::Batch { arguments, buffer } }
+        }
+        Call::EnumValues { fd, index, name_capacity, data_capacity, transaction } => {
+            let name = map_buffer(&mut memory, *name_capacity);
+            let data = map_buffer(&mut memory, *data_capacity);
+            let fields = Fields::default()
+                .u32(*index)
+                .u32(name.capacity)
+                .u64(name.address)
+                .u32(0)
+                .u32(data.capacity)
+                .u64(data.address)
+                .i32(*transaction)
+                .zeros(4);
+            let call = ioctl(*fd, DIRECTION_BOTH, 5, fields, &mut memory);
+            let arguments = argument_address(&call);
+            Encoded { call, memory, reply: Reply::EnumeratedValue { arguments, name, data } }
+        }
+        Call::EnumSubkeys { fd, index, name_capacity, transaction } => {
+            let name = map_buffer(&mut memory, *name_capacity);
+            let fields = Fields::default()
+                .u32(*index)
+                .u32(name.capacity)
+                .u64(name.address)
+                .u64(0)
+                .u32(0)
+                .u32(0)
+                .i32(*transaction)
+                .zeros(4);
+            let call = ioctl(*fd, DIRECTION_BOTH, 6, fields, &mut memory);
+            let arguments = argument_address(&call);
+            Encoded { call, memory, reply: Reply::EnumeratedSubkey { arguments, name } }
+        }
+        Call::QueryKeyInfo { fd, name_capacity } => {
+            let name = map_buffer(&mut memory, *name_capacity);
+            let fields =
+                Fields::default().u32(name.capacity).zeros(4).u64(name.address).zeros(48);
+            let call = ioctl(*fd, DIRECTION_READ, 7, fields, &mut memory);
+            let arguments = argument_address(&call);
+            Encoded { call, memory, reply: Reply::KeyInfo { arguments, name } }
+        }
+        _ => unreachable!("only reads are encoded here"),
+    }
+}
+
+fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
+    match call {
+        Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence } => {
+            let name_address = map_string(memory, name);
+            let data_address = map_string(memory, data);
+            let layer_address = map_string(memory, layer);
+            let fields = Fields::default()
+                .u32(name.len() as u32)
+                .zeros(4)
+                .u64(name_address)
+                .u32(*value_type)
+                .u32(data.len() as u32)
+                .u64(data_address)
+                .u32(layer.len() as u32)
+                .zeros(4)
+                .u64(layer_address)
+                .i32(*transaction)
+                .zeros(4)
+                .u64(*expected_sequence);
+            ioctl(*fd, DIRECTION_WRITE, 1, fields, memory)
+        }
+        Call::DeleteValue { fd, name, layer, transaction } => {
+            let name_address = map_string(memory, name);
+            let layer_address = map_string(memory, layer);
+            let fields = Fields::default()
+                .u32(name.len() as u32)
+                .zeros(4)
+                .u64(name_address)
+                .u32(layer.len() as u32)
+                .zeros(4)
+                .u64(layer_address)
+                .i32(*transaction)
+                .zeros(4);
+            ioctl(*fd, DIRECTION_WRITE, 2, fields, memory)
+        }
+        Call::BlanketTombstone { fd, layer, set, transaction } => {
+            let layer_address = map_string(memory, layer);
+            let fields = Fields::default()
+                .u32(layer.len() as u32)
+                .zeros(4)
+                .u64(layer_address)
+                .u8(*set)
+                .zeros(3)
+                .i32(*transaction);
+            ioctl(*fd, DIRECTION_WRITE, 3, fields, memory)
+        }
+        Call::DeleteKey { fd, layer, transaction } | Call::HideKey { fd, layer, transaction } => {
+            let layer_address = map_string(memory, layer);
+            let fields = Fields::default()
+                .u32(layer.len() as u32)
+                .zeros(4)
+                .u64(layer_address)
+                .i32(*transaction)
+                .zeros(4);
+            let number = if matches!(call, Call::DeleteKey { .. }) { 8 } else { 9 };
+            ioctl(*fd, DIRECTION_WRITE, number, fields, memory)
+        }
+        Call::Flush { fd } => ioctl(*fd, DIRECTION_NONE, 13, Fields::default(), memory),
+        _ => unreachable!("only mutations are encoded here"),
+    }
+}
+
+/// An answer that no conforming target can give: its parts contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed(pub String);
+
+impl Encoded {
+    /// Reads the answer out of the result and the memory that came back.
+    ///
+    /// # Errors
+    /// `Malformed` when lengths exceed their buffers, padding is not zero, or the like.
+    pub fn decode(&self, result: i64, memory: &AddressSpace) -> Result<Observation, Malformed> {
+        let reader = Reader(memory);
+        if result < 0 {
+            let number = i32::try_from(-result)
+                .map_err(|_| Malformed(format!("the result {result} is no errno")))?;
+            return self.decode_failure(Errno::from_number(number), &reader);
+        }
+        if !matches!(self.reply, Reply::Open | Reply::Create { .. }) && result != 0 {
+            return Err(Malformed(format!("success is 0, not {result}")));
+        }
+        self.decode_success(result, &reader)
+    }
+
+    fn decode_failure(&self, errno: Errno, reader: &Reader) -> Result<Observation, Malformed> {
+        if errno != Errno::ERANGE {
+            return Ok(Observation::Failed(errno));
+        }
+        let sizes = match &self.reply {
+            Reply::Value { arguments, .. } => Sizes {
+                data: Some(reader.u32(arguments + 20)?),
+                layer: Some(reader.u32(arguments + 48)?),
+                ..Sizes::default()
+            },
+            Reply::Batch { arguments, .. } => {
+                Sizes { buffer: Some(reader.u32(*arguments)?), ..Sizes::default() }
+            }
+            Reply::EnumeratedValue { arguments, .. } => Sizes {
+                name: Some(reader.u32(arguments + 4)?),
+                data: Some(reader.u32(arguments + 20)?),
+                ..Sizes::default()
+            },
+            Reply::EnumeratedSubkey { arguments, .. } => {
+                Sizes { name: Some(reader.u32(arguments + 4)?), ..Sizes::default() }
+            }
+            Reply::KeyInfo { arguments, .. } => {
+                Sizes { name: Some(reader.u32(*arguments)?), ..Sizes::default() }
+            }
+            Reply::Open | Reply::Create { .. } | Reply::Done => return Ok(Observation::Failed(errno)),
+        };
+        Ok(Observation::TooSmall(sizes))
+    }
+
+    fn decode_success(&self, result: i64, reader: &Reader) -> Result<Observation, Malformed> {
+        match &self.reply {
+            Reply::Done => Ok(Observation::Done),
+            Reply::Open => Ok(Observation::Opened { fd: fd_of(result)?, disposition: None }),
+            Reply::Create { disposition } => {
+                let disposition = Some(reader.u32(*disposition)?);
+                Ok(Observation::Opened { fd: fd_of(result)?, disposition })
+            }
+            Reply::Value { arguments, data, layer } => {
+                reader.zeros(arguments + 4, 4)?;
+                reader.zeros(arguments + 52, 4)?;
+                Ok(Observation::Value {
+                    value_type: reader.u32(arguments + 16)?,
+                    data: reader.buffer(*data, reader.u32(arguments + 20)?, "data_len")?,
+                    sequence: reader.u64(arguments + 40)?,
+                    layer: reader.buffer(*layer, reader.u32(arguments + 48)?, "layer_len")?,
+                })
+            }
+            Reply::Batch { arguments, buffer } => {
+                reader.zeros(arguments + 20, 4)?;
+                let bytes = reader.buffer(*buffer, reader.u32(*arguments)?, "buf_len")?;
+                decode_batch(&bytes, reader.u32(arguments + 4)?).map(Observation::Values)
+            }
+            Reply::EnumeratedValue { arguments, name, data } => {
+                reader.zeros(arguments + 36, 4)?;
+                Ok(Observation::EnumeratedValue(NamedValue {
+                    name: reader.buffer(*name, reader.u32(arguments + 4)?, "name_len")?,
+                    value_type: reader.u32(arguments + 16)?,
+                    data: reader.buffer(*data, reader.u32(arguments + 20)?, "data_len")?,
+                }))
+            }
+            Reply::EnumeratedSubkey { arguments, name } => {
+                reader.zeros(arguments + 36, 4)?;
+                Ok(Observation::EnumeratedSubkey {
+                    name: reader.buffer(*name, reader.u32(arguments + 4)?, "name_len")?,
+                    last_write_time: reader.u64(arguments + 16)?,
+                    subkey_count: reader.u32(arguments + 24)?,
+                    value_count: reader.u32(arguments + 28)?,
+                })
+            }
+            Reply::KeyInfo { arguments, name } => decode_key_info(reader, *arguments, *name),
+        }
+    }
+}
+
+fn decode_key_info(reader: &Reader, at: u64, name: Buffer) -> Result<Observation, Malformed> {
+    reader.zeros(at + 4, 4)?;
+    reader.zeros(at + 50, 6)?;
+    Ok(Observation::KeyInfo(KeyInfo {
+        name: reader.buffer(name, reader.u32(at)?, "name_len")?,
+        last_write_time: reader.u64(at + 16)?,
+        subkey_count: reader.u32(at + 24)?,
+        value_count: reader.u32(at + 28)?,
+        max_subkey_name_len: reader.u32(at + 32)?,
+        max_value_name_len: reader.u32(at + 36)?,
+        max_value_data_size: reader.u32(at + 40)?,
+        sd_size: reader.u32(at + 44)?,
+        volatile_key: reader.bytes::<1>(at + 48)?[0],
+        symlink: reader.bytes::<1>(at + 49)?[0],
+        hive_generation: reader.u64(at + 56)?,
+    }))
+}
+
+fn fd_of(result: i64) -> Result<Fd, Malformed> {
+    Fd::try_from(result).map_err(|_| Malformed(format!("the result {result} is no fd")))
+}
+
+/// The packed records of a batch read (§11.2). They must fill the bytes exactly.
+fn decode_batch(bytes: &[u8], count: u32) -> Result<Vec<NamedValue>, Malformed> {
+    let mut rest = bytes;
+    let mut values = Vec::new();
+    while !rest.is_empty() {
+        let name = take_counted(&mut rest)?;
+        let value_type = take_u32(&mut rest)?;
+        let data = take_counted(&mut rest)?;
+        values.push(NamedValue { name, value_type, data });
+    }
+    if values.len() != count as usize {
+        return Err(Malformed(format!("count is {count}, but the buffer holds {}", values.len())));
+    }
+    Ok(values)
+}
+
+fn take_u32(rest: &mut &[u8]) -> Result<u32, Malformed> {
+    let (head, tail) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| Malformed("a record of the batch ends early".to_owned()))?;
+    *rest = tail;
+    Ok(u32::from_le_bytes(*head))
+}
+
+fn take_counted(rest: &mut &[u8]) -> Result<Vec<u8>, Malformed> {
+    let length = take_u32(rest)? as usize;
+    let (head, tail) = rest
+        .split_at_checked(length)
+        .ok_or_else(|| Malformed("a length in the batch passes the end of the buffer".to_owned()))?;
+    *rest = tail;
+    Ok(head.to_vec())
+}
+
+struct Reader<'a>(&'a AddressSpace);
+
+impl Reader<'_> {
+    fn bytes<const N: usize>(&self, address: u64) -> Result<[u8; N], Malformed> {
+        self.0
+            .read(address, N as u64)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| Malformed(format!("nothing is mapped at {address:#x}")))
+    }
+    fn u32(&self, address: u64) -> Result<u32, Malformed> {
+        self.bytes(address).map(u32::from_le_bytes)
+    }
+    fn u64(&self, address: u64) -> Result<u64, Malformed> {
+        self.bytes(address).map(u64::from_le_bytes)
+    }
+    fn zeros(&self, address: u64, count: u64) -> Result<(), Malformed> {
+        match self.0.read(address, count) {
+            Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(()),
+            _ => Err(Malformed("a reserved field of the answer is not zero".to_owned())),
+        }
+    }
+    fn buffer(&self, buffer: Buffer, length: u32, field: &str) -> Result<Vec<u8>, Malformed> {
+        if length > buffer.capacity {
+            let capacity = buffer.capacity;
+            return Err(Malformed(format!("{field} is {length} in a buffer of {capacity}")));
+        }
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = self.0.read(buffer.address, u64::from(length));
+        bytes.map(<[u8]>::to_vec).map_err(|_| Malformed(format!("{field} is not mapped")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_request(call: &Call) -> u32 {
+        match encode(call).call {
+            RawCall::Ioctl { request, .. } => (request >> 16) & 0x3FFF,
+            other => panic!("not an ioctl: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn argument_structures_have_the_sizes_of_the_appendix() {
+        let query = Call::QueryValue {
+            fd: 3,
+            name: b"v".to_vec(),
+            transaction: -1,
+            data_capacity: 8,
+            layer_capacity: 8,
+        };
+        let set = Call::SetValue {
+            fd: 3,
+            name: b"v".to_vec(),
+            value_type: 4,
+            data: vec![1; 4],
+            layer: Vec::new(),
+            transaction: -1,
+            expected_sequence: 0,
+        };
+        let delete =
+            Call::DeleteValue { fd: 3, name: Vec::new(), layer: Vec::new(), transaction: -1 };
+        let blanket = Call::BlanketTombstone { fd: 3, layer: Vec::new(), set: 1, transaction: -1 };
+        let batch = Call::QueryValuesBatch { fd: 3, capacity: 16, transaction: -1 };
+        let values = Call::EnumValues {
+            fd: 3,
+            index: 0,
+            name_capacity: 8,
+            data_capacity: 8,
+            transaction: -1,
+        };
+        let subkeys = Call::EnumSubkeys { fd: 3, index: 0, name_capacity: 8, transaction: -1 };
+        let info = Call::QueryKeyInfo { fd: 3, name_capacity: 8 };
+        let delete_key = Call::DeleteKey { fd: 3, layer: Vec::new(), transaction: -1 };
+        let sizes = [query, set, delete, blanket, batch, values, subkeys, info, delete_key]
+            .each_ref()
+            .map(size_of_request);
+        assert_eq!(sizes, [64, 64, 40, 24, 24, 40, 40, 64, 24]);
+        assert_eq!(size_of_request(&Call::Flush { fd: 3 }), 0);
+    }
+
+    #[test]
+    fn a_batch_that_ends_early_is_malformed() {
+        assert!(decode_batch(&[1, 0, 0, 0, b'a', 4, 0, 0, 0, 2, 0, 0, 0, 7], 1).is_err());
+        let whole = [1, 0, 0, 0, b'a', 4, 0, 0, 0, 1, 0, 0, 0, 7];
+        assert_eq!(decode_batch(&whole, 1).map(|values| values.len()), Ok(1));
+        assert!(decode_batch(&whole, 2).is_err());
+    }
+}

@@ -1,0 +1,388 @@
+//! Effective views dumped through calls, and their comparison with the model and the oracle.
+//!
+//! A dump opens every path that the model knows, reachable by enumeration or not, and every path
+//! that enumeration shows and the model does not know. It reads the provenance of each value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_model::State;
+use registry_model::errno::Errno;
+use registry_model::input::{Call, Fd};
+use registry_model::observation::{NamedValue, Observation};
+use registry_model::view::{KeyView, Path, ValueView, View};
+
+use crate::divergence::{Kind, Stop};
+use crate::execution::Execution;
+use crate::oracle;
+use crate::plan::ActorIndex;
+use crate::typed::Malformed;
+
+const KEY_QUERY_VALUE: u32 = 0x0001;
+const KEY_ENUMERATE_SUB_KEYS: u32 = 0x0008;
+const READ_CONTROL: u32 = 0x0002_0000;
+const REG_OPEN_LINK: u32 = 1;
+/// A buffer that holds most keys' values at the first try.
+const BUFFER_CAPACITY: u32 = 4096;
+/// Paths in one dump; a target that shows more is lost in its own tree.
+const PATHS_MAX: usize = 100_000;
+/// Subkeys of one key in a dump.
+const SUBKEYS_MAX: u32 = 100_000;
+
+/// What a dump found at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    Key(KeyView),
+    Absent,
+    /// Neither there nor absent: words for a report.
+    Odd(String),
+}
+
+type Dump = BTreeMap<Path, Found>;
+
+/// Why a dump stopped.
+enum Broken {
+    /// A source died during it; nothing can be said.
+    SourceDied,
+    Malformed(Malformed),
+}
+
+impl Execution<'_> {
+    /// Dumps the effective view of every actor with a token of its own and compares it.
+    ///
+    /// # Errors
+    /// The divergence, if no model state has that view or the oracle reads the store otherwise.
+    pub async fn compare_views(&mut self) -> Result<(), Stop> {
+        let mut seen = Vec::new();
+        for actor in 0..self.plan.actors.len() {
+            let token = self.plan.actors[actor].token.clone();
+            if !seen.contains(&token) {
+                seen.push(token);
+                self.compare_view(actor, &[]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Dumps what one actor sees below a path (everything, for an empty one) and compares it.
+    /// Returns the view, or `None` if a source died meanwhile.
+    ///
+    /// # Errors
+    /// As `compare_views`.
+    pub async fn compare_view(
+        &mut self,
+        actor: ActorIndex,
+        below: &[String],
+    ) -> Result<Option<View>, Stop> {
+        self.statistics.views += 1;
+        let paths = self.paths_to_dump(below);
+        let dump = match self.dump(actor, paths).await {
+            Ok(dump) => dump,
+            Err(Broken::SourceDied) => {
+                let events = self.target.take_events();
+                self.environment(events)?;
+                return Ok(None);
+            }
+            Err(Broken::Malformed(malformed)) => {
+                let expected = "an answer whose parts fit together".to_owned();
+                let what = "a view dump".to_owned();
+                return Err(self.diverged(Kind::Malformed, Some(actor), what, &[], expected, malformed.0));
+            }
+        };
+        let token = self.plan.actors[actor].token.clone();
+        let mut agreeing = Vec::new();
+        for state in &self.states {
+            if self.expected(state, actor, below) == dump {
+                agreeing.push(state.clone());
+            }
+        }
+        if agreeing.is_empty() {
+            let expected = lines(&self.expected(&self.states[0], actor, below), true).join("\n");
+            let got = lines(&dump, true).join("\n");
+            let what = "the effective view, dumped through calls".to_owned();
+            return Err(self.diverged(Kind::View, Some(actor), what, &[], expected, got));
+        }
+        self.replace_states(agreeing, "a view")?;
+        self.check_quiescence()?;
+        if below.is_empty() && self.down.is_empty() {
+            self.compare_with_oracle(actor, &token, &dump)?;
+        }
+        Ok(Some(view_of(&dump)))
+    }
+
+    fn expected(&self, state: &State, actor: ActorIndex, below: &[String]) -> Dump {
+        let down = self.hives_down();
+        let view = state.view(&self.plan.actors[actor].token);
+        let mut dump: Dump = view
+            .into_iter()
+            .filter(|(path, _)| path.starts_with(below))
+            .filter(|(path, _)| !down.contains(&path[0]))
+            .map(|(path, key)| (path, key.map_or(Found::Absent, Found::Key)))
+            .collect();
+        // A path that another state knows of is tried too, and must be absent in this one.
+        for path in self.paths_to_dump(below) {
+            dump.entry(path).or_insert(Found::Absent);
+        }
+        dump
+    }
+
+    fn hives_down(&self) -> BTreeSet<String> {
+        self.down
+            .iter()
+            .flat_map(|source| self.plan.sources[source.0 as usize].iter().cloned())
+            .collect()
+    }
+
+    fn paths_to_dump(&self, below: &[String]) -> BTreeSet<Path> {
+        let down = self.hives_down();
+        self.states
+            .iter()
+            .flat_map(State::known_paths)
+            .filter(|path| path.starts_with(below) && !down.contains(&path[0]))
+            .collect()
+    }
+
+    async fn dump(&mut self, actor: ActorIndex, paths: BTreeSet<Path>) -> Result<Dump, Broken> {
+        let known: BTreeSet<Vec<String>> = paths.iter().map(|path| folded(path)).collect();
+        let mut left = paths;
+        let mut dump = Dump::new();
+        while let Some(path) = left.pop_first() {
+            if dump.len() >= PATHS_MAX {
+                dump.insert(path, Found::Odd("too many paths".to_owned()));
+                break;
+            }
+            let found = self.dump_path(actor, &path).await?;
+            if let Found::Key(key) = &found {
+                for subkey in &key.subkeys {
+                    let mut child = path.clone();
+                    child.push(subkey.clone());
+                    if !known.contains(&folded(&child)) && !dump.contains_key(&child) {
+                        left.insert(child);
+                    }
+                }
+            }
+            dump.insert(path, found);
+        }
+        Ok(dump)
+    }
+
+    async fn dump_path(&mut self, actor: ActorIndex, path: &Path) -> Result<Found, Broken> {
+        let open = Call::OpenKey {
+            parent: -1,
+            path: path.join("\\").into_bytes(),
+            desired_access: KEY_QUERY_VALUE | KEY_ENUMERATE_SUB_KEYS | READ_CONTROL,
+            flags: REG_OPEN_LINK,
+        };
+        let fd = match self.dump_call(actor, &open).await? {
+            Observation::Opened { fd, .. } => fd,
+            Observation::Failed(Errno::ENOENT) => return Ok(Found::Absent),
+            other => return Ok(Found::Odd(format!("open gives {other}"))),
+        };
+        let found = self.dump_key(actor, fd).await?;
+        self.dump_call(actor, &Call::Close { fd }).await?;
+        Ok(found)
+    }
+
+    async fn dump_key(&mut self, actor: ActorIndex, fd: Fd) -> Result<Found, Broken> {
+        let values = match self.dump_values(actor, fd).await? {
+            Ok(values) => values,
+            Err(odd) => return Ok(Found::Odd(odd)),
+        };
+        let mut subkeys = BTreeSet::new();
+        for index in 0..=SUBKEYS_MAX {
+            let call =
+                Call::EnumSubkeys { fd, index, name_capacity: BUFFER_CAPACITY, transaction: -1 };
+            match self.dump_call(actor, &call).await? {
+                Observation::EnumeratedSubkey { name, .. } => {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    if !subkeys.insert(name.clone()) {
+                        return Ok(Found::Odd(format!("subkey {name} is listed twice")));
+                    }
+                }
+                Observation::Failed(Errno::ENOENT) => break,
+                other => return Ok(Found::Odd(format!("subkey {index} gives {other}"))),
+            }
+        }
+        let call = Call::QueryKeyInfo { fd, name_capacity: BUFFER_CAPACITY };
+        match self.dump_call(actor, &call).await? {
+            Observation::KeyInfo(info) => {
+                if info.subkey_count as usize != subkeys.len()
+                    || info.value_count as usize != values.len()
+                {
+                    return Ok(Found::Odd(format!(
+                        "key info counts {} subkeys and {} values, enumeration {} and {}",
+                        info.subkey_count,
+                        info.value_count,
+                        subkeys.len(),
+                        values.len()
+                    )));
+                }
+                Ok(Found::Key(KeyView {
+                    values,
+                    subkeys,
+                    volatile_key: info.volatile_key != 0,
+                    symlink: info.symlink != 0,
+                    sd_size: info.sd_size,
+                }))
+            }
+            other => Ok(Found::Odd(format!("key info gives {other}"))),
+        }
+    }
+
+    async fn dump_values(
+        &mut self,
+        actor: ActorIndex,
+        fd: Fd,
+    ) -> Result<Result<BTreeMap<String, ValueView>, String>, Broken> {
+        let batch = match self.dump_batch(actor, fd).await? {
+            Ok(batch) => batch,
+            Err(odd) => return Ok(Err(odd)),
+        };
+        let mut values = BTreeMap::new();
+        for NamedValue { name, value_type, data } in batch {
+            let call = Call::QueryValue {
+                fd,
+                name: name.clone(),
+                transaction: -1,
+                data_capacity: data.len().max(1) as u32,
+                layer_capacity: 1024,
+            };
+            let spelled = String::from_utf8_lossy(&name).into_owned();
+            match self.dump_call(actor, &call).await? {
+                Observation::Value { value_type: queried, data: bytes, sequence, layer }
+                    if queried == value_type && bytes == data =>
+                {
+                    let layer = String::from_utf8_lossy(&layer).into_owned();
+                    let view = ValueView { value_type, data, layer, sequence };
+                    if values.insert(spelled.clone(), view).is_some() {
+                        return Ok(Err(format!("value {spelled} is in the batch twice")));
+                    }
+                }
+                other => {
+                    return Ok(Err(format!("value {spelled} is in the batch, the query gives {other}")));
+                }
+            }
+        }
+        Ok(Ok(values))
+    }
+
+    async fn dump_batch(
+        &mut self,
+        actor: ActorIndex,
+        fd: Fd,
+    ) -> Result<Result<Vec<NamedValue>, String>, Broken> {
+        let mut capacity = BUFFER_CAPACITY;
+        for _ in 0..2 {
+            let call = Call::QueryValuesBatch { fd, capacity, transaction: -1 };
+            match self.dump_call(actor, &call).await? {
+                Observation::Values(values) => return Ok(Ok(values)),
+                Observation::TooSmall(sizes) => capacity = sizes.buffer.unwrap_or(capacity),
+                other => return Ok(Err(format!("the batch gives {other}"))),
+            }
+        }
+        Ok(Err(format!("the batch does not fit the {capacity} bytes it asked for")))
+    }
+
+    async fn dump_call(&mut self, actor: ActorIndex, call: &Call) -> Result<Observation, Broken> {
+        let (answer, _) = self.unchecked_call(actor, call).await;
+        let down_before = self.down.len();
+        let events = self.target.take_events();
+        if !events.is_empty() {
+            // Nothing was mutated; the model only has to hear of the death.
+            let _ = self.environment(events);
+        }
+        if self.down.len() != down_before {
+            return Err(Broken::SourceDied);
+        }
+        answer.map_err(Broken::Malformed)
+    }
+
+    fn compare_with_oracle(
+        &mut self,
+        actor: ActorIndex,
+        token: &registry_model::security::Token,
+        dump: &Dump,
+    ) -> Result<(), Stop> {
+        let Some(raw) = self.target.raw_entries() else { return Ok(()) };
+        let mut table = oracle::LayerTable::new(registry_model::names::fold);
+        for layer in self.states[0].layers() {
+            table.publish(oracle::Layer {
+                name: layer.name.to_string(),
+                precedence: layer.precedence,
+                enabled: layer.enabled,
+            });
+        }
+        let what = "the effective view, against the store's raw entries".to_owned();
+        let view = match oracle::effective_view(&raw, &table, &token.0.private_layers) {
+            Ok(view) => view,
+            Err(malformed) => {
+                let expected = "entries that resolve".to_owned();
+                let got = malformed.to_string();
+                return Err(self.diverged(Kind::Oracle, Some(actor), what, &[], expected, got));
+            }
+        };
+        let expected: Dump = view
+            .into_iter()
+            .filter_map(|(path, key)| Some((path, Found::Key(key?))))
+            .collect();
+        let got: Dump = dump
+            .iter()
+            .filter(|(_, found)| **found != Found::Absent)
+            .map(|(path, found)| (path.clone(), found.clone()))
+            .collect();
+        if lines(&expected, false) == lines(&got, false) {
+            return Ok(());
+        }
+        let expected = lines(&expected, false).join("\n");
+        let got = lines(&got, false).join("\n");
+        Err(self.diverged(Kind::Oracle, Some(actor), what, &[], expected, got))
+    }
+}
+
+fn folded(path: &[String]) -> Vec<String> {
+    path.iter().map(|part| registry_model::names::fold(part)).collect()
+}
+
+fn view_of(dump: &Dump) -> View {
+    dump.iter()
+        .map(|(path, found)| match found {
+            Found::Key(key) => (path.clone(), Some(key.clone())),
+            Found::Absent | Found::Odd(_) => (path.clone(), None),
+        })
+        .collect()
+}
+
+/// A dump as indented lines. Paths that must not open are listed only `with_absent`.
+fn lines(dump: &Dump, with_absent: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (path, found) in dump {
+        let name = path.join("\\");
+        match found {
+            Found::Absent if with_absent => lines.push(format!("{name}: absent")),
+            Found::Absent => {}
+            Found::Odd(odd) => lines.push(format!("{name}: {odd}")),
+            Found::Key(key) => {
+                let mut flags = String::new();
+                if key.volatile_key {
+                    flags.push_str(" volatile");
+                }
+                if key.symlink {
+                    flags.push_str(" symlink");
+                }
+                lines.push(format!("{name}{flags} (SD of {} bytes)", key.sd_size));
+                for (value, view) in &key.values {
+                    lines.push(format!("  {value:?} = {}", provenance(view)));
+                }
+                for subkey in &key.subkeys {
+                    lines.push(format!("  subkey {subkey}"));
+                }
+            }
+        }
+    }
+    lines
+}
+
+fn provenance(view: &ValueView) -> String {
+    let data = view.data.escape_ascii();
+    let (kind, layer, sequence) = (view.value_type, &view.layer, view.sequence);
+    format!("type {kind} \"{data}\" from {layer}, sequence {sequence}")
+}

@@ -1,0 +1,208 @@
+//! The wire monitor: a passive checker of every frame between the kernel and its sources.
+//!
+//! It reads frames by itself from the tables of PSD-005 §11.3, knows no codec, no model and no
+//! store, and sees no calls. It checks what only the source interface shows: request ids,
+//! responses, names, fresh GUIDs, sequence numbers over all sources, transaction ids (§2.3 to
+//! §2.8, §7.1, §7.2). What it cannot know it leaves alone, so that every violation is one.
+
+mod connection;
+mod fields;
+mod frame;
+mod keys;
+mod obligations;
+mod requests;
+mod responses;
+mod rules;
+mod sequences;
+#[cfg(test)]
+mod tests;
+mod transactions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use registry_model::input::SourceId;
+
+use crate::target::Frame;
+use connection::Connection;
+use keys::Keys;
+use obligations::Obligations;
+pub use rules::Rule;
+use rules::{Failure, Held};
+use sequences::{Calls, Sequences};
+use transactions::Transactions;
+
+/// Who sent what breaks a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The kernel half.
+    Kernel,
+    /// The source.
+    Source,
+}
+
+/// A frame, or a missing one, that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Who is at fault.
+    pub by: Party,
+    /// The source at the other or at this end of the connection.
+    pub source: SourceId,
+    /// The rule.
+    pub rule: Rule,
+    /// What happened, in words.
+    pub message: String,
+}
+
+impl Violation {
+    /// The requirements and decisions behind the rule.
+    pub fn requirements(&self) -> impl Iterator<Item = &'static str> {
+        self.rule.covers().iter().chain(self.rule.cites()).copied()
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.by {
+            Party::Kernel => "the kernel, to",
+            Party::Source => "by",
+        };
+        let requirements: Vec<_> = self.requirements().collect();
+        write!(f, "{by} source {}: {}: {}", self.source.0, self.rule.text(), self.message)?;
+        write!(f, " [{}]", requirements.join(", "))
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Watches all connections of one run.
+///
+/// Tell it of connections, registrations and reboots in the order in which the frames around
+/// them crossed the wire.
+#[derive(Clone, Debug)]
+pub struct WireMonitor {
+    calls: Calls,
+    connections: BTreeMap<SourceId, Connection>,
+    sequences: Sequences,
+    transactions: Transactions,
+    keys: Keys,
+    obligations: Obligations,
+    held: Held,
+}
+
+impl Default for WireMonitor {
+    fn default() -> WireMonitor {
+        WireMonitor::new()
+    }
+}
+
+impl WireMonitor {
+    /// A monitor of a run in which one call ends before the next begins.
+    pub fn new() -> WireMonitor {
+        WireMonitor::watching(Calls::OneAtATime)
+    }
+
+    /// A monitor of a run in which calls overlap: sequence numbers need not arrive in order.
+    pub fn for_concurrent_calls() -> WireMonitor {
+        WireMonitor::watching(Calls::Concurrent)
+    }
+
+    fn watching(calls: Calls) -> WireMonitor {
+        WireMonitor {
+            calls,
+            connections: BTreeMap::new(),
+            sequences: Sequences::new(calls),
+            transactions: Transactions::default(),
+            keys: Keys::default(),
+            obligations: Obligations::default(),
+            held: Held::default(),
+        }
+    }
+
+    /// A source opened the device: request ids begin anew.
+    pub fn connection_opened(&mut self, source: SourceId) {
+        self.connection_closed(source);
+        self.connections.insert(source, Connection::default());
+    }
+
+    /// A source registered or resumed on its open connection. `max_sequence` is the number that it
+    /// reported, `roots` are the root GUIDs of its hives.
+    pub fn registered(&mut self, source: SourceId, max_sequence: u64, roots: &[[u8; 16]]) {
+        self.connections.entry(source).or_default().is_registered = true;
+        self.sequences.registered(source, max_sequence);
+        for root in roots {
+            self.keys.add_root(*root);
+        }
+    }
+
+    /// A source's connection is gone, with all that was in flight on it.
+    pub fn connection_closed(&mut self, source: SourceId) {
+        let in_flight = self.connections.remove(&source).is_some_and(|gone| !gone.is_idle());
+        if in_flight {
+            self.sequences.failed();
+        }
+        self.transactions.disconnected(source);
+        self.keys.disconnected(source);
+        self.obligations.connection_changed(source);
+    }
+
+    /// The machine went down and came up. Every connection is gone; GUIDs stay known.
+    pub fn rebooted(&mut self) {
+        for source in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.connection_closed(source);
+        }
+        self.transactions = Transactions::default();
+        self.sequences.rebooted();
+    }
+
+    /// Checks the next frame.
+    ///
+    /// # Errors
+    /// The first rule that the frame breaks. The monitor can go on after it, without what the
+    /// frame would have told.
+    pub fn observe(&mut self, frame: &Frame) -> Result<(), Violation> {
+        let (by, checked) = if frame.is_request {
+            (Party::Kernel, self.request(frame.source, &frame.bytes))
+        } else {
+            (Party::Source, self.response(frame.source, &frame.bytes))
+        };
+        checked.map_err(|failure| violation(by, frame.source, failure))
+    }
+
+    /// Checks what must have been sent by now. To be called when no call is under way and none
+    /// timed out since the last time; while a request is unanswered nothing is judged.
+    ///
+    /// # Errors
+    /// A request of the kernel that is missing.
+    pub fn quiescent(&mut self) -> Result<(), Violation> {
+        if !self.connections.values().all(Connection::is_idle) {
+            return Ok(());
+        }
+        if let Some((source, message)) = self.keys.unpaired() {
+            self.keys.disconnected(source);
+            let failure = Failure::new(Rule::EntryWithKey, message);
+            return Err(violation(Party::Kernel, source, failure));
+        }
+        let connections = self.connections.iter();
+        let registered = connections.filter(|(_, c)| c.is_registered).map(|(id, _)| *id).collect();
+        let settled = self.obligations.settle(&mut self.held, &registered);
+        settled.map_err(|(source, failure)| violation(Party::Kernel, source, failure))
+    }
+
+    /// The requirements that frames have shown to hold.
+    pub fn covered(&self) -> BTreeSet<&'static str> {
+        self.held.covered()
+    }
+
+    fn registered_connection(&mut self, source: SourceId) -> Result<&mut Connection, Failure> {
+        let connection = self.connections.get_mut(&source).filter(|found| found.is_registered);
+        let connection = connection
+            .ok_or_else(|| Failure::new(Rule::Registered, "the source has not registered"))?;
+        self.held.mark(Rule::Registered);
+        Ok(connection)
+    }
+}
+
+fn violation(by: Party, source: SourceId, Failure { rule, message }: Failure) -> Violation {
+    Violation { by, source, rule, message }
+}

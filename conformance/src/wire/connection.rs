@@ -1,0 +1,102 @@
+//! One connection: its request ids and what is in flight on it (PSD-005 §7.1).
+
+use std::collections::BTreeMap;
+
+use super::frame::{Guid, Operation};
+use super::rules::{Failure, Held, Rule};
+
+/// The compiled-in MaxConcurrentRSIRequests (§11.4).
+const MAX_IN_FLIGHT: usize = 256;
+
+/// A request that waits for its answer, and what a success of it means.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub(super) operation: Operation,
+    pub(super) effect: Effect,
+    /// Whether it carried a sequence number.
+    pub(super) is_numbered: bool,
+}
+
+/// What the monitor learns from a response to a request, beside its shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    /// A path entry outside of transactions.
+    EntryCreated {
+        parent: Guid,
+        name: Vec<u8>,
+        layer: Vec<u8>,
+        child: Guid,
+    },
+    /// A path entry inside a transaction: only its failure counts.
+    EntryEnlisted {
+        child: Guid,
+    },
+    /// A value or SD is to change outside of transactions; the rule asks for a last write time.
+    Touched {
+        guid: Guid,
+        rule: Rule,
+    },
+    /// One value was asked for.
+    Queried {
+        name: Vec<u8>,
+    },
+    KeyRead {
+        guid: Guid,
+    },
+    Began {
+        transaction: u64,
+    },
+    Committed {
+        transaction: u64,
+    },
+}
+
+/// The state of one connection, which begins when a source opens the device.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Connection {
+    pub(super) is_registered: bool,
+    last_id: Option<u64>,
+    in_flight: BTreeMap<u64, Sent>,
+}
+
+impl Connection {
+    /// Checks a new request id before the request is looked at.
+    pub(super) fn accept_id(&mut self, held: &mut Held, id: u64) -> Result<(), Failure> {
+        let grows = self.last_id.is_none_or(|last| id > last);
+        let last = self.last_id.unwrap_or_default();
+        if grows {
+            self.last_id = Some(id);
+        }
+        held.require(Rule::RequestIdGrows, grows, || format!("id {id} after id {last}"))
+    }
+
+    /// Puts a request in flight.
+    pub(super) fn sent(&mut self, held: &mut Held, id: u64, sent: Sent) -> Result<(), Failure> {
+        self.in_flight.insert(id, sent);
+        let count = self.in_flight.len();
+        if count > 1 {
+            held.mark(Rule::Multiplexed);
+        }
+        held.require(Rule::InFlight, count <= MAX_IN_FLIGHT, || format!("{count} are in flight"))
+    }
+
+    /// Takes the request out of flight that a response answers.
+    pub(super) fn answered(&mut self, held: &mut Held, id: u64) -> Result<Sent, Failure> {
+        let Some(sent) = self.in_flight.remove(&id) else {
+            let was_sent = self.last_id.is_some_and(|last| id <= last);
+            let rule = if was_sent { Rule::ResponseOnce } else { Rule::ResponseKnown };
+            return Err(Failure::new(rule, format!("no request {id} is in flight")));
+        };
+        held.mark(Rule::ResponseKnown);
+        held.mark(Rule::ResponseOnce);
+        if self.in_flight.range(..id).next().is_some() {
+            held.mark(Rule::Reordered);
+        }
+        Ok(sent)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+}

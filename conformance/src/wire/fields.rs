@@ -1,0 +1,67 @@
+//! What single fields may hold: names, types, security descriptors (PSD-005 §1.3, §2.3, §2.5).
+
+use super::rules::{Failure, Held, Rule};
+
+/// `REG_TOMBSTONE`.
+pub(super) const TOMBSTONE: u32 = 0xFFFF;
+/// The highest ordinary type code, `REG_QWORD`.
+const MAX_TYPE: u32 = 11;
+
+/// A key name component or a hive name.
+pub(super) fn key_name(held: &mut Held, name: &[u8]) -> Result<(), Failure> {
+    component(held, Rule::KeyName, name)
+}
+
+/// A layer name.
+pub(super) fn layer_name(held: &mut Held, name: &[u8]) -> Result<(), Failure> {
+    component(held, Rule::LayerName, name)
+}
+
+fn component(held: &mut Held, rule: Rule, name: &[u8]) -> Result<(), Failure> {
+    let problem = match std::str::from_utf8(name) {
+        Err(_) => Some("is not UTF-8"),
+        Ok("") => Some("is empty"),
+        Ok(name) if name.contains(['\\', '/']) => Some("has a separator"),
+        Ok(name) if name.contains('\0') => Some("has a NUL"),
+        Ok(_) => None,
+    };
+    held.require(rule, problem.is_none(), || shown(name, problem.unwrap_or_default()))
+}
+
+/// A value name; separators are ordinary characters in it, and it may be empty.
+pub(super) fn value_name(held: &mut Held, name: &[u8]) -> Result<(), Failure> {
+    let problem = match std::str::from_utf8(name) {
+        Err(_) => Some("is not UTF-8"),
+        Ok(name) if name.contains('\0') => Some("has a NUL"),
+        Ok(_) => None,
+    };
+    held.require(Rule::ValueName, problem.is_none(), || shown(name, problem.unwrap_or_default()))
+}
+
+fn shown(name: &[u8], problem: &str) -> String {
+    format!("the name {:?} {problem}", name.escape_ascii().to_string())
+}
+
+/// A type with its data.
+pub(super) fn typed_data(held: &mut Held, value_type: u32, data: &[u8]) -> Result<(), Failure> {
+    if value_type == TOMBSTONE {
+        return held.require(Rule::Tombstone, data.is_empty(), || {
+            format!("a tombstone has {} bytes of data", data.len())
+        });
+    }
+    held.require(Rule::ValueType, value_type <= MAX_TYPE, || format!("the type is {value_type:#x}"))
+}
+
+/// The first bytes of a security descriptor: revision 1, SE_SELF_RELATIVE in the control word.
+pub(super) fn security_descriptor(held: &mut Held, bytes: &[u8]) -> Result<(), Failure> {
+    let sound = bytes.len() >= 20 && bytes[0] == 1 && bytes[3] & 0x80 != 0;
+    held.require(Rule::SecurityDescriptor, sound, || {
+        format!("{} bytes beginning {:02x?}", bytes.len(), &bytes[..bytes.len().min(4)])
+    })
+}
+
+/// Whether two names may be the same name. The monitor cannot fold, so that any two names may
+/// unless both are ASCII and differ by more than case.
+pub(super) fn may_be_same(one: &[u8], other: &[u8]) -> bool {
+    !(one.is_ascii() && other.is_ascii()) || one.eq_ignore_ascii_case(other)
+}

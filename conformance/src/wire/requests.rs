@@ -1,0 +1,248 @@
+//! Requests: what the kernel may send.
+
+use registry_model::input::SourceId;
+
+use super::WireMonitor;
+use super::connection::{Effect, Sent};
+use super::fields;
+use super::frame::{self, Guid, Header, Operation, Request};
+use super::rules::{Failure, Rule};
+use super::sequences::Calls;
+
+impl WireMonitor {
+    /// Checks a request and puts it in flight.
+    pub(super) fn request(&mut self, source: SourceId, bytes: &[u8]) -> Result<(), Failure> {
+        self.registered_connection(source)?;
+        let (header, payload) = frame::split_header(bytes, true).ok_or_else(|| {
+            Failure::new(Rule::RequestHeader, format!("the message has {} bytes", bytes.len()))
+        })?;
+        self.held.mark(Rule::RequestHeader);
+        let stated = header.total_length as usize;
+        self.held.require(Rule::TotalLength, stated == bytes.len(), || {
+            format!("total_len is {stated}, and there are {} bytes", bytes.len())
+        })?;
+        let operation = Operation::from_code(header.op_code).ok_or_else(|| {
+            Failure::new(Rule::KnownOpCode, format!("the op code is {:#06x}", header.op_code))
+        })?;
+        let connection = self.connections.entry(source).or_default();
+        connection.accept_id(&mut self.held, header.request_id)?;
+        // From here on the request is in flight, right or wrong: an answer to it is no fault.
+        let parsed = frame::parse_request(operation, payload)
+            .map_err(|shape| Failure::new(operation.request_rule(), shape));
+        let effect = parsed.as_ref().map_or(Effect::Nothing, |parsed| effect(parsed, &header));
+        let is_numbered = parsed.as_ref().is_ok_and(|parsed| sequence(parsed).is_some());
+        if let Effect::Touched { guid, rule } = effect {
+            self.obligations.touched(source, guid, rule);
+        }
+        let sent = Sent { operation, effect, is_numbered };
+        connection.sent(&mut self.held, header.request_id, sent)?;
+        let request = parsed?;
+        self.held.mark(operation.request_rule());
+        self.held.mark(Rule::NoIdentity);
+        let located = |failure: Failure| Failure {
+            message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
+            ..failure
+        };
+        self.names(&request).map_err(located)?;
+        self.contents(&request).map_err(located)?;
+        self.transaction(source, &request, &header).map_err(located)?;
+        self.sequence_number(source, &request).map_err(located)?;
+        self.consequences(source, &request, &header).map_err(located)
+    }
+
+    fn names(&mut self, request: &Request<'_>) -> Result<(), Failure> {
+        let held = &mut self.held;
+        match *request {
+            Request::Lookup { child_name, .. } => fields::key_name(held, child_name),
+            Request::CreateEntry { child_name, layer, .. }
+            | Request::HideEntry { child_name, layer, .. }
+            | Request::DeleteEntry { child_name, layer, .. } => {
+                fields::key_name(held, child_name)?;
+                fields::layer_name(held, layer)
+            }
+            Request::CreateKey { name, .. } => fields::key_name(held, name),
+            Request::Flush { hive_name } => fields::key_name(held, hive_name),
+            Request::QueryValues { name, .. } => fields::value_name(held, name),
+            Request::SetValue { name, layer, .. } => {
+                fields::value_name(held, name)?;
+                fields::layer_name(held, layer)?;
+                held.mark(Rule::WriteNamesLayer);
+                Ok(())
+            }
+            Request::DeleteValueEntry { name, layer, .. } => {
+                fields::value_name(held, name)?;
+                fields::layer_name(held, layer)
+            }
+            Request::SetBlanketTombstone { layer, .. } => fields::layer_name(held, layer),
+            Request::DeleteLayer { layer } => {
+                fields::layer_name(held, layer)?;
+                held.require(Rule::BaseLayer, !is_base(layer), || "the layer is base".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn contents(&mut self, request: &Request<'_>) -> Result<(), Failure> {
+        let held = &mut self.held;
+        match *request {
+            Request::CreateKey { security_descriptor, .. } => {
+                fields::security_descriptor(held, security_descriptor)
+            }
+            Request::WriteKey { field_mask, security_descriptor, .. } => {
+                held.require(Rule::WriteKeyMask, field_mask & !3 == 0, || {
+                    format!("the field mask is {field_mask:#x}")
+                })?;
+                security_descriptor.map_or(Ok(()), |bytes| fields::security_descriptor(held, bytes))
+            }
+            Request::SetValue { value_type, data, .. } => {
+                fields::typed_data(held, value_type, data)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn transaction(
+        &mut self,
+        source: SourceId,
+        request: &Request<'_>,
+        header: &Header,
+    ) -> Result<(), Failure> {
+        let held = &mut self.held;
+        let (Request::BeginTransaction { transaction: id, .. }
+        | Request::CommitTransaction { transaction: id }
+        | Request::AbortTransaction { transaction: id }) = *request
+        else {
+            let is_mutation = is_mutation(request);
+            return self.transactions.enlisted(held, source, header.transaction, is_mutation);
+        };
+        held.require(Rule::TransactionHeader, id == header.transaction, || {
+            format!("the header has {}, the payload {id}", header.transaction)
+        })?;
+        match *request {
+            Request::BeginTransaction { mode, .. } => {
+                self.transactions.begin(held, source, id, mode)
+            }
+            Request::CommitTransaction { .. } => self.transactions.commit(held, source, id),
+            _ => self.transactions.abort(held, source, id),
+        }
+    }
+
+    fn sequence_number(&mut self, source: SourceId, request: &Request<'_>) -> Result<(), Failure> {
+        if let Request::SetBlanketTombstone { set: 0, sequence, .. } = *request {
+            return self.held.require(Rule::BlanketRemoval, sequence == 0, || {
+                format!("a removal has the sequence number {sequence}")
+            });
+        }
+        match sequence(request) {
+            Some((rule, number)) => self.sequences.take(&mut self.held, source, rule, number),
+            None => Ok(()),
+        }
+    }
+
+    fn consequences(
+        &mut self,
+        source: SourceId,
+        request: &Request<'_>,
+        header: &Header,
+    ) -> Result<(), Failure> {
+        let held = &mut self.held;
+        match *request {
+            Request::CreateEntry { parent, child_name, child, .. } => {
+                self.keys.entry_created(held, source, child, parent, child_name)
+            }
+            Request::CreateKey { guid, name, parent, volatile_key, .. } => {
+                let traits = (volatile_key == 1, header.transaction != 0);
+                self.keys.key_created(held, source, guid, (parent, name), traits)
+            }
+            Request::HideEntry { parent, child_name, layer, .. }
+            | Request::DeleteEntry { parent, child_name, layer } => {
+                self.keys.entry_removed(source, parent, child_name, layer);
+                Ok(())
+            }
+            Request::DeleteLayer { layer } => {
+                self.keys.layer_removed(source, layer);
+                self.obligations.layer_deleted(source, layer);
+                Ok(())
+            }
+            Request::DropKey { guid } => {
+                self.obligations.untouched(source, guid);
+                self.keys.key_dropped(held, guid)
+            }
+            Request::WriteKey { guid, last_write_time: Some(_), security_descriptor, .. } => {
+                self.obligations.time_written(held, source, guid);
+                if security_descriptor.is_some() {
+                    held.mark(Rule::SecurityTouchesKey);
+                }
+                Ok(())
+            }
+            Request::QueryValues { guid, .. }
+            | Request::SetValue { guid, .. }
+            | Request::DeleteValueEntry { guid, .. }
+            | Request::SetBlanketTombstone { guid, .. } => self.key_in_use(guid),
+            _ => Ok(()),
+        }
+    }
+
+    /// A call that overlaps a drop may still hold a GUID from its walk; one alone cannot.
+    fn key_in_use(&mut self, guid: Guid) -> Result<(), Failure> {
+        let in_use = self.calls == Calls::Concurrent || !self.keys.is_dropped(guid);
+        self.held.require(Rule::DroppedKey, in_use, || {
+            format!("{} has been dropped", super::keys::shown(guid))
+        })
+    }
+}
+
+/// The sequence number that a request takes, and the rule that says so.
+fn sequence(request: &Request<'_>) -> Option<(Rule, u64)> {
+    match *request {
+        Request::CreateEntry { sequence, .. } => Some((Rule::EntrySequence, sequence)),
+        Request::HideEntry { sequence, .. } => Some((Rule::HideSequence, sequence)),
+        Request::SetValue { sequence, .. } => Some((Rule::ValueSequence, sequence)),
+        Request::SetBlanketTombstone { set: 1, sequence, .. } => {
+            Some((Rule::BlanketSequence, sequence))
+        }
+        _ => None,
+    }
+}
+
+fn effect(request: &Request<'_>, header: &Header) -> Effect {
+    let in_transaction = header.transaction != 0;
+    match *request {
+        Request::CreateEntry { child, .. } if in_transaction => Effect::EntryEnlisted { child },
+        Request::CreateEntry { parent, child_name, layer, child, .. } => {
+            let (name, layer) = (child_name.to_vec(), layer.to_vec());
+            Effect::EntryCreated { parent, name, layer, child }
+        }
+        Request::SetValue { guid, .. } if !in_transaction => {
+            Effect::Touched { guid, rule: Rule::SetTouchesKey }
+        }
+        Request::DeleteValueEntry { guid, .. } if !in_transaction => {
+            Effect::Touched { guid, rule: Rule::DeleteTouchesKey }
+        }
+        Request::WriteKey { guid, field_mask: 1, .. } if !in_transaction => {
+            Effect::Touched { guid, rule: Rule::SecurityTouchesKey }
+        }
+        Request::QueryValues { name, query_all: 0, .. } => Effect::Queried { name: name.to_vec() },
+        Request::ReadKey { guid } => Effect::KeyRead { guid },
+        Request::BeginTransaction { transaction, .. } => Effect::Began { transaction },
+        Request::CommitTransaction { transaction } => Effect::Committed { transaction },
+        _ => Effect::Nothing,
+    }
+}
+
+fn is_mutation(request: &Request<'_>) -> bool {
+    !matches!(
+        request,
+        Request::Lookup { .. }
+            | Request::EnumChildren { .. }
+            | Request::ReadKey { .. }
+            | Request::QueryValues { .. }
+            | Request::Flush { .. }
+    )
+}
+
+/// Whether a layer name folds to `base`. Beside ASCII letters only U+017F folds into it.
+fn is_base(layer: &[u8]) -> bool {
+    std::str::from_utf8(layer)
+        .is_ok_and(|layer| layer.replace('\u{17f}', "s").eq_ignore_ascii_case("base"))
+}

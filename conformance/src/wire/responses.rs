@@ -1,0 +1,179 @@
+//! Responses: what a source may answer, and what the monitor learns from it.
+
+use std::collections::BTreeSet;
+
+use registry_model::input::SourceId;
+
+use super::WireMonitor;
+use super::connection::{Effect, Sent};
+use super::fields;
+use super::frame::{self, Guid, KeyMetadata, PathEntry, RESPONSE_BIT, Success, ValueEntry};
+use super::keys::shown;
+use super::rules::{Failure, Rule};
+
+/// The highest status code, RSI_TXN_NOT_SUPPORTED.
+const MAX_STATUS: u32 = 9;
+/// Target types of a path entry.
+const TARGET_GUID: u8 = 0;
+const TARGET_HIDDEN: u8 = 1;
+
+impl WireMonitor {
+    /// Checks a response and takes its request out of flight.
+    pub(super) fn response(&mut self, source: SourceId, bytes: &[u8]) -> Result<(), Failure> {
+        self.registered_connection(source)?;
+        let (header, payload) = frame::split_header(bytes, false).ok_or_else(|| {
+            Failure::new(Rule::ResponseHeader, format!("the message has {} bytes", bytes.len()))
+        })?;
+        self.held.mark(Rule::ResponseHeader);
+        let stated = header.total_length as usize;
+        self.held.require(Rule::TotalLength, stated == bytes.len(), || {
+            format!("total_len is {stated}, and there are {} bytes", bytes.len())
+        })?;
+        let connection = self.connections.entry(source).or_default();
+        let Sent { operation, effect, is_numbered } =
+            connection.answered(&mut self.held, header.request_id)?;
+        let op_code = operation.code() | RESPONSE_BIT;
+        self.held.require(Rule::ResponseOpCode, header.op_code == op_code, || {
+            format!("{:#06x} answers {}", header.op_code, operation.name())
+        })?;
+        let (status, success) = frame::parse_response(operation, payload)
+            .map_err(|shape| Failure::new(operation.response_rule(), shape))?;
+        self.held
+            .require(Rule::Status, status <= MAX_STATUS, || format!("the status is {status}"))?;
+        if status != 0 && is_numbered {
+            self.sequences.failed();
+        }
+        self.apply(source, &effect, success.is_some());
+        let Some(success) = success else { return Ok(()) };
+        self.held.mark(operation.response_rule());
+        self.success(&effect, &success).map_err(|failure| Failure {
+            message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
+            ..failure
+        })
+    }
+
+    fn apply(&mut self, source: SourceId, effect: &Effect, succeeded: bool) {
+        match effect {
+            Effect::EntryCreated { parent, name, layer, child } if succeeded => {
+                self.keys.entry_stored(source, *child, *parent, name, layer);
+            }
+            Effect::EntryCreated { child, .. } | Effect::EntryEnlisted { child } if !succeeded => {
+                self.keys.entry_refused(*child);
+            }
+            Effect::Touched { guid, .. } if !succeeded => {
+                self.obligations.untouched(source, *guid);
+            }
+            Effect::Began { transaction } => self.transactions.began(*transaction, succeeded),
+            Effect::Committed { transaction } => {
+                self.transactions.committed(*transaction, succeeded);
+            }
+            _ => {}
+        }
+    }
+
+    fn success(&mut self, effect: &Effect, success: &Success<'_>) -> Result<(), Failure> {
+        match success {
+            Success::StatusOnly => Ok(()),
+            Success::Entries { entries, metadata } => {
+                let guids = self.path_entries(entries)?;
+                self.metadata(Rule::LookupMetadata, &guids, metadata)
+            }
+            Success::Children { children, metadata } => {
+                let mut guids = BTreeSet::new();
+                for (name, entries) in children {
+                    fields::key_name(&mut self.held, name)?;
+                    guids.extend(self.path_entries(entries)?);
+                }
+                self.metadata(Rule::ChildrenMetadata, &guids, metadata)
+            }
+            Success::Key { parent, metadata, .. } => {
+                if let Effect::KeyRead { guid } = effect
+                    && self.keys.is_root(*guid)
+                {
+                    self.held.require(Rule::RootParent, *parent == [0; 16], || {
+                        format!("the parent of a root is {}", shown(*parent))
+                    })?;
+                }
+                fields::security_descriptor(&mut self.held, metadata.security_descriptor)
+            }
+            Success::Values { entries, blankets } => {
+                for (layer, sequence) in blankets {
+                    fields::layer_name(&mut self.held, layer)?;
+                    self.sequences.stored(&mut self.held, *sequence)?;
+                }
+                entries.iter().try_for_each(|entry| self.value_entry(effect, entry))
+            }
+            Success::Orphans(guids) => {
+                let distinct: BTreeSet<_> = guids.iter().collect();
+                let sound = distinct.len() == guids.len()
+                    && !guids.iter().any(|guid| *guid == [0; 16] || self.keys.is_root(*guid));
+                self.held.require(Rule::Orphans, sound, || {
+                    guids.iter().map(|guid| shown(*guid)).collect::<Vec<_>>().join(" ")
+                })
+            }
+        }
+    }
+
+    /// Checks path entries and returns the GUIDs that they name.
+    fn path_entries(&mut self, entries: &[PathEntry<'_>]) -> Result<BTreeSet<Guid>, Failure> {
+        let mut guids = BTreeSet::new();
+        for entry in entries {
+            fields::layer_name(&mut self.held, entry.layer)?;
+            let sound = match entry.target_type {
+                TARGET_GUID => entry.target != [0; 16],
+                TARGET_HIDDEN => entry.target == [0; 16],
+                _ => false,
+            };
+            self.held.require(Rule::PathEntry, sound, || {
+                format!("target type {} with {}", entry.target_type, shown(entry.target))
+            })?;
+            self.sequences.stored(&mut self.held, entry.sequence)?;
+            if entry.target_type == TARGET_GUID {
+                guids.insert(entry.target);
+            }
+        }
+        Ok(guids)
+    }
+
+    fn metadata(
+        &mut self,
+        rule: Rule,
+        guids: &BTreeSet<Guid>,
+        metadata: &[KeyMetadata<'_>],
+    ) -> Result<(), Failure> {
+        let described: BTreeSet<_> = metadata.iter().map(|key| key.guid).collect();
+        let agrees = described == *guids && described.len() == metadata.len();
+        if !agrees {
+            let (count, named) = (metadata.len(), guids.len());
+            let message = format!("{count} records do not match the {named} keys named");
+            return Err(Failure::new(rule, message));
+        }
+        if !metadata.is_empty() {
+            self.held.mark(rule);
+        }
+        for key in metadata {
+            fields::security_descriptor(&mut self.held, key.security_descriptor)?;
+            self.keys.returned(key.guid, key.volatile_key == 1);
+        }
+        Ok(())
+    }
+
+    fn value_entry(&mut self, effect: &Effect, entry: &ValueEntry<'_>) -> Result<(), Failure> {
+        fields::value_name(&mut self.held, entry.name)?;
+        fields::layer_name(&mut self.held, entry.layer)?;
+        fields::typed_data(&mut self.held, entry.value_type, entry.data)?;
+        self.sequences.stored(&mut self.held, entry.sequence)?;
+        let Effect::Queried { name } = effect else { return Ok(()) };
+        let matches = name.is_empty() == entry.name.is_empty()
+            && (name.is_empty() || fields::may_be_same(name, entry.name));
+        if !matches {
+            let (asked, got) = (name.escape_ascii(), entry.name.escape_ascii());
+            let message = format!("asked for {asked:?}, got {got:?}");
+            return Err(Failure::new(Rule::QueriedName, message));
+        }
+        if name.is_empty() {
+            self.held.mark(Rule::QueriedName);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! The rules that the monitor judges frames by, and the requirements behind each.
+//!
+//! A rule *covers* the requirements that hold wherever the rule has been seen to hold. It only
+//! *cites* those that it helps to break: a prohibition that nobody ran into is no evidence.
+
+use std::collections::BTreeSet;
+
+macro_rules! rules {
+    ($($name:ident covers [$($covers:literal)*] cites [$($cites:literal)*] $text:literal;)*) => {
+        /// One rule of the wire.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Rule {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &[Rule] = &[$(Rule::$name),*];
+
+            /// The rule in words.
+            pub fn text(self) -> &'static str {
+                match self { $(Rule::$name => $text,)* }
+            }
+
+            /// The requirements that an instance of this rule verifies.
+            pub fn covers(self) -> &'static [&'static str] {
+                match self { $(Rule::$name => &[$($covers),*],)* }
+            }
+
+            /// Further requirements and decisions that a breach of this rule may break.
+            pub fn cites(self) -> &'static [&'static str] {
+                match self { $(Rule::$name => &[$($cites),*],)* }
+            }
+        }
+    };
+}
+
+rules! {
+    // Frames and connections.
+    Registered covers ["REG-11"] cites ["HIVE-20"]
+        "frames travel only between the kernel and a source that has registered";
+    RequestHeader covers ["RSI-47" "RSI-54" "WIRE-01"] cites []
+        "a request begins with its header of 22 bytes";
+    ResponseHeader covers ["RSI-48" "WIRE-02"] cites ["RSI-20"]
+        "a response begins with its header of 14 bytes";
+    TotalLength covers ["RSI-49" "RSI-56" "CONV-08" "WIRE-06"] cites ["RSI-18" "RSI-19"]
+        "total_len is the length of the whole message";
+    RequestIdGrows covers ["RSI-03" "RSI-04" "RSI-05"] cites []
+        "request ids only grow on one connection";
+    InFlight covers ["RSI-09"] cites []
+        "at most MaxConcurrentRSIRequests requests are in flight";
+    KnownOpCode covers [] cites ["CONST-41" "CONST-42" "CONST-43" "CONST-44" "CONST-45"]
+        "the op code is one of the table";
+    ResponseKnown covers ["RSI-50"] cites ["RSI-21" "RSI-24"]
+        "a response answers a request of its connection";
+    ResponseOnce covers ["SRC-05"] cites ["RSI-22" "RSI-46"]
+        "a request is answered once";
+    ResponseOpCode covers ["RSI-51" "CONST-46"] cites ["RSI-23"]
+        "a response has its request's op code with the high bit set";
+    Status covers ["RSI-57" "RSI-58" "WIRE-03"] cites ["CONST-47" "D-90"]
+        "a response payload begins with a status of the vocabulary, and a failure has nothing else";
+    Multiplexed covers ["RSI-06"] cites []
+        "several requests are outstanding at once";
+    Reordered covers ["RSI-08"] cites []
+        "responses arrive in another order than the requests";
+    NoIdentity covers ["CONV-03" "CONV-24" "CONV-43" "RSI-02" "RSI-55"] cites []
+        "a request has the fields of its table and no others";
+
+    // Payloads, one rule a table.
+    LookupRequest covers ["WIRE-09"] cites [] "RSI_LOOKUP request";
+    LookupResponse covers ["WIRE-10" "OP-05"] cites [] "RSI_LOOKUP response";
+    CreateEntryRequest covers ["WIRE-11"] cites [] "RSI_CREATE_ENTRY request";
+    CreateEntryResponse covers ["WIRE-12"] cites [] "RSI_CREATE_ENTRY response";
+    HideEntryRequest covers ["WIRE-13"] cites [] "RSI_HIDE_ENTRY request";
+    HideEntryResponse covers ["WIRE-14"] cites [] "RSI_HIDE_ENTRY response";
+    DeleteEntryRequest covers ["WIRE-15"] cites [] "RSI_DELETE_ENTRY request";
+    DeleteEntryResponse covers ["WIRE-16"] cites [] "RSI_DELETE_ENTRY response";
+    EnumChildrenRequest covers ["WIRE-17"] cites [] "RSI_ENUM_CHILDREN request";
+    EnumChildrenResponse covers ["WIRE-18"] cites [] "RSI_ENUM_CHILDREN response";
+    CreateKeyRequest covers ["WIRE-19" "KEY-30"] cites [] "RSI_CREATE_KEY request";
+    CreateKeyResponse covers ["WIRE-20"] cites [] "RSI_CREATE_KEY response";
+    ReadKeyRequest covers ["WIRE-21"] cites [] "RSI_READ_KEY request";
+    ReadKeyResponse covers ["WIRE-22" "OP-23"] cites [] "RSI_READ_KEY response";
+    WriteKeyRequest covers ["WIRE-23"] cites [] "RSI_WRITE_KEY request";
+    WriteKeyResponse covers ["WIRE-24"] cites [] "RSI_WRITE_KEY response";
+    DropKeyRequest covers ["WIRE-25"] cites [] "RSI_DROP_KEY request";
+    DropKeyResponse covers ["WIRE-26"] cites [] "RSI_DROP_KEY response";
+    QueryValuesRequest covers ["WIRE-27"] cites [] "RSI_QUERY_VALUES request";
+    QueryValuesResponse covers ["WIRE-28" "OP-36"] cites [] "RSI_QUERY_VALUES response";
+    SetValueRequest covers ["WIRE-29"] cites [] "RSI_SET_VALUE request";
+    SetValueResponse covers ["WIRE-30"] cites [] "RSI_SET_VALUE response";
+    DeleteValueEntryRequest covers ["WIRE-31"] cites [] "RSI_DELETE_VALUE_ENTRY request";
+    DeleteValueEntryResponse covers ["WIRE-32"] cites [] "RSI_DELETE_VALUE_ENTRY response";
+    SetBlanketTombstoneRequest covers ["WIRE-33"] cites [] "RSI_SET_BLANKET_TOMBSTONE request";
+    SetBlanketTombstoneResponse covers ["WIRE-34"] cites [] "RSI_SET_BLANKET_TOMBSTONE response";
+    BeginTransactionRequest covers ["WIRE-35" "OP-52" "CONST-48"] cites []
+        "RSI_BEGIN_TRANSACTION request";
+    BeginTransactionResponse covers ["WIRE-36"] cites [] "RSI_BEGIN_TRANSACTION response";
+    CommitTransactionRequest covers ["WIRE-37"] cites [] "RSI_COMMIT_TRANSACTION request";
+    CommitTransactionResponse covers ["WIRE-38"] cites [] "RSI_COMMIT_TRANSACTION response";
+    AbortTransactionRequest covers ["WIRE-39"] cites [] "RSI_ABORT_TRANSACTION request";
+    AbortTransactionResponse covers ["WIRE-40"] cites [] "RSI_ABORT_TRANSACTION response";
+    DeleteLayerRequest covers ["WIRE-41"] cites [] "RSI_DELETE_LAYER request";
+    DeleteLayerResponse covers ["WIRE-42"] cites [] "RSI_DELETE_LAYER response";
+    FlushRequest covers ["WIRE-43" "OP-79"] cites [] "RSI_FLUSH request";
+    FlushResponse covers ["WIRE-44"] cites [] "RSI_FLUSH response";
+
+    // Names and fields.
+    KeyName covers ["CONV-28"] cites ["CONV-16" "KEY-38" "KEY-39" "KEY-40" "KEY-41"]
+        "a key or hive name is one component: UTF-8, not empty, without separator or NUL";
+    ValueName covers [] cites ["CONV-16" "CONV-19"]
+        "a value name is UTF-8 without NUL";
+    LayerName covers [] cites ["CONV-16" "CONV-19" "RES-32" "D-05"]
+        "a layer name is UTF-8, not empty, without separator or NUL";
+    WriteNamesLayer covers ["VAL-02"] cites ["LAYER-19"]
+        "every value write names its layer";
+    SecurityDescriptor covers ["SD-13"] cites []
+        "a security descriptor is revision 1 and self-relative";
+    ValueType covers [] cites ["VAL-41" "D-35"]
+        "a value has a known type";
+    Tombstone covers ["VAL-44"] cites ["VAL-47" "VAL-23" "OP-37" "D-35"]
+        "a tombstone has no data";
+    WriteKeyMask covers ["OP-25"] cites ["OP-24"]
+        "RSI_WRITE_KEY names the SD, the last write time or both and nothing else";
+    PathEntry covers ["WIRE-07"] cites []
+        "a path entry has a GUID, or is HIDDEN with a zero GUID";
+    LookupMetadata covers ["WIRE-08" "OP-06"] cites ["OP-07"]
+        "RSI_LOOKUP has one metadata record for each distinct GUID";
+    ChildrenMetadata covers ["OP-17"] cites ["OP-18"]
+        "RSI_ENUM_CHILDREN has one metadata record for each distinct GUID";
+    StoredSequence covers ["SEQ-24"] cites ["SEQ-18" "SRC-44" "SRC-45"]
+        "a stored sequence number was given out before";
+    QueriedName covers ["OP-35"] cites []
+        "a query for one value returns entries of that name only";
+    RootParent covers ["KEY-24"] cites []
+        "a hive root has the null GUID as its parent";
+    Orphans covers [] cites ["OP-74"]
+        "an orphan list names each key once, and no hive root";
+
+    // Keys.
+    FreshGuid covers ["KEY-18" "KEY-20" "KEY-36" "PATH-09" "SYS-74"] cites ["PATH-14" "PATH-15"]
+        "a new key has a GUID that was never seen before";
+    EntryWithKey covers ["OP-12" "OP-21" "PATH-11"] cites ["D-29"]
+        "an entry and the record of its key come in a pair";
+    EntryBeforeKey covers ["SYS-76"] cites ["D-23"]
+        "creation stores the entry first";
+    KeyRecord covers ["SYS-77" "KEY-17"] cites []
+        "the record of a key repeats the parent and the name of its entry";
+    VolatileChild covers [] cites ["KEY-15" "KEY-16"]
+        "a child of a volatile key is volatile";
+    DropRoot covers [] cites ["DEL-67"]
+        "a hive root is not dropped";
+    DropNamed covers [] cites ["DEL-23" "OP-31"]
+        "a key that still has a path entry is not dropped";
+    DroppedKey covers [] cites ["DEL-24"]
+        "values of a dropped key are not touched";
+    SetTouchesKey covers ["KEY-27"] cites []
+        "writing a value updates the last write time of its key";
+    DeleteTouchesKey covers ["KEY-28"] cites []
+        "deleting a value updates the last write time of its key";
+    SecurityTouchesKey covers ["KEY-29"] cites []
+        "changing the SD of a key updates its last write time";
+
+    // Sequence numbers.
+    EntrySequence covers ["SEQ-02" "PATH-10" "SYS-75"] cites ["SEQ-07"]
+        "creating a path entry takes a new sequence number";
+    ValueSequence covers ["SEQ-03" "IOC-032"] cites ["SEQ-07"]
+        "writing a value takes a new sequence number";
+    HideSequence covers ["SEQ-04" "PATH-18" "IOC-105"] cites ["SEQ-07"]
+        "hiding a key takes a new sequence number";
+    BlanketSequence covers ["SEQ-05" "IOC-057"] cites ["SEQ-07" "D-30"]
+        "setting a blanket tombstone takes a new sequence number";
+    BlanketRemoval covers [] cites ["D-30" "D-31"]
+        "removing a blanket tombstone takes no sequence number and sends 0";
+    SequenceOrder covers ["SEQ-06"] cites ["SEQ-07"]
+        "sequence numbers go up from one call to the next";
+    SequenceShared covers ["SEQ-01"] cites []
+        "one counter serves all sources";
+    SequenceUnique covers [] cites ["SEQ-07" "SEQ-08" "SEQ-09" "SEQ-10"]
+        "a sequence number is given out once";
+    SequenceAfterFailure covers ["SEQ-08"] cites []
+        "the number of a failed request is not given out again";
+    SequenceAboveStored covers ["SEQ-13" "REG-06" "BOOT-12"] cites ["SEQ-15"]
+        "a new sequence number is above what the sources reported";
+    SequenceAfterReboot covers ["SEQ-14"] cites []
+        "after a restart new numbers are above the stored ones";
+    SequenceAfterRegistration covers ["SEQ-15"] cites []
+        "a later registration raises the counter and never lowers it";
+
+    // Transactions and layers.
+    NoTransaction covers ["RSI-52"] cites []
+        "txn_id is 0 outside of transactions";
+    TransactionOpen covers [] cites ["OP-51" "IOC-002" "SYS-92"]
+        "a transaction id is used between its begin and its end, at its source";
+    TransactionHeader covers [] cites ["D-94"]
+        "the header of begin, commit and abort repeats the transaction id of the payload";
+    TransactionId covers ["SYS-91"] cites []
+        "a transaction id is not used again";
+    ReadOnlyMutation covers [] cites ["OP-56"]
+        "no mutation carries the id of a read-only transaction";
+    ReadOnlyEnd covers ["OP-59"] cites ["OP-60" "IOC-153"]
+        "a read-only transaction ends with an abort";
+    BaseLayer covers [] cites ["LAYER-17" "LAYER-11"]
+        "the base layer is never deleted";
+    LayerEverywhere covers ["LAYER-56" "DEL-12"] cites ["D-55"]
+        "a layer deletion goes to every registered source";
+}
+
+/// Requirements that take several rules together.
+const COMBINED: &[(&str, &[Rule])] = &[
+    (
+        "CONST-41",
+        &[
+            Rule::LookupRequest,
+            Rule::CreateEntryRequest,
+            Rule::HideEntryRequest,
+            Rule::DeleteEntryRequest,
+            Rule::EnumChildrenRequest,
+        ],
+    ),
+    (
+        "CONST-42",
+        &[
+            Rule::CreateKeyRequest,
+            Rule::ReadKeyRequest,
+            Rule::WriteKeyRequest,
+            Rule::DropKeyRequest,
+        ],
+    ),
+    (
+        "CONST-43",
+        &[
+            Rule::QueryValuesRequest,
+            Rule::SetValueRequest,
+            Rule::DeleteValueEntryRequest,
+            Rule::SetBlanketTombstoneRequest,
+        ],
+    ),
+    (
+        "CONST-44",
+        &[
+            Rule::BeginTransactionRequest,
+            Rule::CommitTransactionRequest,
+            Rule::AbortTransactionRequest,
+        ],
+    ),
+    ("CONST-45", &[Rule::FlushRequest, Rule::DeleteLayerRequest]),
+];
+
+/// A rule that a frame breaks, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) rule: Rule,
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn new(rule: Rule, message: impl Into<String>) -> Failure {
+        Failure { rule, message: message.into() }
+    }
+}
+
+/// The rules that have been seen to hold, one bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Held(u128);
+
+const _: () = assert!(Rule::ALL.len() <= 128);
+
+impl Held {
+    /// Marks the rule if it holds.
+    pub(super) fn require(
+        &mut self,
+        rule: Rule,
+        holds: bool,
+        message: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        if !holds {
+            return Err(Failure::new(rule, message()));
+        }
+        self.mark(rule);
+        Ok(())
+    }
+
+    pub(super) fn mark(&mut self, rule: Rule) {
+        self.0 |= 1 << rule as u32;
+    }
+
+    pub(super) fn contains(self, rule: Rule) -> bool {
+        self.0 >> rule as u32 & 1 == 1
+    }
+
+    pub(super) fn covered(self) -> BTreeSet<&'static str> {
+        let held = Rule::ALL.iter().filter(|rule| self.contains(**rule));
+        let combined = COMBINED.iter().filter(|(_, rules)| rules.iter().all(|r| self.contains(*r)));
+        held.flat_map(|rule| rule.covers()).copied().chain(combined.map(|(id, _)| *id)).collect()
+    }
+}

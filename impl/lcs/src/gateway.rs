@@ -1,0 +1,135 @@
+//! Typed questions to a source, one request each (PSD-005 §7.2).
+//!
+//! What comes back has been validated by the connection; a response of the wrong shape cannot
+//! come, and would be malformed data.
+
+use abi::Errno;
+use rsi::{Guid, KeyMetadata, PathEntry, Request, Response, Status};
+
+use crate::env::Env;
+use crate::kernel::{Failure, Kernel};
+use crate::resolve::Values;
+use crate::source::LateEffect;
+use crate::state::{KeyId, SlotId};
+
+/// The entries of one name, and the keys they name.
+#[derive(Debug, Default)]
+pub struct Lookup {
+    /// Of every layer.
+    pub entries: Vec<PathEntry>,
+    /// Of each key named.
+    pub metadata: Vec<KeyMetadata>,
+}
+
+/// The entries of all names below a key, and the keys they name.
+#[derive(Debug, Default)]
+pub struct Children {
+    /// By name as stored.
+    pub groups: Vec<(Vec<u8>, Vec<PathEntry>)>,
+    /// Of each key named.
+    pub metadata: Vec<KeyMetadata>,
+}
+
+impl<E: Env> Kernel<E> {
+    /// `RSI_LOOKUP`. A source that knows no such parent or child gives no entries (D-92).
+    pub async fn lookup(&self, slot: SlotId, parent: Guid, name: &str) -> Result<Lookup, Errno> {
+        let request = Request::Lookup { parent, child_name: name.as_bytes().to_vec() };
+        match self.ask(slot, request, None).await {
+            Ok(Response::Lookup { entries, metadata }) => Ok(Lookup { entries, metadata }),
+            Ok(_) => Err(Errno::EIO),
+            Err(Failure::Refused(Status::NotFound)) => Ok(Lookup::default()),
+            Err(failure) => Err(failure.errno()),
+        }
+    }
+
+    /// `RSI_ENUM_CHILDREN`.
+    pub async fn enum_children(&self, key: KeyId) -> Result<Children, Errno> {
+        match self.ask(key.slot, Request::EnumChildren { parent: key.guid }, None).await? {
+            Response::EnumChildren { children, metadata } => {
+                Ok(Children { groups: children, metadata })
+            }
+            _ => Err(Errno::EIO),
+        }
+    }
+
+    /// `RSI_READ_KEY`.
+    pub async fn read_key(&self, key: KeyId) -> Result<KeyMetadata, Errno> {
+        match self.ask(key.slot, Request::ReadKey { guid: key.guid }, None).await? {
+            Response::ReadKey { sd, volatile_key, symlink, last_write_time, .. } => {
+                Ok(KeyMetadata { guid: key.guid, sd, volatile_key, symlink, last_write_time })
+            }
+            _ => Err(Errno::EIO),
+        }
+    }
+
+    /// `RSI_QUERY_VALUES` for one name.
+    pub async fn query_value(&self, key: KeyId, name: &str) -> Result<Values, Errno> {
+        self.query(key, name, false).await
+    }
+
+    /// `RSI_QUERY_VALUES` for all names.
+    pub async fn query_values(&self, key: KeyId) -> Result<Values, Errno> {
+        self.query(key, "", true).await
+    }
+
+    async fn query(&self, key: KeyId, name: &str, query_all: bool) -> Result<Values, Errno> {
+        let value_name = name.as_bytes().to_vec();
+        let request = Request::QueryValues { guid: key.guid, value_name, query_all };
+        match self.ask(key.slot, request, None).await? {
+            Response::QueryValues { entries, blankets } => Ok(Values { entries, blankets }),
+            _ => Err(Errno::EIO),
+        }
+    }
+
+    /// A request that answers with its status only.
+    pub async fn tell(
+        &self,
+        slot: SlotId,
+        request: Request,
+        late_effect: Option<LateEffect>,
+    ) -> Result<(), Failure> {
+        self.ask(slot, request, late_effect).await.map(|_| ())
+    }
+
+    /// Sets a key's last write time to now (P-08).
+    pub async fn write_time(&self, key: KeyId) -> Result<(), Failure> {
+        let request = Request::WriteKey {
+            guid: key.guid,
+            sd: None,
+            last_write_time: Some(self.env.now()),
+            undefined_fields: 0,
+        };
+        self.tell(key.slot, request, None).await
+    }
+
+    /// `RSI_DROP_KEY`. That a source could not is nobody's error (PSD-005 §2.8).
+    pub async fn drop_key(&self, key: KeyId) {
+        self.env.yield_point("drop key").await;
+        let _ = self.tell(key.slot, Request::DropKey { guid: key.guid }, None).await;
+    }
+
+    /// Makes sure that a key is still there where the source has been away since it was last seen
+    /// (P-06). A Down source is left for the operation's own request to notice (P-05).
+    ///
+    /// # Errors
+    /// ENOENT when it is gone, and those of a request.
+    pub async fn ensure_present(&self, key: KeyId) -> Result<(), Errno> {
+        let unseen = {
+            let state = self.state();
+            let incarnation = state.slot(key.slot).incarnation;
+            state.is_active(key.slot)
+                && state.open_keys.get(&key).is_none_or(|open| open.seen != incarnation)
+        };
+        if unseen {
+            self.read_key(key).await?;
+            let mut state = self.state();
+            let incarnation = state.slot(key.slot).incarnation;
+            if let Some(open) = state.open_keys.get_mut(&key) {
+                open.seen = incarnation;
+            }
+            drop(state);
+            self.env.yield_point("key is present").await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! What an open key fd is: a key, the way it was reached, and the rights granted then.
+//!
+//! States PSD-005 §6.1 (key fds), §2.8 (last close) and §2.1 rule 5. It does not know numbers or
+//! tables of fds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use abi::Errno;
+use rsi::Guid;
+
+use crate::env::Env;
+use crate::kernel::Kernel;
+use crate::state::{HiveId, KeyId};
+
+/// A key and the way to it from its hive's root, links resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    hive: HiveId,
+    root: Step,
+    below: Vec<Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Step {
+    guid: Guid,
+    name: String,
+}
+
+impl Position {
+    /// A hive root, under the hive's registered name.
+    pub fn root(hive: HiveId, guid: Guid, name: String) -> Self {
+        Self { hive, root: Step { guid, name }, below: Vec::new() }
+    }
+
+    /// The child `guid`, met under `name`.
+    #[must_use]
+    pub fn child(mut self, guid: Guid, name: String) -> Self {
+        self.below.push(Step { guid, name });
+        self
+    }
+
+    /// The hive it is in.
+    pub fn hive(&self) -> HiveId {
+        self.hive
+    }
+
+    /// The key.
+    pub fn key(&self) -> KeyId {
+        let last = self.below.last().unwrap_or(&self.root);
+        KeyId { slot: self.hive.slot, guid: last.guid }
+    }
+
+    /// The key above, none of a hive root.
+    pub fn parent(&self) -> Option<KeyId> {
+        let above = self.below.split_last()?.1;
+        let guid = above.last().unwrap_or(&self.root).guid;
+        Some(KeyId { slot: self.hive.slot, guid })
+    }
+
+    /// The key's name, as the walk that reached it spelled it (D-06).
+    pub fn name(&self) -> &str {
+        &self.below.last().unwrap_or(&self.root).name
+    }
+
+    /// Components of the path, the hive's included (D-02).
+    pub fn depth(&self) -> usize {
+        self.below.len() + 1
+    }
+}
+
+/// An open file description of a key. Its last reference closes it.
+pub struct KeyFile<E: Env> {
+    kernel: Arc<Kernel<E>>,
+    /// The key and the way to it.
+    pub position: Position,
+    /// Rights granted at open.
+    pub granted: u32,
+    /// The key's volatile flag.
+    pub volatile_key: bool,
+    /// The key's symlink flag.
+    pub symlink: bool,
+    closed: AtomicBool,
+}
+
+impl<E: Env> KeyFile<E> {
+    /// A description of a key that the state has been told of by `State::open_key`.
+    pub fn new(
+        kernel: Arc<Kernel<E>>,
+        position: Position,
+        granted: u32,
+        volatile_key: bool,
+        symlink: bool,
+    ) -> Self {
+        let closed = AtomicBool::new(false);
+        Self { kernel, position, granted, volatile_key, symlink, closed }
+    }
+
+    /// The key.
+    pub fn key(&self) -> KeyId {
+        self.position.key()
+    }
+
+    /// Checks the granted mask (PSD-005 §3.1).
+    ///
+    /// # Errors
+    /// EACCES when a needed right is not there.
+    pub fn require(&self, right: u32) -> Result<(), Errno> {
+        if self.granted & right == right { Ok(()) } else { Err(Errno::EACCES) }
+    }
+
+    /// Closes the description and waits until an orphan has been dropped.
+    pub async fn close(self) {
+        if let Some(drop_key) = self.release() {
+            drop_key.await;
+        }
+    }
+
+    fn release(&self) -> Option<impl Future<Output = ()> + Send + 'static + use<E>> {
+        if self.closed.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let key = self.key();
+        let kernel = Arc::clone(&self.kernel);
+        self.kernel.state().close_key(key).then(|| async move {
+            kernel.drop_key(key).await;
+            kernel.state().forget_key(key);
+        })
+    }
+}
+
+impl<E: Env> Drop for KeyFile<E> {
+    fn drop(&mut self) {
+        if let Some(drop_key) = self.release() {
+            self.kernel.spawn(drop_key);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The public face of the kernel half.
+
+use std::sync::Arc;
+
+use abi::Errno;
+
+use crate::device::Device;
+use crate::env::{Env, UserMemory};
+use crate::kernel::Kernel;
+use crate::process::{Caller, Process};
+use crate::security::Token;
+
+/// A running kernel half. Clones are the same one; a new one is a reboot.
+pub struct Lcs<E: Env> {
+    kernel: Arc<Kernel<E>>,
+}
+
+impl<E: Env> Clone for Lcs<E> {
+    fn clone(&self) -> Self {
+        Self { kernel: Arc::clone(&self.kernel) }
+    }
+}
+
+impl<E: Env> Lcs<E> {
+    /// A kernel half that has just started: no source, the base layer alone.
+    pub fn new(env: E) -> Self {
+        Self { kernel: Kernel::new(env) }
+    }
+
+    /// A process with no fd open.
+    pub fn new_process(&self) -> Process<E> {
+        Process::new()
+    }
+
+    /// A system call by number; a value, or minus an error number. Numbers that are not served
+    /// are ENOSYS (PSD-005 §6.2).
+    pub async fn syscall(
+        &self,
+        caller: Caller<'_, E>,
+        number: u64,
+        arguments: [u64; 6],
+        memory: &dyn UserMemory,
+    ) -> i64 {
+        returned(self.kernel.syscall(caller, number, arguments, memory).await)
+    }
+
+    /// An ioctl on an fd; 0, or minus an error number (PSD-005 §6.3).
+    pub async fn ioctl(
+        &self,
+        caller: Caller<'_, E>,
+        fd: i32,
+        request: u32,
+        argument: u64,
+        memory: &dyn UserMemory,
+    ) -> i64 {
+        returned(self.kernel.ioctl(caller, fd, request, argument, memory).await)
+    }
+
+    /// Closes an fd: 0, or -EBADF. The key behind its last fd is dropped if no layer names it,
+    /// whether the source can do that or not (PSD-005 §2.8).
+    pub async fn close(&self, caller: Caller<'_, E>, fd: i32) -> i64 {
+        match caller.process.take(fd) {
+            Err(errno) => errno.returned(),
+            Ok(file) => {
+                // Another fd, or a call under way, may still hold the description.
+                if let Some(file) = Arc::into_inner(file) {
+                    file.close().await;
+                }
+                0
+            }
+        }
+    }
+
+    /// Gives a process an fd for the same open file description, as dup() or SCM_RIGHTS do: the
+    /// new fd, or minus an error number.
+    pub fn duplicate(&self, from: &Process<E>, fd: i32, to: &Process<E>) -> i64 {
+        returned(from.get(fd).and_then(|file| to.install(file)).map(i64::from))
+    }
+
+    /// Opens `/dev/pkm_registry`.
+    ///
+    /// # Errors
+    /// EPERM without SeTcbPrivilege (`REG-01`).
+    pub fn open_device(&self, token: &Arc<Token>) -> Result<Device<E>, Errno> {
+        Device::open(Arc::clone(&self.kernel), token)
+    }
+
+    /// Completes when the kernel half has no task of its own running: no layers being loaded, no
+    /// layer deletion being replayed, no key being dropped.
+    pub async fn settled(&self) {
+        self.kernel.settled().await;
+    }
+}
+
+fn returned(result: Result<i64, Errno>) -> i64 {
+    result.unwrap_or_else(Errno::returned)
+}

@@ -1,0 +1,42 @@
+//! The kernel half of the registry: it decides what a registry means, sources only store it.
+//!
+//! [`Lcs`] is the whole of it to callers: system calls and ioctls on the fds of a [`Process`], over
+//! bytes in a caller's memory, and a [`Device`] for each source. All of time, tasks and randomness
+//! comes from an [`Env`](env::Env), so that one build runs in a simulation and on real threads.
+//! States PSD-005.
+
+mod device;
+mod enumeration;
+pub mod env;
+mod gateway;
+mod hive_content;
+mod ioctls;
+mod kernel;
+mod key_file;
+mod layers;
+mod lcs;
+mod limits;
+mod metadata;
+mod mutation;
+mod name;
+mod open;
+mod process;
+mod read_ioctls;
+mod refresh;
+mod registration;
+mod removal;
+mod resolve;
+pub mod security;
+pub mod source;
+mod state;
+mod syscalls;
+mod turns;
+mod user;
+mod values;
+mod walk;
+
+pub use device::Device;
+pub use lcs::Lcs;
+pub use process::{Caller, Process};
+pub use registration::{HiveRegistration, Registration};
+pub use source::Readiness;

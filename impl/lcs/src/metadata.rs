@@ -1,0 +1,273 @@
+//! From layer metadata to a layer table, without a request.
+//!
+//! [`Image`] is what the source holds of `Machine\System\Registry\Layers`, of all layers; a refresh
+//! resolves it under the table of each round, publishes what changed into the next, and ends when
+//! nothing is left to refresh (PSD-005 §2.6; `LAYER-22`..`LAYER-55`, D-51..D-57, P-03). Since an
+//! image holds raw entries, later rounds need no further reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::value_type::{REG_BINARY, REG_DWORD};
+use rsi::{Guid, PathEntry};
+
+use crate::layers::{Layer, LayerTable, View};
+use crate::name::FoldedName;
+use crate::resolve::Values;
+use crate::security::{SecurityDescriptor, Sid};
+
+/// Where layer metadata is kept, below the root of the global Machine hive.
+pub const LAYERS_PATH: [&str; 3] = ["System", "Registry", "Layers"];
+
+/// Name of the value that SeTcbPrivilege guards (D-50).
+pub const PRECEDENCE: &str = "Precedence";
+const ENABLED: &str = "Enabled";
+const OWNER: &str = "Owner";
+
+/// The effective metadata of one layer name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The metadata key.
+    pub guid: Guid,
+    /// As its winning path entry spells it.
+    pub name: String,
+    /// The key's descriptor.
+    pub sd: Vec<u8>,
+    /// Effective values, unless the source's answer could not be used.
+    pub values: Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, Errno>,
+}
+
+/// What the layer table was last made from.
+#[derive(Clone, Debug, Default)]
+pub struct MetadataCache {
+    /// The Machine hive's source has come up and has not been read yet: nothing here is current.
+    pub loading: bool,
+    /// Keys of the path to the Layers key, from the hive root as far as it resolved.
+    pub chain: Vec<Guid>,
+    /// The key that the path resolved to when it last did (P-03).
+    pub layers_key: Option<Guid>,
+    /// What was visible below it then.
+    pub names: BTreeMap<FoldedName, Metadata>,
+}
+
+impl MetadataCache {
+    /// Whether path entries of `name` below `parent` can bear on the table.
+    pub fn concerns_name(&self, parent: Guid, name: &FoldedName) -> bool {
+        let on_the_way = |(key, component): (&Guid, &&str)| {
+            *key == parent && *name == FoldedName::new(component)
+        };
+        self.loading
+            || self.layers_key == Some(parent)
+            || self.chain.iter().zip(&LAYERS_PATH).any(on_the_way)
+    }
+
+    /// Whether the values of a key can bear on the table.
+    pub fn concerns_key(&self, guid: Guid) -> bool {
+        self.loading || self.names.values().any(|metadata| metadata.guid == guid)
+    }
+}
+
+/// What the source holds of the Layers key and of the way to it, of all layers.
+#[derive(Debug, Default)]
+pub struct Image {
+    /// The hive root.
+    pub root: Guid,
+    /// Entries of each component of the path, by its place and the key above it.
+    pub way: BTreeMap<(usize, Guid), Vec<PathEntry>>,
+    /// What is below each key that may be the Layers key.
+    pub below: BTreeMap<Guid, Vec<(Vec<u8>, Vec<PathEntry>)>>,
+    /// Descriptors of the keys there.
+    pub descriptors: BTreeMap<Guid, Vec<u8>>,
+    /// Values of the keys there, or why they cannot be used.
+    pub values: BTreeMap<Guid, Result<Values, Errno>>,
+}
+
+/// An image under one table.
+struct Resolved {
+    chain: Vec<Guid>,
+    /// The Layers key and the names below it; none when the path resolves to nothing.
+    layers: Option<(Guid, BTreeMap<FoldedName, Metadata>)>,
+}
+
+impl Image {
+    fn resolve(&self, view: &View) -> Result<Resolved, Errno> {
+        let mut chain = vec![self.root];
+        let mut key = self.root;
+        for place in 0..LAYERS_PATH.len() {
+            let entries = self.way.get(&(place, key)).map(Vec::as_slice).unwrap_or_default();
+            match view.resolve_path(entries)? {
+                None => return Ok(Resolved { chain, layers: None }),
+                Some(next) => key = next,
+            }
+            chain.push(key);
+        }
+        chain.truncate(LAYERS_PATH.len());
+        let groups = self.below.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let names = view
+            .visible_children(groups)?
+            .into_iter()
+            .map(|(folded, child)| {
+                let sd = self.descriptors.get(&child.guid).cloned().unwrap_or_default();
+                let values = self.effective_values(child.guid, view);
+                (folded, Metadata { guid: child.guid, name: child.name, sd, values })
+            })
+            .collect();
+        Ok(Resolved { chain, layers: Some((key, names)) })
+    }
+
+    fn effective_values(
+        &self,
+        guid: Guid,
+        view: &View,
+    ) -> Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, Errno> {
+        match self.values.get(&guid) {
+            None => Ok(BTreeMap::new()),
+            Some(Err(errno)) => Err(*errno),
+            Some(Ok(values)) => Ok(view
+                .effective_values(values)?
+                .into_iter()
+                .map(|(name, value)| (name, (value.entry.value_type, value.entry.data.clone())))
+                .collect()),
+        }
+    }
+}
+
+/// What a refresh comes to.
+pub struct Refresh {
+    /// The table to publish.
+    pub table: Arc<LayerTable>,
+    /// What it was made from.
+    pub cache: MetadataCache,
+    /// Layers that left the table, by identity.
+    pub deleted: Vec<(FoldedName, Arc<Layer>)>,
+    /// Why some name kept its previous entry (D-52).
+    pub fault: Option<Errno>,
+}
+
+/// Refreshes every name whose effective metadata is not what `cache` says, in rounds (D-57).
+/// `creator` becomes the owner of layers that have none (`LAYER-46`).
+///
+/// # Errors
+/// EIO when the image cannot be resolved under the present table.
+pub fn refresh(
+    image: &Image,
+    table: &Arc<LayerTable>,
+    cache: &MetadataCache,
+    creator: Option<Sid>,
+) -> Result<Refresh, Errno> {
+    let mut next = Refresh {
+        table: Arc::clone(table),
+        cache: MetadataCache { loading: false, ..cache.clone() },
+        deleted: Vec::new(),
+        fault: None,
+    };
+    let mut done = BTreeSet::new();
+    let mut resolved = image.resolve(&View::global(Arc::clone(table)))?;
+    // Each round but the last refreshes a name for the first time, so the loop ends.
+    loop {
+        next.cache.chain = resolved.chain;
+        let Some((layers_key, names)) = resolved.layers else { break };
+        let dirty = dirty_names(&next.cache, layers_key, &names);
+        next.cache.layers_key = Some(layers_key);
+        next.cache.names = names;
+        let round: Vec<FoldedName> =
+            dirty.into_iter().filter(|name| done.insert(name.clone())).collect();
+        if round.is_empty() {
+            break;
+        }
+        publish_round(&mut next, round, creator.as_ref());
+        match image.resolve(&View::global(Arc::clone(&next.table))) {
+            Ok(again) => resolved = again,
+            Err(errno) => {
+                next.fault = Some(errno);
+                break;
+            }
+        }
+    }
+    Ok(next)
+}
+
+/// Names that differ from what is known; below another Layers key than before, all that are there.
+fn dirty_names(
+    cache: &MetadataCache,
+    layers_key: Guid,
+    names: &BTreeMap<FoldedName, Metadata>,
+) -> Vec<FoldedName> {
+    if cache.layers_key != Some(layers_key) {
+        return names.keys().cloned().collect();
+    }
+    let all: BTreeSet<&FoldedName> = cache.names.keys().chain(names.keys()).collect();
+    all.into_iter().filter(|name| cache.names.get(name) != names.get(name)).cloned().collect()
+}
+
+fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Sid>) {
+    let mut table = LayerTable::clone(&next.table);
+    for name in round {
+        let published = match next.cache.names.get(&name) {
+            Some(metadata) => {
+                let is_base = name == *table.base();
+                layer_of(metadata, is_base, table.get(&name), creator)
+                    .and_then(|layer| table.publish(name, layer))
+            }
+            None => {
+                if let Some(layer) = table.remove(&name) {
+                    next.deleted.push((name, layer));
+                }
+                Ok(())
+            }
+        };
+        if let Err(errno) = published {
+            next.fault.get_or_insert(errno);
+        }
+    }
+    next.table = Arc::new(table);
+}
+
+/// The table entry that metadata describes. Of base only the key and its descriptor count (D-52).
+fn layer_of(
+    metadata: &Metadata,
+    is_base: bool,
+    previous: Option<&Arc<Layer>>,
+    creator: Option<&Sid>,
+) -> Result<Layer, Errno> {
+    let descriptor = SecurityDescriptor::parse(&metadata.sd).map_err(|_| Errno::EIO)?;
+    let mut layer = Layer {
+        name: metadata.name.clone(),
+        precedence: 0,
+        enabled: true,
+        owner: None,
+        metadata_key: Some(metadata.guid),
+        descriptor,
+    };
+    if is_base {
+        return Ok(layer);
+    }
+    let values = metadata.values.as_ref().map_err(|errno| *errno)?;
+    if let Some(precedence) = values.get(&FoldedName::new(PRECEDENCE)) {
+        layer.precedence = double_word(precedence)?;
+    }
+    if let Some(enabled) = values.get(&FoldedName::new(ENABLED)) {
+        layer.enabled = match double_word(enabled)? {
+            0 => false,
+            1 => true,
+            _ => return Err(Errno::EIO),
+        };
+    }
+    layer.owner = match values.get(&FoldedName::new(OWNER)) {
+        Some((REG_BINARY, data)) => Some(Sid::parse(data).map_err(|_| Errno::EIO)?),
+        Some(_) => return Err(Errno::EIO),
+        None => previous
+            .map_or_else(|| creator.copied(), |layer| layer.owner)
+            .or(Some(layer.descriptor.owner)),
+    };
+    Ok(layer)
+}
+
+/// The number in a value, if it is a REG_DWORD of four bytes.
+pub fn double_word(value: &(u32, Vec<u8>)) -> Result<u32, Errno> {
+    match (value.0, <[u8; 4]>::try_from(value.1.as_slice())) {
+        (REG_DWORD, Ok(bytes)) => Ok(u32::from_le_bytes(bytes)),
+        _ => Err(Errno::EIO),
+    }
+}

@@ -1,0 +1,326 @@
+//! Opening keys, and creating the ones that are not there (PSD-005 §3.1, §6.2; D-10, D-20..D-29).
+
+use std::sync::Arc;
+
+use abi::{Errno, KEY_CREATE_LINK, KEY_CREATE_SUB_KEY, REG_CREATED_NEW, REG_OPENED_EXISTING};
+use rsi::{KeyMetadata, Request, Status};
+
+use crate::env::Env;
+use crate::kernel::{Failure, Kernel};
+use crate::key_file::{KeyFile, Position};
+use crate::layers::View;
+use crate::limits::TABLE_RETRIES_MAX;
+use crate::mutation::{FollowUp, NewKey};
+use crate::name::FoldedName;
+use crate::security::{Privileges, SecurityDescriptor, Sid, Token, access_check, inherit};
+use crate::state::KeyId;
+use crate::walk::{Missing, Purpose, Reached, Start, Walked};
+
+/// A layer as a caller names it.
+#[derive(Clone, Debug)]
+pub struct LayerName {
+    /// In the caller's spelling, which travels to the source (D-06).
+    pub spelling: String,
+    /// Its identity.
+    pub folded: FoldedName,
+}
+
+impl LayerName {
+    /// A layer of a checked name.
+    pub fn new(spelling: &str) -> Self {
+        Self { spelling: spelling.to_owned(), folded: FoldedName::new(spelling) }
+    }
+}
+
+/// The key and path of an open or a creation.
+pub struct Target {
+    /// The key that a relative path starts from.
+    pub from: Option<Position>,
+    /// The validated path.
+    pub components: Vec<String>,
+    /// Rights asked for, validated.
+    pub desired_access: u32,
+}
+
+impl Target {
+    fn start(&self) -> Start {
+        self.from.clone().map_or(Start::Hives, Start::Key)
+    }
+}
+
+/// How a missing key is to be made.
+pub struct Creation<'a> {
+    /// Whether it is to be volatile.
+    pub volatile_key: bool,
+    /// Whether it is to be a symlink.
+    pub symlink: bool,
+    /// Reads the layer to make it in; asked for only when a key is made (D-21).
+    pub layer: &'a (dyn Fn() -> Result<LayerName, Errno> + Send + Sync),
+}
+
+/// A creation that has to start again as an open.
+enum Refusal {
+    /// Another creation came first at the source (`SYS-63`).
+    ExistsNow,
+    Errno(Errno),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl<E: Env> Kernel<E> {
+    /// `reg_open_key`, once its arguments are read.
+    ///
+    /// # Errors
+    /// As PSD-005 §6.2.
+    pub async fn open(
+        self: &Arc<Self>,
+        token: &Token,
+        target: &Target,
+        link_itself: bool,
+    ) -> Result<Arc<KeyFile<E>>, Errno> {
+        let purpose = Purpose::Open { link_itself };
+        for attempt in 1.. {
+            let view = View::of(self.layers(), token);
+            let is_final = attempt >= TABLE_RETRIES_MAX;
+            let walked = self.walk_target(&view, token, target, purpose).await;
+            if !is_final && self.is_stale(view.table()) {
+                continue;
+            }
+            let Walked::Reached(reached) = walked? else { return Err(Errno::ENOENT) };
+            match self.grant(&view, token, target, reached, is_final) {
+                Ok(None) => {}
+                Ok(Some(file)) => return Ok(file),
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EIO)
+    }
+
+    /// `reg_create_key`, once its arguments are read; with the disposition.
+    ///
+    /// # Errors
+    /// As PSD-005 §6.2.
+    pub async fn open_or_create(
+        self: &Arc<Self>,
+        token: &Token,
+        target: &Target,
+        creation: &Creation<'_>,
+    ) -> Result<(Arc<KeyFile<E>>, u32), Errno> {
+        for attempt in 1.. {
+            let view = View::of(self.layers(), token);
+            let is_final = attempt >= TABLE_RETRIES_MAX;
+            let walked = self.walk_target(&view, token, target, Purpose::Create).await;
+            if !is_final && self.is_stale(view.table()) {
+                continue;
+            }
+            match walked? {
+                Walked::Reached(reached) => {
+                    if let Some(file) = self.grant(&view, token, target, reached, is_final)? {
+                        return Ok((file, REG_OPENED_EXISTING));
+                    }
+                }
+                Walked::Missing(missing) => {
+                    match self.create(&view, token, target, creation, missing).await {
+                        Ok(file) => return Ok((file, REG_CREATED_NEW)),
+                        Err(Refusal::Errno(errno)) => return Err(errno),
+                        Err(Refusal::ExistsNow) => {
+                            let file = self.open(token, target, false).await?;
+                            return Ok((file, REG_OPENED_EXISTING));
+                        }
+                    }
+                }
+            }
+        }
+        Err(Errno::EIO)
+    }
+
+    async fn walk_target(
+        &self,
+        view: &View,
+        token: &Token,
+        target: &Target,
+        purpose: Purpose,
+    ) -> Result<Walked, Errno> {
+        if let Some(from) = &target.from
+            && self.state().is_orphaned(from.key())
+        {
+            return Err(Errno::ENOENT);
+        }
+        self.walk(view, token, target.start(), target.components.clone(), purpose).await
+    }
+
+    /// Evaluates access and opens; none when the layer table has changed meanwhile, since the key
+    /// may be another then, or gone.
+    fn grant(
+        self: &Arc<Self>,
+        view: &View,
+        token: &Token,
+        target: &Target,
+        reached: Reached,
+        is_final: bool,
+    ) -> Result<Option<Arc<KeyFile<E>>>, Errno> {
+        let Reached { position, metadata, hold } = reached;
+        let descriptor = parse(&metadata.sd)?;
+        let granted = access_check(token, &descriptor, target.desired_access)?;
+        {
+            let mut state = self.state();
+            if !is_final && !Arc::ptr_eq(&state.layers, view.table()) {
+                return Ok(None);
+            }
+            state.open_key(position.key());
+        }
+        drop(hold);
+        Ok(Some(self.file(position, granted, &metadata)))
+    }
+
+    fn file(
+        self: &Arc<Self>,
+        position: Position,
+        granted: u32,
+        metadata: &KeyMetadata,
+    ) -> Arc<KeyFile<E>> {
+        let KeyMetadata { volatile_key, symlink, .. } = *metadata;
+        Arc::new(KeyFile::new(Arc::clone(self), position, granted, volatile_key, symlink))
+    }
+
+    /// Makes a key at a place that a walk found free, in the order of D-23.
+    async fn create(
+        self: &Arc<Self>,
+        view: &View,
+        token: &Token,
+        target: &Target,
+        creation: &Creation<'_>,
+        missing: Missing,
+    ) -> Result<Arc<KeyFile<E>>, Refusal> {
+        let parent = missing.parent.key();
+        let parent_metadata = match &missing.parent_metadata {
+            Some(metadata) => metadata.clone(),
+            None => {
+                self.env.yield_point("read the parent").await;
+                self.read_key(parent).await?
+            }
+        };
+        if self.state().is_orphaned(parent) {
+            return Err(Errno::ENOENT.into());
+        }
+        let parent_descriptor = parse(&parent_metadata.sd)?;
+        authorize_creation(token, &parent_descriptor, &parent_metadata, creation)?;
+        let layer = (creation.layer)()?;
+        view.table().authorize_write(&layer.folded, token)?;
+        let descriptor = inherit(&parent_descriptor, token).map_err(|_| Errno::EINVAL)?;
+        let metadata = KeyMetadata {
+            guid: self.new_guid(),
+            sd: descriptor.to_bytes(),
+            volatile_key: creation.volatile_key,
+            symlink: creation.symlink,
+            last_write_time: 0,
+        };
+        let sequence = {
+            let mut state = self.state();
+            let name = FoldedName::new(&missing.name);
+            if state.metadata.layers_key == Some(parent.guid)
+                && state.machine() == Some(missing.parent.hive())
+                && state.layers.is_full()
+                && state.layers.get(&name).is_none()
+            {
+                return Err(Errno::ENOSPC.into());
+            }
+            state.allocate_sequence()?
+        };
+        let created = self.store_key(&missing, &layer, &metadata, sequence, token.user).await?;
+        created?;
+        let granted = access_check(token, &descriptor, target.desired_access)?;
+        let Missing { parent, name, hold, change, .. } = missing;
+        let position = parent.child(metadata.guid, name);
+        self.state().open_key(position.key());
+        drop((hold, change));
+        Ok(self.file(position, granted, &metadata))
+    }
+
+    /// `RSI_CREATE_ENTRY` and `RSI_CREATE_KEY`, after the layer's HIDDEN entry is gone (D-24).
+    async fn store_key(
+        self: &Arc<Self>,
+        missing: &Missing,
+        layer: &LayerName,
+        metadata: &KeyMetadata,
+        sequence: u64,
+        creator: Sid,
+    ) -> Result<Result<(), Errno>, Refusal> {
+        let KeyId { slot, guid: parent } = missing.parent.key();
+        let name = missing.name.clone().into_bytes();
+        let take_back = Request::DeleteEntry {
+            parent,
+            child_name: name.clone(),
+            layer: layer.spelling.clone().into_bytes(),
+        };
+        let own = missing.entries.iter().find(|entry| is_of(&entry.layer, &layer.folded));
+        if own.is_some_and(|entry| entry.target.is_none()) {
+            self.env.yield_point("replace a hidden entry").await;
+            self.tell(slot, take_back.clone(), None).await.map_err(creation_errno)?;
+        }
+        let create_entry = Request::CreateEntry {
+            parent,
+            child_name: name.clone(),
+            layer: layer.spelling.clone().into_bytes(),
+            child: metadata.guid,
+            sequence,
+        };
+        let create = Request::CreateKey {
+            guid: metadata.guid,
+            name,
+            parent,
+            sd: metadata.sd.clone(),
+            volatile_key: metadata.volatile_key,
+            symlink: metadata.symlink,
+        };
+        let new_key = NewKey { create, take_back };
+        let follow_up = FollowUp { create_key: Some(new_key), ..FollowUp::default() };
+        self.env.yield_point("create the path entry").await;
+        match self.mutate(&missing.change, create_entry, follow_up, Some(creator)).await {
+            Err(Failure::Refused(Status::AlreadyExists)) => Err(Refusal::ExistsNow),
+            Err(failure) => Err(Refusal::Errno(failure.errno())),
+            Ok(created) => Ok(created),
+        }
+    }
+}
+
+/// Whether an entry's layer is this one.
+pub fn is_of(layer: &[u8], folded: &FoldedName) -> bool {
+    crate::resolve::folded(layer) == *folded
+}
+
+/// EEXIST is never for a creation's caller (`SYS-64`).
+fn creation_errno(failure: Failure) -> Errno {
+    match failure.errno() {
+        Errno::EEXIST => Errno::EIO,
+        errno => errno,
+    }
+}
+
+fn parse(sd: &[u8]) -> Result<SecurityDescriptor, Errno> {
+    SecurityDescriptor::parse(sd).map_err(|_| Errno::EIO)
+}
+
+/// Whether the caller may create below this parent (D-23).
+fn authorize_creation(
+    token: &Token,
+    parent: &SecurityDescriptor,
+    metadata: &KeyMetadata,
+    creation: &Creation<'_>,
+) -> Result<(), Errno> {
+    access_check(token, parent, KEY_CREATE_SUB_KEY)?;
+    if metadata.volatile_key && !creation.volatile_key {
+        return Err(Errno::EINVAL);
+    }
+    if creation.symlink {
+        access_check(token, parent, KEY_CREATE_LINK)?;
+        if !token.has_privilege(Privileges::TCB) && !token.is_member(&Sid::ADMINISTRATORS) {
+            return Err(Errno::EPERM);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Keeping the layer table true: reading metadata, publishing, and what a deletion sets off.
+//!
+//! Whoever changes what the table is made from holds [`Place::Layers`] from before the change to
+//! after the publication, so that one refresh runs at a time; readers of the table never wait.
+//! States PSD-005 §2.6, §2.8 (layer deletion) and §6.3 (generation); D-54, D-55, P-02, P-03, P-07.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use abi::Errno;
+use rsi::{Guid, Request, Response};
+
+use crate::env::Env;
+use crate::kernel::{Failure, Kernel};
+use crate::layers::Layer;
+use crate::metadata::{Image, LAYERS_PATH, Refresh, refresh};
+use crate::name::FoldedName;
+use crate::security::Sid;
+use crate::state::{HiveId, KeyId, SlotId};
+use crate::turns::{Place, Share};
+
+impl<E: Env> Kernel<E> {
+    /// Reads the layer metadata after a change, publishes what follows from it, and steps the
+    /// generation of `hive`, the changed hive, and of every other hive whose view is affected
+    /// (P-02), all in one moment. The caller holds [`Place::Layers`].
+    ///
+    /// # Errors
+    /// EIO where metadata is malformed, EIO or ETIMEDOUT where a source gave no answer. The
+    /// change itself stands.
+    pub async fn refresh_layers(
+        self: &Arc<Self>,
+        hive: Option<HiveId>,
+        creator: Option<Sid>,
+    ) -> Result<(), Errno> {
+        let Some(machine) = self.state().machine() else { return Ok(()) };
+        let image = self.read_image(machine).await;
+        let made = image.and_then(|image| {
+            let state = self.state();
+            refresh(&image, &state.layers, &state.metadata, creator)
+        });
+        let made = match made {
+            Ok(made) => made,
+            Err(errno) => {
+                let mut state = self.state();
+                state.metadata.loading = false;
+                if let Some(hive) = hive {
+                    state.step_generation(hive);
+                }
+                return Err(errno);
+            }
+        };
+        let affected = self.affected_hives(machine, &made).await;
+        let Refresh { table, cache, deleted, fault } = made;
+        {
+            let mut state = self.state();
+            state.layers = table;
+            state.metadata = cache;
+            for hive in hive.into_iter().chain(affected) {
+                state.step_generation(hive);
+            }
+        }
+        let told = self.tell_deletions(&deleted).await;
+        fault.map_or(told, Err)
+    }
+
+    /// Refreshes at the registration or resumption of the Machine hive's source, where nobody
+    /// waits for the outcome (P-07).
+    pub async fn load_layers(self: &Arc<Self>) {
+        let turn = self.turns.take(Place::Layers, Share::Alone).await;
+        // What could not be read now is read at the next change.
+        let _ = self.refresh_layers(None, None).await;
+        drop(turn);
+    }
+
+    /// Every other Active hive whose global effective view the new table changes.
+    async fn affected_hives(&self, machine: HiveId, made: &Refresh) -> Vec<HiveId> {
+        let before = self.layers();
+        if before.resolves_like(&made.table) {
+            return Vec::new();
+        }
+        let others: Vec<HiveId> = {
+            let state = self.state();
+            let ids = state.hives().map(|(id, _)| id);
+            ids.filter(|id| *id != machine && state.is_active(id.slot)).collect()
+        };
+        let mut affected = Vec::new();
+        for hive in others {
+            // A hive that cannot be read counts as affected: readers look again for nothing,
+            // rather than miss something.
+            let same = match self.read_hive(hive).await {
+                Ok(content) => content.looks_alike(&before, &made.table),
+                Err(_) => !self.state().is_active(hive.slot),
+            };
+            if !same {
+                affected.push(hive);
+            }
+        }
+        affected
+    }
+
+    async fn read_image(&self, machine: HiveId) -> Result<Image, Errno> {
+        let slot = machine.slot;
+        let root = self.state().hive(machine).root;
+        let mut image = Image { root, ..Image::default() };
+        let mut level = BTreeSet::from([root]);
+        for (place, name) in LAYERS_PATH.iter().enumerate() {
+            let mut below = BTreeSet::new();
+            for parent in level {
+                self.env.yield_point("read the way to the layers").await;
+                let entries = self.lookup(slot, parent, name).await?.entries;
+                below.extend(entries.iter().filter_map(|entry| entry.target));
+                image.way.insert((place, parent), entries);
+            }
+            level = below;
+        }
+        for layers_key in level {
+            self.read_layers_key(&mut image, KeyId { slot, guid: layers_key }).await?;
+        }
+        Ok(image)
+    }
+
+    async fn read_layers_key(&self, image: &mut Image, layers_key: KeyId) -> Result<(), Errno> {
+        self.env.yield_point("read the layers").await;
+        let children = self.enum_children(layers_key).await?;
+        for metadata in children.metadata {
+            self.env.yield_point("read a layer").await;
+            let key = KeyId { slot: layers_key.slot, guid: metadata.guid };
+            let values = self.query_values(key).await;
+            match values {
+                Err(Errno::ETIMEDOUT) => return Err(Errno::ETIMEDOUT),
+                Err(errno) if !self.state().is_active(key.slot) => return Err(errno),
+                // Malformed values of one layer are no reason to forget the others (LAYER-50).
+                values => image.values.insert(metadata.guid, values),
+            };
+            image.descriptors.insert(metadata.guid, metadata.sd);
+        }
+        image.below.insert(layers_key.guid, children.groups);
+        Ok(())
+    }
+
+    /// Has every source purge the deleted layers; one that cannot now does when it resumes (D-55).
+    async fn tell_deletions(
+        self: &Arc<Self>,
+        deleted: &[(FoldedName, Arc<Layer>)],
+    ) -> Result<(), Errno> {
+        let mut result = Ok(());
+        for (name, layer) in deleted {
+            let slots = self.state().slots.len();
+            for slot in (0..slots).map(SlotId) {
+                if !self.state().is_active(slot) {
+                    self.note_missed_deletion(slot, name, &layer.name);
+                    continue;
+                }
+                self.env.yield_point("delete a layer").await;
+                if let Err(failure) = self.delete_layer(slot, &layer.name, false).await {
+                    self.note_missed_deletion(slot, name, &layer.name);
+                    result = result.and(Err(match failure {
+                        Failure::Unanswered(error) => error.errno(),
+                        Failure::Refused(_) => Errno::EIO,
+                    }));
+                }
+            }
+        }
+        result
+    }
+
+    fn note_missed_deletion(&self, slot: SlotId, name: &FoldedName, spelling: &str) {
+        self.state().slot_mut(slot).missed_deletions.insert(name.clone(), spelling.to_owned());
+    }
+
+    /// `RSI_DELETE_LAYER`, and what becomes of the keys that it orphans.
+    async fn delete_layer(
+        self: &Arc<Self>,
+        slot: SlotId,
+        name: &str,
+        resuming: bool,
+    ) -> Result<(), Failure> {
+        let request = Request::DeleteLayer { layer: name.as_bytes().to_vec() };
+        let kernel = Arc::clone(self);
+        let late = Box::new(move |response| {
+            if let Response::DeleteLayer { orphaned } = response {
+                let task_kernel = Arc::clone(&kernel);
+                kernel.spawn(async move { task_kernel.orphan_keys(slot, orphaned).await });
+            }
+        });
+        let answer = if resuming {
+            self.ask_at_once(slot, request, Some(late)).await?
+        } else {
+            self.ask(slot, request, Some(late)).await?
+        };
+        if let Response::DeleteLayer { orphaned } = answer {
+            if resuming {
+                // The drops are ordinary requests, which wait until the replay is over.
+                let kernel = Arc::clone(self);
+                self.spawn(async move { kernel.orphan_keys(slot, orphaned).await });
+            } else {
+                self.orphan_keys(slot, orphaned).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn orphan_keys(&self, slot: SlotId, orphaned: Vec<Guid>) {
+        let unopened: Vec<KeyId> = {
+            let mut state = self.state();
+            let keys = orphaned.into_iter().map(|guid| KeyId { slot, guid });
+            keys.filter(|key| state.orphan_key(*key)).collect()
+        };
+        for key in unopened {
+            self.drop_key(key).await;
+        }
+    }
+
+    /// Tells a resumed source of the layers that were deleted while it was away, ahead of every
+    /// other request.
+    pub async fn replay_deletions(self: &Arc<Self>, slot: SlotId) {
+        let missed: Vec<(FoldedName, String)> = {
+            let state = self.state();
+            let missed = &state.slot(slot).missed_deletions;
+            missed.iter().map(|(name, spelling)| (name.clone(), spelling.clone())).collect()
+        };
+        for (name, spelling) in missed {
+            self.env.yield_point("replay a layer deletion").await;
+            if self.delete_layer(slot, &spelling, true).await.is_ok() {
+                self.state().slot_mut(slot).missed_deletions.remove(&name);
+            }
+        }
+        self.state().slot_mut(slot).resuming = false;
+    }
+}

@@ -1,0 +1,203 @@
+//! Sources come, go and come back: the slot table (PSD-005 §7.1, §8.1; `REG-*`, `HIVE-*`, D-91).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use abi::Errno;
+use rsi::Guid;
+
+use crate::env::Env;
+use crate::kernel::{Kernel, KernelSupervisor};
+use crate::limits::{HIVES_PER_SOURCE_MAX, REQUESTS_IN_FLIGHT_MAX, SOURCES_MAX};
+use crate::name::{self, FoldedName};
+use crate::source::{self, Connection};
+use crate::state::{Hive, Slot, SlotId, State};
+use crate::syscalls::CURRENT_USER;
+use crate::turns::{Place, Share};
+
+/// What a source registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Its hives.
+    pub hives: Vec<HiveRegistration>,
+    /// The highest sequence number that it has stored.
+    pub max_sequence: u64,
+}
+
+/// One hive of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiveRegistration {
+    /// Name, as bytes that nobody has judged yet.
+    pub name: Vec<u8>,
+    /// The root key.
+    pub root: Guid,
+    /// `RSI_HIVE_PRIVATE`, or nothing.
+    pub flags: u32,
+    /// The scope of a private hive, else all zero.
+    pub scope: Guid,
+}
+
+/// What a hive is known by, its root aside.
+type Identity = (FoldedName, Option<Guid>);
+
+impl<E: Env> Kernel<E> {
+    /// Registers a source on a device, as a new slot or as the return of a Down one.
+    ///
+    /// # Errors
+    /// As D-91, in its order; the caller's privilege has been checked.
+    pub fn register(
+        self: &Arc<Self>,
+        device: &source::Device<E>,
+        registration: &Registration,
+    ) -> Result<(), Errno> {
+        let hives = validate(registration)?;
+        if device.is_attached() {
+            return Err(Errno::EINVAL);
+        }
+        if hives.len() > HIVES_PER_SOURCE_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        let next_sequence = registration.max_sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
+        let supervisor = Arc::new(KernelSupervisor(Arc::downgrade(self)));
+        let connection = Connection::new(self.env.clone(), REQUESTS_IN_FLIGHT_MAX, supervisor);
+        let mut state = self.state();
+        let resumed = place(&state, &hives)?;
+        device.attach(connection.clone())?;
+        state.next_sequence = state.next_sequence.max(next_sequence);
+        let slot = match resumed {
+            Some(slot) => {
+                resume(state.slot_mut(slot), connection, hives);
+                slot
+            }
+            None => {
+                state.slots.push(Slot {
+                    connection,
+                    incarnation: 1,
+                    resuming: false,
+                    hives: hives.into_values().collect(),
+                    missed_deletions: BTreeMap::new(),
+                });
+                SlotId(state.slots.len() - 1)
+            }
+        };
+        self.bring_up(&mut state, slot);
+        Ok(())
+    }
+
+    /// Starts what has to follow a registration. The turn is asked for under the same lock that
+    /// makes the slot visible, so no request comes before the replay.
+    fn bring_up(self: &Arc<Self>, state: &mut State<E>, slot: SlotId) {
+        let machine = state.machine().filter(|hive| hive.slot == slot);
+        if let Some(machine) = machine {
+            let root = state.hive(machine).root;
+            state.metadata.loading = true;
+            if state.metadata.chain.is_empty() {
+                state.metadata.chain.push(root);
+            }
+        }
+        let content = state.slot_mut(slot);
+        content.resuming = !content.missed_deletions.is_empty();
+        let replay =
+            content.resuming.then(|| self.turns.take(Place::Resumption(slot), Share::Alone));
+        let loads = machine.is_some();
+        if replay.is_none() && !loads {
+            return;
+        }
+        let kernel = Arc::clone(self);
+        self.spawn(async move {
+            if let Some(turn) = replay {
+                let turn = turn.await;
+                kernel.replay_deletions(slot).await;
+                drop(turn);
+            }
+            if loads {
+                kernel.load_layers().await;
+            }
+        });
+    }
+}
+
+/// Checks the shape of a registration and returns its hives by identity.
+fn validate(registration: &Registration) -> Result<BTreeMap<Identity, Hive>, Errno> {
+    let mut hives = BTreeMap::new();
+    let mut roots = Vec::new();
+    if registration.hives.is_empty() {
+        return Err(Errno::EINVAL);
+    }
+    for hive in &registration.hives {
+        // Any bad name is EINVAL here, one that is too long included (D-05).
+        let name = name::component(&hive.name).map_err(|_| Errno::EINVAL)?;
+        let folded = FoldedName::new(name);
+        let scope = match hive.flags {
+            0 if hive.scope == Guid::NULL => None,
+            abi::RSI_HIVE_PRIVATE if hive.scope != Guid::NULL => Some(hive.scope),
+            _ => return Err(Errno::EINVAL),
+        };
+        let is_alias = folded == FoldedName::new(CURRENT_USER);
+        if is_alias || hive.root == Guid::NULL || roots.contains(&hive.root) {
+            return Err(Errno::EINVAL);
+        }
+        roots.push(hive.root);
+        match hives.entry((folded.clone(), scope)) {
+            Entry::Occupied(_) => return Err(Errno::EINVAL),
+            Entry::Vacant(entry) => entry.insert(Hive {
+                name: name.to_owned(),
+                folded,
+                root: hive.root,
+                scope,
+                generation: 0,
+            }),
+        };
+    }
+    Ok(hives)
+}
+
+/// Finds the Down slot that a registration resumes; none for a new slot.
+fn place<E: Env>(
+    state: &State<E>,
+    hives: &BTreeMap<Identity, Hive>,
+) -> Result<Option<SlotId>, Errno> {
+    let mut overlap = None;
+    for (index, slot) in state.slots.iter().enumerate() {
+        let id = SlotId(index);
+        let same_set = slot.hives.len() == hives.len();
+        let known: Vec<_> = slot
+            .hives
+            .iter()
+            .filter_map(|hive| Some((hive, hives.get(&identity(hive))?)))
+            .collect();
+        let same_roots = known.iter().all(|(old, new)| old.root == new.root);
+        match (known.is_empty(), state.is_active(id), same_set && known.len() == hives.len()) {
+            (true, ..) => {}
+            (false, true, _) => return Err(Errno::EEXIST),
+            (false, false, true) if same_roots => return Ok(Some(id)),
+            (false, false, true) => overlap = overlap.or(Some(Errno::ESTALE)),
+            (false, false, false) => overlap = Some(Errno::EINVAL),
+        }
+    }
+    match overlap {
+        Some(errno) => Err(errno),
+        None if state.slots.len() >= SOURCES_MAX => Err(Errno::ENOSPC),
+        None => Ok(None),
+    }
+}
+
+fn identity(hive: &Hive) -> Identity {
+    (hive.folded.clone(), hive.scope)
+}
+
+/// A Down slot comes back. Its hives keep their places and generations (P-11).
+fn resume<E: Env>(
+    slot: &mut Slot<E>,
+    connection: Connection<E>,
+    mut hives: BTreeMap<Identity, Hive>,
+) {
+    slot.connection = connection;
+    slot.incarnation += 1;
+    for hive in &mut slot.hives {
+        if let Some(new) = hives.remove(&identity(hive)) {
+            hive.name = new.name;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Deleting and hiding keys: a layer's path entry goes or turns HIDDEN, and a key that no layer
+//! names any more is an orphan (PSD-005 §2.4, §2.8, §6.3; `DEL-*`, D-13, D-25, D-60..D-63).
+
+use std::sync::Arc;
+
+use abi::Errno;
+use rsi::{Guid, PathEntry, Request};
+
+use crate::env::Env;
+use crate::kernel::Kernel;
+use crate::key_file::KeyFile;
+use crate::layers::View;
+use crate::mutation::{Change, FollowUp, Scope};
+use crate::name::FoldedName;
+use crate::open::{LayerName, is_of};
+use crate::security::Token;
+use crate::state::KeyId;
+use crate::turns::{Place, Share, Turn};
+
+impl<E: Env> Kernel<E> {
+    /// The checks of a removal that need no request; the key above, if all pass.
+    ///
+    /// # Errors
+    /// ENOENT on an orphan or for an unknown layer, EINVAL on a hive root, EACCES.
+    pub fn authorize_removal(
+        &self,
+        file: &KeyFile<E>,
+        token: &Token,
+        layer: &LayerName,
+    ) -> Result<KeyId, Errno> {
+        self.check_not_orphaned(file)?;
+        let parent = file.position.parent().ok_or(Errno::EINVAL)?;
+        self.authorize_layer(layer, token)?;
+        Ok(parent)
+    }
+
+    /// Removes a layer's path entry of a key.
+    ///
+    /// # Errors
+    /// ENOTEMPTY when the key has visible children, ENOENT when it has become an orphan meanwhile,
+    /// and those of a request.
+    pub async fn delete_key(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        parent: KeyId,
+        layer: &LayerName,
+    ) -> Result<(), Errno> {
+        let name = file.position.name();
+        let (change, mut hold) = self.hold_name(file, parent).await;
+        hold.push(self.turns.take(Place::Values(parent), Share::Alone).await);
+        hold.push(self.turns.take(Place::Children(file.key()), Share::Read).await);
+        self.check_not_orphaned(file)?;
+        let children = self.enum_children(file.key()).await?;
+        if !View::global(self.layers()).visible_children(&children.groups)?.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.env.yield_point("look up what is deleted").await;
+        let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+        self.env.yield_point("delete the path entry").await;
+        let request = Request::DeleteEntry {
+            parent: parent.guid,
+            child_name: name.as_bytes().to_vec(),
+            layer: layer.spelling.clone().into_bytes(),
+        };
+        let follow_up = FollowUp {
+            orphan: orphaned_without(&entries, layer),
+            write_time: Some(parent.guid),
+            ..FollowUp::default()
+        };
+        self.mutate(&change, request, follow_up, None).await?
+    }
+
+    /// Makes a layer's path entry of a key HIDDEN.
+    ///
+    /// # Errors
+    /// EOVERFLOW, ENOENT when the key has become an orphan meanwhile, and those of a request.
+    pub async fn hide_key(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        parent: KeyId,
+        layer: &LayerName,
+    ) -> Result<(), Errno> {
+        let name = file.position.name();
+        let (change, hold) = self.hold_name(file, parent).await;
+        self.check_not_orphaned(file)?;
+        self.ensure_present(file.key()).await?;
+        // On a Down source it is the hiding itself that has to fail (P-05).
+        let mut entries = Vec::new();
+        if self.state().is_active(parent.slot) {
+            entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+            self.env.yield_point("hide the path entry").await;
+        }
+        let sequence = self.state().allocate_sequence()?;
+        let request = Request::HideEntry {
+            parent: parent.guid,
+            child_name: name.as_bytes().to_vec(),
+            layer: layer.spelling.clone().into_bytes(),
+            sequence,
+        };
+        let orphan = orphaned_without(&entries, layer);
+        let follow_up = FollowUp { orphan, ..FollowUp::default() };
+        let hidden = self.mutate(&change, request, follow_up, None).await?;
+        drop(hold);
+        hidden
+    }
+
+    fn check_not_orphaned(&self, file: &KeyFile<E>) -> Result<(), Errno> {
+        if self.state().is_orphaned(file.key()) { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
+    async fn hold_name(&self, file: &KeyFile<E>, parent: KeyId) -> (Change, Vec<Turn>) {
+        let name = FoldedName::new(file.position.name());
+        let scope = Scope::Name { parent: parent.guid, name: name.clone() };
+        let change = self.begin_change(file.position.hive(), scope).await;
+        let children = self.turns.take(Place::Children(parent), Share::Change).await;
+        let name = self.turns.take(Place::Name(parent, name), Share::Alone).await;
+        (change, vec![children, name])
+    }
+}
+
+/// The key that no layer names once this layer's entry is gone or HIDDEN (D-61).
+fn orphaned_without(entries: &[PathEntry], layer: &LayerName) -> Option<Guid> {
+    let (own, others): (Vec<&PathEntry>, Vec<&PathEntry>) =
+        entries.iter().partition(|entry| is_of(&entry.layer, &layer.folded));
+    let target = own.first()?.target?;
+    others.iter().all(|entry| entry.target != Some(target)).then_some(target)
+}

@@ -1,0 +1,211 @@
+//! What the kernel checks of every response before it is used (PSD-005 §7.3, §3.1; D-34, D-35,
+//! D-90).
+//!
+//! Only the response and its request are looked at. Equal sequences that tie for a winner are for
+//! whoever resolves; the length limits of names, which may change, are not applied beyond the
+//! greatest that they can have.
+
+use abi::value_type::{REG_TOMBSTONE, is_user_visible};
+use rsi::{
+    Guid, KeyMetadata, Operation, PathEntry, PayloadError, Request, RequestId, Response, ValueEntry,
+};
+
+use crate::name::FoldedName;
+use crate::security::{MalformedDescriptor, SecurityDescriptor};
+
+/// Bytes of the longest name that MaxPathComponentLength can allow (PSD-005 §11.4).
+const NAME_LENGTH_MAX: usize = 1024;
+
+/// Content of a response that no honest source sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The codec found it.
+    Payload(PayloadError),
+    /// A child's or key's name that no key can have.
+    KeyName,
+    /// A layer's name that no layer can have.
+    LayerName,
+    /// A value's name that no value can have, or that was not asked for.
+    ValueName,
+    /// An unknown type code.
+    ValueType,
+    /// A tombstone with data.
+    TombstoneData,
+    /// A descriptor that may not be used.
+    SecurityDescriptor {
+        /// The key it is of.
+        guid: Guid,
+        /// What is wrong with it.
+        error: MalformedDescriptor,
+    },
+    /// A sequence number that has not been given out.
+    FutureSequence {
+        /// The number.
+        sequence: u64,
+    },
+    /// An orphan without identity.
+    NullOrphan,
+}
+
+/// A refused response, for the audit record (PSD-005 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MalformedResponse {
+    /// The request it answers.
+    pub id: RequestId,
+    /// What was asked.
+    pub operation: Operation,
+    /// The key concerned, where the request or the fault names one.
+    pub key: Option<Guid>,
+    /// What is wrong.
+    pub malformed: Malformed,
+}
+
+impl Malformed {
+    /// The class that an audit record names; none for what §3.1 has no class for (D-95).
+    #[must_use]
+    pub const fn validation_class(&self) -> Option<&'static str> {
+        match self {
+            Self::SecurityDescriptor { .. } => Some("malformed_security_descriptor"),
+            Self::FutureSequence { .. } => Some("future_sequence_number"),
+            _ => None,
+        }
+    }
+}
+
+impl MalformedResponse {
+    pub(super) fn new(id: RequestId, request: &Request, malformed: Malformed) -> Self {
+        let key = match malformed {
+            Malformed::SecurityDescriptor { guid, .. } => Some(guid),
+            _ => key_of(request),
+        };
+        Self { id, operation: request.operation(), key, malformed }
+    }
+}
+
+/// Checks the content of `response` to `request`, where `next_sequence` has not been given out.
+pub(super) fn validate(
+    request: &Request,
+    response: &Response,
+    next_sequence: u64,
+) -> Result<(), Malformed> {
+    match response {
+        Response::Failed(_) | Response::Done => Ok(()),
+        Response::Lookup { entries, metadata } => {
+            check_entries(entries, next_sequence)?;
+            check_metadata(metadata)
+        }
+        Response::EnumChildren { children, metadata } => {
+            for (name, entries) in children {
+                check_key_name(name)?;
+                check_entries(entries, next_sequence)?;
+            }
+            check_metadata(metadata)
+        }
+        Response::ReadKey { name, parent, sd, .. } => {
+            // A hive root has no entry, so its record's name is the source's own affair.
+            if !(*parent == Guid::NULL && name.is_empty()) {
+                check_key_name(name)?;
+            }
+            check_descriptor(key_of(request).unwrap_or_default(), sd)
+        }
+        Response::QueryValues { entries, blankets } => {
+            for entry in entries {
+                check_value(request, entry, next_sequence)?;
+            }
+            blankets.iter().try_for_each(|blanket| {
+                check_layer_name(&blanket.layer)?;
+                check_sequence(blanket.sequence, next_sequence)
+            })
+        }
+        Response::DeleteLayer { orphaned } if orphaned.contains(&Guid::NULL) => {
+            Err(Malformed::NullOrphan)
+        }
+        Response::DeleteLayer { .. } => Ok(()),
+    }
+}
+
+fn check_entries(entries: &[PathEntry], next_sequence: u64) -> Result<(), Malformed> {
+    entries.iter().try_for_each(|entry| {
+        check_layer_name(&entry.layer)?;
+        check_sequence(entry.sequence, next_sequence)
+    })
+}
+
+fn check_metadata(metadata: &[KeyMetadata]) -> Result<(), Malformed> {
+    metadata.iter().try_for_each(|key| check_descriptor(key.guid, &key.sd))
+}
+
+fn check_value(request: &Request, entry: &ValueEntry, next_sequence: u64) -> Result<(), Malformed> {
+    let name = check_value_name(&entry.name)?;
+    if let Request::QueryValues { value_name, query_all: false, .. } = request
+        && entry.name != *value_name
+        && FoldedName::new(name) != FoldedName::new(&String::from_utf8_lossy(value_name))
+    {
+        return Err(Malformed::ValueName);
+    }
+    check_layer_name(&entry.layer)?;
+    match entry.value_type {
+        REG_TOMBSTONE if !entry.data.is_empty() => return Err(Malformed::TombstoneData),
+        REG_TOMBSTONE => {}
+        code if is_user_visible(code) => {}
+        _ => return Err(Malformed::ValueType),
+    }
+    check_sequence(entry.sequence, next_sequence)
+}
+
+fn check_descriptor(guid: Guid, sd: &[u8]) -> Result<(), Malformed> {
+    SecurityDescriptor::parse(sd)
+        .map(|_| ())
+        .map_err(|error| Malformed::SecurityDescriptor { guid, error })
+}
+
+const fn check_sequence(sequence: u64, next_sequence: u64) -> Result<(), Malformed> {
+    if sequence < next_sequence { Ok(()) } else { Err(Malformed::FutureSequence { sequence }) }
+}
+
+fn check_key_name(name: &[u8]) -> Result<(), Malformed> {
+    if is_component(name) { Ok(()) } else { Err(Malformed::KeyName) }
+}
+
+fn check_layer_name(name: &[u8]) -> Result<(), Malformed> {
+    if is_component(name) { Ok(()) } else { Err(Malformed::LayerName) }
+}
+
+/// A value's name may be empty and may hold separators (PSD-005 §2.5).
+fn check_value_name(name: &[u8]) -> Result<&str, Malformed> {
+    let text = std::str::from_utf8(name).map_err(|_| Malformed::ValueName)?;
+    if name.contains(&0) || name.len() > NAME_LENGTH_MAX {
+        return Err(Malformed::ValueName);
+    }
+    Ok(text)
+}
+
+/// Whether these bytes can be one component of a path (PSD-005 §2.3, D-05).
+fn is_component(name: &[u8]) -> bool {
+    (1..=NAME_LENGTH_MAX).contains(&name.len())
+        && !name.iter().any(|byte| matches!(byte, 0 | b'\\' | b'/'))
+        && std::str::from_utf8(name).is_ok()
+}
+
+const fn key_of(request: &Request) -> Option<Guid> {
+    match request {
+        Request::Lookup { parent: guid, .. }
+        | Request::CreateEntry { parent: guid, .. }
+        | Request::HideEntry { parent: guid, .. }
+        | Request::DeleteEntry { parent: guid, .. }
+        | Request::EnumChildren { parent: guid }
+        | Request::CreateKey { guid, .. }
+        | Request::ReadKey { guid }
+        | Request::WriteKey { guid, .. }
+        | Request::DropKey { guid }
+        | Request::QueryValues { guid, .. }
+        | Request::SetValue { guid, .. }
+        | Request::DeleteValueEntry { guid, .. }
+        | Request::SetBlanketTombstone { guid, .. } => Some(*guid),
+        Request::BeginTransaction { .. }
+        | Request::CommitTransaction { .. }
+        | Request::AbortTransaction { .. }
+        | Request::DeleteLayer { .. }
+        | Request::Flush { .. } => None,
+    }
+}

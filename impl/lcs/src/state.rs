@@ -1,0 +1,222 @@
+//! Everything the kernel half knows that is not in a descriptor: slots, hives, the sequence
+//! counter, the layer table, and the keys that are open.
+//!
+//! Plain data under one lock that nobody holds while waiting. It cannot send a request.
+//! States PSD-005 §2.2, §2.7 (sequence counter), §2.8 (orphans) and §7.1 (slots).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use abi::Errno;
+use rsi::Guid;
+
+use crate::env::Env;
+use crate::layers::LayerTable;
+use crate::metadata::MetadataCache;
+use crate::name::FoldedName;
+use crate::security::Token;
+use crate::source::Connection;
+
+/// A source slot, by its number. Slots are never freed (D-91).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub usize);
+
+/// A hive: a slot, and which of its hives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HiveId {
+    /// Its source.
+    pub slot: SlotId,
+    /// Its place among the source's hives.
+    pub index: usize,
+}
+
+/// A key, whichever fd or path leads to it. GUIDs of different sources are different keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId {
+    /// Its source.
+    pub slot: SlotId,
+    /// Its identity there.
+    pub guid: Guid,
+}
+
+/// A hive of a slot.
+#[derive(Clone, Debug)]
+pub struct Hive {
+    /// As the source last registered it.
+    pub name: String,
+    /// Its identity, with scope and root.
+    pub folded: FoldedName,
+    /// The root key.
+    pub root: Guid,
+    /// The scope of a private hive; none for a global one.
+    pub scope: Option<Guid>,
+    /// Steps once for each committed mutation (PSD-005 §6.3).
+    pub generation: u64,
+}
+
+/// One registered source, Active or Down.
+pub struct Slot<E: Env> {
+    /// The newest connection.
+    pub connection: Connection<E>,
+    /// Counts connections; an fd's key is known to be there only in the one that showed it.
+    pub incarnation: u64,
+    /// Whether missed layer deletions are being replayed on the newest connection.
+    pub resuming: bool,
+    /// The hives, in the order of the first registration.
+    pub hives: Vec<Hive>,
+    /// Layers deleted while the source could not be told, by identity, with a spelling (D-55).
+    pub missed_deletions: BTreeMap<FoldedName, String>,
+}
+
+/// What holds for a key while any fd of it is open.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenKey {
+    /// Open file descriptions.
+    pub opens: usize,
+    /// No layer names it any more.
+    pub orphaned: bool,
+    /// The slot's incarnation that last showed the key.
+    pub seen: u64,
+}
+
+/// See the module.
+pub struct State<E: Env> {
+    /// In order of registration.
+    pub slots: Vec<Slot<E>>,
+    /// The next sequence number to give out.
+    pub next_sequence: u64,
+    /// The published layer table.
+    pub layers: Arc<LayerTable>,
+    /// What the table was last made from.
+    pub metadata: MetadataCache,
+    /// Keys with open fds.
+    pub open_keys: BTreeMap<KeyId, OpenKey>,
+}
+
+impl<E: Env> State<E> {
+    /// A kernel that has just started.
+    pub fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            next_sequence: 1,
+            layers: Arc::new(LayerTable::new()),
+            metadata: MetadataCache::default(),
+            open_keys: BTreeMap::new(),
+        }
+    }
+
+    /// A slot that a `SlotId` names.
+    pub fn slot(&self, slot: SlotId) -> &Slot<E> {
+        &self.slots[slot.0]
+    }
+
+    /// As [`State::slot`], to change it.
+    pub fn slot_mut(&mut self, slot: SlotId) -> &mut Slot<E> {
+        &mut self.slots[slot.0]
+    }
+
+    /// A hive that a `HiveId` names.
+    pub fn hive(&self, hive: HiveId) -> &Hive {
+        &self.slots[hive.slot.0].hives[hive.index]
+    }
+
+    /// Whether the source answers, as far as is known.
+    pub fn is_active(&self, slot: SlotId) -> bool {
+        self.slot(slot).connection.down_reason().is_none()
+    }
+
+    /// Every hive, in order of registration.
+    pub fn hives(&self) -> impl Iterator<Item = (HiveId, &Hive)> {
+        self.slots.iter().enumerate().flat_map(|(slot, content)| {
+            content
+                .hives
+                .iter()
+                .enumerate()
+                .map(move |(index, hive)| (HiveId { slot: SlotId(slot), index }, hive))
+        })
+    }
+
+    /// Where a hive name leads for a caller: private hives of its scopes in their order, then
+    /// global ones (PSD-005 §2.2).
+    pub fn route(&self, name: &FoldedName, token: &Token) -> Option<HiveId> {
+        let find = |scope: Option<Guid>| {
+            self.hives().find(|(_, hive)| hive.folded == *name && hive.scope == scope)
+        };
+        let private = token.scopes.iter().find_map(|scope| find(Some(*scope)));
+        private.or_else(|| find(None)).map(|(id, _)| id)
+    }
+
+    /// The global hive that layer metadata lives in, once registered (D-100).
+    pub fn machine(&self) -> Option<HiveId> {
+        let machine = FoldedName::new("machine");
+        self.hives()
+            .find(|(_, hive)| hive.scope.is_none() && hive.folded == machine)
+            .map(|(id, _)| id)
+    }
+
+    /// Takes the next sequence number (D-31).
+    ///
+    /// # Errors
+    /// EOVERFLOW when the last number has been given out.
+    pub fn allocate_sequence(&mut self) -> Result<u64, Errno> {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
+        Ok(sequence)
+    }
+
+    /// One committed mutation of a hive.
+    pub fn step_generation(&mut self, hive: HiveId) {
+        let generation = &mut self.slots[hive.slot.0].hives[hive.index].generation;
+        *generation = generation.wrapping_add(1);
+    }
+
+    /// Whether the key is open and no layer names it.
+    pub fn is_orphaned(&self, key: KeyId) -> bool {
+        self.open_keys.get(&key).is_some_and(|open| open.orphaned)
+    }
+
+    /// Notes one more open file description of a key that its source has just shown.
+    pub fn open_key(&mut self, key: KeyId) {
+        let seen = self.slot(key.slot).incarnation;
+        let open = self.open_keys.entry(key).or_insert(OpenKey { opens: 0, orphaned: false, seen });
+        open.opens += 1;
+        open.seen = seen;
+    }
+
+    /// Notes that the key lost its last path entry. Returns whether it is to be dropped now, since
+    /// nobody has it open (D-61, D-63).
+    pub fn orphan_key(&mut self, key: KeyId) -> bool {
+        if self.slot(key.slot).hives.iter().any(|hive| hive.root == key.guid) {
+            return false;
+        }
+        match self.open_keys.get_mut(&key) {
+            Some(open) => {
+                open.orphaned = true;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// One open file description fewer. Returns whether the key is to be dropped at its source,
+    /// after which [`State::forget_key`] follows.
+    pub fn close_key(&mut self, key: KeyId) -> bool {
+        let Some(open) = self.open_keys.get_mut(&key) else { return false };
+        open.opens = open.opens.saturating_sub(1);
+        if open.opens > 0 {
+            return false;
+        }
+        if open.orphaned && self.is_active(key.slot) {
+            return true;
+        }
+        self.open_keys.remove(&key);
+        false
+    }
+
+    /// Releases what is known of a key that nobody has open.
+    pub fn forget_key(&mut self, key: KeyId) {
+        if self.open_keys.get(&key).is_some_and(|open| open.opens == 0) {
+            self.open_keys.remove(&key);
+        }
+    }
+}

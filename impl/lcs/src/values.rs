@@ -1,0 +1,228 @@
+//! Reading and changing the values of an open key (PSD-005 §2.5, §6.3; `VAL-*`, D-12, D-30..D-36,
+//! D-50).
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::value_type::REG_DWORD;
+use rsi::Request;
+
+use crate::env::Env;
+use crate::kernel::Kernel;
+use crate::key_file::KeyFile;
+use crate::layers::View;
+use crate::limits::{LAYERS_PER_VALUE_MAX, TABLE_RETRIES_MAX};
+use crate::metadata::{PRECEDENCE, double_word};
+use crate::mutation::{FollowUp, Scope};
+use crate::name::FoldedName;
+use crate::open::LayerName;
+use crate::resolve::{Values, folded, text};
+use crate::security::{Privileges, Token};
+use crate::state::KeyId;
+use crate::turns::{Place, Share};
+
+/// A value as a reader gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundValue {
+    /// Name as stored.
+    pub name: String,
+    /// Type code.
+    pub value_type: u32,
+    /// Data.
+    pub data: Vec<u8>,
+    /// Sequence number of the effective entry.
+    pub sequence: u64,
+    /// Its layer, as the layer table spells it.
+    pub layer: String,
+}
+
+/// A value write.
+pub struct ValueWrite<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Layer.
+    pub layer: &'a LayerName,
+    /// Type, or REG_TOMBSTONE.
+    pub value_type: u32,
+    /// Data.
+    pub data: Vec<u8>,
+    /// The layer's entry must have this sequence number; 0 for any.
+    pub expected_sequence: u64,
+}
+
+impl<E: Env> Kernel<E> {
+    /// The effective value of one name.
+    ///
+    /// # Errors
+    /// ENOENT when there is none, EIO for a tie, and those of a request.
+    pub async fn effective_value(
+        &self,
+        key: KeyId,
+        token: &Token,
+        name: &str,
+    ) -> Result<FoundValue, Errno> {
+        let (view, values) = self.read_values(key, token, Some(name)).await?;
+        let value = view.resolve_value(&values.entries, &values.blankets)?.ok_or(Errno::ENOENT)?;
+        let layer = view.table().get(&folded(&value.entry.layer)).ok_or(Errno::EIO)?;
+        Ok(FoundValue {
+            name: text(value.name()),
+            value_type: value.entry.value_type,
+            data: value.entry.data.clone(),
+            sequence: value.entry.sequence,
+            layer: layer.name.clone(),
+        })
+    }
+
+    /// Reads the values of one name, or of all, and a view that held while they were read.
+    ///
+    /// # Errors
+    /// Those of a request.
+    pub async fn read_values(
+        &self,
+        key: KeyId,
+        token: &Token,
+        name: Option<&str>,
+    ) -> Result<(View, Values), Errno> {
+        for attempt in 1.. {
+            let view = View::of(self.layers(), token);
+            let values = {
+                let _turn = self.turns.take(Place::Values(key), Share::Read).await;
+                match name {
+                    Some(name) => self.query_value(key, name).await?,
+                    None => self.query_values(key).await?,
+                }
+            };
+            if attempt >= TABLE_RETRIES_MAX || !self.is_stale(view.table()) {
+                return Ok((view, values));
+            }
+            self.env.yield_point("read again under the new layers").await;
+        }
+        Err(Errno::EIO)
+    }
+
+    /// Whether a write of this value needs SeTcbPrivilege (D-50): a precedence above zero on a
+    /// direct child of the Layers key.
+    pub fn raises_precedence(&self, file: &KeyFile<E>, write: &ValueWrite<'_>) -> bool {
+        let state = self.state();
+        let below_layers = state.machine() == Some(file.position.hive())
+            && file.position.parent().map(|key| key.guid) == state.metadata.layers_key
+            && state.metadata.layers_key.is_some();
+        below_layers
+            && FoldedName::new(write.name) == FoldedName::new(PRECEDENCE)
+            && write.value_type == REG_DWORD
+            && double_word(&(write.value_type, write.data.clone())).is_ok_and(|value| value > 0)
+    }
+
+    /// Writes a layer's entry of a value, once the caller may: the part of D-12 from the layer cap
+    /// on.
+    ///
+    /// # Errors
+    /// ENOSPC for one layer too many, EAGAIN for another sequence than expected, EOVERFLOW, and
+    /// those of a request.
+    pub async fn set_value(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        write: ValueWrite<'_>,
+    ) -> Result<(), Errno> {
+        let key = file.key();
+        let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
+        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        let present = self.query_value(key, write.name).await?;
+        self.env.yield_point("count the layers of a value").await;
+        let mut layers: Vec<FoldedName> =
+            present.entries.iter().map(|entry| folded(&entry.layer)).collect();
+        layers.sort();
+        layers.dedup();
+        if !layers.contains(&write.layer.folded) && layers.len() >= LAYERS_PER_VALUE_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        let sequence = self.state().allocate_sequence()?;
+        let request = Request::SetValue {
+            guid: key.guid,
+            value_name: write.name.as_bytes().to_vec(),
+            layer: write.layer.spelling.clone().into_bytes(),
+            value_type: write.value_type,
+            data: write.data,
+            sequence,
+            expected_sequence: write.expected_sequence,
+        };
+        self.mutate(&change, request, Self::values_changed(key), None).await?
+    }
+
+    /// Removes a layer's entry of a value; there need be none (D-32).
+    ///
+    /// # Errors
+    /// Those of a request.
+    pub async fn delete_value(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        name: &str,
+        layer: &LayerName,
+    ) -> Result<(), Errno> {
+        let key = file.key();
+        let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
+        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        self.ensure_present(key).await?;
+        let request = Request::DeleteValueEntry {
+            guid: key.guid,
+            value_name: name.as_bytes().to_vec(),
+            layer: layer.spelling.clone().into_bytes(),
+        };
+        self.mutate(&change, request, Self::values_changed(key), None).await?
+    }
+
+    /// Sets or removes a layer's blanket tombstone (D-30).
+    ///
+    /// # Errors
+    /// EOVERFLOW, and those of a request.
+    pub async fn set_blanket(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        layer: &LayerName,
+        set: bool,
+    ) -> Result<(), Errno> {
+        let key = file.key();
+        let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
+        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        self.ensure_present(key).await?;
+        let sequence = if set { self.state().allocate_sequence()? } else { 0 };
+        let request = Request::SetBlanketTombstone {
+            guid: key.guid,
+            layer: layer.spelling.clone().into_bytes(),
+            set,
+            sequence,
+        };
+        self.mutate(&change, request, Self::values_changed(key), None).await?
+    }
+
+    fn values_changed(key: KeyId) -> FollowUp {
+        FollowUp { write_time: Some(key.guid), ..FollowUp::default() }
+    }
+}
+
+/// Layer write authorisation and the precedence gate, which need no request.
+impl<E: Env> Kernel<E> {
+    /// Whether the caller may write into a layer now (D-27).
+    ///
+    /// # Errors
+    /// ENOENT for an unknown layer, EACCES for one the caller may not write into.
+    pub fn authorize_layer(&self, layer: &LayerName, token: &Token) -> Result<(), Errno> {
+        self.layers().authorize_write(&layer.folded, token)
+    }
+
+    /// The privilege that [`Kernel::raises_precedence`] calls for.
+    ///
+    /// # Errors
+    /// EPERM without SeTcbPrivilege.
+    pub fn authorize_precedence(
+        &self,
+        file: &KeyFile<E>,
+        token: &Token,
+        write: &ValueWrite<'_>,
+    ) -> Result<(), Errno> {
+        if self.raises_precedence(file, write) && !token.has_privilege(Privileges::TCB) {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! The kernel half through its front door, over a memory source, in virtual time.
+
+mod client;
+mod deletion;
+mod enumeration;
+mod failures;
+mod front_door;
+mod keys;
+mod layers;
+mod links;
+mod registration;
+mod source;
+mod values;
+mod world;

@@ -1,0 +1,354 @@
+//! A source that keeps everything in memory, with knobs for misbehaving.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use lcs::security::{Ace, Acl, SecurityDescriptor, Sid, ace_flag};
+use lcs::{Device, HiveRegistration, Lcs, Registration};
+use rsi::{
+    BlanketEntry, Guid, KeyMetadata, Operation, PathEntry, Request, Response, ResponseFrame,
+    Status, ValueEntry, decode_request, encode_response,
+};
+
+use crate::world::{TestEnv, World};
+
+pub struct Key {
+    name: Vec<u8>,
+    parent: Guid,
+    pub sd: Vec<u8>,
+    volatile_key: bool,
+    symlink: bool,
+    pub last_write_time: u64,
+}
+
+/// What a source has stored; it outlives the source.
+#[derive(Default)]
+pub struct Store {
+    pub keys: BTreeMap<Guid, Key>,
+    pub entries: BTreeMap<(Guid, String, String), (Vec<u8>, PathEntry)>,
+    pub values: BTreeMap<(Guid, String, String), ValueEntry>,
+    pub blankets: BTreeMap<(Guid, String), BlanketEntry>,
+    /// Requests received, in order.
+    pub log: Vec<Operation>,
+    /// Answers that are given instead of doing what is asked.
+    pub refusals: BTreeMap<Operation, Status>,
+    /// Operations whose next request is left lying until `late` is asked for.
+    pub stalled: BTreeSet<Operation>,
+    /// The source is gone as soon as it reads this operation.
+    pub dies_at: Option<Operation>,
+}
+
+pub fn folded(name: &[u8]) -> String {
+    std::str::from_utf8(name).unwrap().to_lowercase()
+}
+
+impl Store {
+    pub fn with_roots(roots: &[Guid]) -> Self {
+        let mut store = Self::default();
+        for root in roots {
+            store.keys.insert(*root, Key::new(b"", Guid::NULL, root_descriptor()));
+        }
+        store
+    }
+
+    pub fn max_sequence(&self) -> u64 {
+        let paths = self.entries.values().map(|(_, entry)| entry.sequence);
+        let values = self.values.values().map(|entry| entry.sequence);
+        paths.chain(values).chain(self.blankets.values().map(|b| b.sequence)).max().unwrap_or(0)
+    }
+
+    /// What a start does: volatile keys are lost, and keys without a name.
+    pub fn recover(&mut self) {
+        let volatile: Vec<Guid> =
+            self.keys.iter().filter(|(_, key)| key.volatile_key).map(|(guid, _)| *guid).collect();
+        volatile.into_iter().for_each(|guid| self.drop_key(guid));
+        let named: BTreeSet<Guid> =
+            self.entries.values().filter_map(|(_, entry)| entry.target).collect();
+        let orphans: Vec<Guid> = self
+            .keys
+            .iter()
+            .filter(|(guid, key)| key.parent != Guid::NULL && !named.contains(guid))
+            .map(|(guid, _)| *guid)
+            .collect();
+        orphans.into_iter().for_each(|guid| self.drop_key(guid));
+    }
+
+    fn drop_key(&mut self, guid: Guid) {
+        self.keys.remove(&guid);
+        self.entries.retain(|_, (_, entry)| entry.target != Some(guid));
+        self.values.retain(|(key, _, _), _| *key != guid);
+        self.blankets.retain(|(key, _), _| *key != guid);
+    }
+
+    fn metadata<'a>(&self, entries: impl Iterator<Item = &'a PathEntry>) -> Vec<KeyMetadata> {
+        let named: BTreeSet<Guid> = entries.filter_map(|entry| entry.target).collect();
+        let keys = named.into_iter().filter_map(|guid| Some((guid, self.keys.get(&guid)?)));
+        keys.map(|(guid, key)| KeyMetadata {
+            guid,
+            sd: key.sd.clone(),
+            volatile_key: key.volatile_key,
+            symlink: key.symlink,
+            last_write_time: key.last_write_time,
+        })
+        .collect()
+    }
+
+    fn answer(&mut self, request: Request) -> Response {
+        if let Some(status) = self.refusals.get(&request.operation()) {
+            return Response::Failed(*status);
+        }
+        self.perform(request).unwrap_or_else(Response::Failed)
+    }
+
+    fn need(&self, guid: Guid) -> Result<&Key, Status> {
+        self.keys.get(&guid).ok_or(Status::NotFound)
+    }
+
+    fn perform(&mut self, request: Request) -> Result<Response, Status> {
+        match request {
+            Request::Lookup { parent, child_name } => {
+                self.need(parent)?;
+                let name = folded(&child_name);
+                let here = self.entries.iter().filter(|((p, n, _), _)| *p == parent && *n == name);
+                let entries: Vec<PathEntry> = here.map(|(_, (_, entry))| entry.clone()).collect();
+                let metadata = self.metadata(entries.iter());
+                Ok(Response::Lookup { entries, metadata })
+            }
+            Request::EnumChildren { parent } => {
+                self.need(parent)?;
+                let mut children: BTreeMap<Vec<u8>, Vec<PathEntry>> = BTreeMap::new();
+                for ((p, _, _), (name, entry)) in &self.entries {
+                    if *p == parent {
+                        children.entry(name.clone()).or_default().push(entry.clone());
+                    }
+                }
+                let metadata = self.metadata(children.values().flatten());
+                Ok(Response::EnumChildren { children: children.into_iter().collect(), metadata })
+            }
+            Request::CreateEntry { parent, child_name, layer, child, sequence } => {
+                self.need(parent)?;
+                let key = (parent, folded(&child_name), folded(&layer));
+                if self.entries.contains_key(&key) {
+                    return Err(Status::AlreadyExists);
+                }
+                let entry = PathEntry { layer, target: Some(child), sequence };
+                self.entries.insert(key, (child_name, entry));
+                Ok(Response::Done)
+            }
+            Request::HideEntry { parent, child_name, layer, sequence } => {
+                self.need(parent)?;
+                let key = (parent, folded(&child_name), folded(&layer));
+                let entry = PathEntry { layer, target: None, sequence };
+                self.entries.insert(key, (child_name, entry));
+                Ok(Response::Done)
+            }
+            Request::DeleteEntry { parent, child_name, layer } => {
+                self.entries.remove(&(parent, folded(&child_name), folded(&layer)));
+                Ok(Response::Done)
+            }
+            Request::CreateKey { guid, name, parent, sd, volatile_key, symlink } => {
+                let key = Key { volatile_key, symlink, ..Key::new(&name, parent, sd) };
+                match self.keys.insert(guid, key) {
+                    None => Ok(Response::Done),
+                    Some(_) => Err(Status::AlreadyExists),
+                }
+            }
+            Request::ReadKey { guid } => self.need(guid).map(|key| Response::ReadKey {
+                name: key.name.clone(),
+                parent: key.parent,
+                sd: key.sd.clone(),
+                volatile_key: key.volatile_key,
+                symlink: key.symlink,
+                last_write_time: key.last_write_time,
+            }),
+            Request::WriteKey { guid, sd, last_write_time, .. } => {
+                let key = self.keys.get_mut(&guid).ok_or(Status::NotFound)?;
+                key.last_write_time = last_write_time.unwrap_or(key.last_write_time);
+                key.sd = sd.unwrap_or_else(|| key.sd.clone());
+                Ok(Response::Done)
+            }
+            Request::DropKey { guid } => {
+                self.drop_key(guid);
+                Ok(Response::Done)
+            }
+            request => self.perform_on_values(request),
+        }
+    }
+
+    fn perform_on_values(&mut self, request: Request) -> Result<Response, Status> {
+        match request {
+            Request::QueryValues { guid, value_name, query_all } => {
+                self.need(guid)?;
+                let name = folded(&value_name);
+                let entries = self.values.iter();
+                let entries = entries.filter(|((k, n, _), _)| *k == guid && (query_all || *n == name));
+                let blankets = self.blankets.iter().filter(|((k, _), _)| *k == guid);
+                Ok(Response::QueryValues {
+                    entries: entries.map(|(_, entry)| entry.clone()).collect(),
+                    blankets: blankets.map(|(_, blanket)| blanket.clone()).collect(),
+                })
+            }
+            Request::SetValue {
+                guid, value_name, layer, value_type, data, sequence, expected_sequence,
+            } => {
+                self.need(guid)?;
+                let key = (guid, folded(&value_name), folded(&layer));
+                let current = self.values.get(&key).map(|entry| entry.sequence);
+                if expected_sequence != 0 && current != Some(expected_sequence) {
+                    return Err(Status::ConditionFailed);
+                }
+                let entry = ValueEntry { name: value_name, layer, value_type, data, sequence };
+                self.values.insert(key, entry);
+                Ok(Response::Done)
+            }
+            Request::DeleteValueEntry { guid, value_name, layer } => {
+                self.values.remove(&(guid, folded(&value_name), folded(&layer)));
+                Ok(Response::Done)
+            }
+            Request::SetBlanketTombstone { guid, layer, set, sequence } => {
+                self.need(guid)?;
+                let key = (guid, folded(&layer));
+                if set {
+                    self.blankets.insert(key, BlanketEntry { layer, sequence });
+                } else {
+                    self.blankets.remove(&key);
+                }
+                Ok(Response::Done)
+            }
+            Request::DeleteLayer { layer } => {
+                let layer = folded(&layer);
+                let before: BTreeSet<Guid> = self.named();
+                self.entries.retain(|(_, _, l), _| *l != layer);
+                self.values.retain(|(_, _, l), _| *l != layer);
+                self.blankets.retain(|(_, l), _| *l != layer);
+                let after = self.named();
+                Ok(Response::DeleteLayer { orphaned: before.difference(&after).copied().collect() })
+            }
+            Request::Flush { .. } => Ok(Response::Done),
+            _ => Err(Status::Invalid),
+        }
+    }
+
+    fn named(&self) -> BTreeSet<Guid> {
+        self.entries.values().filter_map(|(_, entry)| entry.target).collect()
+    }
+}
+
+impl Key {
+    fn new(name: &[u8], parent: Guid, sd: Vec<u8>) -> Self {
+        let name = name.to_vec();
+        Self { name, parent, sd, volatile_key: false, symlink: false, last_write_time: 77 }
+    }
+}
+
+/// What a hive root is made with.
+pub fn root_descriptor() -> Vec<u8> {
+    let allow = |mask, sid| Ace::allow(ace_flag::CONTAINER_INHERIT, mask, sid);
+    SecurityDescriptor {
+        reserved: 0,
+        control: 0,
+        owner: Sid::SYSTEM,
+        group: Some(Sid::SYSTEM),
+        sacl: None,
+        dacl: Some(Acl::new(vec![
+            allow(abi::KEY_ALL_ACCESS, Sid::SYSTEM),
+            allow(abi::KEY_ALL_ACCESS, Sid::ADMINISTRATORS),
+            allow(abi::KEY_READ, Sid::AUTHENTICATED_USERS),
+        ])),
+    }
+    .to_bytes()
+}
+
+/// A source process: a store, the hives it serves, and its device while it runs.
+pub struct Source {
+    pub store: Arc<Mutex<Store>>,
+    hives: Vec<HiveRegistration>,
+    device: Option<Rc<Device<TestEnv>>>,
+    late: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+pub fn hive(name: &str, root: u8) -> HiveRegistration {
+    HiveRegistration {
+        name: name.into(),
+        root: Guid([root; 16]),
+        flags: 0,
+        scope: Guid::NULL,
+    }
+}
+
+impl Source {
+    pub fn new(hives: Vec<HiveRegistration>) -> Self {
+        let roots: Vec<Guid> = hives.iter().map(|hive| hive.root).collect();
+        let store = Arc::new(Mutex::new(Store::with_roots(&roots)));
+        Self { store, hives, device: None, late: Arc::default() }
+    }
+
+    pub fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap()
+    }
+
+    /// Starts the source process and registers it.
+    pub fn start(&mut self, world: &World, lcs: &Lcs<TestEnv>) -> Result<(), abi::Errno> {
+        let token = Arc::new(lcs::security::Token::system());
+        let device = Rc::new(lcs.open_device(&token)?);
+        self.store().recover();
+        let max_sequence = self.store().max_sequence();
+        device.register(&Registration { hives: self.hives.clone(), max_sequence })?;
+        self.late.lock().unwrap().clear();
+        let (serving, store, late) =
+            (Rc::clone(&device), Arc::clone(&self.store), Arc::clone(&self.late));
+        world.spawn(async move { serve(&serving, &store, &late).await });
+        self.device = Some(device);
+        Ok(())
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(device) = self.device.take() {
+            device.close();
+        }
+    }
+
+    /// Answers what was left lying, in order.
+    pub fn answer_late(&self) {
+        self.store().stalled.clear();
+        for frame in std::mem::take(&mut *self.late.lock().unwrap()) {
+            let response = respond(&mut self.store(), &frame);
+            self.device.as_ref().unwrap().write(&response).unwrap();
+        }
+    }
+
+    pub fn count(&self, operation: Operation) -> usize {
+        self.store().log.iter().filter(|logged| **logged == operation).count()
+    }
+}
+
+async fn serve(
+    device: &Device<TestEnv>,
+    store: &Mutex<Store>,
+    late: &Mutex<Vec<Vec<u8>>>,
+) {
+    while let Ok(frame) = device.read().await {
+        let operation = decode_request(&frame).unwrap().request.operation();
+        let mut store = store.lock().unwrap();
+        store.log.push(operation);
+        if store.dies_at == Some(operation) {
+            drop(store);
+            return device.close();
+        }
+        if store.stalled.remove(&operation) {
+            late.lock().unwrap().push(frame);
+            continue;
+        }
+        let response = respond(&mut store, &frame);
+        drop(store);
+        device.write(&response).unwrap();
+    }
+}
+
+fn respond(store: &mut Store, frame: &[u8]) -> Vec<u8> {
+    let request = decode_request(frame).unwrap();
+    let operation = request.request.operation();
+    let response = store.answer(request.request);
+    encode_response(&ResponseFrame { id: request.id, operation, response })
+}

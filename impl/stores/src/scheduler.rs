@@ -1,0 +1,489 @@
+//! Who may go when: transactions, the one writer of each hive, and waiting in Env time.
+//!
+//! States PSD-006 §4.1 and the transaction rules of PSD-005 §7.2 for any `Backend`. A mutation
+//! that meets another transaction on its hive waits at most 25 seconds and is then RSI_TXN_BUSY
+//! (LORE-081, LORE-082, LORE-083); those that wait go in order of arrival, and later mutations of
+//! the same hive queue behind them. Queries never wait for a writer, except where the backend's
+//! own locks make them (LORE-066, LORE-070).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rsi::{Request, RequestFrame, Response, ResponseFrame, Status, TransactionId};
+
+use crate::backend::{Backend, Outcome, Refusal, View};
+use crate::fold;
+use crate::task::{self, Read, Task, Write};
+use crate::{BUSY_TIMEOUT_NS, HiveInfo, Store};
+
+/// The most requests that wait at once; one more is RSI_TXN_BUSY. LCS has 256 in flight by
+/// default.
+const WAITING_MAX: usize = 4096;
+
+/// The most transactions open at once. LCS binds 16 to a source by default.
+const TRANSACTIONS_MAX: usize = 256;
+
+/// The most mutations remembered of a transaction, LCS's own limit (D-83).
+const LOG_MAX: usize = 4096;
+
+/// How soon to try again when the backend's own locks are held, in nanoseconds.
+const RETRY_NS: u64 = 50_000_000;
+
+/// A store made of a backend.
+#[derive(Debug)]
+pub(crate) struct Scheduler<B> {
+    pub(crate) backend: B,
+    transactions: BTreeMap<TransactionId, Transaction>,
+    /// The transaction that has each hive's write connection.
+    holders: Vec<Option<TransactionId>>,
+    waiting: VecDeque<Waiting>,
+    /// A transaction has ended since the waiting requests were last tried.
+    released: bool,
+    /// When to try them again though none has.
+    retry_at: Option<u64>,
+    ready: VecDeque<ResponseFrame>,
+}
+
+#[derive(Debug)]
+enum Transaction {
+    /// Read-write, before its first mutation (LORE-127).
+    Unbound,
+    /// Read-write, with the write connection of a hive.
+    Bound(Bound),
+    /// Read-only.
+    Snapshot,
+}
+
+#[derive(Debug)]
+struct Bound {
+    hive: usize,
+    /// The mutations that succeeded, and when, to do them again should the backend lose the
+    /// transaction in a failed commit (LORE-130, D-81).
+    log: Vec<(Request, u64)>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    frame: RequestFrame,
+    deadline: u64,
+    blocked: Blocked,
+}
+
+/// What a request that has to wait keeps from those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocked {
+    /// A query: nothing.
+    Nothing,
+    /// The write connection of this hive.
+    Hive(usize),
+    /// Every write connection.
+    Everything,
+}
+
+/// What became of a request.
+enum Attempt {
+    Answered(Response),
+    Waits(Blocked),
+}
+
+impl<B: Backend> Scheduler<B> {
+    pub(crate) fn new(backend: B) -> Scheduler<B> {
+        let holders = vec![None; backend.hives().len()];
+        Scheduler {
+            backend,
+            transactions: BTreeMap::new(),
+            holders,
+            waiting: VecDeque::new(),
+            released: false,
+            retry_at: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    fn attempt(&mut self, frame: &RequestFrame, queue: &Queue, now: u64) -> Attempt {
+        let header = frame.transaction;
+        let task = match task::understand(header, &frame.request) {
+            Ok(task) => task,
+            Err(status) => return Attempt::Answered(Response::Failed(status)),
+        };
+        match task {
+            Task::Begin { transaction, read_only } => self.begin(transaction, read_only, now),
+            Task::Commit { transaction } => answered(self.commit(transaction)),
+            Task::Abort { transaction } => answered(self.abort(transaction)),
+            Task::Read(read) => self.read(header, read, now),
+            Task::Write(write) => match header {
+                None => self.write_alone(write, queue, now),
+                Some(id) => self.write_within(id, write, &frame.request, queue, now),
+            },
+            // No layer and no hive is deleted or flushed within a transaction.
+            Task::DeleteLayer { .. } | Task::Flush { .. } if header.is_some() => {
+                answered(Err(Refusal::Status(Status::Invalid)))
+            }
+            Task::DeleteLayer { layer } => self.delete_layer(layer, queue, now),
+            Task::Flush { hive_name } => self.flush(hive_name, queue, now),
+        }
+    }
+
+    fn begin(&mut self, id: TransactionId, read_only: bool, now: u64) -> Attempt {
+        if self.transactions.contains_key(&id) {
+            return answered(Err(Refusal::Status(Status::Invalid)));
+        }
+        if self.transactions.len() >= TRANSACTIONS_MAX {
+            return answered(Err(Refusal::Status(Status::TransactionBusy)));
+        }
+        let transaction = if read_only {
+            match self.backend.take_snapshot(id) {
+                Ok(()) => Transaction::Snapshot,
+                Err(refusal) => return self.refused(refusal, Blocked::Nothing, now),
+            }
+        } else {
+            Transaction::Unbound
+        };
+        self.transactions.insert(id, transaction);
+        Attempt::Answered(Response::Done)
+    }
+
+    fn commit(&mut self, id: TransactionId) -> Outcome {
+        match self.transactions.get(&id) {
+            None | Some(Transaction::Snapshot) => return Err(Status::Invalid.into()),
+            Some(Transaction::Unbound) => {}
+            Some(Transaction::Bound(bound)) => {
+                let hive = bound.hive;
+                restore(&mut self.backend, bound)?;
+                // A lock held elsewhere is RSI_TXN_BUSY at once: LCS may ask again (D-81).
+                self.backend.commit(hive).map_err(|refusal| match refusal {
+                    Refusal::Locked => Refusal::Status(Status::TransactionBusy),
+                    status => status,
+                })?;
+                self.release(hive);
+            }
+        }
+        self.transactions.remove(&id);
+        Ok(Response::Done)
+    }
+
+    /// Always succeeds (LORE-131).
+    fn abort(&mut self, id: TransactionId) -> Outcome {
+        match self.transactions.remove(&id) {
+            None | Some(Transaction::Unbound) => {}
+            Some(Transaction::Snapshot) => self.backend.release_snapshot(id),
+            Some(Transaction::Bound(bound)) => {
+                self.backend.rollback(bound.hive);
+                self.release(bound.hive);
+            }
+        }
+        Ok(Response::Done)
+    }
+
+    fn release(&mut self, hive: usize) {
+        self.holders[hive] = None;
+        self.released = true;
+    }
+
+    fn read(&mut self, header: Option<TransactionId>, read: Read<'_>, now: u64) -> Attempt {
+        let outcome = match header.map(|id| (id, self.transactions.get(&id))) {
+            None | Some((_, Some(Transaction::Unbound))) => self.read_committed(read),
+            Some((_, None)) => Err(Status::Invalid.into()),
+            Some((id, Some(Transaction::Snapshot))) => self.read_snapshot(id, read),
+            Some((_, Some(Transaction::Bound(bound)))) => {
+                let hive = bound.hive;
+                restore(&mut self.backend, bound)
+                    .and_then(|()| self.backend.read(hive, View::Writer, read))
+            }
+        };
+        match outcome {
+            Ok(response) => Attempt::Answered(response),
+            Err(refusal) => self.refused(refusal, Blocked::Nothing, now),
+        }
+    }
+
+    fn read_committed(&mut self, read: Read<'_>) -> Outcome {
+        match self.backend.locate(read.key())? {
+            Some(hive) => self.backend.read(hive, View::Committed, read),
+            None => Err(Status::NotFound.into()),
+        }
+    }
+
+    /// The key's hive is not looked up: the key may be gone from the committed state.
+    fn read_snapshot(&mut self, id: TransactionId, read: Read<'_>) -> Outcome {
+        for hive in 0..self.holders.len() {
+            match self.backend.read(hive, View::Snapshot(id), read) {
+                Err(Refusal::Status(Status::NotFound)) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(Status::NotFound.into())
+    }
+
+    fn write_alone(&mut self, write: Write<'_>, queue: &Queue, now: u64) -> Attempt {
+        let hive = match self.backend.locate(write.key()) {
+            Ok(Some(hive)) => hive,
+            Ok(None) if write.is_idempotent_removal() => return self.remove(write, queue, now),
+            Ok(None) => return answered(Err(Status::NotFound.into())),
+            Err(refusal) => return self.refused(refusal, Blocked::Nothing, now),
+        };
+        if self.holders[hive].is_some() || queue.blocks(hive) {
+            return Attempt::Waits(Blocked::Hive(hive));
+        }
+        match self.backend.write(hive, View::Committed, write, now) {
+            Ok(response) => Attempt::Answered(response),
+            Err(refusal) => self.refused(refusal, Blocked::Hive(hive), now),
+        }
+    }
+
+    /// A removal for a key of which no hive has a record: path entries may be there all the same.
+    fn remove(&mut self, write: Write<'_>, queue: &Queue, now: u64) -> Attempt {
+        if let Some(waits) = self.waits_for_all(queue) {
+            return waits;
+        }
+        for hive in 0..self.holders.len() {
+            if let Err(refusal) = self.backend.write(hive, View::Committed, write, now) {
+                return self.refused(refusal, Blocked::Everything, now);
+            }
+        }
+        Attempt::Answered(Response::Done)
+    }
+
+    fn write_within(
+        &mut self,
+        id: TransactionId,
+        write: Write<'_>,
+        request: &Request,
+        queue: &Queue,
+        now: u64,
+    ) -> Attempt {
+        let hive = match self.transactions.get(&id) {
+            None | Some(Transaction::Snapshot) => return answered(Err(Status::Invalid.into())),
+            Some(Transaction::Bound(bound)) => {
+                if let Err(refusal) = restore(&mut self.backend, bound) {
+                    return answered(Err(refusal));
+                }
+                bound.hive
+            }
+            Some(Transaction::Unbound) => match self.bind(id, write, queue, now) {
+                Ok(hive) => hive,
+                Err(attempt) => return attempt,
+            },
+        };
+        if self.log_is_full(id) {
+            return answered(Err(Status::TooLarge.into()));
+        }
+        match self.backend.write(hive, View::Writer, write, now) {
+            Ok(response) => {
+                if let Some(Transaction::Bound(bound)) = self.transactions.get_mut(&id) {
+                    bound.log.push((request.clone(), now));
+                }
+                Attempt::Answered(response)
+            }
+            Err(refusal) => answered(Err(refusal)),
+        }
+    }
+
+    fn log_is_full(&self, id: TransactionId) -> bool {
+        matches!(self.transactions.get(&id),
+            Some(Transaction::Bound(bound)) if bound.log.len() >= LOG_MAX)
+    }
+
+    /// Gives a transaction the write connection of its first mutation's hive (LORE-075).
+    fn bind(
+        &mut self,
+        id: TransactionId,
+        write: Write<'_>,
+        queue: &Queue,
+        now: u64,
+    ) -> Result<usize, Attempt> {
+        let hive = match self.backend.locate(write.key()) {
+            Ok(Some(hive)) => hive,
+            Ok(None) if write.is_idempotent_removal() => {
+                return Err(Attempt::Answered(Response::Done));
+            }
+            Ok(None) => return Err(answered(Err(Status::NotFound.into()))),
+            Err(refusal) => return Err(self.refused(refusal, Blocked::Nothing, now)),
+        };
+        if self.holders[hive].is_some() || queue.blocks(hive) {
+            return Err(Attempt::Waits(Blocked::Hive(hive)));
+        }
+        if let Err(refusal) = self.backend.begin(hive) {
+            return Err(self.refused(refusal, Blocked::Hive(hive), now));
+        }
+        self.holders[hive] = Some(id);
+        self.transactions.insert(id, Transaction::Bound(Bound { hive, log: Vec::new() }));
+        Ok(hive)
+    }
+
+    fn delete_layer(&mut self, layer: &str, queue: &Queue, now: u64) -> Attempt {
+        if let Some(waits) = self.waits_for_all(queue) {
+            return waits;
+        }
+        match self.backend.delete_layer(layer) {
+            Ok(response) => Attempt::Answered(response),
+            Err(refusal) => self.refused(refusal, Blocked::Everything, now),
+        }
+    }
+
+    fn flush(&mut self, hive_name: &str, queue: &Queue, now: u64) -> Attempt {
+        let found = self.backend.hives().iter().position(|hive| fold::same(&hive.name, hive_name));
+        let Some(hive) = found else {
+            return answered(Err(Status::Invalid.into()));
+        };
+        if self.holders[hive].is_some() || queue.blocks(hive) {
+            return Attempt::Waits(Blocked::Hive(hive));
+        }
+        match self.backend.flush(hive) {
+            Ok(response) => Attempt::Answered(response),
+            Err(refusal) => self.refused(refusal, Blocked::Hive(hive), now),
+        }
+    }
+
+    fn waits_for_all(&self, queue: &Queue) -> Option<Attempt> {
+        let held = self.holders.iter().any(Option::is_some);
+        (held || !queue.is_empty()).then_some(Attempt::Waits(Blocked::Everything))
+    }
+
+    /// Turns a refusal into an answer or a wait.
+    fn refused(&mut self, refusal: Refusal, blocked: Blocked, now: u64) -> Attempt {
+        match refusal {
+            Refusal::Status(status) => Attempt::Answered(Response::Failed(status)),
+            Refusal::Locked => {
+                // The holder may be another process, whose end nobody tells us.
+                self.retry_at = Some(now.saturating_add(RETRY_NS));
+                Attempt::Waits(blocked)
+            }
+        }
+    }
+
+    fn answer(&mut self, frame: &RequestFrame, response: Response) {
+        let operation = frame.request.operation();
+        self.ready.push_back(ResponseFrame { id: frame.id, operation, response });
+    }
+
+    /// Gives up on what has waited too long and, where something has changed, tries the rest.
+    fn attend(&mut self, now: u64) {
+        while self.waiting.front().is_some_and(|waiting| waiting.deadline <= now) {
+            if let Some(Waiting { frame, .. }) = self.waiting.pop_front() {
+                self.answer(&frame, Response::Failed(Status::TransactionBusy));
+            }
+            // Those behind it may no longer be blocked.
+            self.released = true;
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.released = true;
+        }
+        // Each round either answers a request or is the last.
+        for _ in 0..=self.waiting.len() {
+            if !std::mem::take(&mut self.released) {
+                return;
+            }
+            self.try_waiting(now);
+        }
+    }
+
+    /// One round over the waiting requests, in order of arrival.
+    fn try_waiting(&mut self, now: u64) {
+        let mut queue = Queue::default();
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            match self.attempt(&waiting.frame, &queue, now) {
+                Attempt::Answered(response) => self.answer(&waiting.frame, response),
+                Attempt::Waits(blocked) => {
+                    waiting.blocked = blocked;
+                    queue.add(blocked);
+                    self.waiting.push_back(waiting);
+                }
+            }
+        }
+    }
+}
+
+impl<B: Backend> Store for Scheduler<B> {
+    fn submit(&mut self, frame: RequestFrame, now: u64) {
+        let mut queue = Queue::default();
+        for waiting in &self.waiting {
+            queue.add(waiting.blocked);
+        }
+        match self.attempt(&frame, &queue, now) {
+            Attempt::Answered(response) => self.answer(&frame, response),
+            Attempt::Waits(_) if self.waiting.len() >= WAITING_MAX => {
+                self.answer(&frame, Response::Failed(Status::TransactionBusy));
+            }
+            Attempt::Waits(blocked) => {
+                let deadline = now.saturating_add(BUSY_TIMEOUT_NS);
+                self.waiting.push_back(Waiting { frame, deadline, blocked });
+            }
+        }
+    }
+
+    fn poll(&mut self, now: u64) -> Option<ResponseFrame> {
+        if !self.waiting.is_empty() {
+            self.attend(now);
+        }
+        self.ready.pop_front()
+    }
+
+    fn next_wake(&self) -> Option<u64> {
+        let deadline = self.waiting.front().map(|waiting| waiting.deadline);
+        [deadline, self.retry_at].into_iter().flatten().min()
+    }
+
+    fn hives(&self) -> &[HiveInfo] {
+        self.backend.hives()
+    }
+
+    fn max_sequence(&self) -> u64 {
+        self.backend.max_sequence()
+    }
+}
+
+fn answered(outcome: Outcome) -> Attempt {
+    Attempt::Answered(match outcome {
+        Ok(response) => response,
+        Err(Refusal::Status(status)) => Response::Failed(status),
+        Err(Refusal::Locked) => Response::Failed(Status::TransactionBusy),
+    })
+}
+
+/// Does a transaction's mutations again if the backend has lost it.
+fn restore(backend: &mut impl Backend, bound: &Bound) -> Result<(), Refusal> {
+    if backend.is_open(bound.hive) {
+        return Ok(());
+    }
+    let lost = |_| Refusal::Status(Status::StorageError);
+    backend.begin(bound.hive).map_err(lost)?;
+    for (request, now) in &bound.log {
+        let done = match task::understand(None, request) {
+            Ok(Task::Write(write)) => backend.write(bound.hive, View::Writer, write, *now),
+            _ => Err(Status::StorageError.into()),
+        };
+        if done.is_err() {
+            backend.rollback(bound.hive);
+            return Err(Status::StorageError.into());
+        }
+    }
+    Ok(())
+}
+
+/// What is kept back by the requests that wait already.
+#[derive(Default)]
+struct Queue {
+    hives: BTreeSet<usize>,
+    everything: bool,
+}
+
+impl Queue {
+    fn add(&mut self, blocked: Blocked) {
+        match blocked {
+            Blocked::Nothing => {}
+            Blocked::Hive(hive) => {
+                self.hives.insert(hive);
+            }
+            Blocked::Everything => self.everything = true,
+        }
+    }
+
+    fn blocks(&self, hive: usize) -> bool {
+        self.everything || self.hives.contains(&hive)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.everything && self.hives.is_empty()
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading a key as a whole: enumeration, batch reads, and key info.
+//!
+//! States the ioctls QUERY_VALUES_BATCH, ENUM_VALUES, ENUM_SUBKEYS and QUERY_KEY_INFO of PSD-005
+//! §6.3, with P-04. The order of an enumeration is undefined, so an index may stand for any entry
+//! that no other index has been seen to stand for since the last change.
+
+use crate::abi;
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId};
+use crate::errno::Errno;
+use crate::input::Fd;
+use crate::names::FoldedName;
+use crate::observation::{NamedValue, Sizes};
+use crate::outcome::{Choice, KeyInfoPattern, OneOf, Outcome, Selected};
+use crate::resolution::EffectiveValue;
+use crate::security::rights;
+use crate::state::{Enumeration, EnumerationKind, OpenKey};
+use crate::step::Work;
+use crate::values::{key_request, length};
+
+/// `REG_IOC_QUERY_VALUES_BATCH`.
+pub(crate) fn batch(
+    work: &mut Work<'_>,
+    fd: Fd,
+    capacity: u32,
+    transaction: Fd,
+) -> Result<Outcome, Errno> {
+    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE)
+        .inspect_err(|_| covers!(work.covered, "IOC-062"))?;
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let (values, contest) = resolver.values(open.key(), &mut work.covered);
+    let mut values: Vec<NamedValue> = values.iter().map(named).collect();
+    work.contested(contest);
+    // A packed value has three length and type fields of four bytes (ABI-23).
+    let required =
+        values.iter().map(|value| 12 + value.name.len() + value.data.len()).sum::<usize>();
+    if length(required) > capacity {
+        covers!(work.covered, "BUF-17");
+        return Ok(Outcome::TooSmall(Sizes { buffer: Some(length(required)), ..Sizes::default() }));
+    }
+    covers!(work.covered, "IOC-063");
+    values.sort();
+    Ok(Outcome::Values(values))
+}
+
+/// `REG_IOC_ENUM_VALUES`.
+pub(crate) fn values(
+    work: &mut Work<'_>,
+    fd: Fd,
+    index: u32,
+    (name_capacity, data_capacity): (u32, u32),
+    transaction: Fd,
+) -> Result<Outcome, Errno> {
+    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE)
+        .inspect_err(|_| covers!(work.covered, "IOC-066"))?;
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let (values, contest) = resolver.values(open.key(), &mut work.covered);
+    let choices: Vec<Choice> = values
+        .iter()
+        .map(|value| {
+            let id = value.entry.name.folded().clone();
+            let value = named(value);
+            let (name, data) = (length(value.name.len()), length(value.data.len()));
+            let selected = if name > name_capacity || data > data_capacity {
+                let (name, data) = (Some(name), Some(data));
+                Selected::TooSmall(Sizes { name, data, ..Sizes::default() })
+            } else {
+                Selected::Value(value)
+            };
+            Choice { id, selected }
+        })
+        .collect();
+    work.contested(contest);
+    one_of(work, &open, EnumerationKind::Values, index, choices)
+}
+
+/// `REG_IOC_ENUM_SUBKEYS`.
+pub(crate) fn subkeys(
+    work: &mut Work<'_>,
+    fd: Fd,
+    index: u32,
+    name_capacity: u32,
+    transaction: Fd,
+) -> Result<Outcome, Errno> {
+    let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS)?;
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let (children, contest) = resolver.subkeys(open.key(), &mut work.covered);
+    let ignored = &mut Covered::new();
+    let choices: Vec<Choice> = children
+        .iter()
+        .filter_map(|child| {
+            let record = resolver.database.keys.get(&child.key)?;
+            let name = child.entry.name.spelling();
+            let size = length(name.len());
+            let selected = if size > name_capacity {
+                Selected::TooSmall(Sizes { name: Some(size), ..Sizes::default() })
+            } else {
+                Selected::Subkey {
+                    key: child.key,
+                    name: name.as_bytes().to_vec(),
+                    last_write_time: record.last_write_time,
+                    subkey_count: length(resolver.subkeys(child.key, ignored).0.len()),
+                    value_count: length(resolver.values(child.key, ignored).0.len()),
+                }
+            };
+            Some(Choice { id: child.entry.name.folded().clone(), selected })
+        })
+        .collect();
+    work.contested(contest);
+    one_of(work, &open, EnumerationKind::Subkeys, index, choices)
+}
+
+/// `REG_IOC_QUERY_KEY_INFO`.
+pub(crate) fn key_info(work: &mut Work<'_>, fd: Fd, name_capacity: u32) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::granted(work, &open, rights::READ_CONTROL)?;
+    let name = open.place.name().spelling().as_bytes().to_vec();
+    let size = length(name.len());
+    let too_small = Outcome::TooSmall(Sizes { name: Some(size), ..Sizes::default() });
+    if let Err(errno) = key_request(work, &open) {
+        // The kernel knows the name by itself (IOC-081) and may look at its buffer first.
+        if size > name_capacity {
+            work.alternatives.push(too_small);
+        }
+        return Err(errno);
+    }
+    if size > name_capacity {
+        covers!(work.covered, "BUF-21");
+        return Ok(too_small);
+    }
+    Ok(Outcome::KeyInfo(describe(work, open.hive(), open.key(), name)?))
+}
+
+/// The answer of key info, as the calling thread sees the key (P-04).
+fn describe(
+    work: &mut Work<'_>,
+    hive: HiveId,
+    key: Guid,
+    name: Vec<u8>,
+) -> Result<KeyInfoPattern, Errno> {
+    let resolver = work.state.resolver(hive, &work.viewer);
+    let record = resolver.database.keys.get(&key).ok_or(Errno::ENOENT)?;
+    let (children, contest) = resolver.subkeys(key, &mut work.covered);
+    let (values, other) = resolver.values(key, &mut work.covered);
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));
+    let info = KeyInfoPattern {
+        hive,
+        key,
+        name,
+        last_write_time: record.last_write_time,
+        subkey_count: length(children.len()),
+        value_count: length(values.len()),
+        max_subkey_name_len: longest(
+            &mut children.iter().map(|child| child.entry.name.spelling().len()),
+        ),
+        max_value_name_len: longest(
+            &mut values.iter().map(|value| value.entry.name.spelling().len()),
+        ),
+        max_value_data_size: longest(&mut values.iter().map(|value| value.entry.data.len())),
+        sd_size: record.sd_size,
+        volatile_key: record.volatile_key,
+        symlink: record.symlink,
+        generation: work
+            .state
+            .hives
+            .get(&hive)
+            .map_or(crate::state::Generation::AtLeast(0), |hive| hive.generation),
+    };
+    work.contested(contest.max(other));
+    covers!(work.covered, "IOC-079", "IOC-082");
+    Ok(info)
+}
+
+/// The checks before any of these reads.
+fn start(work: &mut Work<'_>, fd: Fd, transaction: Fd, right: u32) -> Result<OpenKey, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::transaction_field(transaction)?;
+    abi::granted(work, &open, right)?;
+    abi::transaction(work, transaction)?;
+    key_request(work, &open)?;
+    Ok(open)
+}
+
+fn named(value: &EffectiveValue<'_>) -> NamedValue {
+    NamedValue {
+        name: value.entry.name.spelling().as_bytes().to_vec(),
+        value_type: value.entry.value_type,
+        data: value.entry.data.to_vec(),
+    }
+}
+
+/// The entry at an index: one that the index has stood for already, or any that no other has.
+fn one_of(
+    work: &mut Work<'_>,
+    open: &OpenKey,
+    kind: EnumerationKind,
+    index: u32,
+    mut choices: Vec<Choice>,
+) -> Result<Outcome, Errno> {
+    if index as usize >= choices.len() {
+        match kind {
+            EnumerationKind::Values => covers!(work.covered, "IOC-069", "ERR-12"),
+            EnumerationKind::Subkeys => covers!(work.covered, "IOC-075", "ERR-12"),
+        }
+        return Err(Errno::ENOENT);
+    }
+    let enumeration = Enumeration {
+        hive: open.hive(),
+        key: open.key(),
+        kind,
+        private_layers: work.viewer.private_layers().to_vec(),
+    };
+    if let Some(seen) = work.state.enumerations.get(&enumeration) {
+        match seen.get(&index) {
+            Some(id) => choices.retain(|choice| choice.id == *id),
+            None => {
+                let taken: Vec<&FoldedName> = seen.values().collect();
+                choices.retain(|choice| !taken.contains(&&choice.id));
+            }
+        }
+    }
+    match kind {
+        EnumerationKind::Values => covers!(work.covered, "IOC-067"),
+        EnumerationKind::Subkeys => covers!(work.covered, "IOC-073"),
+    }
+    Ok(Outcome::OneOf(OneOf { enumeration, index, choices }))
+}

@@ -1,0 +1,237 @@
+//! What happens to the registry, as the model sees it: calls and environment.
+//!
+//! States the argument structures of PSD-005 §6.2, §6.3 and §11.2 field by field, so that
+//! nothing a caller can say is out of reach. Knows nothing of how a target is driven.
+
+use crate::security::Token;
+
+/// A file descriptor number as the target gave it out. Negative numbers are what a caller passes
+/// for "none" (-1) or by mistake.
+pub type Fd = i32;
+
+/// Virtual or real time in nanoseconds since the Unix epoch.
+pub type UnixTime = u64;
+
+/// One process of the target: an fd table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u32);
+
+/// One storage process, as the harness numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// Who makes a call: a process (whose fds the call may name) and the effective token of the
+/// calling thread (PSD-005 §3.1, token capture).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The process whose fd table the call uses.
+    pub process: ProcessId,
+    /// The effective token of the calling thread.
+    pub token: Token,
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A call, over the time it took.
+    Call {
+        /// Who calls.
+        caller: Caller,
+        /// What is called.
+        call: Call,
+        /// When the call began.
+        began: UnixTime,
+        /// When the call returned. Not before `began`.
+        ended: UnixTime,
+        /// Whether the source that serves the call may have died while the call was in flight.
+        /// If it did, the call may have taken effect in part, wholly or not at all.
+        interrupted: bool,
+    },
+    /// Something that no caller did.
+    Environment(Environment),
+}
+
+/// A call, with the fields of its argument structure. Strings are raw bytes: they may be
+/// malformed. Output buffers are given by their length; their addresses are always good here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `reg_open_key`, §6.2.
+    OpenKey {
+        /// -1, or the key fd that a relative path starts from.
+        parent: Fd,
+        /// The path without its terminator.
+        path: Vec<u8>,
+        /// The access asked for.
+        desired_access: u32,
+        /// `REG_OPEN_LINK`.
+        flags: u32,
+    },
+    /// `reg_create_key`, §6.2, with the structure of D-20.
+    CreateKey {
+        /// -1, or the key fd that a relative path starts from.
+        parent: Fd,
+        /// The path without its terminator.
+        path: Vec<u8>,
+        /// The access asked for.
+        desired_access: u32,
+        /// `REG_OPTION_VOLATILE`, `REG_OPTION_CREATE_LINK`.
+        flags: u32,
+        /// The layer, `None` for a null pointer.
+        layer: Option<Vec<u8>>,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_QUERY_VALUE`.
+    QueryValue {
+        /// The key.
+        fd: Fd,
+        /// The value's name.
+        name: Vec<u8>,
+        /// -1, or a transaction.
+        transaction: Fd,
+        /// Length of the data buffer in bytes; 0 is a size probe.
+        data_capacity: u32,
+        /// Length of the layer name buffer in bytes; 0 is a size probe.
+        layer_capacity: u32,
+    },
+    /// `REG_IOC_SET_VALUE`.
+    SetValue {
+        /// The key.
+        fd: Fd,
+        /// The value's name.
+        name: Vec<u8>,
+        /// The type code, `REG_TOMBSTONE` included.
+        value_type: u32,
+        /// The data.
+        data: Vec<u8>,
+        /// The layer; empty means base.
+        layer: Vec<u8>,
+        /// -1, or a transaction.
+        transaction: Fd,
+        /// The sequence number that the layer's own entry must have; 0 for no condition.
+        expected_sequence: u64,
+    },
+    /// `REG_IOC_DELETE_VALUE`.
+    DeleteValue {
+        /// The key.
+        fd: Fd,
+        /// The value's name.
+        name: Vec<u8>,
+        /// The layer; empty means base.
+        layer: Vec<u8>,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_BLANKET_TOMBSTONE`.
+    BlanketTombstone {
+        /// The key.
+        fd: Fd,
+        /// The layer; empty means base.
+        layer: Vec<u8>,
+        /// 1 sets, 0 removes; anything else is invalid.
+        set: u8,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_QUERY_VALUES_BATCH`.
+    QueryValuesBatch {
+        /// The key.
+        fd: Fd,
+        /// Length of the buffer in bytes.
+        capacity: u32,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_ENUM_VALUES`.
+    EnumValues {
+        /// The key.
+        fd: Fd,
+        /// Zero-based position.
+        index: u32,
+        /// Length of the name buffer in bytes.
+        name_capacity: u32,
+        /// Length of the data buffer in bytes.
+        data_capacity: u32,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_ENUM_SUBKEYS`.
+    EnumSubkeys {
+        /// The key.
+        fd: Fd,
+        /// Zero-based position.
+        index: u32,
+        /// Length of the name buffer in bytes.
+        name_capacity: u32,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_QUERY_KEY_INFO`.
+    QueryKeyInfo {
+        /// The key.
+        fd: Fd,
+        /// Length of the name buffer in bytes.
+        name_capacity: u32,
+    },
+    /// `REG_IOC_DELETE_KEY`.
+    DeleteKey {
+        /// The key.
+        fd: Fd,
+        /// The layer; empty means base.
+        layer: Vec<u8>,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_HIDE_KEY`.
+    HideKey {
+        /// The key.
+        fd: Fd,
+        /// The layer; empty means base.
+        layer: Vec<u8>,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
+    /// `REG_IOC_FLUSH`.
+    Flush {
+        /// The key.
+        fd: Fd,
+    },
+    /// `close(2)`.
+    Close {
+        /// The fd.
+        fd: Fd,
+    },
+}
+
+/// What happens to the registry without a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// A source registered these global hives for the first time since boot, and the kernel
+    /// finished loading its configuration and layer table from them. A hive that the source
+    /// never stored before gets a root key with the default SD of §3.1 ("Hive root SDs").
+    SourceRegistered {
+        /// Which source.
+        source: SourceId,
+        /// The names of its hives, as it spells them.
+        hives: Vec<String>,
+        /// When.
+        at: UnixTime,
+    },
+    /// The source's process died: its hives are unavailable and its volatile keys are lost.
+    SourceDown {
+        /// Which source.
+        source: SourceId,
+    },
+    /// The source came back and resumed its slot with the same hives (§7.1), and the kernel
+    /// finished what it does at that point.
+    SourceResumed {
+        /// Which source.
+        source: SourceId,
+        /// When.
+        at: UnixTime,
+    },
+    /// The machine went down and came up: every process and fd is gone, the kernel starts from
+    /// its compiled-in defaults, and no source has registered yet. What sources had stored in
+    /// persistent keys is still there.
+    Reboot,
+}

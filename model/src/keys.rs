@@ -1,0 +1,281 @@
+//! Opening and creating keys.
+//!
+//! States PSD-005 §6.2 (`reg_open_key`, `reg_create_key`) with §2.4 ("Key creation"), in the
+//! order of D-10 and D-20 to D-29.
+
+use std::sync::Arc;
+
+use crate::abi::{
+    self, NO_FD, REG_CREATED_NEW, REG_OPEN_LINK, REG_OPENED_EXISTING, REG_OPTION_CREATE_LINK,
+    REG_OPTION_VOLATILE,
+};
+use crate::coverage::covers;
+use crate::database::{Guid, KeyRecord, PathEntry, Target};
+use crate::errno::Errno;
+use crate::hives::{LastLink, Walk, walk};
+use crate::input::Fd;
+use crate::layers;
+use crate::names::{KeyName, LayerName, parse_path};
+use crate::outcome::{Opened, Outcome};
+use crate::security::{
+    Privilege, SecurityDescriptor, access_check, check_desired_access, inherit, rights, well_known,
+};
+use crate::state::{OpenKey, Place};
+use crate::step::Work;
+use crate::values::length;
+
+/// The arguments of `reg_create_key` beside its path.
+pub(crate) struct Create<'a> {
+    pub(crate) desired_access: u32,
+    pub(crate) flags: u32,
+    pub(crate) layer: Option<&'a [u8]>,
+    pub(crate) transaction: Fd,
+}
+
+/// `reg_open_key`.
+pub(crate) fn open(
+    work: &mut Work<'_>,
+    parent: Fd,
+    path: &[u8],
+    desired_access: u32,
+    flags: u32,
+) -> Result<Outcome, Errno> {
+    check_access_argument(work, desired_access)?;
+    if flags & !REG_OPEN_LINK != 0 {
+        covers!(work.covered, "SYS-25");
+        return Err(Errno::EINVAL);
+    }
+    let last_link = if flags & REG_OPEN_LINK != 0 { LastLink::Open } else { LastLink::Follow };
+    match walk_argument(work, parent, path, last_link)? {
+        Walk::Found(place) => finish_open(work, place, desired_access, None),
+        Walk::LastMissing { .. } => {
+            covers!(work.covered, "SYS-15", "ERR-12");
+            Err(Errno::ENOENT)
+        }
+    }
+}
+
+/// `reg_create_key`.
+pub(crate) fn create(
+    work: &mut Work<'_>,
+    parent: Fd,
+    path: &[u8],
+    create: &Create<'_>,
+) -> Result<Outcome, Errno> {
+    check_access_argument(work, create.desired_access)?;
+    if create.flags & !(REG_OPTION_VOLATILE | REG_OPTION_CREATE_LINK) != 0 {
+        covers!(work.covered, "SYS-59");
+        return Err(Errno::EINVAL);
+    }
+    // An open first, with the open's errors (D-21).
+    match walk_argument(work, parent, path, LastLink::Follow)? {
+        Walk::Found(place) => {
+            covers!(work.covered, "SYS-53", "SYS-54");
+            finish_open(work, place, create.desired_access, Some(REG_OPENED_EXISTING))
+        }
+        Walk::LastMissing { parent, name } => create_child(work, parent, name, create),
+    }
+}
+
+fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(), Errno> {
+    check_desired_access(desired_access).inspect_err(|_| covers!(work.covered, "ERR-16"))
+}
+
+/// Steps 1 to 4 of an open, in the order of D-10: the path's form, the parent fd, the walk.
+fn walk_argument(
+    work: &mut Work<'_>,
+    parent: Fd,
+    path: &[u8],
+    last_link: LastLink,
+) -> Result<Walk, Errno> {
+    let start =
+        if parent == NO_FD { None } else { Some(abi::key_fd(work, parent).map(|fd| fd.place)) };
+    // The depth of a parent that is no key fd is nobody's; the path is still looked at first.
+    let depth = start.as_ref().map(|place| {
+        place.as_ref().map_or(0, |place| u32::try_from(place.path.len()).unwrap_or(u32::MAX))
+    });
+    let components =
+        parse_path(path, &work.state.limits, depth).inspect_err(|errno| match errno {
+            Errno::ENAMETOOLONG => covers!(work.covered, "SYS-28", "SYS-29", "ERR-19"),
+            _ => covers!(work.covered, "SYS-42", "CONV-44", "CONV-45", "CONV-46"),
+        })?;
+    let Some(start) = start else {
+        return walk(work, None, &components, last_link);
+    };
+    let start = start?;
+    if work.state.orphans.contains(&(start.hive, start.key())) {
+        covers!(work.covered, "DEL-34", "DEL-35", "DEL-36");
+        return Err(Errno::ENOENT);
+    }
+    covers!(work.covered, "SYS-17", "SYS-33");
+    walk(work, Some(&start), &components, last_link)
+}
+
+/// Steps 5 and 6 of an open: the access check on the key found, and its fd.
+fn finish_open(
+    work: &mut Work<'_>,
+    place: Place,
+    desired_access: u32,
+    disposition: Option<u32>,
+) -> Result<Outcome, Errno> {
+    let Some(record) = work.state.database(place.hive).keys.get(&place.key()) else {
+        // A key that went away under the fd that the walk began from (P-06).
+        covers!(work.covered, "FAIL-15");
+        return Err(Errno::ENOENT);
+    };
+    let granted = access_check(&work.caller.token, &record.descriptor, desired_access)
+        .inspect_err(|_| covers!(work.covered, "SYS-41", "ERR-13"))?;
+    Ok(opened(work, place, granted, disposition))
+}
+
+fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
+    Outcome::Opened(Opened {
+        process: work.caller.process,
+        key: OpenKey { place: Arc::new(place), granted },
+        disposition,
+    })
+}
+
+/// Creates the last component of a path below a parent that exists (D-23).
+fn create_child(
+    work: &mut Work<'_>,
+    parent: Place,
+    name: KeyName,
+    create: &Create<'_>,
+) -> Result<Outcome, Errno> {
+    let (layer, descriptor) = authorize_creation(work, &parent, &name, create)?;
+    let guid = work.state.fresh_guid();
+    let sequence = work.allocate_sequence()?;
+    covers!(work.covered, "SYS-75");
+    let before = work.state.clone();
+    work.requested(parent.hive);
+    store(work, &parent, &name, layer, guid, sequence, descriptor.clone(), create.flags)?;
+    layers::committed(
+        work,
+        &before,
+        layers::Touched::Child(parent.hive, parent.key(), name.folded()),
+    )?;
+    // A denial now leaves the key in place (D-23).
+    let granted = access_check(&work.caller.token, &descriptor, create.desired_access)
+        .inspect_err(|_| covers!(work.covered, "SYS-78"))?;
+    covers!(work.covered, "SYS-55");
+    let mut place = parent;
+    place.chain.push(guid);
+    place.path.push(name);
+    Ok(opened(work, place, granted, Some(REG_CREATED_NEW)))
+}
+
+/// Every check of a creation, and the new key's SD.
+fn authorize_creation(
+    work: &mut Work<'_>,
+    parent: &Place,
+    name: &KeyName,
+    create: &Create<'_>,
+) -> Result<(LayerName, Arc<SecurityDescriptor>), Errno> {
+    let token = &work.caller.token;
+    let Some(record) = work.state.database(parent.hive).keys.get(&parent.key()).cloned() else {
+        covers!(work.covered, "FAIL-15", "SYS-65");
+        return Err(Errno::ENOENT);
+    };
+    access_check(token, &record.descriptor, rights::KEY_CREATE_SUB_KEY)
+        .inspect_err(|_| covers!(work.covered, "SYS-68", "LAUTH-01"))?;
+    if record.volatile_key && create.flags & REG_OPTION_VOLATILE == 0 {
+        covers!(work.covered, "KEY-15", "SYS-81");
+        return Err(Errno::EINVAL);
+    }
+    if create.flags & REG_OPTION_CREATE_LINK != 0 {
+        access_check(token, &record.descriptor, rights::KEY_CREATE_LINK)
+            .inspect_err(|_| covers!(work.covered, "LINK-01", "SYS-84"))?;
+        if !token.has_privilege(Privilege::Tcb) && !token.is_member_of(&well_known::ADMINISTRATORS)
+        {
+            covers!(work.covered, "LINK-02", "SYS-83");
+            return Err(Errno::EPERM);
+        }
+    }
+    let layer = match create.layer {
+        None => {
+            covers!(work.covered, "SYS-58");
+            LayerName::base()
+        }
+        Some(bytes) => LayerName::parse(bytes, &work.state.limits)?,
+    };
+    layers::check_write(work, &layer).inspect_err(|errno| match errno {
+        Errno::ENOENT => covers!(work.covered, "SYS-72"),
+        _ => covers!(work.covered, "SYS-69"),
+    })?;
+    layers::check_total(work, parent, name)?;
+    abi::transaction(work, create.transaction)?;
+    let descriptor = inherit(&record.descriptor, token)?;
+    Ok((layer, Arc::new(descriptor)))
+}
+
+/// CREATE_ENTRY and CREATE_KEY (D-24, D-29, SYS-76).
+#[expect(clippy::too_many_arguments, reason = "the fields of the two requests")]
+fn store(
+    work: &mut Work<'_>,
+    parent: &Place,
+    name: &KeyName,
+    layer: LayerName,
+    guid: Guid,
+    sequence: u64,
+    descriptor: Arc<SecurityDescriptor>,
+    flags: u32,
+) -> Result<(), Errno> {
+    let database = work.state.database(parent.hive);
+    let held = database
+        .lookup(parent.key(), name.folded().as_str())
+        .and_then(|entries| entries.get(layer.folded()))
+        .map(|entry| entry.target);
+    match held {
+        // The source answers RSI_ALREADY_EXISTS, and the call goes on as an open, which finds
+        // nothing: the walk has just shown that the entry is masked (SYS-63).
+        Some(Target::Key(_)) => {
+            covers!(work.covered, "SYS-63", "SYS-64");
+            return Err(Errno::ENOENT);
+        }
+        Some(Target::Hidden) => {
+            let database = work.state.database_mut(parent.hive);
+            database.delete_entry(parent.key(), name.folded(), layer.folded());
+            work.requested(parent.hive);
+        }
+        None => {}
+    }
+    if work
+        .state
+        .database(parent.hive)
+        .lookup(parent.key(), name.folded().as_str())
+        .is_some_and(|entries| !entries.is_empty())
+    {
+        covers!(work.covered, "PATH-12");
+    }
+    let volatile_key = flags & REG_OPTION_VOLATILE != 0;
+    if volatile_key {
+        covers!(work.covered, "SYS-60", "SYS-82");
+    }
+    let symlink = flags & REG_OPTION_CREATE_LINK != 0;
+    if symlink {
+        covers!(work.covered, "LINK-08", "SYS-61");
+    }
+    let entry = PathEntry {
+        name: name.clone(),
+        layer,
+        target: Target::Key(guid),
+        sequence,
+        volatile_store: volatile_key,
+    };
+    work.state.database_mut(parent.hive).put_entry(parent.key(), entry);
+    work.requested(parent.hive);
+    let sd_size = length(descriptor.to_bytes()?.len());
+    let record = KeyRecord {
+        name: name.clone(),
+        parent: Some(parent.key()),
+        descriptor,
+        sd_size,
+        last_write_time: work.time,
+        volatile_key,
+        symlink,
+    };
+    work.state.database_mut(parent.hive).create_key(guid, record);
+    work.requested(parent.hive);
+    Ok(())
+}

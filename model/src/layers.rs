@@ -1,0 +1,360 @@
+//! Layers: the layer table, who may write into a layer, and how the table follows its metadata.
+//!
+//! States PSD-005 §2.6, with D-50 to D-57, P-02, P-03 and P-07. A refresh reads metadata as
+//! resolution shows it under the table at hand, publishes, and goes on with whatever that
+//! changed. What the metadata of one layer says is read in `layer_metadata`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId, Map, Target};
+use crate::errno::Errno;
+use crate::layer_metadata::{Metadata, metadata};
+use crate::names::{FoldedName, KeyName, LayerName};
+use crate::resolution::{Resolver, Viewer};
+use crate::security::{SecurityDescriptor, access_check, base_layer_default_sd, rights};
+use crate::state::{Generation, Place, State};
+use crate::step::Work;
+
+/// The folded name of the base layer.
+pub(crate) const BASE: &str = "base";
+
+/// An entry of the layer table (LAYER-01). It has no owner: that field decides nothing and no
+/// call shows it (LAYER-09).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layer {
+    /// The name as the metadata key spells it.
+    pub(crate) name: LayerName,
+    pub(crate) precedence: u32,
+    pub(crate) enabled: bool,
+    /// The SD of the metadata key (LAYER-35).
+    pub(crate) descriptor: Arc<SecurityDescriptor>,
+}
+
+/// The table before any metadata has been read: base alone (BOOT-04, SYS-71).
+pub(crate) fn initial_table() -> Map<FoldedName, Layer> {
+    let name = LayerName::base();
+    let descriptor = Arc::new(base_layer_default_sd());
+    Map::new_sync()
+        .insert(name.folded().clone(), Layer { name, precedence: 0, enabled: true, descriptor })
+}
+
+/// Layer write authorization (§2.6, "Writing into a layer"), with the calling thread's token
+/// (D-27).
+///
+/// # Errors
+///
+/// ENOENT if the table has no such layer, EACCES if its metadata key's SD denies KEY_SET_VALUE.
+pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), Errno> {
+    let Some(layer) = work.state.layers.get(name.folded()) else {
+        covers!(work.covered, "RES-30", "IOC-017", "ERR-10");
+        return Err(Errno::ENOENT);
+    };
+    access_check(&work.caller.token, &layer.descriptor, rights::KEY_SET_VALUE)
+        .map(|_| ())
+        .inspect_err(|_| covers!(work.covered, "LAUTH-04", "IOC-014"))
+}
+
+/// Whether there is room for one more layer, if the creation of `name` would make one.
+///
+/// # Errors
+///
+/// ENOSPC if the table is full (LAYER-59).
+pub(crate) fn check_total(
+    work: &mut Work<'_>,
+    parent: &Place,
+    name: &KeyName,
+) -> Result<(), Errno> {
+    let full = work.state.layers.size() >= work.state.limits.max_total_layers as usize;
+    let below_layers =
+        machine(&work.state) == Some(parent.hive) && work.state.layers_key == Some(parent.key());
+    if full && below_layers && !work.state.layers.contains_key(name.folded()) {
+        covers!(work.covered, "LAYER-59");
+        return Err(Errno::ENOSPC);
+    }
+    Ok(())
+}
+
+/// Whether a key is a direct child of the Layers key (D-50).
+pub(crate) fn is_metadata_key(state: &State, hive: HiveId, key: Guid) -> bool {
+    state.layers_key.is_some()
+        && machine(state) == Some(hive)
+        && state.database(hive).keys.get(&key).is_some_and(|key| key.parent == state.layers_key)
+}
+
+/// The global hive that holds the layers (D-100).
+pub(crate) fn machine(state: &State) -> Option<HiveId> {
+    state.routes.get("machine").copied()
+}
+
+/// The key that `Machine\System\Registry\Layers` resolves to in the global effective view (P-03).
+pub(crate) fn resolve_layers_key(state: &State) -> Option<Guid> {
+    let hive = machine(state).filter(|hive| state.is_active(*hive))?;
+    let viewer = Viewer::global();
+    let resolver = state.resolver(hive, &viewer);
+    let mut key = resolver.database.root;
+    for name in ["system", "registry", "layers"] {
+        key = resolver.child(key, name, &mut Covered::new()).0?.key;
+    }
+    Some(key)
+}
+
+/// What a committed call has changed.
+#[derive(Clone, Copy)]
+pub(crate) enum Touched<'a> {
+    /// Values or blanket tombstones of a key.
+    Values(HiveId, Guid),
+    /// Path entries of a child of a key.
+    Child(HiveId, Guid, &'a FoldedName),
+}
+
+impl Touched<'_> {
+    fn hive(self) -> HiveId {
+        match self {
+            Touched::Values(hive, _) | Touched::Child(hive, _, _) => hive,
+        }
+    }
+
+    /// Whether this can have changed layer metadata or where it is found.
+    fn concerns_layers(self, state: &State) -> bool {
+        machine(state) == Some(self.hive())
+            && match self {
+                Touched::Values(hive, key) => is_metadata_key(state, hive, key),
+                Touched::Child(_, parent, name) => {
+                    state.layers_key == Some(parent)
+                        || matches!(name.as_str(), "system" | "registry" | "layers")
+                }
+            }
+    }
+}
+
+/// What follows a committed mutation before its call returns: the generation step of its hive
+/// (IOC-085), and the refresh of the layers it concerns (LAYER-38).
+///
+/// # Errors
+///
+/// EIO if metadata that the refresh read is malformed (D-52).
+pub(crate) fn committed(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+) -> Result<(), Errno> {
+    work.state.change_generation(touched.hive(), Generation::step);
+    work.state.enumerations = Map::new_sync();
+    if !touched.concerns_layers(before) {
+        return Ok(());
+    }
+    let first = dirty_names(before, &mut work.state);
+    let refreshed = refresh(&mut work.state, first, &mut work.covered);
+    if refreshed.published {
+        covers!(work.covered, "LAYER-30", "LAYER-38");
+        step_affected(before, &mut work.state, |hive| hive != touched.hive());
+        work.requested(touched.hive());
+    }
+    if refreshed.failed { Err(Errno::EIO) } else { Ok(()) }
+}
+
+/// The refresh when the source of the Machine hive has registered or resumed (P-07).
+pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
+    let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
+    let known = state.layers_key;
+    state.layers_key = resolve_layers_key(state);
+    let Some(key) = state.layers_key else { return };
+    let mut names = visible_names(state, machine, key);
+    if known == Some(key) {
+        names.extend(state.layers.keys().cloned());
+    }
+    if refresh(state, names, &mut Covered::new()).published {
+        step_affected(before, state, |hive| !hives.contains(&hive));
+    }
+}
+
+/// One step of the generation for each other Active hive whose global effective view has changed
+/// (P-02).
+fn step_affected(before: &State, state: &mut State, other: impl Fn(HiveId) -> bool) {
+    let viewer = Viewer::global();
+    let hives: Vec<HiveId> = state.hives.keys().copied().collect();
+    for hive in hives {
+        let affected = other(hive)
+            && state.is_active(hive)
+            && before.is_active(hive)
+            && !same_view(before.resolver(hive, &viewer), state.resolver(hive, &viewer));
+        if affected {
+            state.change_generation(hive, Generation::step);
+        }
+    }
+}
+
+/// Whether two worlds show the same keys and the same effective values as (type, data).
+fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> bool {
+    let ignored = &mut Covered::new();
+    let mut keys = vec![old.database.root];
+    while let Some(key) = keys.pop() {
+        let (old_values, new_values) = (old.values(key, ignored).0, new.values(key, ignored).0);
+        let same_values = old_values.len() == new_values.len()
+            && old_values.iter().zip(&new_values).all(|(old, new)| {
+                old.entry.name.folded() == new.entry.name.folded()
+                    && old.entry.value_type == new.entry.value_type
+                    && old.entry.data == new.entry.data
+            });
+        let (old_keys, new_keys) = (old.subkeys(key, ignored).0, new.subkeys(key, ignored).0);
+        let same_keys = old_keys.len() == new_keys.len()
+            && old_keys.iter().zip(&new_keys).all(|(old, new)| {
+                old.key == new.key && old.entry.name.folded() == new.entry.name.folded()
+            });
+        if !same_values || !same_keys {
+            return false;
+        }
+        keys.extend(new_keys.iter().map(|child| child.key));
+    }
+    true
+}
+
+struct Refreshed {
+    published: bool,
+    failed: bool,
+}
+
+/// The rounds of a refresh (D-57). Each name takes part at most once, which bounds them.
+fn refresh(state: &mut State, first: BTreeSet<FoldedName>, covered: &mut Covered) -> Refreshed {
+    let mut refreshed = Refreshed { published: false, failed: false };
+    let mut done: BTreeSet<FoldedName> = BTreeSet::new();
+    let mut dirty = first;
+    while !dirty.is_empty() {
+        if refreshed.published {
+            covers!(covered, "LAYER-32");
+        }
+        let round = state.clone();
+        for name in &dirty {
+            let read = metadata(&round, name);
+            match read {
+                None => delete(state, name, covered),
+                Some(metadata) => {
+                    let good = publish(state, name, metadata, covered);
+                    refreshed.failed |= !good;
+                }
+            }
+        }
+        refreshed.published = true;
+        done.extend(dirty);
+        dirty = dirty_names(&round, state);
+        dirty.retain(|name| !done.contains(name));
+    }
+    refreshed
+}
+
+/// The layers whose metadata differs effectively between two worlds, after the Layers key of the
+/// later one has been found again (P-03, D-51).
+fn dirty_names(old: &State, new: &mut State) -> BTreeSet<FoldedName> {
+    new.layers_key = resolve_layers_key(new);
+    let (Some(machine), Some(key)) = (machine(new), new.layers_key) else {
+        return BTreeSet::new();
+    };
+    if old.layers_key != Some(key) {
+        return visible_names(new, machine, key);
+    }
+    let mut names = child_names(old, machine, key);
+    names.extend(child_names(new, machine, key));
+    names.retain(|name| metadata(old, name) != metadata(new, name));
+    names
+}
+
+/// Every name below the Layers key, in whatever layer.
+fn child_names(state: &State, machine: HiveId, key: Guid) -> BTreeSet<FoldedName> {
+    state.database(machine).children(key).map(|(name, _)| name.clone()).collect()
+}
+
+fn visible_names(state: &State, machine: HiveId, key: Guid) -> BTreeSet<FoldedName> {
+    let viewer = Viewer::global();
+    let resolver = state.resolver(machine, &viewer);
+    let (children, _) = resolver.subkeys(key, &mut Covered::new());
+    children.iter().map(|child| child.entry.name.folded().clone()).collect()
+}
+
+/// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so
+/// that the former entry stays (D-52).
+fn publish(
+    state: &mut State,
+    name: &FoldedName,
+    metadata: Metadata,
+    covered: &mut Covered,
+) -> bool {
+    if name.as_str() == BASE {
+        // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
+        covers!(covered, "LAYER-12", "LAYER-13", "LAYER-16");
+        let layer = Layer {
+            name: LayerName::base(),
+            precedence: 0,
+            enabled: true,
+            descriptor: metadata.descriptor,
+        };
+        state.layers.insert_mut(name.clone(), layer);
+        return true;
+    }
+    let Some((precedence, enabled)) = metadata.precedence().zip(metadata.enabled()) else {
+        return false;
+    };
+    if !metadata.has_good_owner() {
+        return false;
+    }
+    match state.layers.get(name) {
+        None => {
+            if state.layers.size() >= state.limits.max_total_layers as usize {
+                return true;
+            }
+            covers!(covered, "LAYER-53", "RES-29");
+        }
+        Some(former) => {
+            if former.precedence != precedence {
+                covers!(covered, "LAYER-07", "IOC-091");
+            }
+            if former.enabled != enabled {
+                covers!(covered, "LAYER-08");
+            }
+        }
+    }
+    let (name_spelt, descriptor) = (metadata.name, metadata.descriptor);
+    let layer = Layer { name: name_spelt, precedence, enabled, descriptor };
+    state.layers.insert_mut(name.clone(), layer);
+    true
+}
+
+/// Takes a layer out of the table and its entries out of every source (§2.6 "Deletion", §2.8).
+fn delete(state: &mut State, name: &FoldedName, covered: &mut Covered) {
+    if name.as_str() == BASE {
+        covers!(covered, "LAYER-11", "LAYER-17", "LAYER-18");
+        return;
+    }
+    if !state.layers.remove_mut(name) {
+        return;
+    }
+    covers!(covered, "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    let slots: Vec<_> = state.sources.keys().copied().collect();
+    for source in slots {
+        let active = state.sources.get(&source).is_some_and(|slot| slot.active);
+        if active {
+            delete_at_source(state, source, name, covered);
+        } else if let Some(slot) = state.sources.get_mut(&source) {
+            // Replayed when it resumes (D-55).
+            slot.pending_layer_deletions.push(name.clone());
+        }
+    }
+}
+
+/// RSI_DELETE_LAYER to one source, and the keys it orphans.
+pub(crate) fn delete_at_source(
+    state: &mut State,
+    source: crate::input::SourceId,
+    name: &FoldedName,
+    covered: &mut Covered,
+) {
+    let hives: Vec<HiveId> =
+        state.hives.iter().filter(|(_, hive)| hive.source == source).map(|(id, _)| *id).collect();
+    for hive in hives {
+        for key in state.database_mut(hive).delete_layer(name) {
+            covers!(covered, "DEL-13", "FAIL-43");
+            crate::deletion::name_lost(state, hive, Target::Key(key), covered);
+        }
+    }
+}

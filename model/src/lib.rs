@@ -1,0 +1,52 @@
+//! The executable specification of the registry.
+//!
+//! [`State::step`] takes what happens and says what may be answered; [`Step::accept`] takes an
+//! answer and says whether it conforms and what follows. The crate is pure: it performs no I/O
+//! and has no clock, no randomness and no concurrency, and it knows of no target. One module
+//! states one chapter of PSD-005, in its order and terms, and recomputes from the rules.
+//!
+//! Not stated yet: private hives, `CurrentUser`, watches, transactions (no transaction fd exists,
+//! so any is EBADF), get and set security, backup and restore, audit events, and parameters
+//! other than the compiled-in ones.
+
+pub mod abi;
+pub mod coverage;
+mod database;
+mod deletion;
+mod enumeration;
+pub mod errno;
+mod explanation;
+mod fold_table;
+mod hives;
+pub mod input;
+mod keys;
+mod layer_metadata;
+mod layers;
+pub mod limits;
+pub mod names;
+pub mod observation;
+mod outcome;
+mod raw;
+mod resolution;
+pub mod security;
+mod sources;
+mod state;
+mod step;
+mod text;
+pub mod values;
+pub mod view;
+mod views;
+
+pub use coverage::Covered;
+pub use database::{Guid, HiveId, Time};
+pub use errno::Errno;
+pub use explanation::{ExplainedCandidate, Explanation};
+pub use input::{Call, Caller, Environment, Input};
+pub use observation::Observation;
+pub use outcome::{Choice, KeyInfoPattern, Mismatch, OneOf, Opened, Outcome, Selected};
+pub use raw::{KeyNumber, RawEntry, RawLayer};
+pub use resolution::Contest;
+pub use state::{Enumeration, Generation, State};
+pub use step::Step;
+pub use view::View;
+pub use views::KNOWN_PATHS_MAX;

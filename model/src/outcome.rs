@@ -1,0 +1,304 @@
+//! Which answers conform to the specification, and what is learnt from one that does.
+//!
+//! An outcome is a pattern: what the text leaves to the target (an fd number, a time, the order
+//! of an enumeration) is a symbol, and accepting an answer binds the symbols in the state that
+//! follows. There is no tolerance beside that.
+
+use std::sync::Arc;
+
+use crate::database::{Guid, HiveId, KeyRecord, Map, Time};
+use crate::errno::Errno;
+use crate::input::{Fd, ProcessId, UnixTime};
+use crate::names::FoldedName;
+use crate::observation::{KeyInfo, NamedValue, Observation, Sizes};
+use crate::state::{Enumeration, Generation, OpenKey, State};
+use crate::step::Step;
+
+/// Which answers to a call conform.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The call fails, and the errno is not ERANGE.
+    Failed(Errno),
+    /// The call fails with ERANGE and reports these sizes.
+    TooSmall(Sizes),
+    /// Success without output.
+    Done,
+    /// A new key fd: any number from 0 that is not open in the process.
+    Opened(Opened),
+    /// The effective value.
+    Value {
+        /// The type code.
+        value_type: u32,
+        /// The data.
+        data: Arc<[u8]>,
+        /// Sequence number of the effective entry.
+        sequence: u64,
+        /// Its layer.
+        layer: String,
+    },
+    /// All effective values, sorted here, in any order there.
+    Values(Vec<NamedValue>),
+    /// One entry of an enumeration by index.
+    OneOf(OneOf),
+    /// Key info.
+    KeyInfo(KeyInfoPattern),
+    /// There is no answer: something happened that nobody called.
+    Nothing,
+}
+
+/// A new key fd.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub(crate) process: ProcessId,
+    pub(crate) key: OpenKey,
+    /// What `reg_create_key` says it did.
+    pub disposition: Option<u32>,
+}
+
+/// An entry of an enumeration by index, of which the order is undefined.
+#[derive(Clone, Debug)]
+pub struct OneOf {
+    pub(crate) enumeration: Enumeration,
+    pub(crate) index: u32,
+    /// The entries that the index may stand for.
+    pub choices: Vec<Choice>,
+}
+
+/// One entry that an index may stand for.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    pub(crate) id: FoldedName,
+    /// The answer if the index stands for this entry.
+    pub selected: Selected,
+}
+
+/// The answer to an enumeration that has hit upon an entry.
+#[derive(Clone, Debug)]
+pub enum Selected {
+    /// ERANGE.
+    TooSmall(Sizes),
+    /// A value.
+    Value(NamedValue),
+    /// A subkey.
+    Subkey {
+        /// The child's key.
+        key: Guid,
+        /// Its name.
+        name: Vec<u8>,
+        /// When it was last written.
+        last_write_time: Time,
+        /// How many subkeys it has.
+        subkey_count: u32,
+        /// How many values it has.
+        value_count: u32,
+    },
+}
+
+/// Key info in which the time and the generation may not be known yet.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are those of the observed KeyInfo")]
+pub struct KeyInfoPattern {
+    pub(crate) hive: HiveId,
+    pub(crate) key: Guid,
+    pub name: Vec<u8>,
+    pub last_write_time: Time,
+    pub subkey_count: u32,
+    pub value_count: u32,
+    pub max_subkey_name_len: u32,
+    pub max_value_name_len: u32,
+    pub max_value_data_size: u32,
+    pub sd_size: u32,
+    pub volatile_key: bool,
+    pub symlink: bool,
+    pub generation: Generation,
+}
+
+/// An answer that does not conform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What would have conformed.
+    pub expected: String,
+    /// What came.
+    pub got: String,
+}
+
+impl Step {
+    /// The state after this step was answered with `observation`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Mismatch`] if the answer does not conform to the outcome.
+    pub fn accept(&self, observation: &Observation) -> Result<State, Mismatch> {
+        self.bind(observation).ok_or_else(|| Mismatch {
+            expected: self.outcome.to_string(),
+            got: observation.to_string(),
+        })
+    }
+
+    fn bind(&self, observation: &Observation) -> Option<State> {
+        let unchanged = |conforms: bool| conforms.then(|| self.next.clone());
+        match (&self.outcome, observation) {
+            (Outcome::Failed(expected), Observation::Failed(got)) => unchanged(expected == got),
+            (Outcome::TooSmall(expected), Observation::TooSmall(got)) => unchanged(expected == got),
+            (Outcome::Done, Observation::Done) => unchanged(true),
+            (Outcome::Opened(opened), Observation::Opened { fd, disposition }) => {
+                let fresh = *fd >= 0 && !self.next.open_keys.contains_key(&(opened.process, *fd));
+                let mut next = unchanged(fresh && opened.disposition == *disposition)?;
+                next.open_keys.insert_mut((opened.process, *fd), opened.key.clone());
+                Some(next)
+            }
+            (
+                Outcome::Value { value_type, data, sequence, layer },
+                Observation::Value {
+                    value_type: got_type,
+                    data: got_data,
+                    sequence: got_sequence,
+                    layer: got_layer,
+                },
+            ) => unchanged(
+                value_type == got_type
+                    && data[..] == got_data[..]
+                    && sequence == got_sequence
+                    && layer.as_bytes() == &got_layer[..],
+            ),
+            (Outcome::Values(expected), Observation::Values(got)) => {
+                let mut got = got.clone();
+                got.sort();
+                unchanged(*expected == got)
+            }
+            (Outcome::OneOf(one), _) => self.bind_choice(one, observation),
+            (Outcome::KeyInfo(pattern), Observation::KeyInfo(got)) => {
+                let mut next = unchanged(pattern.admits(got))?;
+                next.bind_time(pattern.hive, pattern.key, got.last_write_time);
+                next.change_generation(pattern.hive, |_| Generation::Exactly(got.hive_generation));
+                Some(next)
+            }
+            _ => None,
+        }
+    }
+
+    fn bind_choice(&self, one: &OneOf, observation: &Observation) -> Option<State> {
+        let mut matching = one.choices.iter().filter(|choice| choice.selected.admits(observation));
+        let choice = matching.next()?;
+        let mut next = self.next.clone();
+        if let (
+            Selected::Subkey { key, .. },
+            Observation::EnumeratedSubkey { last_write_time, .. },
+        ) = (&choice.selected, observation)
+        {
+            next.bind_time(one.enumeration.hive, *key, *last_write_time);
+        }
+        // Sizes alone may fit several entries; then nothing is learnt about the index.
+        if matching.next().is_none() {
+            let seen = next.enumerations.get(&one.enumeration).cloned();
+            let seen = seen.unwrap_or_else(Map::new_sync).insert(one.index, choice.id.clone());
+            next.enumerations.insert_mut(one.enumeration.clone(), seen);
+        }
+        Some(next)
+    }
+}
+
+impl Outcome {
+    /// One answer that conforms, for whoever has no target at hand. `fresh_fd` is the number that
+    /// a new fd gets.
+    ///
+    /// `None` if there is no answer at all, as after an environment input.
+    pub fn example(&self, fresh_fd: Fd) -> Option<Observation> {
+        Some(match self {
+            Outcome::Failed(errno) => Observation::Failed(*errno),
+            Outcome::TooSmall(sizes) => Observation::TooSmall(*sizes),
+            Outcome::Done => Observation::Done,
+            Outcome::Opened(opened) => {
+                Observation::Opened { fd: fresh_fd, disposition: opened.disposition }
+            }
+            Outcome::Value { value_type, data, sequence, layer } => Observation::Value {
+                value_type: *value_type,
+                data: data.to_vec(),
+                sequence: *sequence,
+                layer: layer.as_bytes().to_vec(),
+            },
+            Outcome::Values(values) => Observation::Values(values.clone()),
+            Outcome::OneOf(one) => one.choices.first()?.selected.example(),
+            Outcome::KeyInfo(pattern) => Observation::KeyInfo(pattern.example()),
+            Outcome::Nothing => return None,
+        })
+    }
+}
+
+impl State {
+    fn bind_time(&mut self, hive: HiveId, key: Guid, time: UnixTime) {
+        let record = self.database(hive).keys.get(&key);
+        if let Some(record) = record.filter(|record| record.last_write_time != Time::At(time)) {
+            let record = KeyRecord { last_write_time: Time::At(time), ..record.clone() };
+            self.database_mut(hive).keys.insert_mut(key, record);
+        }
+    }
+}
+
+impl Selected {
+    fn example(&self) -> Observation {
+        match self {
+            Selected::TooSmall(sizes) => Observation::TooSmall(*sizes),
+            Selected::Value(value) => Observation::EnumeratedValue(value.clone()),
+            Selected::Subkey { name, last_write_time, subkey_count, value_count, .. } => {
+                Observation::EnumeratedSubkey {
+                    name: name.clone(),
+                    last_write_time: last_write_time.latest(),
+                    subkey_count: *subkey_count,
+                    value_count: *value_count,
+                }
+            }
+        }
+    }
+
+    fn admits(&self, observation: &Observation) -> bool {
+        match (self, observation) {
+            (Selected::TooSmall(sizes), Observation::TooSmall(got)) => sizes == got,
+            (Selected::Value(value), Observation::EnumeratedValue(got)) => value == got,
+            (
+                Selected::Subkey { name, last_write_time, subkey_count, value_count, .. },
+                Observation::EnumeratedSubkey {
+                    name: got_name,
+                    last_write_time: got_time,
+                    subkey_count: got_subkeys,
+                    value_count: got_values,
+                },
+            ) => {
+                name == got_name
+                    && last_write_time.admits(*got_time)
+                    && subkey_count == got_subkeys
+                    && value_count == got_values
+            }
+            _ => false,
+        }
+    }
+}
+
+impl KeyInfoPattern {
+    fn example(&self) -> KeyInfo {
+        let (Generation::AtLeast(generation) | Generation::Exactly(generation)) = self.generation;
+        self.with(self.last_write_time.latest(), generation)
+    }
+
+    fn with(&self, last_write_time: UnixTime, hive_generation: u64) -> KeyInfo {
+        KeyInfo {
+            name: self.name.clone(),
+            last_write_time,
+            subkey_count: self.subkey_count,
+            value_count: self.value_count,
+            max_subkey_name_len: self.max_subkey_name_len,
+            max_value_name_len: self.max_value_name_len,
+            max_value_data_size: self.max_value_data_size,
+            sd_size: self.sd_size,
+            volatile_key: u8::from(self.volatile_key),
+            symlink: u8::from(self.symlink),
+            hive_generation,
+        }
+    }
+
+    fn admits(&self, got: &KeyInfo) -> bool {
+        self.with(got.last_write_time, got.hive_generation) == *got
+            && self.last_write_time.admits(got.last_write_time)
+            && self.generation.admits(got.hive_generation)
+    }
+}

@@ -1,0 +1,323 @@
+//! Layer resolution: which of several layers' entries is effective.
+//!
+//! States PSD-005 §2.7 from "Pseudocode conventions" on, and the resolution rules of §2.4 and
+//! §2.5. Takes stored entries and a layer table and chooses; knows no call and changes nothing.
+
+use crate::coverage::{Covered, covers};
+use crate::database::{
+    BlanketTombstone, Database, Guid, Layered, Map, PathEntry, Target, ValueEntry,
+};
+use crate::layers::Layer;
+use crate::names::FoldedName;
+use crate::security::Token;
+use crate::values::REG_TOMBSTONE;
+
+/// Through which private layers resolution takes place.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Viewer {
+    private_layers: Vec<FoldedName>,
+}
+
+impl Viewer {
+    /// Nobody in particular: the enabled layers alone.
+    pub(crate) fn global() -> Viewer {
+        Viewer::default()
+    }
+
+    /// A thread with this token.
+    pub(crate) fn of(token: &Token) -> Viewer {
+        let mut private_layers: Vec<FoldedName> =
+            token.0.private_layers.iter().map(|name| FoldedName::of(name)).collect();
+        private_layers.sort();
+        Viewer { private_layers }
+    }
+
+    pub(crate) fn private_layers(&self) -> &[FoldedName] {
+        &self.private_layers
+    }
+
+    /// Whether a layer is active for this viewer.
+    pub(crate) fn is_active(&self, layer: &Layer) -> bool {
+        layer.enabled || self.private_layers.contains(layer.name.folded())
+    }
+}
+
+/// How contested a resolution was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contest {
+    /// How many active candidates there were.
+    pub active: u32,
+    /// How many of them had the highest precedence.
+    pub top: u32,
+}
+
+impl Contest {
+    /// The more contested of the two.
+    pub(crate) fn max(self, other: Contest) -> Contest {
+        if (other.active, other.top) > (self.active, self.top) { other } else { self }
+    }
+}
+
+/// Everything that resolution looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Resolver<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) layers: &'a Map<FoldedName, Layer>,
+    pub(crate) viewer: &'a Viewer,
+}
+
+/// One that competes: `(precedence, sequence, item)`.
+struct Candidate<T> {
+    precedence: u32,
+    sequence: u64,
+    item: T,
+}
+
+/// Collects candidates and keeps the greatest by precedence, then by sequence.
+struct Selection<T> {
+    winner: Option<Candidate<T>>,
+    contest: Contest,
+}
+
+impl<T> Selection<T> {
+    fn new() -> Selection<T> {
+        Selection { winner: None, contest: Contest::default() }
+    }
+
+    fn add(&mut self, candidate: Candidate<T>, covered: &mut Covered) {
+        self.contest.active += 1;
+        let Some(winner) = &self.winner else {
+            self.contest.top = 1;
+            self.winner = Some(candidate);
+            return;
+        };
+        if candidate.precedence != winner.precedence {
+            covers!(covered, "RES-10", "LAYER-06");
+        }
+        if candidate.precedence > winner.precedence {
+            if candidate.sequence < winner.sequence {
+                covers!(covered, "LAYER-21");
+            }
+            self.contest.top = 1;
+            self.winner = Some(candidate);
+        } else if candidate.precedence == winner.precedence {
+            covers!(covered, "SEQ-21", "LAYER-20");
+            self.contest.top += 1;
+            if candidate.sequence > winner.sequence {
+                self.winner = Some(candidate);
+            }
+        } else if candidate.sequence > winner.sequence {
+            covers!(covered, "LAYER-21");
+        }
+    }
+}
+
+/// An effective value with the entry it comes from.
+pub(crate) struct EffectiveValue<'a> {
+    pub(crate) entry: &'a ValueEntry,
+    pub(crate) layer: &'a Layer,
+}
+
+/// An effective path entry with the key it leads to.
+pub(crate) struct EffectiveChild<'a> {
+    pub(crate) entry: &'a PathEntry,
+    pub(crate) key: Guid,
+}
+
+impl<'a> Resolver<'a> {
+    /// The layer of an entry, if it is known and active.
+    fn active_layer(&self, name: &FoldedName) -> Result<&'a Layer, Passed> {
+        let layer = self.layers.get(name).ok_or(Passed::Unknown)?;
+        if self.viewer.is_active(layer) { Ok(layer) } else { Err(Passed::Inactive) }
+    }
+
+    /// The effective value at (key, value name): `resolve_value`.
+    pub(crate) fn value(
+        &self,
+        key: Guid,
+        name: &str,
+        covered: &mut Covered,
+    ) -> (Option<EffectiveValue<'a>>, Contest) {
+        let entries = self.database.value(key, name);
+        self.resolve_value(entries, self.database.blankets.get(&key), covered)
+    }
+
+    fn resolve_value(
+        &self,
+        entries: Option<&'a Layered<ValueEntry>>,
+        blankets: Option<&'a Layered<BlanketTombstone>>,
+        covered: &mut Covered,
+    ) -> (Option<EffectiveValue<'a>>, Contest) {
+        // Step 2: candidates from per-value entries. Step 3: blanket tombstones, each of which is
+        // a tombstone for every name.
+        let mut selection = Selection::new();
+        for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
+            match self.active_layer(layer) {
+                Ok(layer) => selection.add(
+                    Candidate {
+                        precedence: layer.precedence,
+                        sequence: entry.sequence,
+                        item: Some((layer, entry)),
+                    },
+                    covered,
+                ),
+                Err(Passed::Unknown) => covers!(covered, "RES-11", "RES-28"),
+                Err(Passed::Inactive) => covers!(covered, "RES-12", "LAYER-08"),
+            }
+        }
+        for (layer, blanket) in blankets.into_iter().flat_map(|blankets| blankets.iter()) {
+            match self.active_layer(layer) {
+                Ok(layer) => {
+                    covers!(covered, "RES-13", "VAL-28");
+                    selection.add(
+                        Candidate {
+                            precedence: layer.precedence,
+                            sequence: blanket.sequence,
+                            item: None,
+                        },
+                        covered,
+                    );
+                }
+                Err(Passed::Unknown) => covers!(covered, "RES-14"),
+                Err(Passed::Inactive) => covers!(covered, "RES-15"),
+            }
+        }
+        // Steps 4 and 5.
+        let value = match selection.winner {
+            None => {
+                covers!(covered, "RES-16");
+                None
+            }
+            Some(Candidate { item: None, .. }) => {
+                covers!(covered, "RES-19", "VAL-29");
+                None
+            }
+            Some(Candidate { item: Some((_, entry)), .. }) if entry.value_type == REG_TOMBSTONE => {
+                covers!(covered, "RES-20", "VAL-21");
+                None
+            }
+            Some(Candidate { item: Some((layer, entry)), .. }) => {
+                covers!(covered, "RES-21");
+                if selection.contest.active > 1 {
+                    covers!(covered, "RES-17", "VAL-20");
+                }
+                if selection.contest.top > 1 {
+                    covers!(covered, "RES-18");
+                }
+                if blankets.is_some() {
+                    covers!(covered, "VAL-30");
+                }
+                Some(EffectiveValue { entry, layer })
+            }
+        };
+        (value, selection.contest)
+    }
+
+    /// The key visible at (parent, child name): `resolve_path`.
+    pub(crate) fn child(
+        &self,
+        parent: Guid,
+        name: &str,
+        covered: &mut Covered,
+    ) -> (Option<EffectiveChild<'a>>, Contest) {
+        self.resolve_path(self.database.lookup(parent, name), covered)
+    }
+
+    fn resolve_path(
+        &self,
+        entries: Option<&'a Layered<PathEntry>>,
+        covered: &mut Covered,
+    ) -> (Option<EffectiveChild<'a>>, Contest) {
+        let mut selection = Selection::new();
+        for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
+            match self.active_layer(layer) {
+                Ok(layer) => selection.add(
+                    Candidate {
+                        precedence: layer.precedence,
+                        sequence: entry.sequence,
+                        item: entry,
+                    },
+                    covered,
+                ),
+                Err(Passed::Unknown) => covers!(covered, "RES-22", "RES-28"),
+                Err(Passed::Inactive) => covers!(covered, "RES-03", "LAYER-08"),
+            }
+        }
+        if selection.contest.active > 1 {
+            covers!(covered, "RES-05", "PATH-13");
+        }
+        if selection.contest.top > 1 {
+            covers!(covered, "RES-06");
+        }
+        let child = match selection.winner {
+            None => {
+                covers!(covered, "RES-09");
+                None
+            }
+            Some(Candidate { item: PathEntry { target: Target::Hidden, .. }, .. }) => {
+                covers!(covered, "RES-07", "PATH-16");
+                None
+            }
+            Some(Candidate { item: entry, .. }) => match entry.target {
+                Target::Hidden => None,
+                Target::Key(key) => Some(EffectiveChild { entry, key }),
+            },
+        };
+        (child, selection.contest)
+    }
+
+    /// All effective values of a key: `enumerate_values`.
+    pub(crate) fn values(
+        &self,
+        key: Guid,
+        covered: &mut Covered,
+    ) -> (Vec<EffectiveValue<'a>>, Contest) {
+        let blankets = self.database.blankets.get(&key);
+        let mut contest = Contest::default();
+        let mut results = Vec::new();
+        for (_, entries) in self.database.value_names(key) {
+            let (value, this) = self.resolve_value(Some(entries), blankets, covered);
+            contest = contest.max(this);
+            match value {
+                Some(value) => {
+                    if entries.size() > 1 {
+                        covers!(covered, "RES-24");
+                    }
+                    results.push(value);
+                }
+                None => covers!(covered, "RES-25", "IOC-068"),
+            }
+        }
+        (results, contest)
+    }
+
+    /// All visible children of a key: `enumerate_subkeys`.
+    pub(crate) fn subkeys(
+        &self,
+        parent: Guid,
+        covered: &mut Covered,
+    ) -> (Vec<EffectiveChild<'a>>, Contest) {
+        let mut contest = Contest::default();
+        let mut results = Vec::new();
+        for (_, entries) in self.database.children(parent) {
+            let (child, this) = self.resolve_path(Some(entries), covered);
+            contest = contest.max(this);
+            match child {
+                Some(child) => {
+                    if entries.size() > 1 {
+                        covers!(covered, "RES-36");
+                    }
+                    results.push(child);
+                }
+                None => covers!(covered, "RES-35"),
+            }
+        }
+        (results, contest)
+    }
+}
+
+/// Why an entry does not compete.
+enum Passed {
+    Unknown,
+    Inactive,
+}

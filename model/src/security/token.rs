@@ -1,0 +1,119 @@
+//! What a token answers, and the token of SYSTEM.
+//!
+//! States PSD-004 §2.1 (group attributes), §7.1 (enabled privileges), §10.10 (`SidMatchesToken`)
+//! and §13.6 (the token made at boot).
+
+use std::sync::Arc;
+
+use super::acl::{Ace, Acl};
+use super::rights::GENERIC_ALL;
+use super::sid::well_known::{
+    ADMINISTRATORS, AUTHENTICATED_USERS, EVERYONE, LOCAL, SYSTEM, SYSTEM_LOGON,
+};
+use super::{
+    GROUP_DENY_ONLY, GROUP_ENABLED, GROUP_ENABLED_BY_DEFAULT, GROUP_LOGON_ID, GROUP_MANDATORY,
+    GROUP_OWNER, Group, Privilege, Sid, Token, TokenFields,
+};
+
+impl Token {
+    /// The token that the kernel makes at boot (PSD-004 §13.6): owner SYSTEM, primary group
+    /// Administrators, every privilege, no private layers and no scopes.
+    pub fn system() -> Token {
+        let group = |sid: &Sid, attributes| Group {
+            sid: sid.clone(),
+            attributes: GROUP_MANDATORY | GROUP_ENABLED_BY_DEFAULT | GROUP_ENABLED | attributes,
+        };
+        let default_dacl = Acl::of_rules(vec![
+            Ace::allow(GENERIC_ALL, &SYSTEM, 0),
+            Ace::allow(GENERIC_ALL, &ADMINISTRATORS, 0),
+        ]);
+        Token(Arc::new(TokenFields {
+            user: SYSTEM.clone(),
+            owner: SYSTEM.clone(),
+            primary_group: ADMINISTRATORS.clone(),
+            groups: vec![
+                group(&ADMINISTRATORS, GROUP_OWNER),
+                group(&EVERYONE, 0),
+                group(&AUTHENTICATED_USERS, 0),
+                group(&LOCAL, 0),
+                group(&SYSTEM_LOGON, GROUP_LOGON_ID),
+            ],
+            privileges: Privilege::ALL.into(),
+            default_dacl: Some(default_dacl.to_bytes()),
+            private_layers: Vec::new(),
+            scopes: Vec::new(),
+        }))
+    }
+
+    /// Whether the privilege is enabled.
+    pub fn has_privilege(&self, privilege: Privilege) -> bool {
+        self.0.privileges.contains(&privilege)
+    }
+
+    /// Whether the token is a member of `group` where membership is what allows something
+    /// (PSD-005 §6.2, creation of symlinks).
+    pub fn is_member_of(&self, group: &Sid) -> bool {
+        self.matches_allow(group)
+    }
+
+    /// Whether an allow ACE for `sid` concerns this token: it is the user, or a group that is
+    /// enabled and not deny-only (ACC-20, ACC-21).
+    pub(super) fn matches_allow(&self, sid: &Sid) -> bool {
+        self.matches(sid, |attributes| {
+            attributes & GROUP_ENABLED != 0 && attributes & GROUP_DENY_ONLY == 0
+        })
+    }
+
+    /// Whether a deny ACE for `sid` concerns this token: it is the user, or a group that is
+    /// enabled or deny-only (ACC-22, ACC-24).
+    pub(super) fn matches_deny(&self, sid: &Sid) -> bool {
+        self.matches(sid, |attributes| attributes & (GROUP_ENABLED | GROUP_DENY_ONLY) != 0)
+    }
+
+    /// Whether `owner` is on the token as user or group, whatever the group's attributes say
+    /// (PSD-004 §3.7, ACC-39, ACC-40).
+    pub(super) fn is_owner(&self, owner: &Sid) -> bool {
+        self.matches(owner, |_| true)
+    }
+
+    fn matches(&self, sid: &Sid, group_counts: impl Fn(u32) -> bool) -> bool {
+        let TokenFields { user, groups, .. } = &*self.0;
+        user == sid || groups.iter().any(|g| g.sid == *sid && group_counts(g.attributes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_dacl_of_system_has_the_bytes_of_the_text() {
+        let expected = [
+            0x02, 0x00, 0x34, 0x00, 0x02, 0x00, 0x00, 0x00, // revision 2, 52 bytes, 2 ACEs
+            0x00, 0x00, 0x14, 0x00, 0x00, 0x00, 0x00, 0x10, // allow GENERIC_ALL
+            0x01, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x05, 0x12, 0x00, 0x00, 0x00, // SYSTEM
+            0x00, 0x00, 0x18, 0x00, 0x00, 0x00, 0x00, 0x10, // allow GENERIC_ALL
+            0x01, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00, 0x05, 0x20, 0x00, 0x00, 0x00, 0x20, 0x02,
+            0x00, 0x00, // Administrators
+        ];
+        assert_eq!(Token::system().0.default_dacl.as_deref(), Some(&expected[..]));
+    }
+
+    #[test]
+    fn attributes_decide_what_a_group_matches() {
+        let with_attributes = |attributes| {
+            let mut fields = (*Token::system().0).clone();
+            fields.groups = vec![Group { sid: ADMINISTRATORS.clone(), attributes }];
+            let token = Token(Arc::new(fields));
+            [
+                token.matches_allow(&ADMINISTRATORS),
+                token.matches_deny(&ADMINISTRATORS),
+                token.is_owner(&ADMINISTRATORS),
+            ]
+        };
+        assert_eq!(with_attributes(GROUP_ENABLED), [true, true, true]);
+        assert_eq!(with_attributes(GROUP_ENABLED | GROUP_DENY_ONLY), [false, true, true]);
+        assert_eq!(with_attributes(GROUP_DENY_ONLY), [false, true, true]);
+        assert_eq!(with_attributes(GROUP_MANDATORY), [false, false, true]);
+    }
+}

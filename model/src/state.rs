@@ -1,0 +1,220 @@
+//! The state of the registry: what sources store and what the kernel holds beside it.
+//!
+//! States the entities of PSD-005 §2.1, the key fd of §6.1, the source slot of §7.1 and the hive
+//! generation of §6.3. Every part is persistent, so a copy costs nothing that grows with the
+//! registry. Does not know how a call changes it.
+
+use crate::database::{Database, Guid, HiveId, Map, Set};
+use crate::input::{Fd, ProcessId, SourceId};
+use crate::layers::Layer;
+use crate::limits::Limits;
+use crate::names::{FoldedName, KeyName};
+
+/// What the registry is at one moment, as far as a caller can come to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What sources have stored since the beginning, by hive.
+    pub(crate) databases: Map<HiveId, Database>,
+    /// The source slots of this boot (§7.1).
+    pub(crate) sources: Map<SourceId, Source>,
+    /// The routing table (§2.2).
+    pub(crate) routes: Map<FoldedName, HiveId>,
+    /// The registered hives.
+    pub(crate) hives: Map<HiveId, Hive>,
+    /// The layer table (§2.6), by folded name; base is always in it.
+    pub(crate) layers: Map<FoldedName, Layer>,
+    /// The key whose children are the layers, as the kernel last resolved it (P-03).
+    pub(crate) layers_key: Option<Guid>,
+    /// The next sequence number to be allocated (§2.7).
+    pub(crate) next_sequence: u64,
+    /// Open key fds.
+    pub(crate) open_keys: Map<(ProcessId, Fd), OpenKey>,
+    /// Keys known to be orphaned that are still open (§2.8).
+    pub(crate) orphans: Set<(HiveId, Guid)>,
+    /// Which entry an index has been seen to stand for since the last change (IOC-070).
+    pub(crate) enumerations: Map<Enumeration, Map<u32, FoldedName>>,
+    pub(crate) next_guid: u64,
+    /// The parameters in force.
+    pub(crate) limits: Limits,
+}
+
+/// A source slot. It is never released (REG-29).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Active, or Down.
+    pub(crate) active: bool,
+    /// Layers deleted while the source was Down, in order (D-55).
+    pub(crate) pending_layer_deletions: Vec<FoldedName>,
+}
+
+/// A registered hive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hive {
+    /// The name in the spelling that the source registered (HIVE-17).
+    pub(crate) name: KeyName,
+    pub(crate) source: SourceId,
+    pub(crate) generation: Generation,
+}
+
+/// The change epoch of a hive (§6.3), which starts at a number of the kernel's choice (P-11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// Not observed since it was last uncertain.
+    AtLeast(u64),
+    /// Observed, and counted from there.
+    Exactly(u64),
+}
+
+impl Generation {
+    /// One step on.
+    pub(crate) fn step(self) -> Generation {
+        match self {
+            Generation::AtLeast(number) => Generation::AtLeast(number.saturating_add(1)),
+            Generation::Exactly(number) => Generation::Exactly(number.saturating_add(1)),
+        }
+    }
+
+    /// The same number or a later one: whether a step took place is not known.
+    pub(crate) fn uncertain(self) -> Generation {
+        match self {
+            Generation::AtLeast(number) | Generation::Exactly(number) => {
+                Generation::AtLeast(number)
+            }
+        }
+    }
+
+    /// Whether `number` may be observed.
+    pub fn admits(self, number: u64) -> bool {
+        match self {
+            Generation::AtLeast(lowest) => number >= lowest,
+            Generation::Exactly(exact) => number == exact,
+        }
+    }
+}
+
+/// Where a walk ended: a key with the path and ancestors by which it was reached (SYS-03).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) hive: HiveId,
+    /// From the hive's root to the key, both included.
+    pub(crate) chain: Vec<Guid>,
+    /// The name of each of these, as the winning entries spell them (D-06).
+    pub(crate) path: Vec<KeyName>,
+}
+
+impl Place {
+    pub(crate) fn key(&self) -> Guid {
+        *self.chain.last().expect("a place has at least the hive's root")
+    }
+
+    pub(crate) fn name(&self) -> &KeyName {
+        self.path.last().expect("a place has at least the hive's name")
+    }
+
+    /// The parent, or `None` for a hive root.
+    pub(crate) fn parent(&self) -> Option<Guid> {
+        self.chain.len().checked_sub(2).map(|index| self.chain[index])
+    }
+}
+
+/// An open key fd (§6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OpenKey {
+    pub(crate) place: std::sync::Arc<Place>,
+    /// The granted access mask.
+    pub(crate) granted: u32,
+}
+
+impl OpenKey {
+    pub(crate) fn hive(&self) -> HiveId {
+        self.place.hive
+    }
+
+    pub(crate) fn key(&self) -> Guid {
+        self.place.key()
+    }
+}
+
+/// What an enumeration by index is about: a key, what of it, and for which private layers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Enumeration {
+    pub(crate) hive: HiveId,
+    pub(crate) key: Guid,
+    pub(crate) kind: EnumerationKind,
+    pub(crate) private_layers: Vec<FoldedName>,
+}
+
+/// What is enumerated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum EnumerationKind {
+    Values,
+    Subkeys,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new()
+    }
+}
+
+impl State {
+    /// The registry at the first boot of all: nothing stored, no source registered, and the base
+    /// layer alone in the layer table (§8.1).
+    pub fn new() -> State {
+        State {
+            databases: Map::new_sync(),
+            sources: Map::new_sync(),
+            routes: Map::new_sync(),
+            hives: Map::new_sync(),
+            layers: crate::layers::initial_table(),
+            layers_key: None,
+            next_sequence: 1,
+            open_keys: Map::new_sync(),
+            orphans: Set::new_sync(),
+            enumerations: Map::new_sync(),
+            next_guid: 1,
+            limits: Limits::default(),
+        }
+    }
+
+    /// The contents of a hive. Hives are never taken away, so an id always has them.
+    pub(crate) fn database(&self, hive: HiveId) -> &Database {
+        self.databases.get(&hive).expect("every hive id has a database")
+    }
+
+    /// The contents of a hive, to be changed.
+    pub(crate) fn database_mut(&mut self, hive: HiveId) -> &mut Database {
+        self.databases.get_mut(&hive).expect("every hive id has a database")
+    }
+
+    /// Whether the hive is registered and its source Active.
+    pub(crate) fn is_active(&self, hive: HiveId) -> bool {
+        self.hives
+            .get(&hive)
+            .and_then(|hive| self.sources.get(&hive.source))
+            .is_some_and(|source| source.active)
+    }
+
+    /// Changes the generation of a hive.
+    pub(crate) fn change_generation(
+        &mut self,
+        hive: HiveId,
+        change: impl FnOnce(Generation) -> Generation,
+    ) {
+        if let Some(hive) = self.hives.get_mut(&hive) {
+            hive.generation = change(hive.generation);
+        }
+    }
+
+    /// Whether any fd refers to the key.
+    pub(crate) fn is_open(&self, hive: HiveId, key: Guid) -> bool {
+        self.open_keys.values().any(|open| open.hive() == hive && open.key() == key)
+    }
+
+    /// A GUID that no key has or had (KEY-20).
+    pub(crate) fn fresh_guid(&mut self) -> Guid {
+        let guid = Guid(self.next_guid);
+        self.next_guid += 1;
+        guid
+    }
+}

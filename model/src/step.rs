@@ -1,0 +1,217 @@
+//! One step of the model: what may be answered to an input, and what state follows.
+//!
+//! Dispatches a call to the chapter that states it. A call whose source may have died under it
+//! has several steps: one as if nothing had happened, and EIO after each prefix of its requests
+//! (P-08).
+
+use crate::abi;
+use crate::coverage::{Covered, covers};
+use crate::database::{HiveId, Map, Time};
+use crate::errno::Errno;
+use crate::input::{Call, Caller, Input};
+use crate::outcome::Outcome;
+use crate::resolution::{Contest, Resolver, Viewer};
+use crate::state::{Generation, State};
+use crate::{deletion, enumeration, keys, sources, values};
+
+/// One thing that may happen on an input.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Which answers conform.
+    pub outcome: Outcome,
+    /// The requirements that decided it.
+    pub covered: Covered,
+    /// How contested the most contested resolution was, for calls that resolve a path or values.
+    pub contest: Option<Contest>,
+    pub(crate) next: State,
+}
+
+impl Step {
+    /// The state after this step before anything is learnt from an answer. It is the whole result
+    /// of an environment input, which has no answer.
+    pub fn next(&self) -> &State {
+        &self.next
+    }
+}
+
+/// A call at work: the state as far as it has come, and what it has left behind.
+pub(crate) struct Work<'a> {
+    pub(crate) state: State,
+    pub(crate) caller: &'a Caller,
+    pub(crate) viewer: Viewer,
+    /// When the call takes effect.
+    pub(crate) time: Time,
+    pub(crate) covered: Covered,
+    pub(crate) contest: Option<Contest>,
+    /// Other answers that the text allows, which leave the state as it is.
+    pub(crate) alternatives: Vec<Outcome>,
+    interrupted: bool,
+    /// The states in which a death of the source may have left the call.
+    prefixes: Vec<State>,
+}
+
+impl<'a> Work<'a> {
+    fn new(state: &State, caller: &'a Caller, time: Time, interrupted: bool) -> Work<'a> {
+        Work {
+            state: state.clone(),
+            caller,
+            viewer: Viewer::of(&caller.token),
+            time,
+            covered: Covered::new(),
+            contest: None,
+            alternatives: Vec::new(),
+            interrupted,
+            prefixes: Vec::new(),
+        }
+    }
+
+    /// Work that only looks, at no particular time.
+    pub(crate) fn looking(state: &State, caller: &'a Caller) -> Work<'a> {
+        Work::new(state, caller, Time::Within(0, 0), false)
+    }
+
+    /// Marks the point of a request to the hive's source.
+    ///
+    /// # Errors
+    ///
+    /// EIO if the source is Down (P-05).
+    pub(crate) fn request(&mut self, hive: HiveId) -> Result<(), Errno> {
+        if !self.state.is_active(hive) {
+            covers!(self.covered, "ERR-03", "ERR-22", "FAIL-01");
+            return Err(Errno::EIO);
+        }
+        if self.interrupted && self.prefixes.is_empty() {
+            self.prefixes.push(self.state.clone());
+        }
+        Ok(())
+    }
+
+    /// Marks the point after a request that changed something in the hive, or after the
+    /// allocation of a number for it.
+    pub(crate) fn requested(&mut self, hive: HiveId) {
+        if self.interrupted {
+            let mut state = self.state.clone();
+            // Whether the kernel still counted the change is not known.
+            state.change_generation(hive, Generation::uncertain);
+            self.prefixes.push(state);
+        }
+    }
+
+    /// Notes a resolution that the call depends on.
+    pub(crate) fn contested(&mut self, contest: Contest) {
+        self.contest = Some(self.contest.unwrap_or_default().max(contest));
+    }
+
+    /// Allocates a sequence number (§2.7).
+    ///
+    /// # Errors
+    ///
+    /// EOVERFLOW if none is left.
+    pub(crate) fn allocate_sequence(&mut self) -> Result<u64, Errno> {
+        let sequence = self.state.next_sequence;
+        self.state.next_sequence = sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
+        Ok(sequence)
+    }
+}
+
+impl State {
+    /// Everything that may happen on `input`: one step where the outcome is determined.
+    ///
+    /// A [`Step`] of a call says by [`Step::accept`] whether an answer conforms and what state
+    /// follows from it.
+    pub fn step(&self, input: &Input) -> Vec<Step> {
+        match input {
+            Input::Environment(environment) => vec![sources::environment(self, environment)],
+            Input::Call { caller, call, began, ended, interrupted } => {
+                let time = Time::Within(*began, *ended);
+                let mut work = Work::new(self, caller, time, *interrupted);
+                let result = perform(&mut work, call);
+                work.into_steps(result)
+            }
+        }
+    }
+
+    /// What resolution in one hive looks at.
+    pub(crate) fn resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
+        Resolver { database: self.database(hive), layers: &self.layers, viewer }
+    }
+}
+
+impl Work<'_> {
+    fn into_steps(self, result: Result<Outcome, Errno>) -> Vec<Step> {
+        let Work { state, covered, contest, alternatives, prefixes, .. } = self;
+        let step = |outcome, next| Step { outcome, covered, contest, next };
+        let outcome = result.unwrap_or_else(Outcome::Failed);
+        let mut steps = Vec::with_capacity(1 + alternatives.len() + prefixes.len());
+        for alternative in alternatives {
+            steps.push(step(alternative, state.clone()));
+        }
+        steps.insert(0, step(outcome, state));
+        for prefix in prefixes {
+            let mut step = step(Outcome::Failed(Errno::EIO), prefix);
+            covers!(step.covered, "FAIL-02");
+            step.next.enumerations = Map::new_sync();
+            steps.push(step);
+        }
+        steps
+    }
+}
+
+fn perform(work: &mut Work<'_>, call: &Call) -> Result<Outcome, Errno> {
+    match call {
+        Call::OpenKey { parent, path, desired_access, flags } => {
+            keys::open(work, *parent, path, *desired_access, *flags)
+        }
+        Call::CreateKey { parent, path, desired_access, flags, layer, transaction } => {
+            abi::transaction_field(*transaction)?;
+            let create = keys::Create {
+                desired_access: *desired_access,
+                flags: *flags,
+                layer: layer.as_deref(),
+                transaction: *transaction,
+            };
+            keys::create(work, *parent, path, &create)
+        }
+        Call::QueryValue { fd, name, transaction, data_capacity, layer_capacity } => {
+            values::query(work, *fd, name, *transaction, *data_capacity, *layer_capacity)
+        }
+        Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence } => {
+            let write = values::Write {
+                name,
+                value_type: *value_type,
+                data,
+                layer,
+                transaction: *transaction,
+                expected_sequence: *expected_sequence,
+            };
+            values::set(work, *fd, &write)
+        }
+        Call::DeleteValue { fd, name, layer, transaction } => {
+            values::delete(work, *fd, name, layer, *transaction)
+        }
+        Call::BlanketTombstone { fd, layer, set, transaction } => {
+            values::blanket(work, *fd, layer, *set, *transaction)
+        }
+        Call::QueryValuesBatch { fd, capacity, transaction } => {
+            enumeration::batch(work, *fd, *capacity, *transaction)
+        }
+        Call::EnumValues { fd, index, name_capacity, data_capacity, transaction } => {
+            let capacities = (*name_capacity, *data_capacity);
+            enumeration::values(work, *fd, *index, capacities, *transaction)
+        }
+        Call::EnumSubkeys { fd, index, name_capacity, transaction } => {
+            enumeration::subkeys(work, *fd, *index, *name_capacity, *transaction)
+        }
+        Call::QueryKeyInfo { fd, name_capacity } => {
+            enumeration::key_info(work, *fd, *name_capacity)
+        }
+        Call::DeleteKey { fd, layer, transaction } => {
+            deletion::delete_key(work, *fd, layer, *transaction)
+        }
+        Call::HideKey { fd, layer, transaction } => {
+            deletion::hide_key(work, *fd, layer, *transaction)
+        }
+        Call::Flush { fd } => values::flush(work, *fd),
+        Call::Close { fd } => deletion::close(work, *fd),
+    }
+}

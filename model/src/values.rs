@@ -1,0 +1,295 @@
+//! Values: reading one, and writing, deleting, masking them in a layer.
+//!
+//! States PSD-005 §2.5 and the ioctls QUERY_VALUE, SET_VALUE, DELETE_VALUE, BLANKET_TOMBSTONE and
+//! FLUSH of §6.3, in the order of D-11 and D-12.
+
+use crate::abi;
+use crate::coverage::covers;
+use crate::database::ValueEntry;
+use crate::errno::Errno;
+use crate::input::Fd;
+use crate::layers::{self, Touched};
+use crate::names::ValueName;
+use crate::observation::Sizes;
+use crate::outcome::Outcome;
+use crate::security::{Privilege, rights};
+use crate::state::OpenKey;
+use crate::step::Work;
+
+/// `REG_BINARY`.
+pub const REG_BINARY: u32 = 3;
+/// `REG_DWORD`.
+pub const REG_DWORD: u32 = 4;
+/// `REG_LINK`.
+pub const REG_LINK: u32 = 6;
+/// `REG_QWORD`, the highest type that a caller may see.
+pub const REG_QWORD: u32 = 11;
+/// `REG_TOMBSTONE`.
+pub const REG_TOMBSTONE: u32 = 0xFFFF;
+
+/// The arguments of `REG_IOC_SET_VALUE`.
+pub(crate) struct Write<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) value_type: u32,
+    pub(crate) data: &'a [u8],
+    pub(crate) layer: &'a [u8],
+    pub(crate) transaction: Fd,
+    pub(crate) expected_sequence: u64,
+}
+
+/// `REG_IOC_QUERY_VALUE`.
+pub(crate) fn query(
+    work: &mut Work<'_>,
+    fd: Fd,
+    name: &[u8],
+    transaction: Fd,
+    data_capacity: u32,
+    layer_capacity: u32,
+) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::transaction_field(transaction)?;
+    abi::granted(work, &open, rights::KEY_QUERY_VALUE)?;
+    let name = value_name(work, name)?;
+    abi::transaction(work, transaction)?;
+    key_request(work, &open)?;
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered);
+    let Some(value) = value else {
+        work.contested(contest);
+        covers!(work.covered, "ERR-12");
+        if contest.active == 0 {
+            covers!(work.covered, "IOC-029");
+        }
+        return Err(Errno::ENOENT);
+    };
+    let (entry, layer) = (value.entry.clone(), value.layer.name.clone());
+    work.contested(contest);
+    if entry.name.spelling() != name.spelling() {
+        covers!(work.covered, "VAL-15");
+    }
+    if name.is_default() {
+        covers!(work.covered, "IOC-023", "VAL-55");
+    }
+    let (data_size, layer_size) = (length(entry.data.len()), length(layer.spelling().len()));
+    if data_size > data_capacity || layer_size > layer_capacity {
+        match (data_size > data_capacity, layer_size > layer_capacity) {
+            (true, true) => covers!(work.covered, "BUF-16"),
+            (true, false) => covers!(work.covered, "BUF-14"),
+            _ => covers!(work.covered, "BUF-15"),
+        }
+        let (data, layer) = (Some(data_size), Some(layer_size));
+        return Ok(Outcome::TooSmall(Sizes { data, layer, ..Sizes::default() }));
+    }
+    Ok(Outcome::Value {
+        value_type: entry.value_type,
+        data: entry.data,
+        sequence: entry.sequence,
+        layer: layer.spelling().to_owned(),
+    })
+}
+
+/// `REG_IOC_SET_VALUE`.
+pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::transaction_field(write.transaction)?;
+    abi::granted(work, &open, rights::KEY_SET_VALUE)?;
+    let name = value_name(work, write.name)?;
+    let layer = abi::layer_argument(work, write.layer)?;
+    check_type(work, write)?;
+    if write.data.len() > work.state.limits.max_value_size as usize {
+        covers!(work.covered, "VAL-57", "IOC-046", "ERR-24");
+        return Err(Errno::ENOSPC);
+    }
+    layers::check_write(work, &layer)?;
+    check_precedence(work, &open, &name, write)?;
+    abi::transaction(work, write.transaction)?;
+    key_request(work, &open)?;
+    let database = work.state.database(open.hive());
+    let entries = database.value(open.key(), name.folded().as_str());
+    let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
+    let count = entries.map_or(0, |entries| entries.size());
+    if count >= work.state.limits.max_layers_per_value as usize {
+        if own.is_none() {
+            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045");
+            return Err(Errno::ENOSPC);
+        }
+        covers!(work.covered, "LAYER-65");
+    }
+    let before = work.state.clone();
+    let sequence = work.allocate_sequence()?;
+    work.requested(open.hive());
+    if write.expected_sequence != 0 && own != Some(write.expected_sequence) {
+        covers!(work.covered, "IOC-039", "IOC-041", "ERR-28", "SEQ-08");
+        if own.is_none() {
+            covers!(work.covered, "IOC-040");
+        }
+        return Err(Errno::EAGAIN);
+    }
+    if write.expected_sequence != 0 {
+        covers!(work.covered, "IOC-038");
+    }
+    let entry =
+        ValueEntry { name, layer, value_type: write.value_type, data: write.data.into(), sequence };
+    work.state.database_mut(open.hive()).put_value(open.key(), entry);
+    written(work, &open, &before)
+}
+
+/// `REG_IOC_DELETE_VALUE`.
+pub(crate) fn delete(
+    work: &mut Work<'_>,
+    fd: Fd,
+    name: &[u8],
+    layer: &[u8],
+    transaction: Fd,
+) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::transaction_field(transaction)?;
+    abi::granted(work, &open, rights::KEY_SET_VALUE)
+        .inspect_err(|_| covers!(work.covered, "IOC-049"))?;
+    let name = value_name(work, name)?;
+    let layer = abi::layer_argument(work, layer)?;
+    layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-18"))?;
+    abi::transaction(work, transaction)?;
+    key_request(work, &open)?;
+    let before = work.state.clone();
+    let database = work.state.database_mut(open.hive());
+    let held = database.value(open.key(), name.folded().as_str());
+    if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
+        covers!(work.covered, "IOC-051", "IOC-054");
+    } else {
+        covers!(work.covered, "IOC-052");
+    }
+    database.delete_value(open.key(), name.folded(), layer.folded());
+    written(work, &open, &before)
+}
+
+/// `REG_IOC_BLANKET_TOMBSTONE`.
+pub(crate) fn blanket(
+    work: &mut Work<'_>,
+    fd: Fd,
+    layer: &[u8],
+    set: u8,
+    transaction: Fd,
+) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::transaction_field(transaction)?;
+    if set > 1 {
+        return Err(Errno::EINVAL);
+    }
+    abi::granted(work, &open, rights::KEY_SET_VALUE)
+        .inspect_err(|_| covers!(work.covered, "IOC-055"))?;
+    let layer = abi::layer_argument(work, layer)?;
+    layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-22"))?;
+    abi::transaction(work, transaction)?;
+    key_request(work, &open)?;
+    let before = work.state.clone();
+    // Removing takes no number (D-30).
+    let sequence = if set == 1 {
+        covers!(work.covered, "IOC-057", "SEQ-05", "VAL-25");
+        let sequence = work.allocate_sequence()?;
+        work.requested(open.hive());
+        Some(sequence)
+    } else {
+        covers!(work.covered, "IOC-059");
+        None
+    };
+    work.state.database_mut(open.hive()).set_blanket(open.key(), &layer, sequence);
+    written(work, &open, &before)
+}
+
+/// `REG_IOC_FLUSH`.
+pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::granted(work, &open, rights::KEY_SET_VALUE)
+        .inspect_err(|_| covers!(work.covered, "IOC-144"))?;
+    // A flush concerns the hive; it succeeds on a key that is gone as well (P-06, DEL-32).
+    work.request(open.hive())?;
+    covers!(work.covered, "IOC-145");
+    Ok(Outcome::Done)
+}
+
+/// The first request of an operation on the key of an fd.
+///
+/// # Errors
+///
+/// EIO if the source is Down, ENOENT if the key is gone from it (P-06).
+pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
+    work.request(open.hive())?;
+    if work.state.database(open.hive()).keys.contains_key(&open.key()) {
+        if work.state.orphans.contains(&(open.hive(), open.key())) {
+            covers!(work.covered, "DEL-21", "KEY-07");
+        }
+        return Ok(());
+    }
+    covers!(work.covered, "FAIL-15");
+    Err(Errno::ENOENT)
+}
+
+/// What every successful change of a key's values ends with: the last write time (P-08), the
+/// generation, and a refresh of the layers it concerns.
+fn written(
+    work: &mut Work<'_>,
+    open: &OpenKey,
+    before: &crate::state::State,
+) -> Result<Outcome, Errno> {
+    work.requested(open.hive());
+    let time = work.time;
+    work.state.database_mut(open.hive()).write_time(open.key(), time);
+    work.requested(open.hive());
+    layers::committed(work, before, Touched::Values(open.hive(), open.key()))?;
+    Ok(Outcome::Done)
+}
+
+fn value_name(work: &mut Work<'_>, bytes: &[u8]) -> Result<ValueName, Errno> {
+    ValueName::parse(bytes, &work.state.limits).inspect_err(|errno| match errno {
+        Errno::ENAMETOOLONG => covers!(work.covered, "IOC-047", "ERR-19"),
+        _ => covers!(work.covered, "CONV-13", "VAL-53", "VAL-54"),
+    })
+}
+
+/// The type tag of a write (§2.5).
+fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
+    match write.value_type {
+        0..=REG_QWORD => Ok(()),
+        REG_TOMBSTONE if write.data.is_empty() => {
+            covers!(work.covered, "VAL-45", "IOC-033");
+            Ok(())
+        }
+        REG_TOMBSTONE => {
+            covers!(work.covered, "VAL-46", "IOC-034", "VAL-48");
+            Err(Errno::EINVAL)
+        }
+        _ => {
+            covers!(work.covered, "VAL-40", "IOC-044", "VAL-42");
+            Err(Errno::EINVAL)
+        }
+    }
+}
+
+/// Raising a layer's precedence above 0 needs SeTcbPrivilege (§2.6, D-50).
+fn check_precedence(
+    work: &mut Work<'_>,
+    open: &OpenKey,
+    name: &ValueName,
+    write: &Write<'_>,
+) -> Result<(), Errno> {
+    let raises = write.value_type == REG_DWORD
+        && <[u8; 4]>::try_from(write.data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
+    if !raises
+        || name.folded().as_str() != "precedence"
+        || !layers::is_metadata_key(&work.state, open.hive(), open.key())
+        || work.caller.token.has_privilege(Privilege::Tcb)
+    {
+        return Ok(());
+    }
+    covers!(work.covered, "LAUTH-10", "IOC-048", "ERR-27");
+    if name.spelling() != "Precedence" {
+        covers!(work.covered, "LAUTH-11");
+    }
+    Err(Errno::EPERM)
+}
+
+/// A length as the interface counts it.
+pub(crate) fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,127 @@
+//! Effective views: what one caller sees of everything, and every path there could be.
+//!
+//! A view is what syscalls would show (PSD-005 §6.2, §6.3), made by walking and resolving as they
+//! do. It leaves access checks out: it says what is there for the token's layers, not what the
+//! token may read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::coverage::Covered;
+use crate::database::{Guid, HiveId, Layered, PathEntry, Target};
+use crate::hives::{LastLink, Walk, walk};
+use crate::input::{Caller, ProcessId};
+use crate::names::{FoldedName, KeyName};
+use crate::resolution::Viewer;
+use crate::security::Token;
+use crate::state::{Place, State};
+use crate::step::Work;
+use crate::view::{KeyView, Path, ValueView, View};
+
+/// How many paths [`State::known_paths`] gives at most.
+pub const KNOWN_PATHS_MAX: usize = 65_536;
+
+/// The keys that some layer or other names at one path.
+type Keys = BTreeSet<Guid>;
+
+impl State {
+    /// Every path that the entries of any layers give, active or not, also below keys that are
+    /// masked; at most [`KNOWN_PATHS_MAX`]. Hives that are registered, Active or Down, only.
+    ///
+    /// A name is spelled as the enabled layers show it, or else as its latest entry has it.
+    pub fn known_paths(&self) -> BTreeSet<Path> {
+        let mut paths = BTreeSet::new();
+        for (id, hive) in self.hives.iter() {
+            let root = Keys::from([self.database(*id).root]);
+            let mut pending = vec![(vec![hive.name.spelling().to_owned()], root)];
+            while let Some((path, keys)) = pending.pop() {
+                if paths.len() >= KNOWN_PATHS_MAX {
+                    return paths;
+                }
+                for (name, children) in self.known_children(*id, &keys) {
+                    let mut child = path.clone();
+                    child.push(name);
+                    pending.push((child, children));
+                }
+                paths.insert(path);
+            }
+        }
+        paths
+    }
+
+    /// What a caller with this token sees.
+    pub fn view(&self, token: &Token) -> View {
+        let paths = self.known_paths();
+        paths.into_iter().map(|path| (path.clone(), self.key_view(&path, token))).collect()
+    }
+
+    /// The names below any of `keys`, with the keys that each leads to.
+    fn known_children(&self, hive: HiveId, keys: &Keys) -> Vec<(String, Keys)> {
+        let mut children: BTreeMap<&FoldedName, Vec<&Layered<PathEntry>>> = BTreeMap::new();
+        for key in keys {
+            for (name, entries) in self.database(hive).children(*key) {
+                children.entry(name).or_default().push(entries);
+            }
+        }
+        let everybody = Viewer::global();
+        let resolver = self.resolver(hive, &everybody);
+        children
+            .into_iter()
+            .map(|(folded, entries)| {
+                let all = || entries.iter().flat_map(|entries| entries.values());
+                let visible = keys
+                    .iter()
+                    .find_map(|key| resolver.child(*key, folded.as_str(), &mut Covered::new()).0);
+                let spelling = match visible {
+                    Some(child) => child.entry.name.spelling(),
+                    None => all()
+                        .max_by_key(|entry| entry.sequence)
+                        .map_or(folded.as_str(), |entry| entry.name.spelling()),
+                };
+                let targets = all().filter_map(|entry| match entry.target {
+                    Target::Key(key) => Some(key),
+                    Target::Hidden => None,
+                });
+                (spelling.to_owned(), targets.collect())
+            })
+            .collect()
+    }
+
+    fn key_view(&self, path: &[String], token: &Token) -> Option<KeyView> {
+        let viewer = Viewer::of(token);
+        let place = self.place(path, token)?;
+        let resolver = self.resolver(place.hive, &viewer);
+        let record = resolver.database.keys.get(&place.key())?;
+        let ignored = &mut Covered::new();
+        let values = resolver.values(place.key(), ignored).0;
+        let values = values.iter().map(|value| {
+            let view = ValueView {
+                value_type: value.entry.value_type,
+                data: value.entry.data.to_vec(),
+                layer: value.layer.name.spelling().to_owned(),
+                sequence: value.entry.sequence,
+            };
+            (value.entry.name.spelling().to_owned(), view)
+        });
+        let subkeys = resolver.subkeys(place.key(), ignored).0;
+        Some(KeyView {
+            values: values.collect(),
+            subkeys: subkeys.iter().map(|child| child.entry.name.spelling().to_owned()).collect(),
+            volatile_key: record.volatile_key,
+            symlink: record.symlink,
+            sd_size: record.sd_size,
+        })
+    }
+
+    /// Where a path leads for a token, a symlink at its end not followed.
+    pub(crate) fn place(&self, path: &[String], token: &Token) -> Option<Place> {
+        let components: Result<Vec<KeyName>, _> =
+            path.iter().map(|name| KeyName::parse(name.as_bytes(), &self.limits)).collect();
+        let components = components.ok().filter(|components| !components.is_empty())?;
+        let caller = Caller { process: ProcessId(0), token: token.clone() };
+        let mut work = Work::looking(self, &caller);
+        match walk(&mut work, None, &components, LastLink::Open) {
+            Ok(Walk::Found(place)) => Some(place),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! A registry that answers as the model expects, driven by lines of text.
+//!
+//! A line is a verb and its words; `transcript` runs lines and writes what each was answered. A
+//! key is given by path, or as `$name` after `open name PATH` or `create name PATH`.
+
+use std::collections::BTreeMap;
+
+use expect_test::Expect;
+use registry_model::errno::Errno;
+use registry_model::input::{Fd, ProcessId, SourceId};
+use registry_model::security::{Token, rights};
+use registry_model::{Call, Caller, Environment, Input, Observation, State, Step};
+
+pub const SOURCE: SourceId = SourceId(0);
+pub const OTHER_SOURCE: SourceId = SourceId(1);
+
+pub struct World {
+    pub state: State,
+    pub caller: Caller,
+    handles: BTreeMap<String, Fd>,
+    next_fd: Fd,
+    now: u64,
+}
+
+/// Runs lines in a registry with the hives Machine and Users and compares what was answered.
+pub fn check(lines: &str, expected: Expect) {
+    expected.assert_eq(&World::with_layers().transcript(lines));
+}
+
+impl World {
+    /// Two hives of one source, nothing in them.
+    pub fn booted() -> World {
+        let caller = Caller { process: ProcessId(1), token: Token::system() };
+        let mut world =
+            World { state: State::new(), caller, handles: BTreeMap::new(), next_fd: 3, now: 1_000 };
+        world.register(SOURCE, &["Machine", "Users"]);
+        world
+    }
+
+    /// The same, and the Layers key.
+    pub fn with_layers() -> World {
+        let mut world = World::booted();
+        world.transcript(
+            "create Machine\\System\ncreate Machine\\System\\Registry\n\
+             create Machine\\System\\Registry\\Layers",
+        );
+        world
+    }
+
+    pub fn handle(&self, name: &str) -> Fd {
+        self.handles[name]
+    }
+
+    pub fn register(&mut self, source: SourceId, hives: &[&str]) {
+        let hives = hives.iter().map(|&hive| hive.to_owned()).collect();
+        self.environment(Environment::SourceRegistered { source, hives, at: self.now });
+    }
+
+    pub fn environment(&mut self, environment: Environment) {
+        let steps = self.state.step(&Input::Environment(environment));
+        assert_eq!(steps.len(), 1);
+        self.state = steps[0].next().clone();
+    }
+
+    pub fn steps(&self, call: &Call, interrupted: bool) -> Vec<Step> {
+        self.state.step(&Input::Call {
+            caller: self.caller.clone(),
+            call: call.clone(),
+            began: self.now,
+            ended: self.now + 5,
+            interrupted,
+        })
+    }
+
+    /// Makes a call, answers it as the first step expects, and takes over what follows.
+    pub fn call(&mut self, call: Call) -> (Observation, Step) {
+        self.now += 10;
+        let step = self.steps(&call, false).swap_remove(0);
+        let answer = step.outcome.example(self.next_fd).expect("a call has an answer");
+        if let Observation::Opened { .. } = answer {
+            self.next_fd += 1;
+        }
+        self.state = step.accept(&answer).expect("an example conforms");
+        (answer, step)
+    }
+
+    pub fn transcript(&mut self, lines: &str) -> String {
+        let mut text = String::new();
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let answer = self.line(line);
+            text.push_str(&format!("{line}\n  -> {answer}\n"));
+        }
+        text
+    }
+
+    fn line(&mut self, line: &str) -> String {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        let layer = match words.iter().position(|word| *word == "in") {
+            Some(at) => {
+                let layer = words.get(at + 1).copied().unwrap_or_default();
+                words.truncate(at);
+                layer
+            }
+            None => "",
+        };
+        let layer = layer.as_bytes().to_vec();
+        match words[..] {
+            ["open", name, path] => self.open_as(name, path),
+            ["open", path] => self.open_as("", path),
+            ["create", path] => self.create("", path, layer, 0),
+            ["create", name, path] => self.create(name, path, layer, 0),
+            ["volatile", path] => self.create("", path, layer, 1),
+            ["link", path] => self.create("", path, layer, 2),
+            ["close", name] => {
+                let fd = self.handles.remove(&name[1..]).expect("a handle");
+                self.say(Call::Close { fd })
+            }
+            ["get", key, name] => self.on(key, |fd| query(fd, name)),
+            ["set", key, name, text] => {
+                self.on(key, |fd| write(fd, name, 1, text.as_bytes(), &layer))
+            }
+            ["dword", key, name, number] => {
+                let number: u32 = number.parse().expect("a number");
+                self.on(key, |fd| write(fd, name, 4, &number.to_le_bytes(), &layer))
+            }
+            ["target", key, path] => self.on(key, |fd| write(fd, "", 6, path.as_bytes(), &layer)),
+            ["tombstone", key, name] => self.on(key, |fd| write(fd, name, 0xFFFF, &[], &layer)),
+            ["unset", key, name] => self.on(key, |fd| Call::DeleteValue {
+                fd,
+                name: name.as_bytes().to_vec(),
+                layer: layer.clone(),
+                transaction: -1,
+            }),
+            ["blanket", key, on] => self.on(key, |fd| Call::BlanketTombstone {
+                fd,
+                layer: layer.clone(),
+                set: u8::from(on == "on"),
+                transaction: -1,
+            }),
+            ["batch", key] => {
+                self.on(key, |fd| Call::QueryValuesBatch { fd, capacity: 10_000, transaction: -1 })
+            }
+            ["info", key] => self.on(key, |fd| Call::QueryKeyInfo { fd, name_capacity: 100 }),
+            ["delete", key] => {
+                self.on(key, |fd| Call::DeleteKey { fd, layer: layer.clone(), transaction: -1 })
+            }
+            ["hide", key] => {
+                self.on(key, |fd| Call::HideKey { fd, layer: layer.clone(), transaction: -1 })
+            }
+            ["flush", key] => self.on(key, |fd| Call::Flush { fd }),
+            ["layer", name, precedence] => self.layer(name, precedence),
+            ["view", path] => self.view(path),
+            ["layers"] => self.layers(),
+            ["private", name] => {
+                let mut fields = (*self.caller.token.0).clone();
+                fields.private_layers = vec![name.to_owned()];
+                self.caller.token = Token(fields.into());
+                "ok".to_owned()
+            }
+            ["down"] => self.happens(Environment::SourceDown { source: SOURCE }),
+            ["resume"] => {
+                let at = self.now;
+                self.happens(Environment::SourceResumed { source: SOURCE, at })
+            }
+            ["reboot"] => {
+                self.handles.clear();
+                self.environment(Environment::Reboot);
+                self.register(SOURCE, &["Machine", "Users"]);
+                "ok".to_owned()
+            }
+            _ => panic!("no such line: {line}"),
+        }
+    }
+
+    fn happens(&mut self, environment: Environment) -> String {
+        self.environment(environment);
+        "ok".to_owned()
+    }
+
+    fn say(&mut self, call: Call) -> String {
+        self.call(call).0.to_string()
+    }
+
+    /// Opens a key by path unless it is a handle, makes the call, and closes what it opened.
+    fn on(&mut self, key: &str, call: impl FnOnce(Fd) -> Call) -> String {
+        if let Some(name) = key.strip_prefix('$') {
+            let fd = self.handles[name];
+            return self.say(call(fd));
+        }
+        match self.call(open(key)).0 {
+            Observation::Opened { fd, .. } => {
+                let answer = self.say(call(fd));
+                self.say(Call::Close { fd });
+                answer
+            }
+            failed => format!("open: {failed}"),
+        }
+    }
+
+    fn open_as(&mut self, name: &str, path: &str) -> String {
+        let (parent, path) = self.start(path);
+        let call = Call::OpenKey {
+            parent,
+            path: path.into_bytes(),
+            desired_access: rights::KEY_ALL_ACCESS,
+            flags: u32::from(name == "link"),
+        };
+        self.keep(name, call)
+    }
+
+    fn create(&mut self, name: &str, path: &str, layer: Vec<u8>, flags: u32) -> String {
+        let (parent, path) = self.start(path);
+        let call = Call::CreateKey {
+            parent,
+            path: path.into_bytes(),
+            desired_access: rights::KEY_ALL_ACCESS,
+            flags,
+            layer: (!layer.is_empty()).then_some(layer),
+            transaction: -1,
+        };
+        self.keep(name, call)
+    }
+
+    /// `$name\path` is relative.
+    fn start(&self, path: &str) -> (Fd, String) {
+        match path.strip_prefix('$').and_then(|path| path.split_once('\\')) {
+            Some((name, path)) => (self.handles[name], path.to_owned()),
+            None => (-1, path.to_owned()),
+        }
+    }
+
+    /// Keeps the fd under a name, or closes it if it has none.
+    fn keep(&mut self, name: &str, call: Call) -> String {
+        let (answer, _) = self.call(call);
+        if let Observation::Opened { fd, disposition } = answer {
+            if name.is_empty() {
+                self.say(Call::Close { fd });
+            } else {
+                self.handles.insert(name.to_owned(), fd);
+            }
+            return match disposition {
+                Some(1) => "created".to_owned(),
+                _ => "opened".to_owned(),
+            };
+        }
+        answer.to_string()
+    }
+
+    fn layer(&mut self, name: &str, precedence: &str) -> String {
+        let path = format!("Machine\\System\\Registry\\Layers\\{name}");
+        let created = self.create("", &path, Vec::new(), 0);
+        let set = self.line(&format!("dword {path} Precedence {precedence}"));
+        format!("{created}, {set}")
+    }
+
+    fn layers(&self) -> String {
+        let layers = self.state.layers();
+        let layers: Vec<String> = layers
+            .iter()
+            .map(|layer| {
+                let enabled = if layer.enabled { "" } else { " disabled" };
+                format!("{} {}{enabled}", layer.name, layer.precedence)
+            })
+            .collect();
+        layers.join(", ")
+    }
+
+    fn view(&self, path: &str) -> String {
+        let view = self.state.view(&self.caller.token);
+        let mut text = String::new();
+        for (known, key) in &view {
+            let known = known.join("\\");
+            if !known.to_lowercase().starts_with(&path.to_lowercase()) {
+                continue;
+            }
+            match key {
+                None => text.push_str(&format!("\n     {known} absent")),
+                Some(key) => {
+                    text.push_str(&format!("\n     {known}"));
+                    for (name, value) in &key.values {
+                        let data = String::from_utf8_lossy(&value.data).into_owned();
+                        text.push_str(&format!(" {name}={data}@{}", value.layer));
+                    }
+                }
+            }
+        }
+        text
+    }
+}
+
+pub fn open(path: &str) -> Call {
+    Call::OpenKey {
+        parent: -1,
+        path: path.as_bytes().to_vec(),
+        desired_access: rights::KEY_ALL_ACCESS,
+        flags: 0,
+    }
+}
+
+pub fn query(fd: Fd, name: &str) -> Call {
+    Call::QueryValue {
+        fd,
+        name: value_name(name),
+        transaction: -1,
+        data_capacity: 1_000,
+        layer_capacity: 1_000,
+    }
+}
+
+pub fn write(fd: Fd, name: &str, value_type: u32, data: &[u8], layer: &[u8]) -> Call {
+    Call::SetValue {
+        fd,
+        name: value_name(name),
+        value_type,
+        data: data.to_vec(),
+        layer: layer.to_vec(),
+        transaction: -1,
+        expected_sequence: 0,
+    }
+}
+
+/// The default value is written as `@`.
+fn value_name(name: &str) -> Vec<u8> {
+    if name == "@" { Vec::new() } else { name.as_bytes().to_vec() }
+}
+
+/// The errno that a call fails with, if it fails.
+pub fn errno(answer: &Observation) -> Option<Errno> {
+    match answer {
+        Observation::Failed(errno) => Some(*errno),
+        _ => None,
+    }
+}

@@ -1,0 +1,127 @@
+//! What a program reads: one JSON document a campaign, with a versioned schema.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use conformance::campaign::Summary;
+use conformance::script;
+use serde::Serialize;
+
+/// Rises when a field changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A campaign.
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    seeds: u64,
+    calls: u64,
+    elapsed_ms: u128,
+    trace: String,
+    cancelled: bool,
+    statistics: Counts,
+    divergences: Vec<DivergenceDocument>,
+    faults: Vec<FaultDocument>,
+    indeterminate: Vec<FaultDocument>,
+    vacuous: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    succeeded: u64,
+    errnos: BTreeMap<String, u64>,
+    reads: u64,
+    contested: u64,
+    contested_at_equal_precedence: u64,
+    interrupted: u64,
+    faults: u64,
+    views: u64,
+    requirements: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct DivergenceDocument {
+    seed: Option<u64>,
+    kind: &'static str,
+    step: usize,
+    call_number: u64,
+    actor: String,
+    what: String,
+    requirements: Vec<&'static str>,
+    expected: String,
+    got: String,
+    split_at_step: Option<usize>,
+    script: String,
+}
+
+#[derive(Serialize)]
+struct FaultDocument {
+    seed: u64,
+    what: String,
+}
+
+/// The document of a campaign. `vacuous` are the reasons why it proves nothing, if any.
+///
+/// # Panics
+/// Never: the document holds nothing that JSON cannot say.
+pub fn document(summary: &Summary, elapsed: Duration, vacuous: &[String]) -> String {
+    let statistics = &summary.statistics;
+    let document = Document {
+        schema: SCHEMA_VERSION,
+        seeds: summary.seeds,
+        calls: statistics.calls,
+        elapsed_ms: elapsed.as_millis(),
+        trace: format!("{:032x}", summary.trace),
+        cancelled: summary.cancelled,
+        statistics: Counts {
+            succeeded: statistics.succeeded,
+            errnos: statistics
+                .errnos
+                .iter()
+                .map(|(errno, count)| (errno.to_string(), *count))
+                .collect(),
+            reads: statistics.reads,
+            contested: statistics.contested,
+            contested_at_equal_precedence: statistics.contested_at_equal_precedence,
+            interrupted: statistics.interrupted,
+            faults: statistics.faults,
+            views: statistics.views,
+            requirements: statistics.covered.iter().copied().collect(),
+        },
+        divergences: divergences(summary),
+        faults: faults(&summary.faults),
+        indeterminate: faults(&summary.indeterminate),
+        vacuous: vacuous.to_vec(),
+    };
+    serde_json::to_string_pretty(&document).expect("strings and numbers are JSON")
+}
+
+fn divergences(summary: &Summary) -> Vec<DivergenceDocument> {
+    summary
+        .findings
+        .iter()
+        .map(|finding| {
+            let divergence = finding.divergence.clone();
+            DivergenceDocument {
+                seed: finding.seed,
+                kind: divergence.kind.name(),
+                step: divergence.step,
+                call_number: divergence.call_number,
+                actor: divergence.actor,
+                what: divergence.what,
+                requirements: divergence.requirements,
+                expected: divergence.expected,
+                got: divergence.got,
+                split_at_step: divergence.split_at_step,
+                script: script::print(&finding.plan),
+            }
+        })
+        .collect()
+}
+
+fn faults(faults: &[conformance::campaign::SeedFault]) -> Vec<FaultDocument> {
+    faults
+        .iter()
+        .map(|fault| FaultDocument { seed: fault.seed, what: fault.what.clone() })
+        .collect()
+}

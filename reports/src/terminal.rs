@@ -1,0 +1,80 @@
+//! What a person reads: one divergence in the order call, difference, script, command; and the
+//! summary line.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use conformance::campaign::Summary;
+use conformance::divergence::Finding;
+use conformance::{requirements, script};
+
+use crate::side_by_side::side_by_side;
+
+/// A divergence, printed once. `reproduce` is the command that shows it again.
+pub fn finding(finding: &Finding, reproduce: &str) -> String {
+    let divergence = &finding.divergence;
+    let mut out = String::new();
+    let seed = finding.seed.map_or_else(String::new, |seed| format!(" of seed {seed}"));
+    let by = if divergence.actor.is_empty() {
+        String::new()
+    } else {
+        format!(" by {}", divergence.actor)
+    };
+    let _ = writeln!(
+        out,
+        "divergence ({}){seed} at step {} of {}, after {} calls:",
+        divergence.kind.name(),
+        divergence.step + 1,
+        finding.plan.steps.len(),
+        divergence.call_number
+    );
+    let _ = writeln!(out, "  {}{by}", divergence.what);
+    for id in &divergence.requirements {
+        let text = requirements::describe(id).map_or("", |requirement| requirement.text.as_str());
+        let _ = writeln!(out, "  {id}: {}", text.trim());
+    }
+    out.push('\n');
+    out.push_str(&side_by_side(&divergence.expected, &divergence.got));
+    if let Some(step) = divergence.split_at_step {
+        let _ = writeln!(out, "\n  The views differ since step {} of the script.", step + 1);
+    }
+    let _ = writeln!(out, "\nscript:");
+    for line in script::print(&finding.plan).lines() {
+        let _ = writeln!(out, "    {line}");
+    }
+    let _ = writeln!(out, "\nreproduce: {reproduce}");
+    out
+}
+
+/// The last line of a campaign.
+pub fn summary_line(summary: &Summary, elapsed: Duration) -> String {
+    let calls = summary.statistics.calls;
+    let rate = calls as f64 / elapsed.as_secs_f64().max(f64::EPSILON);
+    format!(
+        "{} seeds, {calls} calls checked, {} divergences, {rate:.0} calls/s, trace {:032x}",
+        summary.seeds,
+        summary.findings.len(),
+        summary.trace
+    )
+}
+
+/// What the campaign exercised, a few lines.
+pub fn statistics(summary: &Summary) -> String {
+    let statistics = &summary.statistics;
+    let percent = |part: u64, whole: u64| (part * 100).checked_div(whole).unwrap_or(0);
+    let errnos: Vec<String> =
+        statistics.errnos.iter().map(|(errno, count)| format!("{errno} {count}")).collect();
+    format!(
+        "succeeded {} %, contested reads {} %, of these at equal precedence {} %\n\
+         errors: {}\n\
+         faults {}, calls interrupted {}, views compared {}, requirements marked {}\n",
+        percent(statistics.succeeded, statistics.calls),
+        percent(statistics.contested, statistics.reads),
+        percent(statistics.contested_at_equal_precedence, statistics.contested),
+        errnos.join(", "),
+        statistics.faults,
+        statistics.interrupted,
+        statistics.views,
+        statistics.covered.len(),
+    )
+}

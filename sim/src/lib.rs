@@ -1,0 +1,51 @@
+//! The simulated world: a kernel with sources, under madsim, as a target for plans.
+//!
+//! Everything in a world follows from its seed and its plan. Time is virtual; a death of a source
+//! is the end of its task and of every handle of its file system.
+
+#[cfg(not(madsim))]
+compile_error!(
+    "the simulator needs `--cfg madsim`: build inside the workspace, whose .cargo/config.toml \
+     sets it, and without RUSTFLAGS in the environment"
+);
+
+mod env;
+mod memory;
+mod source;
+mod tokens;
+mod world;
+
+pub use world::World;
+
+use conformance::campaign::Runner;
+use conformance::lockstep::{self, Options, Run};
+use conformance::plan::Plan;
+use madsim::runtime::Runtime;
+
+/// The store behind every source of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// SQLite on an in-memory file system.
+    Sqlite,
+    /// Ordered maps.
+    Memory,
+}
+
+/// Runs plans in worlds of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct SimRunner {
+    /// The store behind every source.
+    pub store: StoreKind,
+}
+
+impl Runner for SimRunner {
+    fn run(&self, plan: &Plan, seed: u64, options: Options) -> Run {
+        let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
+        runtime.block_on(async {
+            let mut world = World::new(seed, self.store);
+            let run = lockstep::run(plan, &mut world, options).await;
+            world.shut_down().await;
+            run
+        })
+    }
+}

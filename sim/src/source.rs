@@ -1,0 +1,265 @@
+//! One source of a world: its disk, and the process that serves it while it lives.
+//!
+//! A process is a task on a madsim node of its own. Its death is the end of the task; the disk
+//! stays. Every frame that crosses the device is seen here.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use conformance::oracle;
+use conformance::target::{Frame, WorldEvent};
+use futures::FutureExt;
+use futures::future::Either;
+use lcs::Device;
+use registry_model::input::SourceId;
+use rsi::{decode_request, encode_response};
+use simulated_disk::Disk;
+use stores::{
+    HiveInfo, Inspect, MemoryConfig, MemoryDisk, MemoryStore, SqliteConfig, SqliteStore, Store,
+};
+
+use crate::StoreKind;
+use crate::env::{Clock, Randomness, SimEnv};
+
+/// What happened in a world and has not been told yet.
+#[derive(Default)]
+pub struct Log {
+    /// Frames in the order they crossed.
+    pub frames: Vec<Frame>,
+    /// Deaths that came by themselves.
+    pub events: Vec<WorldEvent>,
+}
+
+/// The log of a world, shared by its tasks.
+pub type SharedLog = Arc<Mutex<Log>>;
+
+/// A store that can be looked into.
+pub trait SimStore: Store + Inspect {}
+impl<T: Store + Inspect> SimStore for T {}
+
+/// An armed death.
+#[derive(Clone, Copy, Debug)]
+pub struct Armed {
+    /// Requests left, the fatal one included.
+    pub requests_left: u32,
+    /// Whether the fatal request is carried out.
+    pub executed: bool,
+}
+
+/// What outlives a process of the source.
+pub enum Storage {
+    /// A file system in memory under the real SQLite.
+    Sqlite(Disk),
+    /// The persistent part of a memory store.
+    Memory(MemoryDisk),
+}
+
+/// A store on its storage, as one process of the source has it.
+pub type OpenStore = Arc<Mutex<Box<dyn SimStore>>>;
+
+impl Storage {
+    /// Fresh storage. `world_id` must be unused in this process.
+    pub fn new(kind: StoreKind, world_id: u64) -> Storage {
+        match kind {
+            StoreKind::Sqlite => Storage::Sqlite(Disk::new(world_id)),
+            StoreKind::Memory => Storage::Memory(MemoryDisk::new()),
+        }
+    }
+
+    /// Ends every handle of the process that used it.
+    pub fn kill(&self) {
+        if let Storage::Sqlite(disk) = self {
+            disk.kill();
+        }
+    }
+}
+
+/// The process of a source, as its task has it.
+pub struct Process {
+    pub source: SourceId,
+    pub device: Device<SimEnv>,
+    pub store: OpenStore,
+    pub armed: Arc<Mutex<Option<Armed>>>,
+    pub log: SharedLog,
+    pub clock: Clock,
+}
+
+impl Process {
+    /// Serves requests until the device closes or an armed death comes.
+    pub async fn serve(self) {
+        loop {
+            let wake = lock(&self.store).next_wake();
+            let request = match wake {
+                None => self.device.read().await,
+                Some(at) => match self.read_until(at).await {
+                    Some(request) => request,
+                    None => {
+                        self.answer();
+                        continue;
+                    }
+                },
+            };
+            let Ok(bytes) = request else { return };
+            self.tap(true, &bytes);
+            let Ok(frame) = decode_request(&bytes) else { return };
+            match self.fatal() {
+                Some(executed) => {
+                    if executed {
+                        let now = self.clock.now();
+                        lock(&self.store).submit(frame, now);
+                        // Carried out, but nobody hears of it.
+                        while lock(&self.store).poll(now).is_some() {}
+                    }
+                    lock(&self.log).events.push(WorldEvent::SourceDown(self.source));
+                    return;
+                }
+                None => {
+                    let now = self.clock.now();
+                    lock(&self.store).submit(frame, now);
+                    self.answer();
+                }
+            }
+        }
+    }
+
+    /// The next request, or `None` when the store wants to be asked at `at` before one came.
+    async fn read_until(
+        &self,
+        at: u64,
+    ) -> Option<Result<Vec<u8>, abi::errno::Errno>> {
+        let left = std::time::Duration::from_nanos(at.saturating_sub(self.clock.now()));
+        let read = self.device.read().boxed();
+        let sleep = madsim::time::sleep(left).boxed();
+        match futures::future::select(read, sleep).await {
+            Either::Left((request, _)) => Some(request),
+            Either::Right(_) => None,
+        }
+    }
+
+    fn answer(&self) {
+        let now = self.clock.now();
+        loop {
+            let Some(response) = lock(&self.store).poll(now) else { return };
+            let bytes = encode_response(&response);
+            self.tap(false, &bytes);
+            if self.device.write(&bytes).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Counts a request towards an armed death; says whether it is fatal, and then executed.
+    fn fatal(&self) -> Option<bool> {
+        let mut armed = lock(&self.armed);
+        let death = armed.as_mut()?;
+        death.requests_left = death.requests_left.saturating_sub(1);
+        if death.requests_left > 0 {
+            return None;
+        }
+        armed.take().map(|death| death.executed)
+    }
+
+    fn tap(&self, is_request: bool, bytes: &[u8]) {
+        let frame = Frame { source: self.source, is_request, bytes: bytes.to_vec() };
+        lock(&self.log).frames.push(frame);
+    }
+}
+
+/// Opens the store of a process that starts.
+///
+/// # Errors
+/// Why the store does not open, in words.
+pub fn open_store(
+    storage: &Storage,
+    hives: &[String],
+    incarnation: String,
+    randomness: &Randomness,
+    now: u64,
+) -> Result<Box<dyn SimStore>, String> {
+    let stream = randomness.clone();
+    let random: stores::RandomSource = Box::new(move |bytes| stream.fill(bytes));
+    match storage {
+        Storage::Sqlite(disk) => {
+            let paths = hives
+                .iter()
+                .map(|name| (name.clone(), disk.path(&format!("{}.regdb", name.to_lowercase()))))
+                .collect();
+            let vfs = Some(disk.vfs_name().to_owned());
+            let config = SqliteConfig { hives: paths, vfs, incarnation, random, now };
+            SqliteStore::open(config)
+                .map(|store| Box::new(store) as Box<dyn SimStore>)
+                .map_err(|error| error.to_string())
+        }
+        Storage::Memory(disk) => {
+            let config = MemoryConfig { hives: hives.to_vec(), disk: disk.clone(), random, now };
+            Ok(Box::new(MemoryStore::open(config)))
+        }
+    }
+}
+
+/// The content of a store in the oracle's terms.
+///
+/// # Errors
+/// The store's own, in words.
+pub fn raw_hives(store: &OpenStore) -> Result<Vec<oracle::RawHive>, String> {
+    let hives = lock(store).raw().map_err(|status| format!("{status:?}"))?;
+    Ok(hives
+        .into_iter()
+        .map(|hive| oracle::RawHive {
+            name: hive.name,
+            root: hive.root.0,
+            path_entries: hive
+                .path_entries
+                .into_iter()
+                .map(|entry| oracle::RawPathEntry {
+                    parent: entry.parent.0,
+                    child_name: entry.child_name,
+                    layer: entry.layer,
+                    target: entry.target.map(|guid| guid.0),
+                    sequence: entry.sequence,
+                })
+                .collect(),
+            keys: hive
+                .keys
+                .into_iter()
+                .map(|key| oracle::RawKey {
+                    guid: key.guid.0,
+                    volatile_key: key.volatile_key,
+                    symlink: key.symlink,
+                    sd_size: key.sd.len() as u32,
+                })
+                .collect(),
+            values: hive
+                .values
+                .into_iter()
+                .map(|value| oracle::RawValue {
+                    key: value.key.0,
+                    name: value.name,
+                    layer: value.layer,
+                    value_type: value.value_type,
+                    data: value.data,
+                    sequence: value.sequence,
+                })
+                .collect(),
+            blankets: hive
+                .blankets
+                .into_iter()
+                .map(|blanket| oracle::RawBlanket {
+                    key: blanket.key.0,
+                    layer: blanket.layer,
+                    sequence: blanket.sequence,
+                })
+                .collect(),
+        })
+        .collect())
+}
+
+/// The hives that a store registers.
+pub fn hives_of(store: &OpenStore) -> (Vec<HiveInfo>, u64) {
+    let store = lock(store);
+    (store.hives().to_vec(), store.max_sequence())
+}
+
+/// Locks; a panic elsewhere is reported by whoever catches it.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,314 @@
+//! The world as a target: calls go to the kernel half, faults to its sources.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use conformance::address_space::AddressSpace;
+use conformance::oracle::RawHive;
+use conformance::plan::Fault;
+use conformance::target::{Answer, Frame, RawCall, Registered, Target, WorldEvent};
+use lcs::security::Token;
+use lcs::{Caller, HiveRegistration, Lcs, Process, Registration};
+use madsim::runtime::{Handle, NodeHandle};
+use registry_model::input::{ProcessId, SourceId};
+use registry_model::security::Token as ModelToken;
+
+use rsi::Guid;
+
+use crate::StoreKind;
+use crate::env::{Clock, Randomness, SimEnv};
+use crate::memory::CallMemory;
+use crate::source::{self, Armed, OpenStore, SharedLog, Storage, lock};
+use crate::tokens;
+
+/// Numbers storage within this process; two worlds must not share a disk.
+static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
+
+/// How often the world looks whether a killed process is gone, a millisecond apart.
+const KILL_LOOKS_MAX: u32 = 1_000;
+
+/// A simulated machine.
+pub struct World {
+    kind: StoreKind,
+    clock: Clock,
+    randomness: Randomness,
+    kernel: Lcs<SimEnv>,
+    sources: Vec<Source>,
+    processes: BTreeMap<ProcessId, Process<SimEnv>>,
+    next_process: u32,
+    /// The harness's tokens that were met, with the kernel's form of each.
+    tokens: Vec<(ModelToken, Arc<Token>)>,
+    log: SharedLog,
+}
+
+struct Source {
+    id: SourceId,
+    hives: Vec<String>,
+    storage: Storage,
+    storage_id: u64,
+    incarnation: u32,
+    armed: Arc<Mutex<Option<Armed>>>,
+    running: Option<Running>,
+}
+
+struct Running {
+    node: NodeHandle,
+    store: OpenStore,
+}
+
+impl World {
+    /// A machine whose kernel has just booted, without sources.
+    pub fn new(seed: u64, kind: StoreKind) -> World {
+        let clock = Clock::start();
+        let randomness = Randomness::of_seed(seed);
+        World {
+            kind,
+            clock,
+            randomness: randomness.clone(),
+            kernel: boot_kernel(clock, randomness),
+            sources: Vec::new(),
+            processes: BTreeMap::new(),
+            next_process: 0,
+            tokens: Vec::new(),
+            log: SharedLog::default(),
+        }
+    }
+
+    /// Ends every process, so that the simulator can free what they hold.
+    pub async fn shut_down(mut self) {
+        self.processes.clear();
+        for index in 0..self.sources.len() {
+            self.kill(index).await;
+        }
+        let _ = self.kernel.settled().await;
+    }
+
+    async fn start_source(&mut self, index: usize) -> Result<Registered, String> {
+        let source = &mut self.sources[index];
+        source.incarnation += 1;
+        // The clean close of a process that ended by itself must not write any more.
+        source.storage.kill();
+        // SQLite's names for shared memory databases are process-wide.
+        let name = format!("storage{}-{}", source.storage_id, source.incarnation);
+        let store = source::open_store(
+            &source.storage,
+            &source.hives,
+            name,
+            &self.randomness,
+            self.clock.now(),
+        )?;
+        let store: OpenStore = Arc::new(Mutex::new(store));
+        let (hives, max_sequence) = source::hives_of(&store);
+        let roots = hives.iter().map(|hive| hive.root.0).collect();
+        let token = Arc::new(Token::system());
+        let device = self.kernel.open_device(&token).map_err(|errno| format!("{errno:?}"))?;
+        let hives = hives
+            .into_iter()
+            .map(|hive| HiveRegistration {
+                name: hive.name.into_bytes(),
+                root: hive.root,
+                flags: 0,
+                scope: Guid::NULL,
+            })
+            .collect();
+        device
+            .register(&Registration { hives, max_sequence })
+            .map_err(|errno| format!("registration of source {index} failed: {errno:?}"))?;
+        *lock(&source.armed) = None;
+        let process = source::Process {
+            source: source.id,
+            device,
+            store: Arc::clone(&store),
+            armed: Arc::clone(&source.armed),
+            log: Arc::clone(&self.log),
+            clock: self.clock,
+        };
+        let node = Handle::current().create_node().name(format!("source {index}")).build();
+        drop(node.spawn(process.serve()));
+        source.running = Some(Running { node, store });
+        self.kernel.settled().await;
+        Ok(Registered { source: self.sources[index].id, max_sequence, roots })
+    }
+
+    /// Kills the process of a source and waits until the kernel has seen its device close.
+    /// Returns whether there was one.
+    async fn kill(&mut self, index: usize) -> bool {
+        let source = &mut self.sources[index];
+        *lock(&source.armed) = None;
+        source.storage.kill();
+        let Some(running) = source.running.take() else { return false };
+        Handle::current().kill(running.node.id());
+        for _ in 0..KILL_LOOKS_MAX {
+            // The task holds the other reference to the store until it is dropped.
+            if Arc::strong_count(&running.store) == 1 {
+                break;
+            }
+            madsim::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.kernel.settled().await;
+        true
+    }
+
+    fn token(&mut self, token: &ModelToken) -> Arc<Token> {
+        if let Some((_, known)) = self.tokens.iter().find(|(model, _)| model == token) {
+            return Arc::clone(known);
+        }
+        let converted = tokens::convert(token).expect("a plan's tokens are well formed");
+        let converted = Arc::new(converted);
+        self.tokens.push((token.clone(), Arc::clone(&converted)));
+        converted
+    }
+
+    async fn reboot(&mut self) -> Result<Vec<WorldEvent>, String> {
+        for index in 0..self.sources.len() {
+            self.kill(index).await;
+        }
+        self.processes.clear();
+        // What the last processes caused was answered by nobody and is not looked at.
+        self.take_frames();
+        lock(&self.log).events.clear();
+        self.kernel = boot_kernel(self.clock, self.randomness.clone());
+        let mut events = vec![WorldEvent::Rebooted];
+        events.extend(self.start_all().await?);
+        Ok(events)
+    }
+
+    async fn start_all(&mut self) -> Result<Vec<WorldEvent>, String> {
+        let mut events = Vec::new();
+        for index in 0..self.sources.len() {
+            let registered = self.start_source(index).await?;
+            events.push(WorldEvent::SourceRegistered(registered));
+        }
+        Ok(events)
+    }
+
+    async fn make_fault(&mut self, fault: &Fault) -> Result<Vec<WorldEvent>, String> {
+        match fault {
+            Fault::Reboot => self.reboot().await,
+            Fault::KillSource { source } => {
+                let id = self.source(*source)?.id;
+                let killed = self.kill(*source).await;
+                Ok(if killed { vec![WorldEvent::SourceDown(id)] } else { Vec::new() })
+            }
+            Fault::KillSourceAt { source, request, executed } => {
+                let armed = Armed { requests_left: *request, executed: *executed };
+                *lock(&self.source(*source)?.armed) = Some(armed);
+                Ok(Vec::new())
+            }
+            Fault::RestartSource { source } => {
+                *lock(&self.source(*source)?.armed) = None;
+                if self.sources[*source].running.is_some() {
+                    return Ok(Vec::new());
+                }
+                let registered = self.start_source(*source).await?;
+                Ok(vec![WorldEvent::SourceResumed(registered)])
+            }
+        }
+    }
+
+    fn source(&self, index: usize) -> Result<&Source, String> {
+        let count = self.sources.len();
+        self.sources
+            .get(index)
+            .ok_or_else(|| format!("the plan has {count} sources; there is no source {index}"))
+    }
+}
+
+fn boot_kernel(clock: Clock, randomness: Randomness) -> Lcs<SimEnv> {
+    let node = Handle::current().create_node().name("kernel").build();
+    Lcs::new(SimEnv::new(clock, randomness, node))
+}
+
+impl Target for World {
+    fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    fn start<'a>(
+        &'a mut self,
+        sources: &'a [Vec<String>],
+    ) -> Answer<'a, Result<Vec<WorldEvent>, String>> {
+        Box::pin(async move {
+            self.sources = sources
+                .iter()
+                .enumerate()
+                .map(|(index, hives)| {
+                    let storage_id = NEXT_STORAGE_ID.fetch_add(1, Ordering::Relaxed);
+                    Source {
+                        id: SourceId(index as u32),
+                        hives: hives.clone(),
+                        storage: Storage::new(self.kind, storage_id),
+                        storage_id,
+                        incarnation: 0,
+                        armed: Arc::default(),
+                        running: None,
+                    }
+                })
+                .collect();
+            self.start_all().await
+        })
+    }
+
+    fn new_process(&mut self) -> ProcessId {
+        let id = ProcessId(self.next_process);
+        self.next_process += 1;
+        self.processes.insert(id, self.kernel.new_process());
+        id
+    }
+
+    fn call<'a>(
+        &'a mut self,
+        process: ProcessId,
+        token: &'a ModelToken,
+        call: RawCall,
+        memory: AddressSpace,
+    ) -> Answer<'a, (i64, AddressSpace)> {
+        Box::pin(async move {
+            let token = self.token(token);
+            let memory = CallMemory::new(memory);
+            let process = &self.processes[&process];
+            let caller = Caller { process, token: &token };
+            let result = match call {
+                RawCall::Syscall { number, arguments } => {
+                    self.kernel.syscall(caller, number, arguments, &memory).await
+                }
+                RawCall::Ioctl { fd, request, argument } => {
+                    self.kernel.ioctl(caller, fd, request, argument, &memory).await
+                }
+                RawCall::Close { fd } => self.kernel.close(caller, fd).await,
+            };
+            self.kernel.settled().await;
+            (result, memory.into_inner())
+        })
+    }
+
+    fn fault<'a>(&'a mut self, fault: &'a Fault) -> Answer<'a, Result<Vec<WorldEvent>, String>> {
+        Box::pin(self.make_fault(fault))
+    }
+
+    fn take_events(&mut self) -> Vec<WorldEvent> {
+        let events = std::mem::take(&mut lock(&self.log).events);
+        for event in &events {
+            if let WorldEvent::SourceDown(id) = event {
+                // The process ended by itself.
+                self.sources[id.0 as usize].running = None;
+            }
+        }
+        events
+    }
+
+    fn take_frames(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut lock(&self.log).frames)
+    }
+
+    fn raw_entries(&mut self) -> Option<Vec<RawHive>> {
+        let mut hives = Vec::new();
+        for source in &self.sources {
+            let store = &source.running.as_ref()?.store;
+            hives.extend(source::raw_hives(store).ok()?);
+        }
+        Some(hives)
+    }
+}

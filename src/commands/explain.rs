@@ -1,0 +1,79 @@
+//! `lockstep explain`: the state of a script after a step, or one contest in it.
+
+use conformance::campaign::Runner;
+use conformance::lockstep::{Options, Verdict};
+use registry_model::view::View;
+
+use super::{CommandResult, Exit, read_script, runner};
+use crate::ExplainArguments;
+
+/// Runs the script to the step and shows what the model makes of it.
+pub fn explain(arguments: &ExplainArguments) -> CommandResult {
+    let (_, script) = read_script(&arguments.file)?;
+    let steps = script.plan.steps.len();
+    let at = arguments.at.unwrap_or(steps);
+    if at > steps {
+        return Err(format!("the script has {steps} steps; --at {at} is past its end"));
+    }
+    let options = Options { steps_max: Some(at), ..Options::default() };
+    let run = runner(arguments.store).run(&script.plan, 0, options);
+    let exit = match &run.verdict {
+        Verdict::Conforms => Exit::Conforms,
+        Verdict::Diverges(divergence) => {
+            println!(
+                "The target diverges at step {}: {}. This is the state before it.\n",
+                divergence.step + 1,
+                divergence.what
+            );
+            Exit::Divergence
+        }
+        Verdict::Indeterminate(reason) => {
+            println!("undecided: {reason}");
+            Exit::Indeterminate
+        }
+        Verdict::HarnessFault(fault) => {
+            println!("harness fault: {fault}");
+            return Ok(Exit::HarnessFault);
+        }
+    };
+    let plan = script.plan.with_defaults();
+    let token = &plan.actors[0].token;
+    if run.states.len() > 1 {
+        println!("{} states agree with what was seen; this is the first.\n", run.states.len());
+    }
+    let state = &run.states[0];
+    println!("after step {at}, layers:");
+    for layer in state.layers() {
+        let enabled = if layer.enabled { "" } else { ", disabled" };
+        println!("  {} precedence {}{enabled}", layer.name, layer.precedence);
+    }
+    println!();
+    match &arguments.path {
+        None => print_view(&state.view(token)),
+        Some(path) => {
+            let parts: Vec<String> = path.split(['\\', '/']).map(str::to_owned).collect();
+            println!("{}", state.explain(&parts, arguments.value.as_deref(), token));
+        }
+    }
+    Ok(exit)
+}
+
+fn print_view(view: &View) {
+    for (path, key) in view {
+        match key {
+            None => println!("{} (not visible)", path.join("\\")),
+            Some(key) => {
+                println!("{}", path.join("\\"));
+                for (name, value) in &key.values {
+                    println!(
+                        "  {name:?} = type {} \"{}\" from {}, sequence {}",
+                        value.value_type,
+                        value.data.escape_ascii(),
+                        value.layer,
+                        value.sequence
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The commands, one a file, and what they share: exit statuses and how options become things.
+
+pub mod check;
+pub mod doctor;
+pub mod explain;
+pub mod planted;
+pub mod replay;
+pub mod run;
+
+use std::ops::Range;
+use std::path::Path;
+use std::process::ExitCode;
+
+use conformance::generate::Profile;
+use conformance::script::{self, Script};
+use sim::{SimRunner, StoreKind};
+
+use crate::Store;
+
+/// The exit statuses of every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything conforms.
+    Conforms,
+    /// The target diverged.
+    Divergence,
+    /// The command cannot be carried out as it was given.
+    Usage,
+    /// The harness failed, or was not deterministic.
+    HarnessFault,
+    /// The campaign exercised too little to conclude anything.
+    Vacuous,
+    /// The check could not be decided.
+    Indeterminate,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Conforms => 0,
+            Exit::Divergence => 1,
+            Exit::Usage => 2,
+            Exit::HarnessFault => 3,
+            Exit::Vacuous => 4,
+            Exit::Indeterminate => 5,
+        })
+    }
+}
+
+/// What a command comes to: an exit status, or a message for exit status 2.
+pub type CommandResult = Result<Exit, String>;
+
+fn runner(store: Store) -> SimRunner {
+    SimRunner {
+        store: match store {
+            Store::Sqlite => StoreKind::Sqlite,
+            Store::Memory => StoreKind::Memory,
+        },
+    }
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    let known = Profile::ALL.iter().find(|(known, _)| *known == name);
+    known.map(|(_, profile)| *profile).ok_or_else(|| {
+        let names: Vec<&str> = Profile::ALL.iter().map(|(name, _)| *name).collect();
+        format!("there is no profile {name:?}; the profiles are {}", names.join(", "))
+    })
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no seed; a seed is a whole number from 0 to {}", u64::MAX)
+    })
+}
+
+/// `FIRST..END`, END excluded.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let (first, end) = text
+        .split_once("..")
+        .ok_or_else(|| format!("{text:?} is no range of seeds; write FIRST..END, as in 0..200"))?;
+    let range = seed(first)?..seed(end)?;
+    if range.is_empty() {
+        return Err(format!("the range of seeds {text} is empty; END must be above FIRST"));
+    }
+    Ok(range)
+}
+
+fn read_script(path: &Path) -> Result<(String, Script), String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("failed to read the script {}: {error}", path.display()))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| format!("{}: the script is not UTF-8: {error}", path.display()))?;
+    let script = script::parse(&text, &path.display().to_string()).map_err(|e| e.to_string())?;
+    Ok((text, script))
+}
+
+fn store_option(store: Store) -> &'static str {
+    match store {
+        Store::Sqlite => "",
+        Store::Memory => " --store memory",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_seeds_excludes_its_end() {
+        assert_eq!(seeds("3..7"), Ok(3..7));
+    }
+
+    #[test]
+    fn a_bad_range_says_how_to_write_one() {
+        assert!(seeds("7").unwrap_err().contains("FIRST..END"));
+        assert!(seeds("7..7").unwrap_err().contains("empty"));
+        assert!(seeds("a..7").unwrap_err().contains("whole number"));
+        assert!(seeds("0..18446744073709551616").unwrap_err().contains("whole number"));
+    }
+}

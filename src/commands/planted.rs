@@ -1,0 +1,232 @@
+//! `lockstep planted`: each planted defect applied to a copy of the source tree, compiled, and
+//! run until it is found.
+//!
+//! A defect is a patch in `conformance/planted/`, with its requirement ids and the options of the
+//! campaign that must find it in the lines before the diff.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Instant;
+
+use super::{CommandResult, Exit};
+use crate::{Format, PlantedArguments};
+
+/// A defect must be found within this time.
+const DETECTION_MAX_S: u64 = 60;
+/// Seeds offered to each defect.
+const SEEDS: &str = "0..100000";
+
+struct Defect {
+    name: String,
+    patch: PathBuf,
+    requirements: String,
+    options: Vec<String>,
+}
+
+struct Outcome {
+    name: String,
+    requirements: String,
+    state: State,
+    elapsed_ms: u128,
+    seeds: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Compiles,
+    Found,
+    Missed,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            State::Compiles => "compiles",
+            State::Found => "found",
+            State::Missed => "MISSED",
+        }
+    }
+}
+
+/// Applies, compiles and hunts.
+pub fn planted(arguments: &PlantedArguments) -> CommandResult {
+    let root = source_tree()?;
+    let mut defects = defects(&root.join("conformance/planted"))?;
+    if let Some(only) = &arguments.only {
+        defects.retain(|defect| defect.name.contains(only.as_str()));
+    }
+    if defects.is_empty() {
+        return Err("no planted defect has such a name; see conformance/planted".to_owned());
+    }
+    let work = root.join("target/planted/tree");
+    let mut outcomes = Vec::new();
+    for (position, defect) in defects.iter().enumerate() {
+        let hunt = !arguments.compile_only
+            && arguments.sample.is_none_or(|sample| {
+                let count = defects.len();
+                (position + count - arguments.rotation % count) % count < sample
+            });
+        let outcome = try_defect(&root, &work, defect, hunt)?;
+        if arguments.format == Format::Human {
+            println!("{}", row(&outcome));
+        }
+        outcomes.push(outcome);
+    }
+    if arguments.format == Format::Json {
+        println!("{}", json(&outcomes));
+    }
+    let missed = outcomes.iter().filter(|outcome| outcome.state == State::Missed).count();
+    if arguments.format == Format::Human {
+        let hunted = outcomes.iter().filter(|outcome| outcome.state != State::Compiles).count();
+        println!("{} defects, {hunted} hunted, {missed} missed", outcomes.len());
+    }
+    Ok(if missed == 0 { Exit::Conforms } else { Exit::Divergence })
+}
+
+/// The tree that this binary was built from.
+fn source_tree() -> Result<PathBuf, String> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    if root.join("conformance/planted").is_dir() {
+        return Ok(root);
+    }
+    Err(format!("the source tree {} is gone; build lockstep from a checkout again", root.display()))
+}
+
+fn defects(folder: &Path) -> Result<Vec<Defect>, String> {
+    let failed = |error| format!("failed to read {}: {error}", folder.display());
+    let mut defects = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let patch = entry.map_err(failed)?.path();
+        if patch.extension().is_none_or(|extension| extension != "patch") {
+            continue;
+        }
+        let text = fs::read_to_string(&patch)
+            .map_err(|error| format!("failed to read {}: {error}", patch.display()))?;
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let header = |key: &str| {
+            text.lines()
+                .take_while(|line| !line.starts_with("diff "))
+                .find_map(|line| line.strip_prefix(key))
+                .map(|value| value.trim().to_owned())
+        };
+        let requirements = header("requirements:").ok_or_else(|| {
+            format!("{} has no line `requirements:` before its diff", patch.display())
+        })?;
+        let options = header("options:").unwrap_or_default();
+        let options = options.split_whitespace().map(str::to_owned).collect();
+        defects.push(Defect { name, patch, requirements, options });
+    }
+    defects.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(defects)
+}
+
+fn try_defect(root: &Path, work: &Path, defect: &Defect, hunt: bool) -> Result<Outcome, String> {
+    copy_tree(root, work)?;
+    let apply = Command::new("git")
+        .args(["apply", "--whitespace=nowarn"])
+        // The copy lies inside the checkout and must not be taken for a part of it.
+        .env("GIT_CEILING_DIRECTORIES", work.parent().unwrap_or(work))
+        .arg(&defect.patch)
+        .current_dir(work)
+        .output();
+    expect_success(apply, &format!("apply {}; update the patch", defect.patch.display()))?;
+    let build = Command::new("cargo")
+        .args(["build", "--release", "--quiet"])
+        .env("CARGO_TARGET_DIR", root.join("target/planted/build"))
+        .current_dir(work)
+        .output();
+    expect_success(build, &format!("compile the tree with {}", defect.name))?;
+    let mut outcome = Outcome {
+        name: defect.name.clone(),
+        requirements: defect.requirements.clone(),
+        state: State::Compiles,
+        elapsed_ms: 0,
+        seeds: 0,
+    };
+    if hunt {
+        let began = Instant::now();
+        let binary = root.join("target/planted/build/release/lockstep");
+        let run = Command::new("timeout")
+            .arg(DETECTION_MAX_S.to_string())
+            .arg(binary)
+            .args(["run", "--seeds", SEEDS, "--stop-at-first", "--format", "json"])
+            .args(&defect.options)
+            .current_dir(work)
+            .output()
+            .map_err(|error| format!("failed to run the campaign: {error}"))?;
+        outcome.elapsed_ms = began.elapsed().as_millis();
+        outcome.state = if run.status.code() == Some(1) { State::Found } else { State::Missed };
+        outcome.seeds = seeds_of(&run);
+    }
+    Ok(outcome)
+}
+
+/// The number of seeds in the summary that a campaign printed.
+fn seeds_of(run: &Output) -> u64 {
+    let text = String::from_utf8_lossy(&run.stdout);
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix("\"seeds\": ")?.trim_end_matches(',').parse().ok())
+        .unwrap_or(0)
+}
+
+/// Copies the files that git knows or would add. Unchanged files keep their times, so that only
+/// what a patch touched is compiled again.
+fn copy_tree(root: &Path, work: &Path) -> Result<(), String> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(root)
+        .output();
+    let listed = expect_success(listed, "list the files of the source tree")?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (root.join(name), work.join(name));
+        let Ok(bytes) = fs::read(&from) else { continue };
+        if fs::read(&to).is_ok_and(|old| old == bytes) {
+            continue;
+        }
+        let folder = to.parent().unwrap_or(work);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&to, bytes))
+            .map_err(|error| format!("failed to write {}: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+fn expect_success(output: std::io::Result<Output>, what: &str) -> Result<Output, String> {
+    match output {
+        Ok(output) if output.status.success() => Ok(output),
+        Ok(output) => {
+            Err(format!("failed to {what}:\n{}", String::from_utf8_lossy(&output.stderr)))
+        }
+        Err(error) => Err(format!("failed to {what}: {error}")),
+    }
+}
+
+fn row(outcome: &Outcome) -> String {
+    format!(
+        "{:<9} {:<44} {:>6.1} s {:>7} seeds  {}",
+        outcome.state.name(),
+        outcome.name,
+        outcome.elapsed_ms as f64 / 1000.0,
+        outcome.seeds,
+        outcome.requirements
+    )
+}
+
+fn json(outcomes: &[Outcome]) -> String {
+    let rows: Vec<String> = outcomes
+        .iter()
+        .map(|outcome| {
+            format!(
+                "  {{\"name\": {:?}, \"requirements\": {:?}, \"state\": {:?}, \"elapsed_ms\": {}, \"seeds\": {}}}",
+                outcome.name,
+                outcome.requirements,
+                outcome.state.name(),
+                outcome.elapsed_ms,
+                outcome.seeds
+            )
+        })
+        .collect();
+    format!("[\n{}\n]", rows.join(",\n"))
+}

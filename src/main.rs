@@ -1,0 +1,175 @@
+//! The command line of Lockstep: options in, exit status out. What the commands do is in
+//! `commands`; what they are made of is in the crates.
+
+mod commands;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Deterministic simulation and conformance testing of a layered, kernel-mediated registry.
+///
+/// Exit status: 0 conforms; 1 divergence; 2 usage or environment; 3 fault or nondeterminism of
+/// the harness itself; 4 vacuous; 5 indeterminate.
+#[derive(Parser)]
+#[command(name = "lockstep", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a plan from each seed, run it against the implementation with the model beside it,
+    /// and report every divergence.
+    Run(RunArguments),
+    /// Run one seed or one script again and show its divergence.
+    Replay(ReplayArguments),
+    /// Run scripts and compare with what they expect.
+    Check(CheckArguments),
+    /// Show the state of a script after a step, or the contest for a path or value in it.
+    Explain(ExplainArguments),
+    /// Say whether this machine and this build can do their work.
+    Doctor,
+    /// Apply each planted defect to a copy of the source tree and see that it is found.
+    Planted(PlantedArguments),
+}
+
+/// Which store the sources of the world use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Store {
+    /// SQLite on an in-memory file system.
+    Sqlite,
+    /// Ordered maps.
+    Memory,
+}
+
+/// What kind of report goes to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// Options of `run`.
+#[derive(Args)]
+pub struct RunArguments {
+    /// The seeds, as FIRST..END; END is not run.
+    #[arg(long, default_value = "0..200")]
+    seeds: String,
+    /// What the plans exercise: default, calm or crash.
+    #[arg(long, default_value = "default")]
+    profile: String,
+    /// About how many calls each plan makes.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    calls: u32,
+    /// The store behind each source.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+    /// Threads; one for each core if not given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Where reproductions and, if it is given, summary.json are written.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Stop at the first divergence.
+    #[arg(long)]
+    stop_at_first: bool,
+    /// Run one seed in this many twice and compare the traces; 1 runs all twice.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    twice_one_in: u64,
+    /// The report on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+/// Options of `replay`.
+#[derive(Args)]
+pub struct ReplayArguments {
+    /// A seed, or the file of a script.
+    what: String,
+    /// For a seed: what its plan exercises.
+    #[arg(long, default_value = "default")]
+    profile: String,
+    /// For a seed: about how many calls its plan makes.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    calls: u32,
+    /// The store behind each source.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+    /// Leave the plan as it is instead of looking for a shorter one.
+    #[arg(long)]
+    no_shrink: bool,
+}
+
+/// Options of `check`.
+#[derive(Args)]
+pub struct CheckArguments {
+    /// Script files, or folders that are searched for *.lcs.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Write the model's answers into the scripts. Scripts marked `by hand` are refused.
+    #[arg(long)]
+    bless: bool,
+    /// The store behind each source.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+}
+
+/// Options of `explain`.
+#[derive(Args)]
+pub struct ExplainArguments {
+    /// The file of a script.
+    file: PathBuf,
+    /// The step to stop after, counted from 1; the last one if not given.
+    #[arg(long)]
+    at: Option<usize>,
+    /// A key; without one the whole effective view is shown.
+    path: Option<String>,
+    /// A value of that key; without one the contest for the key's name is shown.
+    value: Option<String>,
+    /// The store behind each source.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+}
+
+/// Options of `planted`.
+#[derive(Args)]
+pub struct PlantedArguments {
+    /// Only the defects whose names contain this.
+    #[arg(long)]
+    only: Option<String>,
+    /// Only apply and compile.
+    #[arg(long)]
+    compile_only: bool,
+    /// Run this many of them to detection, chosen by the rotation number, and compile the rest.
+    #[arg(long)]
+    sample: Option<usize>,
+    /// Where the sample begins.
+    #[arg(long, default_value_t = 0)]
+    rotation: usize,
+    /// The table on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+fn main() -> ExitCode {
+    let result = match CommandLine::parse().command {
+        Command::Run(arguments) => commands::run::run(&arguments),
+        Command::Replay(arguments) => commands::replay::replay(&arguments),
+        Command::Check(arguments) => commands::check::check(&arguments),
+        Command::Explain(arguments) => commands::explain::explain(&arguments),
+        Command::Doctor => commands::doctor::doctor(),
+        Command::Planted(arguments) => commands::planted::planted(&arguments),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(message) => {
+            eprintln!("lockstep: {message}");
+            commands::Exit::Usage.into()
+        }
+    }
+}
