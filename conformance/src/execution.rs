@@ -192,7 +192,7 @@ impl<'a> Execution<'a> {
                     Ok(state) => {
                         if next.is_empty() {
                             self.statistics.covered.extend(step.covered.iter());
-                            if let Some(contest) = &step.contest {
+                            if let (Some(contest), true) = (&step.contest, is_read(input)) {
                                 count_contest(&mut self.statistics, contest);
                             }
                         }
@@ -319,6 +319,20 @@ impl<'a> Execution<'a> {
     pub(crate) fn caller(&self, actor: ActorIndex) -> Caller {
         Caller { process: self.processes[actor], token: self.plan.actors[actor].token.clone() }
     }
+}
+
+/// Whether an input reads values or subkeys; opening a key resolves names too, but is no read.
+fn is_read(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::Call {
+            call: Call::QueryValue { .. }
+                | Call::QueryValuesBatch { .. }
+                | Call::EnumValues { .. }
+                | Call::EnumSubkeys { .. },
+            ..
+        }
+    )
 }
 
 fn count_contest(statistics: &mut Statistics, contest: &registry_model::Contest) {

@@ -15,7 +15,7 @@ pub struct Statistics {
     pub succeeded: u64,
     /// Failures by errno.
     pub errnos: BTreeMap<Errno, u64>,
-    /// Reads that resolve a contest: value queries and path walks that ended in a key.
+    /// Calls that read values or subkeys and got as far as resolving them.
     pub reads: u64,
     /// Reads with two or more active candidates.
     pub contested: u64,

@@ -6,7 +6,6 @@ macro_rules! errnos {
     ($($name:ident = $number:literal),* $(,)?) => {
         /// An error that a registry call may return.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        
         pub enum Errno {
             $(
                 #[doc = concat!("Linux error ", stringify!($number), ".")]

@@ -31,7 +31,7 @@ pub(crate) enum Read<'a> {
     EnumChildren {
         parent: Guid,
     },
-    ReadKey {
+    Key {
         guid: Guid,
     },
     /// `value_name` is `None` for every value of the key.
@@ -48,7 +48,7 @@ pub(crate) enum Write<'a> {
     HideEntry { at: EntryName<'a>, sequence: u64 },
     DeleteEntry { at: EntryName<'a> },
     CreateKey(NewKey<'a>),
-    WriteKey { guid: Guid, sd: Option<&'a [u8]>, last_write_time: Option<u64> },
+    UpdateKey { guid: Guid, sd: Option<&'a [u8]>, last_write_time: Option<u64> },
     DropKey { guid: Guid },
     SetValue { at: ValueName<'a>, value: NewValue<'a>, expected_sequence: Option<u64> },
     DeleteValueEntry { at: ValueName<'a> },
@@ -96,7 +96,7 @@ impl Read<'_> {
     pub(crate) fn key(&self) -> Guid {
         match *self {
             Read::Lookup { parent, .. } | Read::EnumChildren { parent } => parent,
-            Read::ReadKey { guid } | Read::QueryValues { guid, .. } => guid,
+            Read::Key { guid } | Read::QueryValues { guid, .. } => guid,
         }
     }
 }
@@ -109,7 +109,7 @@ impl Write<'_> {
             | Write::HideEntry { at, .. }
             | Write::DeleteEntry { at } => at.parent,
             Write::CreateKey(NewKey { parent, .. }) => parent,
-            Write::WriteKey { guid, .. }
+            Write::UpdateKey { guid, .. }
             | Write::DropKey { guid }
             | Write::SetBlanket { guid, .. }
             | Write::RemoveBlanket { guid, .. } => guid,
@@ -140,7 +140,7 @@ pub(crate) fn understand(
             Task::Read(Read::Lookup { parent: *parent, child_name: text(child_name)? })
         }
         Request::EnumChildren { parent } => Task::Read(Read::EnumChildren { parent: *parent }),
-        Request::ReadKey { guid } => Task::Read(Read::ReadKey { guid: *guid }),
+        Request::ReadKey { guid } => Task::Read(Read::Key { guid: *guid }),
         Request::QueryValues { guid, value_name, query_all } => {
             let value_name = if *query_all { None } else { Some(text(value_name)?) };
             Task::Read(Read::QueryValues { guid: *guid, value_name })
@@ -193,7 +193,7 @@ fn understand_write(request: &Request) -> Result<Write<'_>, Status> {
             return Err(Status::Invalid);
         }
         Request::WriteKey { guid, sd, last_write_time, .. } => {
-            Write::WriteKey { guid: *guid, sd: sd.as_deref(), last_write_time: *last_write_time }
+            Write::UpdateKey { guid: *guid, sd: sd.as_deref(), last_write_time: *last_write_time }
         }
         Request::DropKey { guid } => Write::DropKey { guid: *guid },
         Request::SetValue {

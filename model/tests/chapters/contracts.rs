@@ -79,7 +79,8 @@ fn an_explanation_lists_every_entry() {
         Machine\k
         * base: precedence 0, sequence 8: key #8
         Machine\no
-          not reached: no "no" is visible"#]].assert_eq(&text);
+          not reached: no "no" is visible"#]]
+    .assert_eq(&text);
 }
 
 #[test]

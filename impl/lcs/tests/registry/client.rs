@@ -78,11 +78,31 @@ impl Machine {
 
 fn answer(result: i64) -> Answer<i64> {
     const ALL: [Errno; 25] = [
-        Errno::EPERM, Errno::ENOENT, Errno::EIO, Errno::EBADF, Errno::EAGAIN, Errno::ENOMEM,
-        Errno::EACCES, Errno::EFAULT, Errno::EBUSY, Errno::EEXIST, Errno::EXDEV, Errno::EINVAL,
-        Errno::EMFILE, Errno::ENOTTY, Errno::ENOSPC, Errno::ERANGE, Errno::ENAMETOOLONG,
-        Errno::ENOSYS, Errno::ENOTEMPTY, Errno::ELOOP, Errno::EOVERFLOW, Errno::EMSGSIZE,
-        Errno::ENOTSUP, Errno::ETIMEDOUT, Errno::ESTALE,
+        Errno::EPERM,
+        Errno::ENOENT,
+        Errno::EIO,
+        Errno::EBADF,
+        Errno::EAGAIN,
+        Errno::ENOMEM,
+        Errno::EACCES,
+        Errno::EFAULT,
+        Errno::EBUSY,
+        Errno::EEXIST,
+        Errno::EXDEV,
+        Errno::EINVAL,
+        Errno::EMFILE,
+        Errno::ENOTTY,
+        Errno::ENOSPC,
+        Errno::ERANGE,
+        Errno::ENAMETOOLONG,
+        Errno::ENOSYS,
+        Errno::ENOTEMPTY,
+        Errno::ELOOP,
+        Errno::EOVERFLOW,
+        Errno::EMSGSIZE,
+        Errno::ENOTSUP,
+        Errno::ETIMEDOUT,
+        Errno::ESTALE,
     ];
     if result >= 0 {
         return Ok(result);
@@ -193,7 +213,9 @@ impl Client {
     }
 
     pub fn set_with(&self, fd: i32, args: SetValueArgs) -> Answer<()> {
-        self.go(|me| async move { me.ioctl(fd, ioctl::REG_IOC_SET_VALUE, args).await.0.map(|_| ()) })
+        self.go(
+            |me| async move { me.ioctl(fd, ioctl::REG_IOC_SET_VALUE, args).await.0.map(|_| ()) },
+        )
     }
 
     pub fn set(&self, fd: i32, name: &str, value: u32, layer: &str) -> Answer<()> {
@@ -214,9 +236,9 @@ impl Client {
             txn_fd: -1,
             ..DeleteValueArgs::default()
         };
-        self.go(|me| async move {
-            me.ioctl(fd, ioctl::REG_IOC_DELETE_VALUE, args).await.0.map(|_| ())
-        })
+        self.go(
+            |me| async move { me.ioctl(fd, ioctl::REG_IOC_DELETE_VALUE, args).await.0.map(|_| ()) },
+        )
     }
 
     pub fn blanket(&self, fd: i32, layer: &str, set: bool) -> Answer<()> {

@@ -54,7 +54,8 @@ fn an_open_grants_what_was_asked_or_nothing() {
     let mut token = Token::user(Sid::new(5, &[21, 1, 2, 3, 1000]).unwrap());
     token.groups.push(Group::enabled(Sid::AUTHENTICATED_USERS));
     let user = client.with_token(token);
-    let open = |access| user.go(move |me| async move { me.open_at(-1, "Machine\\A", access, 0).await });
+    let open =
+        |access| user.go(move |me| async move { me.open_at(-1, "Machine\\A", access, 0).await });
     let fd = open(KEY_READ).unwrap();
     assert_eq!(user.set(fd, "x", 1, ""), Err(Errno::EACCES));
     assert_eq!(open(KEY_READ | DELETE), Err(Errno::EACCES));
@@ -147,10 +148,10 @@ fn a_refused_key_record_takes_its_path_entry_back() {
 fn of_two_creations_at_once_one_makes_the_key() {
     let machine = Machine::new();
     let client = machine.client();
-    let (first, second) = (client.create_args("Machine\\A", ""), client.create_args("Machine\\a", ""));
-    let (left, right) = client.go(|me| async move {
-        futures::join!(me.create_with(first), me.create_with(second))
-    });
+    let (first, second) =
+        (client.create_args("Machine\\A", ""), client.create_args("Machine\\a", ""));
+    let (left, right) = client
+        .go(|me| async move { futures::join!(me.create_with(first), me.create_with(second)) });
     let mut dispositions = [left.unwrap().1, right.unwrap().1];
     dispositions.sort_unstable();
     assert_eq!(dispositions, [REG_CREATED_NEW, REG_OPENED_EXISTING]);

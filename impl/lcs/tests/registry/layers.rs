@@ -1,1 +1,280 @@
-//! To come.
+//! Layers: how they come, change and go, and what that does to every hive.
+
+use abi::value_type::{REG_DWORD, REG_SZ};
+use abi::{Errno, KEY_READ, KEY_SET_VALUE};
+use lcs::security::{Group, Privileges, Sid, Token};
+use rsi::{Operation, Status};
+
+use crate::client::{Client, Machine};
+
+const LAYERS: &str = "Machine\\System\\Registry\\Layers";
+
+fn base(value: u32) -> Result<(u32, String), Errno> {
+    Ok((value, "base".to_owned()))
+}
+
+#[test]
+fn a_policy_outranks_a_later_local_write_and_lifts_without_a_trace() {
+    let client = Machine::new().client();
+    let gpo = client.layer("GPO-1", 10);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "gpo-1").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    assert_eq!(client.get(fd, "v"), Ok((1, "GPO-1".to_owned())));
+    client.delete(gpo, "").unwrap();
+    assert_eq!(client.get(fd, "v"), base(2));
+    assert_eq!(client.set(fd, "v", 3, "gpo-1"), Err(Errno::ENOENT));
+}
+
+#[test]
+fn a_precedence_takes_effect_before_the_call_returns() {
+    let client = Machine::new().client();
+    let role = client.layer("role", 0);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    assert_eq!(client.get(fd, "v"), base(2));
+    client.set(role, "precedence", 1, "").unwrap();
+    assert_eq!(client.get(fd, "v"), Ok((1, "role".to_owned())));
+    client.set(role, "Enabled", 0, "").unwrap();
+    assert_eq!(client.get(fd, "v"), base(2));
+    client.set(fd, "w", 3, "role").unwrap();
+    client.unset(role, "ENABLED", "").unwrap();
+    assert_eq!(client.get(fd, "w"), Ok((3, "role".to_owned())));
+}
+
+#[test]
+fn deleting_a_layer_reaches_every_source_and_orphans_its_keys() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let (open, _) = client.create("Machine\\Open", "gpo").unwrap();
+    let (shut, _) = client.create("Other\\Shut", "gpo").unwrap();
+    client.close(shut).unwrap();
+    client.delete(gpo, "").unwrap();
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 1);
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+    assert_eq!(machine.other.count(Operation::DropKey), 1);
+    assert_eq!(machine.source.count(Operation::DropKey), 0);
+    assert_eq!(client.open("Machine\\Open"), Err(Errno::ENOENT));
+    assert_eq!(client.delete(open, ""), Err(Errno::ENOENT));
+    client.close(open).unwrap();
+    assert_eq!(machine.source.count(Operation::DropKey), 1);
+}
+
+#[test]
+fn hiding_a_metadata_key_deletes_its_layer_and_hiding_an_ancestor_deletes_none() {
+    let machine = Machine::new();
+    let client = machine.client();
+    client.layer("top", 9);
+    let role = client.layer("role", 0);
+    let system = client.open("Machine\\System").unwrap();
+    client.hide(system, "top").unwrap();
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    client.delete(system, "top").unwrap();
+    client.set(fd, "v", 1, "role").unwrap();
+    client.hide(role, "top").unwrap();
+    assert_eq!(client.set(fd, "v", 1, "role"), Err(Errno::ENOENT));
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 1);
+}
+
+#[test]
+fn base_survives_its_metadata_key_and_ignores_its_values() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let key = client.layer("Base", 0);
+    client.set_with(key, client.set_args("Precedence", REG_SZ, b"x", "")).unwrap();
+    client.set(key, "Enabled", 0, "").unwrap();
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "BASE").unwrap();
+    assert_eq!(client.get(fd, "v"), base(1));
+    client.delete(key, "").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 0);
+}
+
+#[test]
+fn malformed_metadata_is_stored_and_leaves_the_layer_as_it_was() {
+    let client = Machine::new().client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "gpo").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    let generation = client.generation("Machine");
+    let bad = client.set_args("Precedence", REG_DWORD, b"abc", "");
+    assert_eq!(client.set_with(gpo, bad), Err(Errno::EIO));
+    assert_eq!(client.generation("Machine"), generation + 1);
+    assert_eq!(client.value(gpo, "Precedence").unwrap().data, b"abc");
+    assert_eq!(client.get(fd, "v"), Ok((1, "gpo".to_owned())));
+    assert_eq!(client.set(gpo, "Enabled", 2, ""), Err(Errno::EIO));
+    client.unset(gpo, "Enabled", "").unwrap_err();
+    client.unset(gpo, "Precedence", "").unwrap();
+    assert_eq!(client.get(fd, "v"), base(2));
+}
+
+#[test]
+fn metadata_is_itself_layered_and_refreshes_in_rounds() {
+    let client = Machine::new().client();
+    let role = client.layer("role", 0);
+    let gpo = client.layer("gpo", 0);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    // An older entry in base is what counts while gpo has the same precedence.
+    client.set(role, "Precedence", 3, "gpo").unwrap();
+    client.set(role, "Precedence", 0, "").unwrap();
+    assert_eq!(client.get(fd, "v"), base(2));
+    // Raising gpo changes role's effective precedence, which the same call takes up.
+    client.set(gpo, "Precedence", 9, "").unwrap();
+    assert_eq!(client.get(fd, "v"), Ok((1, "role".to_owned())));
+}
+
+#[test]
+fn writing_into_a_layer_needs_the_right_on_its_metadata_key() {
+    let machine = Machine::new();
+    let client = machine.client();
+    client.layer("role", 0);
+    let fd = client.make("Machine\\A");
+    let mut token = Token::user(Sid::new(5, &[21, 1, 2, 3, 1000]).unwrap());
+    token.groups.push(Group::enabled(Sid::AUTHENTICATED_USERS));
+    let user = client.with_token(token);
+    assert_eq!(user.set(fd, "v", 1, "role"), Err(Errno::EACCES));
+    assert_eq!(user.set(fd, "v", 1, ""), Err(Errno::EACCES));
+    assert_eq!(user.unset(fd, "v", ""), Err(Errno::EACCES));
+    assert_eq!(user.blanket(fd, "", true), Err(Errno::EACCES));
+    assert_eq!(user.hide(fd, ""), Err(Errno::EACCES));
+    assert_eq!(user.delete(fd, ""), Err(Errno::EACCES));
+}
+
+#[test]
+fn raising_a_precedence_needs_the_privilege_whatever_the_case_of_the_name() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let role = client.layer("role", 0);
+    let mut token = Token::system();
+    token.privileges = Privileges::NONE;
+    let poor = client.with_token(token);
+    let requests = machine.source.store().log.len();
+    assert_eq!(poor.set(role, "PRECEDENCE", 1, ""), Err(Errno::EPERM));
+    assert_eq!(machine.source.store().log.len(), requests);
+    poor.set(role, "Precedence", 0, "").unwrap();
+    let elsewhere = poor.make("Machine\\A");
+    poor.set(elsewhere, "Precedence", 1, "").unwrap();
+    let below = poor.make(&format!("{LAYERS}\\role\\deeper"));
+    poor.set(below, "Precedence", 1, "").unwrap();
+}
+
+#[test]
+fn latent_entries_count_once_their_layer_comes() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "").unwrap();
+    client.set(fd, "v", 2, "gpo").unwrap();
+    machine.source.store().refusals.insert(Operation::DeleteLayer, Status::StorageError);
+    assert_eq!(client.delete(gpo, ""), Err(Errno::EIO));
+    assert_eq!(client.get(fd, "v"), base(1));
+    machine.source.store().refusals.clear();
+    client.layer("GPO", 0);
+    assert_eq!(client.get(fd, "v"), Ok((2, "GPO".to_owned())));
+    // What the source refused is asked of it again when it comes back.
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), base(1));
+}
+
+#[test]
+fn a_deletion_that_a_down_source_missed_is_replayed_before_anything_else() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 2, "gpo").unwrap();
+    machine.other.kill();
+    client.delete(gpo, "").unwrap();
+    client.layer("gpo", 5);
+    machine.other.start(&machine.world, &machine.lcs).unwrap();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    machine.settle();
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+}
+
+fn generations(client: &Client) -> (u64, u64, u64) {
+    (client.generation("Machine"), client.generation("Users"), client.generation("Other"))
+}
+
+#[test]
+fn a_layer_operation_steps_its_own_hive_and_those_it_affects() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 0);
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "gpo").unwrap();
+    let (machine_0, users, other) = generations(&client);
+    // Nothing competes with the value, so a precedence changes no view.
+    client.set(gpo, "Precedence", 5, "").unwrap();
+    assert_eq!(generations(&client), (machine_0 + 1, users, other));
+    client.set(gpo, "Enabled", 0, "").unwrap();
+    assert_eq!(generations(&client), (machine_0 + 2, users, other + 1));
+    client.set(gpo, "Enabled", 1, "").unwrap();
+    client.delete(gpo, "").unwrap();
+    assert_eq!(generations(&client), (machine_0 + 4, users, other + 3));
+}
+
+#[test]
+fn a_new_boot_reads_the_layers_that_are_there() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    client.layer("gpo", 5);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "gpo").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    let sequence = machine.source.store().max_sequence();
+    machine.source.kill();
+    machine.lcs = lcs::Lcs::new(machine.world.env.clone());
+    machine.source.start(&machine.world, &machine.lcs).unwrap();
+    machine.settle();
+    let client = machine.client();
+    let fd = client.open("Machine\\A").unwrap();
+    assert_eq!(client.get(fd, "v"), Ok((1, "gpo".to_owned())));
+    client.set(fd, "w", 1, "").unwrap();
+    assert_eq!(client.value(fd, "w").unwrap().sequence, sequence + 1);
+    let access = KEY_READ | KEY_SET_VALUE;
+    let open = move |me: Client| async move { me.open_at(-1, LAYERS, access, 0).await };
+    assert!(client.go(open).is_ok());
+}
+
+#[test]
+fn a_resumed_source_that_lost_a_metadata_key_loses_the_layer() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "gpo").unwrap();
+    client.close(gpo).unwrap();
+    machine.source.kill();
+    machine.source.store().entries.retain(|(_, name, _), _| name != "gpo");
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+}
+
+#[test]
+fn a_layers_key_that_is_replaced_leaves_the_layers_of_the_old_one() {
+    let machine = Machine::new();
+    let client = machine.client();
+    client.layer("top", 9);
+    client.layer("role", 0);
+    let layers = client.open(LAYERS).unwrap();
+    client.hide(layers, "top").unwrap();
+    let (new, _) = client.create(LAYERS, "top").unwrap();
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    client.set(fd, "v", 2, "top").unwrap();
+    let mut args = client.create_args("extra", "");
+    args.parent_fd = new;
+    client.go(|me| async move { me.create_with(args).await }).unwrap();
+    client.set(fd, "v", 3, "extra").unwrap();
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 0);
+}

@@ -182,7 +182,8 @@ impl Store {
                 self.need(guid)?;
                 let name = folded(&value_name);
                 let entries = self.values.iter();
-                let entries = entries.filter(|((k, n, _), _)| *k == guid && (query_all || *n == name));
+                let entries =
+                    entries.filter(|((k, n, _), _)| *k == guid && (query_all || *n == name));
                 let blankets = self.blankets.iter().filter(|((k, _), _)| *k == guid);
                 Ok(Response::QueryValues {
                     entries: entries.map(|(_, entry)| entry.clone()).collect(),
@@ -190,7 +191,13 @@ impl Store {
                 })
             }
             Request::SetValue {
-                guid, value_name, layer, value_type, data, sequence, expected_sequence,
+                guid,
+                value_name,
+                layer,
+                value_type,
+                data,
+                sequence,
+                expected_sequence,
             } => {
                 self.need(guid)?;
                 let key = (guid, folded(&value_name), folded(&layer));
@@ -269,12 +276,7 @@ pub struct Source {
 }
 
 pub fn hive(name: &str, root: u8) -> HiveRegistration {
-    HiveRegistration {
-        name: name.into(),
-        root: Guid([root; 16]),
-        flags: 0,
-        scope: Guid::NULL,
-    }
+    HiveRegistration { name: name.into(), root: Guid([root; 16]), flags: 0, scope: Guid::NULL }
 }
 
 impl Source {
@@ -323,11 +325,7 @@ impl Source {
     }
 }
 
-async fn serve(
-    device: &Device<TestEnv>,
-    store: &Mutex<Store>,
-    late: &Mutex<Vec<Vec<u8>>>,
-) {
+async fn serve(device: &Device<TestEnv>, store: &Mutex<Store>, late: &Mutex<Vec<Vec<u8>>>) {
     while let Ok(frame) = device.read().await {
         let operation = decode_request(&frame).unwrap().request.operation();
         let mut store = store.lock().unwrap();

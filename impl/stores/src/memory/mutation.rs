@@ -20,7 +20,7 @@ pub(super) fn apply(content: &mut Content, write: Write<'_>, now: u64) -> Result
         Write::HideEntry { at, sequence } => hide_entry(content, at, sequence),
         Write::DeleteEntry { at } => remove_entry(content, at),
         Write::CreateKey(key) => create_key(content, key, now)?,
-        Write::WriteKey { guid, sd, last_write_time } => {
+        Write::UpdateKey { guid, sd, last_write_time } => {
             let key = key(content, guid)?;
             key.sd = sd.map_or_else(|| std::mem::take(&mut key.sd), <[u8]>::to_vec);
             key.last_write_time = last_write_time.unwrap_or(key.last_write_time);

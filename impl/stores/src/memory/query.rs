@@ -14,7 +14,7 @@ pub(super) fn answer(content: &Content, read: Read<'_>) -> Result<Response, Stat
     Ok(match read {
         Read::Lookup { parent, child_name } => lookup(content, parent, child_name),
         Read::EnumChildren { parent } => enumerate(content, parent),
-        Read::ReadKey { .. } => record(key),
+        Read::Key { .. } => record(key),
         Read::QueryValues { value_name, .. } => values(key, value_name),
     })
 }

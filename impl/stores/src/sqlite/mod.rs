@@ -153,7 +153,7 @@ impl SqliteBackend {
     }
 
     /// The connection for a mutation that goes to `place`.
-    fn writing(&mut self, hive: usize, place: Place) -> Session<'_> {
+    fn writing(&mut self, hive: usize, place: Place) -> Result<Session<'_>, Refusal> {
         self.hives[hive].writing(place)
     }
 
@@ -176,7 +176,7 @@ impl SqliteBackend {
             return Err(Status::AlreadyExists.into());
         }
         let place = Place::of(key.volatile_key);
-        keys::create(self.writing(hive, place), place, key, now)
+        keys::create(self.writing(hive, place)?, place, key, now)
     }
 
     fn create_entry(
@@ -191,7 +191,7 @@ impl SqliteBackend {
         };
         let target = self.place(hive, view, child)?;
         let place = if target == Some(Place::Volatile) { Place::Volatile } else { parent };
-        paths::create(self.writing(hive, place), place, at, child, sequence)
+        paths::create(self.writing(hive, place)?, place, at, child, sequence)
     }
 
     fn drop_key(&mut self, hive: usize, guid: Guid) -> Outcome {
@@ -200,7 +200,7 @@ impl SqliteBackend {
         }
         // Forgotten first: if the removal fails halfway, the next request asks the database.
         self.known.remove(&guid);
-        keys::drop(self.writing(hive, Place::Main), guid)
+        keys::drop(self.writing(hive, Place::Main)?, guid)
     }
 }
 
@@ -225,7 +225,7 @@ impl Backend for SqliteBackend {
         match read {
             Read::Lookup { parent, child_name } => paths::lookup(session, parent, child_name),
             Read::EnumChildren { parent } => paths::enumerate(session, parent),
-            Read::ReadKey { guid } => keys::read(session, guid),
+            Read::Key { guid } => keys::read(session, guid),
             Read::QueryValues { guid, value_name } => values::query(session, guid, value_name),
         }
     }
@@ -238,7 +238,7 @@ impl Backend for SqliteBackend {
             }
             Write::DropKey { guid } => return self.drop_key(hive, guid),
             Write::DeleteEntry { at } => {
-                return paths::delete(self.writing(hive, Place::Main), at);
+                return paths::delete(self.writing(hive, Place::Main)?, at);
             }
             _ => {}
         }
@@ -250,10 +250,10 @@ impl Backend for SqliteBackend {
             };
             return absent;
         };
-        let session = self.writing(hive, place);
+        let session = self.writing(hive, place)?;
         match write {
             Write::HideEntry { at, sequence } => paths::hide(session, place, at, sequence),
-            Write::WriteKey { guid, sd, last_write_time } => {
+            Write::UpdateKey { guid, sd, last_write_time } => {
                 keys::write(session, place, guid, sd, last_write_time)
             }
             Write::SetValue { at, value, expected_sequence } => {

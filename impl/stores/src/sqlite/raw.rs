@@ -10,7 +10,12 @@ use crate::{HiveInfo, RawBlanket, RawHive, RawKey, RawPathEntry, RawValue};
 /// Every row of a hive.
 pub(super) fn dump(info: &HiveInfo, session: Session<'_>) -> Result<RawHive, Refusal> {
     let mut dump = RawHive { name: info.name.clone(), root: info.root, ..RawHive::default() };
-    for (schema, stored_volatile) in [("main", false), ("volatile", true)] {
+    let schemas: &[_] = if session.volatile_used {
+        &[("main", false), ("volatile", true)]
+    } else {
+        &[("main", false)]
+    };
+    for &(schema, stored_volatile) in schemas {
         dump.keys.extend(rows(session, &format!("SELECT * FROM {schema}.keys"), key)?);
         dump.path_entries.extend(rows(
             session,

@@ -66,8 +66,8 @@ impl Origin {
 pub(super) fn take(origin: &Origin, volatile_used: bool) -> Result<Connection, Refusal> {
     let connection = origin.connect()?;
     Origin::prepare(&connection, ":memory:")?;
-    start::create_tables(&connection, "volatile")?;
     if volatile_used {
+        start::create_tables(&connection, "volatile")?;
         connection.execute("ATTACH ?1 AS shared", [&origin.volatile_uri])?;
         for table in start::TABLES {
             connection.execute_batch(&format!(

@@ -127,12 +127,11 @@ fn open_hive(
     let is_new = examine(&writer)?;
     use_write_ahead_log(&writer)?;
     Origin::prepare(&writer, &origin.volatile_uri).map_err(problem)?;
-    create_tables(&writer, "volatile").map_err(problem)?;
-
     let (root, max_sequence) = atomically(&writer, || {
         if is_new {
             create_tables(&writer, "main").map_err(problem)?;
             record_version(&writer).map_err(problem)?;
+            return Ok((create_root(&writer, name, random, now).map_err(problem)?, 0));
         }
         let root = match find_root(&writer)? {
             Some(root) => root,
@@ -141,12 +140,8 @@ fn open_hive(
         clean_up(&writer).map_err(problem)?;
         Ok((root, max_sequence(&writer).map_err(problem)?))
     })?;
-
-    let reader = origin.connect().map_err(cannot_open)?;
-    Origin::prepare(&reader, &origin.volatile_uri).map_err(problem)?;
-    let snapshots = BTreeMap::new();
-    let hive = Hive { writer, reader, origin, snapshots, volatile_used: false };
-    Ok(Opened { info: HiveInfo { name: name.to_owned(), root }, hive, max_sequence })
+    let info = HiveInfo { name: name.to_owned(), root };
+    Ok(Opened { info, hive: Hive::new(origin, writer), max_sequence })
 }
 
 /// Whether the database is empty; an error unless it is empty or a hive of this version.
@@ -157,11 +152,11 @@ fn examine(connection: &Connection) -> Result<bool, Problem> {
     if objects == 0 {
         return Ok(true);
     }
+    let tables = columns_of_tables(connection).map_err(problem)?;
     for (table, columns) in COLUMNS {
-        let found = columns_of(connection, table).map_err(problem)?;
-        if found.is_empty() {
+        let Some(found) = tables.get(table) else {
             return Err(Problem::ForeignDatabase(format!("it has no table {table}")));
-        }
+        };
         // A newer version may have other tables and columns: the version is judged first.
         if table == "schema_version" {
             check_version(connection)?;
@@ -173,11 +168,18 @@ fn examine(connection: &Connection) -> Result<bool, Problem> {
     Ok(false)
 }
 
-fn columns_of(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    connection
-        .prepare("SELECT name FROM pragma_table_info(?1, 'main') ORDER BY cid")?
-        .query_map([table], |found| found.get(0))?
-        .collect()
+fn columns_of_tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
+    let mut statement = connection.prepare(
+        "SELECT object.name, column.name
+         FROM main.sqlite_schema AS object JOIN pragma_table_info(object.name, 'main') AS column
+         WHERE object.type = 'table' ORDER BY object.name, column.cid",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    while let Some(found) = rows.next()? {
+        tables.entry(found.get(0)?).or_default().push(found.get(1)?);
+    }
+    Ok(tables)
 }
 
 /// LORE-019, LORE-020. Version 1 is the first, so that there is nothing to migrate.
