@@ -96,6 +96,8 @@ struct Generator {
     sequence: u64,
     down: Vec<bool>,
     actor: usize,
+    /// The value name of every second access; the first path is met often, too.
+    hot_name: usize,
 }
 
 impl Generator {
@@ -111,6 +113,7 @@ impl Generator {
             sequence: 1,
             down: Vec::new(),
             actor: 0,
+            hot_name: 0,
         }
     }
 
@@ -118,7 +121,8 @@ impl Generator {
         self.set_the_stage();
         let weights = self.weights();
         // Every action counts at least one call, so this ends.
-        while self.calls < calls {
+        // About a quarter of the calls is not made, since an earlier one of its action fails.
+        while self.calls < calls + calls / 3 {
             self.actor = self.rng.random_range(0..self.plan.actors.len());
             let feature = self.draw(&weights);
             feature(&mut self);
@@ -139,10 +143,11 @@ impl Generator {
             _ => vec![hives(&["Machine", "Users"])],
         };
         self.down = vec![false; self.plan.sources.len()];
+        self.hot_name = self.rng.random_range(0..VALUE_NAMES.len());
         for _ in 0..self.rng.random_range(1..=3) {
             self.create_key();
         }
-        for _ in 0..self.rng.random_range(1..=4) {
+        for _ in 0..self.rng.random_range(2..=4) {
             self.create_layer();
         }
     }
@@ -150,8 +155,8 @@ impl Generator {
     fn weights(&mut self) -> Vec<(u32, Feature)> {
         let fault_max = self.profile.fault_weight_max();
         let table: [(u32, u32, Feature); FEATURES] = [
-            (10, 40, Generator::get),
-            (10, 30, Generator::set),
+            (20, 50, Generator::get),
+            (20, 50, Generator::set),
             (0, 8, Generator::tombstone),
             (0, 8, Generator::unset),
             (0, 8, Generator::blanket),
@@ -160,8 +165,8 @@ impl Generator {
             (0, 4, Generator::list),
             (0, 4, Generator::info),
             (2, 10, Generator::create_key),
-            (0, 8, Generator::delete_key),
-            (0, 6, Generator::hide_key),
+            (0, 5, Generator::delete_key),
+            (0, 4, Generator::hide_key),
             (2, 8, Generator::open_handle),
             (0, 3, Generator::close_handle),
             (1, 5, Generator::create_layer),
@@ -230,6 +235,9 @@ impl Generator {
     }
 
     fn value_name(&mut self) -> Text {
+        if self.chance(2) {
+            return Text::from(VALUE_NAMES[self.hot_name]);
+        }
         Text::from(self.pick(VALUE_NAMES))
     }
 
@@ -249,6 +257,9 @@ impl Generator {
             .filter(|(actor, _)| *actor == self.actor)
             .map(|(_, handle)| handle.clone())
             .collect();
+        if self.chance(3) && !self.paths.is_empty() {
+            return KeyReference::Path(Text::from(self.paths[0].as_str()));
+        }
         if mine.is_empty() || self.chance(2) {
             return KeyReference::Path(self.path());
         }
@@ -363,13 +374,29 @@ impl Generator {
 
     fn delete_key(&mut self) {
         let (key, layer) = (self.key(), self.layer());
-        self.act(3, Action::Delete { key, layer });
+        self.act(3, Action::Delete { key: key.clone(), layer });
+        self.often_create_again(&key);
     }
 
     fn hide_key(&mut self) {
         let (key, layer) = (self.key(), self.layer());
         self.sequence += 1;
-        self.act(3, Action::Hide { key, layer });
+        self.act(3, Action::Hide { key: key.clone(), layer });
+        self.often_create_again(&key);
+    }
+
+    /// A key that was deleted or hidden by its path often comes back at once, mostly in another
+    /// layer.
+    fn often_create_again(&mut self, key: &KeyReference) {
+        let KeyReference::Path(path) = key else { return };
+        if self.chance(3) {
+            return;
+        }
+        let (path, layer) = (path.clone(), Some(self.layer()).filter(|layer| !layer.0.is_empty()));
+        self.sequence += 1;
+        let create =
+            Action::Create { handle: None, parent: None, path, access: 1, flags: 0, layer };
+        self.act(2, create);
     }
 
     fn open_handle(&mut self) {

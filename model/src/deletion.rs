@@ -109,6 +109,11 @@ fn check(work: &mut Work<'_>, fd: Fd, layer: &[u8], transaction: Fd) -> Result<C
         .inspect_err(|_| covers!(work.covered, "LAUTH-19", "LAUTH-21"))?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if !work.state.database(open.hive()).keys.contains_key(&parent) {
+        // The parent was dropped from under this key (P-14).
+        covers!(work.covered, "FAIL-15");
+        return Err(Errno::ENOENT);
+    }
     Ok(Checked { open, parent, layer })
 }
 

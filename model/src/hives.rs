@@ -102,15 +102,14 @@ pub(crate) fn walk(
             continue;
         }
         place.chain.push(child.key);
-        place.path.push(child.name);
+        // A lookup returns no spelling, so the walk's own stays (D-06, P-13).
+        place.path.push(name);
     }
     Ok(Walk::Found(place))
 }
 
 struct Child {
     key: Guid,
-    /// As the winning entry spells it (D-06).
-    name: KeyName,
     symlink: bool,
 }
 
@@ -119,18 +118,14 @@ fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Option<Child> {
     let resolver = work.state.resolver(place.hive, &work.viewer);
     let (effective, contest) =
         resolver.child(place.key(), name.folded().as_str(), &mut work.covered);
+    if effective.as_ref().is_some_and(|child| child.entry.name.spelling() != name.spelling()) {
+        covers!(work.covered, "CONV-29", "KEY-22");
+    }
     let child = effective.map(|child| Child {
         key: child.key,
-        name: child.entry.name.clone(),
         symlink: resolver.database.keys.get(&child.key).is_some_and(|key| key.symlink),
     });
     work.contested(contest);
-    match &child {
-        Some(child) if child.name.spelling() != name.spelling() => {
-            covers!(work.covered, "CONV-29", "KEY-22");
-        }
-        _ => {}
-    }
     child
 }
 

@@ -157,13 +157,16 @@ pub(crate) fn committed(
 
 /// The refresh when the source of the Machine hive has registered or resumed (P-07).
 pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
-    let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
-    let known = state.layers_key;
-    state.layers_key = resolve_layers_key(state);
-    let Some(key) = state.layers_key else { return };
-    let mut names = visible_names(state, machine, key);
-    if known == Some(key) {
-        names.extend(state.layers.keys().cloned());
+    if machine(state).is_none_or(|machine| !hives.contains(&machine)) {
+        return;
+    }
+    // Every name is read as at boot; what was there when it was last read may have left.
+    let mut names = dirty_names(before, state);
+    if let Some((_, visible)) = &state.layers_seen {
+        names.extend(visible.iter().cloned());
+    }
+    if state.layers_key.is_none() {
+        return;
     }
     if refresh(state, names, &mut Covered::new()).published {
         step_affected(before, state, |hive| !hives.contains(&hive));
@@ -251,12 +254,16 @@ fn dirty_names(old: &State, new: &mut State) -> BTreeSet<FoldedName> {
     let (Some(machine), Some(key)) = (machine(new), new.layers_key) else {
         return BTreeSet::new();
     };
-    if old.layers_key != Some(key) {
-        return visible_names(new, machine, key);
-    }
+    let visible = visible_names(new, machine, key);
+    let seen = new.layers_seen.replace((key, visible.iter().cloned().collect()));
+    let Some((_, seen)) = seen.filter(|(seen_key, _)| *seen_key == key) else {
+        return visible;
+    };
     let mut names = child_names(old, machine, key);
     names.extend(child_names(new, machine, key));
     names.retain(|name| metadata(old, name) != metadata(new, name));
+    // Names that left while the path led nowhere.
+    names.extend(seen.iter().filter(|name| !visible.contains(*name)).cloned());
     names
 }
 

@@ -113,10 +113,7 @@ fn resumed(before: &State, state: &mut State, source: SourceId, covered: &mut Co
         let first_free = database.max_sequence().saturating_add(1);
         state.next_sequence = state.next_sequence.max(first_free);
     }
-    // Orphans are purged, open ones included (D-111).
-    for orphan in state.orphans.clone().iter().filter(|(hive, _)| hives.contains(hive)) {
-        state.orphans.remove_mut(orphan);
-    }
+    // The source has purged orphans, open ones included (D-111); the kernel still knows them.
     for layer in missed {
         layers::delete_at_source(state, source, &layer, covered);
     }

@@ -25,6 +25,9 @@ pub struct State {
     pub(crate) layers: Map<FoldedName, Layer>,
     /// The key whose children are the layers, as the kernel last resolved it (P-03).
     pub(crate) layers_key: Option<Guid>,
+    /// The Layers key when the path to it last resolved, and the names visible below it when they
+    /// were last read (P-03, P-07).
+    pub(crate) layers_seen: Option<(Guid, Set<FoldedName>)>,
     /// The next sequence number to be allocated (§2.7).
     pub(crate) next_sequence: u64,
     /// Open key fds.
@@ -168,6 +171,7 @@ impl State {
             hives: Map::new_sync(),
             layers: crate::layers::initial_table(),
             layers_key: None,
+            layers_seen: None,
             next_sequence: 1,
             open_keys: Map::new_sync(),
             orphans: Set::new_sync(),

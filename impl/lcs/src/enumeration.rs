@@ -12,7 +12,7 @@ use crate::limits::TABLE_RETRIES_MAX;
 use crate::resolve::{VisibleChild, text};
 use crate::security::Token;
 use crate::state::{HiveId, KeyId};
-use crate::turns::{Place, Share};
+use crate::turns::{Place, Share, Turn};
 use crate::values::FoundValue;
 
 /// A subkey with the numbers that an enumeration gives.
@@ -70,17 +70,20 @@ impl<E: Env> Kernel<E> {
         Ok(found.collect())
     }
 
-    /// The visible subkey at an index.
+    /// The visible subkey at an index, and a turn that keeps it there.
     ///
     /// # Errors
     /// ENOENT behind the last one, EIO for a tie, and those of a request.
-    pub async fn subkey(&self, key: KeyId, token: &Token, index: u32) -> Result<Subkey, Errno> {
+    pub async fn subkey(
+        &self,
+        key: KeyId,
+        token: &Token,
+        index: u32,
+    ) -> Result<(Subkey, Turn), Errno> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
-            let children = {
-                let _turn = self.turns.take(Place::Children(key), Share::Read).await;
-                self.enum_children(key).await?
-            };
+            let turn = self.turns.take(Place::Children(key), Share::Read).await;
+            let children = self.enum_children(key).await?;
             if attempt < TABLE_RETRIES_MAX && self.is_stale(view.table()) {
                 continue;
             }
@@ -90,7 +93,7 @@ impl<E: Env> Kernel<E> {
             let VisibleChild { name, guid } = child;
             let metadata = children.metadata.iter().find(|key| key.guid == guid);
             let last_write_time = metadata.ok_or(Errno::EIO)?.last_write_time;
-            return Ok(Subkey { name, guid, last_write_time });
+            return Ok((Subkey { name, guid, last_write_time }, turn));
         }
         Err(Errno::EIO)
     }

@@ -8,7 +8,7 @@ use rsi::{Guid, KeyMetadata, PathEntry, Request, Response, Status};
 
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
-use crate::resolve::Values;
+use crate::resolve::{ChildGroup, Values};
 use crate::source::LateEffect;
 use crate::state::{KeyId, SlotId};
 
@@ -25,7 +25,7 @@ pub struct Lookup {
 #[derive(Debug, Default)]
 pub struct Children {
     /// By name as stored.
-    pub groups: Vec<(Vec<u8>, Vec<PathEntry>)>,
+    pub groups: Vec<ChildGroup>,
     /// Of each key named.
     pub metadata: Vec<KeyMetadata>,
 }
@@ -122,12 +122,7 @@ impl<E: Env> Kernel<E> {
         };
         if unseen {
             self.read_key(key).await?;
-            let mut state = self.state();
-            let incarnation = state.slot(key.slot).incarnation;
-            if let Some(open) = state.open_keys.get_mut(&key) {
-                open.seen = incarnation;
-            }
-            drop(state);
+            self.state().see_key(key);
             self.env.yield_point("key is present").await;
         }
         Ok(())

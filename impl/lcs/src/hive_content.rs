@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, PathEntry};
+use rsi::Guid;
 
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::layers::{LayerTable, View};
 use crate::name::FoldedName;
-use crate::resolve::Values;
+use crate::resolve::{ChildGroup, Values};
 use crate::state::{HiveId, KeyId};
 use crate::turns::{Place, Share};
 
@@ -26,7 +26,7 @@ pub struct HiveContent {
 }
 
 struct KeyContent {
-    children: Vec<(Vec<u8>, Vec<PathEntry>)>,
+    children: Vec<ChildGroup>,
     values: Values,
 }
 

@@ -106,7 +106,7 @@ impl<E: Env> Kernel<E> {
         };
         self.authorize_precedence(file, token, &write)?;
         no_transaction(args.txn_fd)?;
-        self.set_value(file, write).await
+        self.set_value(file, token, write).await
     }
 
     async fn ioctl_delete_value(self: &Arc<Self>, call: Call<'_, E>) -> Result<(), Errno> {
@@ -118,7 +118,7 @@ impl<E: Env> Kernel<E> {
         let layer = user::read_layer_name(memory, args.layer_ptr, args.layer_len)?;
         self.authorize_layer(&layer, token)?;
         no_transaction(args.txn_fd)?;
-        self.delete_value(file, &name, &layer).await
+        self.delete_value(file, token, &name, &layer).await
     }
 
     async fn ioctl_blanket_tombstone(self: &Arc<Self>, call: Call<'_, E>) -> Result<(), Errno> {
@@ -130,7 +130,7 @@ impl<E: Env> Kernel<E> {
         let layer = user::read_layer_name(memory, args.layer_ptr, args.layer_len)?;
         self.authorize_layer(&layer, token)?;
         no_transaction(args.txn_fd)?;
-        self.set_blanket(file, &layer, args.set == 1).await
+        self.set_blanket(file, token, &layer, args.set == 1).await
     }
 
     /// Deletion and hiding take the same structure, in the order of D-13.
@@ -147,9 +147,9 @@ impl<E: Env> Kernel<E> {
         let removal = self.authorize_removal(file, token, &layer)?;
         no_transaction(args.txn_fd)?;
         if delete {
-            self.delete_key(file, removal, &layer).await
+            self.delete_key(file, token, removal, &layer).await
         } else {
-            self.hide_key(file, removal, &layer).await
+            self.hide_key(file, token, removal, &layer).await
         }
     }
 

@@ -122,7 +122,7 @@ impl<E: Env> KeyFile<E> {
         }
         let key = self.key();
         let kernel = Arc::clone(&self.kernel);
-        self.kernel.state().close_key(key).then(|| async move {
+        self.kernel.state().close_key(key).then_some(async move {
             kernel.drop_key(key).await;
             kernel.state().forget_key(key);
         })

@@ -3,6 +3,7 @@
 //! A value, replaced as a whole when layers change; whoever resolves holds one table throughout
 //! (PSD-005 §2.6; `LAYER-*`, `LAUTH-*`). It does not know where its content comes from.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use abi::{Errno, KEY_SET_VALUE};
 use rsi::Guid;
 
 use crate::limits::LAYERS_MAX;
-use crate::name::FoldedName;
+use crate::name::{FoldedName, is_folded};
 use crate::security::{SecurityDescriptor, Sid, Token, access_check, default_base_layer_sd};
 
 /// The name of the layer that always exists.
@@ -148,9 +149,18 @@ impl View {
     }
 
     /// Precedence of an active layer; `None` for an unknown or inactive one (`RES-02`..`RES-04`).
-    pub fn precedence(&self, layer: &FoldedName) -> Option<u32> {
-        let found = self.table.get(layer)?;
-        (found.enabled || self.private.contains(layer)).then_some(found.precedence)
+    pub fn precedence(&self, layer: &[u8]) -> Option<u32> {
+        match std::str::from_utf8(layer) {
+            Ok(folded) if is_folded(layer) => self.precedence_of(folded),
+            Ok(layer) => self.precedence_of(FoldedName::new(layer).borrow()),
+            Err(_) => None,
+        }
+    }
+
+    fn precedence_of(&self, folded: &str) -> Option<u32> {
+        let found = self.table.layers.get(folded)?;
+        let is_own = || self.private.iter().any(|name| Borrow::<str>::borrow(name) == folded);
+        (found.enabled || is_own()).then_some(found.precedence)
     }
 }
 
@@ -190,11 +200,11 @@ mod tests {
     fn a_disabled_layer_is_active_for_a_thread_that_carries_it() {
         let mut table = LayerTable::new();
         let name = FoldedName::new("test");
-        table.publish(name.clone(), Layer { enabled: false, ..layer("Test", 3) }).expect("room");
+        table.publish(name, Layer { enabled: false, ..layer("Test", 3) }).expect("room");
         let table = Arc::new(table);
         let mut token = Token::system();
-        assert_eq!(View::of(Arc::clone(&table), &token).precedence(&name), None);
+        assert_eq!(View::of(Arc::clone(&table), &token).precedence(b"test"), None);
         token.private_layers.push("TEST".to_owned());
-        assert_eq!(View::of(table, &token).precedence(&name), Some(3));
+        assert_eq!(View::of(table, &token).precedence(b"TesT"), Some(3));
     }
 }

@@ -95,3 +95,22 @@ impl<E: Env> Lcs<E> {
 fn returned(result: Result<i64, Errno>) -> i64 {
     result.unwrap_or_else(Errno::returned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls run on any thread of a host, so their futures have to be able to move.
+    #[expect(dead_code, reason = "compiling it is the test")]
+    fn calls_can_move_between_threads<E: Env>(
+        lcs: &Lcs<E>,
+        caller: Caller<'_, E>,
+        memory: &dyn UserMemory,
+    ) {
+        fn moves<T: Send>(_: T) {}
+        moves(lcs.syscall(caller, 0, [0; 6], memory));
+        moves(lcs.ioctl(caller, 0, 0, 0, memory));
+        moves(lcs.close(caller, 0));
+        moves(lcs.settled());
+    }
+}

@@ -14,7 +14,7 @@ use rsi::{Guid, PathEntry};
 
 use crate::layers::{Layer, LayerTable, View};
 use crate::name::FoldedName;
-use crate::resolve::Values;
+use crate::resolve::{ChildGroup, Values};
 use crate::security::{SecurityDescriptor, Sid};
 
 /// Where layer metadata is kept, below the root of the global Machine hive.
@@ -41,8 +41,9 @@ pub struct Metadata {
 /// What the layer table was last made from.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataCache {
-    /// The Machine hive's source has come up and has not been read yet: nothing here is current.
-    pub loading: bool,
+    /// The metadata could not be read since it may have changed, or not yet: nothing here is known
+    /// to be current, and every mutation of the hive is an occasion to read again.
+    pub stale: bool,
     /// Keys of the path to the Layers key, from the hive root as far as it resolved.
     pub chain: Vec<Guid>,
     /// The key that the path resolved to when it last did (P-03).
@@ -57,14 +58,12 @@ impl MetadataCache {
         let on_the_way = |(key, component): (&Guid, &&str)| {
             *key == parent && *name == FoldedName::new(component)
         };
-        self.loading
-            || self.layers_key == Some(parent)
-            || self.chain.iter().zip(&LAYERS_PATH).any(on_the_way)
+        self.layers_key == Some(parent) || self.chain.iter().zip(&LAYERS_PATH).any(on_the_way)
     }
 
     /// Whether the values of a key can bear on the table.
     pub fn concerns_key(&self, guid: Guid) -> bool {
-        self.loading || self.names.values().any(|metadata| metadata.guid == guid)
+        self.names.values().any(|metadata| metadata.guid == guid)
     }
 }
 
@@ -76,7 +75,7 @@ pub struct Image {
     /// Entries of each component of the path, by its place and the key above it.
     pub way: BTreeMap<(usize, Guid), Vec<PathEntry>>,
     /// What is below each key that may be the Layers key.
-    pub below: BTreeMap<Guid, Vec<(Vec<u8>, Vec<PathEntry>)>>,
+    pub below: BTreeMap<Guid, Vec<ChildGroup>>,
     /// Descriptors of the keys there.
     pub descriptors: BTreeMap<Guid, Vec<u8>>,
     /// Values of the keys there, or why they cannot be used.
@@ -158,7 +157,7 @@ pub fn refresh(
 ) -> Result<Refresh, Errno> {
     let mut next = Refresh {
         table: Arc::clone(table),
-        cache: MetadataCache { loading: false, ..cache.clone() },
+        cache: MetadataCache { stale: false, ..cache.clone() },
         deleted: Vec::new(),
         fault: None,
     };
@@ -198,7 +197,8 @@ fn dirty_names(
         return names.keys().cloned().collect();
     }
     let all: BTreeSet<&FoldedName> = cache.names.keys().chain(names.keys()).collect();
-    all.into_iter().filter(|name| cache.names.get(name) != names.get(name)).cloned().collect()
+    let differs = |name: &&FoldedName| cache.names.get(*name) != names.get(*name);
+    all.into_iter().filter(differs).cloned().collect()
 }
 
 fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Sid>) {

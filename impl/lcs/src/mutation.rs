@@ -9,7 +9,8 @@ use rsi::{Guid, Request, Response, Status};
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::name::FoldedName;
-use crate::security::Sid;
+use crate::open::LayerName;
+use crate::security::{Sid, Token};
 use crate::source::{LateEffect, RequestError};
 use crate::state::{HiveId, KeyId};
 use crate::turns::{Place, Share, Turn};
@@ -32,7 +33,15 @@ pub enum Scope {
 pub struct Change {
     hive: HiveId,
     scope: Scope,
-    layers: Option<Turn>,
+    layers: Option<LayersTurn>,
+}
+
+/// The right to refresh the layer table.
+struct LayersTurn {
+    _turn: Turn,
+    /// Whether the mutation fails when the refresh does. Otherwise it only is an occasion to read
+    /// what could not be read before.
+    required: bool,
 }
 
 /// What follows a mutation that the source has done, in this order.
@@ -60,26 +69,42 @@ impl<E: Env> Kernel<E> {
     /// every other turn of the operation.
     pub async fn begin_change(&self, hive: HiveId, scope: Scope) -> Change {
         let mut layers = None;
-        if self.bears_on_layers(hive, &scope) {
-            let turn = self.turns.take(Place::Layers, Share::Alone).await;
+        if self.bears_on_layers(hive, &scope).is_some() {
+            let _turn = self.turns.take(Place::Layers, Share::Alone).await;
             // What came before may have moved the Layers key.
-            layers = self.bears_on_layers(hive, &scope).then_some(turn);
+            let bears = self.bears_on_layers(hive, &scope);
+            layers = bears.map(|required| LayersTurn { _turn, required });
         }
         Change { hive, scope, layers }
     }
 
-    fn bears_on_layers(&self, hive: HiveId, scope: &Scope) -> bool {
+    /// Whether the layers are to be read after a mutation, and if so whether they have to be.
+    fn bears_on_layers(&self, hive: HiveId, scope: &Scope) -> Option<bool> {
         let state = self.state();
-        state.machine() == Some(hive)
-            && match scope {
-                Scope::Name { parent, name } => state.metadata.concerns_name(*parent, name),
-                Scope::Key(guid) => state.metadata.concerns_key(*guid),
-            }
+        if state.machine != Some(hive) {
+            return None;
+        }
+        let concerns = match scope {
+            Scope::Name { parent, name } => state.metadata.concerns_name(*parent, name),
+            Scope::Key(guid) => state.metadata.concerns_key(*guid),
+        };
+        (concerns || state.metadata.stale).then_some(concerns)
+    }
+
+    /// Keeps a layer from being deleted until a write into it is done, so that no entry of it comes
+    /// to a source after the deletion (`RES-31`). The layer may have gone while its turn came.
+    ///
+    /// # Errors
+    /// ENOENT for an unknown layer, EACCES for one that the caller may not write into.
+    pub async fn hold_layer(&self, layer: &LayerName, token: &Token) -> Result<Turn, Errno> {
+        let turn = self.turns.take(Place::Layer(layer.folded.clone()), Share::Change).await;
+        self.authorize_layer(layer, token)?;
+        Ok(turn)
     }
 
     /// Has the source do a mutation and does what follows from it: `follow_up`, one step of the
-    /// hive's generation, and a refresh of the layers. If the source answers late, all that
-    /// happens then.
+    /// hive's generation, and a refresh of the layers. `layer` is the turn of the layer written
+    /// into. If the source answers late, all that happens then.
     ///
     /// # Errors
     /// The mutation's own failure. Of what follows, the first failure as an error number; the
@@ -87,6 +112,7 @@ impl<E: Env> Kernel<E> {
     pub async fn mutate(
         self: &Arc<Self>,
         change: &Change,
+        layer: Turn,
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
@@ -94,6 +120,8 @@ impl<E: Env> Kernel<E> {
         let late = self.late_effect(change, follow_up.clone());
         self.tell(change.hive.slot, request, Some(late)).await?;
         let followed = self.follow_up(change, follow_up).await;
+        // What comes now may be the deletion of that layer.
+        drop(layer);
         if matches!(followed, Err(Undone::Entirely(_))) {
             return Ok(followed.map_err(Undone::errno));
         }
@@ -106,9 +134,10 @@ impl<E: Env> Kernel<E> {
         change: &Change,
         creator: Option<Sid>,
     ) -> Result<(), Errno> {
-        if change.layers.is_some() {
+        if let Some(layers) = &change.layers {
             self.env.yield_point("refresh the layers").await;
-            return self.refresh_layers(Some(change.hive), creator).await;
+            let refreshed = self.refresh_layers(Some(change.hive), creator).await;
+            return if layers.required { refreshed } else { Ok(()) };
         }
         self.state().step_generation(change.hive);
         Ok(())

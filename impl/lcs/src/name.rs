@@ -3,6 +3,7 @@
 //! States PSD-005 §1.3, §2.3 and §2.5 (`CONV-10`..`CONV-53`, `KEY-38`..`KEY-42`, D-03, D-05). It
 //! knows nothing of what a name stands for.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,10 +18,17 @@ pub struct FoldedName(Arc<str>);
 impl FoldedName {
     /// Folds a name.
     pub fn new(name: &str) -> Self {
-        if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        if is_folded(name.as_bytes()) {
             return Self(name.into());
         }
         Self(name.chars().map(fold).collect::<String>().into())
+    }
+}
+
+/// Ordered and compared as its text, so that a map can be asked with text that is folded.
+impl Borrow<str> for FoldedName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
@@ -28,6 +36,11 @@ impl fmt::Debug for FoldedName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, formatter)
     }
+}
+
+/// Whether folding plainly changes nothing; most names that travel are like that.
+pub fn is_folded(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
 }
 
 /// Simple folding maps one code point to one code point; where the table has none the character

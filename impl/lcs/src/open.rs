@@ -14,6 +14,7 @@ use crate::mutation::{FollowUp, NewKey};
 use crate::name::FoldedName;
 use crate::security::{Privileges, SecurityDescriptor, Sid, Token, access_check, inherit};
 use crate::state::KeyId;
+use crate::turns::Turn;
 use crate::walk::{Missing, Purpose, Reached, Start, Walked};
 
 /// A layer as a caller names it.
@@ -124,7 +125,7 @@ impl<E: Env> Kernel<E> {
                     }
                 }
                 Walked::Missing(missing) => {
-                    match self.create(&view, token, target, creation, missing).await {
+                    match self.create(token, target, creation, missing).await {
                         Ok(file) => return Ok((file, REG_CREATED_NEW)),
                         Err(Refusal::Errno(errno)) => return Err(errno),
                         Err(Refusal::ExistsNow) => {
@@ -174,7 +175,7 @@ impl<E: Env> Kernel<E> {
             state.open_key(position.key());
         }
         drop(hold);
-        Ok(Some(self.file(position, granted, &metadata)))
+        Ok(Some(Arc::new(self.file(position, granted, &metadata))))
     }
 
     fn file(
@@ -182,15 +183,14 @@ impl<E: Env> Kernel<E> {
         position: Position,
         granted: u32,
         metadata: &KeyMetadata,
-    ) -> Arc<KeyFile<E>> {
+    ) -> KeyFile<E> {
         let KeyMetadata { volatile_key, symlink, .. } = *metadata;
-        Arc::new(KeyFile::new(Arc::clone(self), position, granted, volatile_key, symlink))
+        KeyFile::new(Arc::clone(self), position, granted, volatile_key, symlink)
     }
 
     /// Makes a key at a place that a walk found free, in the order of D-23.
     async fn create(
         self: &Arc<Self>,
-        view: &View,
         token: &Token,
         target: &Target,
         creation: &Creation<'_>,
@@ -210,7 +210,7 @@ impl<E: Env> Kernel<E> {
         let parent_descriptor = parse(&parent_metadata.sd)?;
         authorize_creation(token, &parent_descriptor, &parent_metadata, creation)?;
         let layer = (creation.layer)()?;
-        view.table().authorize_write(&layer.folded, token)?;
+        let layer_turn = self.hold_layer(&layer, token).await?;
         let descriptor = inherit(&parent_descriptor, token).map_err(|_| Errno::EINVAL)?;
         let metadata = KeyMetadata {
             guid: self.new_guid(),
@@ -223,7 +223,7 @@ impl<E: Env> Kernel<E> {
             let mut state = self.state();
             let name = FoldedName::new(&missing.name);
             if state.metadata.layers_key == Some(parent.guid)
-                && state.machine() == Some(missing.parent.hive())
+                && state.machine == Some(missing.parent.hive())
                 && state.layers.is_full()
                 && state.layers.get(&name).is_none()
             {
@@ -231,21 +231,24 @@ impl<E: Env> Kernel<E> {
             }
             state.allocate_sequence()?
         };
-        let created = self.store_key(&missing, &layer, &metadata, sequence, token.user).await?;
-        created?;
-        let granted = access_check(token, &descriptor, target.desired_access)?;
-        let Missing { parent, name, hold, change, .. } = missing;
-        let position = parent.child(metadata.guid, name);
+        // Open from before there is anything to see, so that an end of its layer orphans the key
+        // and does not drop it.
+        let position = missing.parent.clone().child(metadata.guid, missing.name.clone());
         self.state().open_key(position.key());
-        drop((hold, change));
-        Ok(self.file(position, granted, &metadata))
+        let mut file = self.file(position, 0, &metadata);
+        let stored =
+            self.store_key(&missing, (&layer, layer_turn), &metadata, sequence, token.user);
+        stored.await??;
+        file.granted = access_check(token, &descriptor, target.desired_access)?;
+        drop(missing);
+        Ok(Arc::new(file))
     }
 
     /// `RSI_CREATE_ENTRY` and `RSI_CREATE_KEY`, after the layer's HIDDEN entry is gone (D-24).
     async fn store_key(
         self: &Arc<Self>,
         missing: &Missing,
-        layer: &LayerName,
+        (layer, layer_turn): (&LayerName, Turn),
         metadata: &KeyMetadata,
         sequence: u64,
         creator: Sid,
@@ -280,7 +283,8 @@ impl<E: Env> Kernel<E> {
         let new_key = NewKey { create, take_back };
         let follow_up = FollowUp { create_key: Some(new_key), ..FollowUp::default() };
         self.env.yield_point("create the path entry").await;
-        match self.mutate(&missing.change, create_entry, follow_up, Some(creator)).await {
+        match self.mutate(&missing.change, layer_turn, create_entry, follow_up, Some(creator)).await
+        {
             Err(Failure::Refused(Status::AlreadyExists)) => Err(Refusal::ExistsNow),
             Err(failure) => Err(Refusal::Errno(failure.errno())),
             Ok(created) => Ok(created),

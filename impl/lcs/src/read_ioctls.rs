@@ -103,7 +103,7 @@ impl<E: Env> Kernel<E> {
         let name = Output::new(memory, args.name_ptr, args.name_len)?;
         no_transaction(args.txn_fd)?;
         let key = file.key();
-        let subkey = self.subkey(key, token, args.index).await?;
+        let (subkey, hold) = self.subkey(key, token, args.index).await?;
         args.name_len = user::size(subkey.name.as_bytes());
         if !name.holds(subkey.name.as_bytes()) {
             user::write(memory, argument, &args)?;
@@ -111,6 +111,7 @@ impl<E: Env> Kernel<E> {
         }
         self.env.yield_point("count below a subkey").await;
         let extent = self.extent(KeyId { slot: key.slot, guid: subkey.guid }, token).await?;
+        drop(hold);
         args.last_write_time = subkey.last_write_time;
         args.subkey_count = extent.subkey_count;
         args.value_count = extent.value_count;
@@ -133,6 +134,7 @@ impl<E: Env> Kernel<E> {
             file.position.name().to_owned()
         };
         args.name_len = user::size(name.as_bytes());
+        args.pad1 = [0; 6];
         if !buffer.holds(name.as_bytes()) {
             user::write(memory, argument, &args)?;
             return Err(Errno::ERANGE);
@@ -146,7 +148,6 @@ impl<E: Env> Kernel<E> {
         args.sd_size = user::size(&info.metadata.sd);
         args.volatile_key = file.volatile_key.into();
         args.symlink = file.symlink.into();
-        args.pad1 = [0; 6];
         args.hive_generation = info.generation;
         buffer.fill(memory, name.as_bytes())?;
         user::write(memory, argument, &args)

@@ -32,7 +32,7 @@ impl<E: Env> Kernel<E> {
         hive: Option<HiveId>,
         creator: Option<Sid>,
     ) -> Result<(), Errno> {
-        let Some(machine) = self.state().machine() else { return Ok(()) };
+        let Some(machine) = self.state().machine else { return Ok(()) };
         let image = self.read_image(machine).await;
         let made = image.and_then(|image| {
             let state = self.state();
@@ -42,7 +42,7 @@ impl<E: Env> Kernel<E> {
             Ok(made) => made,
             Err(errno) => {
                 let mut state = self.state();
-                state.metadata.loading = false;
+                state.metadata.stale = true;
                 if let Some(hive) = hive {
                     state.step_generation(hive);
                 }
@@ -51,6 +51,11 @@ impl<E: Env> Kernel<E> {
         };
         let affected = self.affected_hives(machine, &made).await;
         let Refresh { table, cache, deleted, fault } = made;
+        // Writes into the layers that go have to be done first; no others begin.
+        let mut ends = Vec::new();
+        for (name, _) in &deleted {
+            ends.push(self.turns.take(Place::Layer(name.clone()), Share::Alone).await);
+        }
         {
             let mut state = self.state();
             state.layers = table;
@@ -60,6 +65,7 @@ impl<E: Env> Kernel<E> {
             }
         }
         let told = self.tell_deletions(&deleted).await;
+        drop(ends);
         fault.map_or(told, Err)
     }
 
@@ -177,8 +183,11 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(), Failure> {
         let request = Request::DeleteLayer { layer: name.as_bytes().to_vec() };
         let kernel = Arc::clone(self);
+        let folded = FoldedName::new(name);
         let late = Box::new(move |response| {
             if let Response::DeleteLayer { orphaned } = response {
+                // A replay would hit a later layer of the same name.
+                kernel.state().slot_mut(slot).missed_deletions.remove(&folded);
                 let task_kernel = Arc::clone(&kernel);
                 kernel.spawn(async move { task_kernel.orphan_keys(slot, orphaned).await });
             }

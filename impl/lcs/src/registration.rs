@@ -70,16 +70,13 @@ impl<E: Env> Kernel<E> {
                 resume(state.slot_mut(slot), connection, hives);
                 slot
             }
-            None => {
-                state.slots.push(Slot {
-                    connection,
-                    incarnation: 1,
-                    resuming: false,
-                    hives: hives.into_values().collect(),
-                    missed_deletions: BTreeMap::new(),
-                });
-                SlotId(state.slots.len() - 1)
-            }
+            None => state.add_slot(Slot {
+                connection,
+                incarnation: 1,
+                resuming: false,
+                hives: hives.into_values().collect(),
+                missed_deletions: BTreeMap::new(),
+            }),
         };
         self.bring_up(&mut state, slot);
         Ok(())
@@ -88,10 +85,10 @@ impl<E: Env> Kernel<E> {
     /// Starts what has to follow a registration. The turn is asked for under the same lock that
     /// makes the slot visible, so no request comes before the replay.
     fn bring_up(self: &Arc<Self>, state: &mut State<E>, slot: SlotId) {
-        let machine = state.machine().filter(|hive| hive.slot == slot);
+        let machine = state.machine.filter(|hive| hive.slot == slot);
         if let Some(machine) = machine {
             let root = state.hive(machine).root;
-            state.metadata.loading = true;
+            state.metadata.stale = true;
             if state.metadata.chain.is_empty() {
                 state.metadata.chain.push(root);
             }

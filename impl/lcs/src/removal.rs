@@ -42,6 +42,7 @@ impl<E: Env> Kernel<E> {
     pub async fn delete_key(
         self: &Arc<Self>,
         file: &KeyFile<E>,
+        token: &Token,
         parent: KeyId,
         layer: &LayerName,
     ) -> Result<(), Errno> {
@@ -57,6 +58,7 @@ impl<E: Env> Kernel<E> {
         self.env.yield_point("look up what is deleted").await;
         let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
         self.env.yield_point("delete the path entry").await;
+        let layer_turn = self.hold_layer(layer, token).await?;
         let request = Request::DeleteEntry {
             parent: parent.guid,
             child_name: name.as_bytes().to_vec(),
@@ -67,7 +69,7 @@ impl<E: Env> Kernel<E> {
             write_time: Some(parent.guid),
             ..FollowUp::default()
         };
-        self.mutate(&change, request, follow_up, None).await?
+        self.mutate(&change, layer_turn, request, follow_up, None).await?
     }
 
     /// Makes a layer's path entry of a key HIDDEN.
@@ -77,6 +79,7 @@ impl<E: Env> Kernel<E> {
     pub async fn hide_key(
         self: &Arc<Self>,
         file: &KeyFile<E>,
+        token: &Token,
         parent: KeyId,
         layer: &LayerName,
     ) -> Result<(), Errno> {
@@ -90,6 +93,7 @@ impl<E: Env> Kernel<E> {
             entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
             self.env.yield_point("hide the path entry").await;
         }
+        let layer_turn = self.hold_layer(layer, token).await?;
         let sequence = self.state().allocate_sequence()?;
         let request = Request::HideEntry {
             parent: parent.guid,
@@ -99,7 +103,7 @@ impl<E: Env> Kernel<E> {
         };
         let orphan = orphaned_without(&entries, layer);
         let follow_up = FollowUp { orphan, ..FollowUp::default() };
-        let hidden = self.mutate(&change, request, follow_up, None).await?;
+        let hidden = self.mutate(&change, layer_turn, request, follow_up, None).await?;
         drop(hold);
         hidden
     }

@@ -22,6 +22,9 @@ pub fn folded(bytes: &[u8]) -> FoldedName {
     FoldedName::new(&String::from_utf8_lossy(bytes))
 }
 
+/// A child's name as stored, and the entries under it.
+pub type ChildGroup = (Vec<u8>, Vec<PathEntry>);
+
 /// What a source holds of one or all values of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
@@ -69,10 +72,6 @@ fn winner<T>(candidates: impl Iterator<Item = (u32, u64, T)>) -> Result<Option<T
 }
 
 impl View {
-    fn rank(&self, layer: &[u8]) -> Option<u32> {
-        self.precedence(&folded(layer))
-    }
-
     /// The key that is visible by these entries of one name.
     ///
     /// # Errors
@@ -81,9 +80,9 @@ impl View {
         &self,
         entries: impl IntoIterator<Item = &'a PathEntry>,
     ) -> Result<Option<Guid>, Errno> {
-        let active = entries
-            .into_iter()
-            .filter_map(|entry| Some((self.rank(&entry.layer)?, entry.sequence, entry.target)));
+        let active = entries.into_iter().filter_map(|entry| {
+            Some((self.precedence(&entry.layer)?, entry.sequence, entry.target))
+        });
         Ok(winner(active)?.flatten())
     }
 
@@ -98,11 +97,11 @@ impl View {
     ) -> Result<Option<EffectiveValue<'a>>, Errno> {
         let entries = entries.into_iter().filter_map(|entry| {
             let item = (entry.value_type != REG_TOMBSTONE).then_some(EffectiveValue { entry });
-            Some((self.rank(&entry.layer)?, entry.sequence, item))
+            Some((self.precedence(&entry.layer)?, entry.sequence, item))
         });
         let blankets = blankets
             .iter()
-            .filter_map(|blanket| Some((self.rank(&blanket.layer)?, blanket.sequence, None)));
+            .filter_map(|blanket| Some((self.precedence(&blanket.layer)?, blanket.sequence, None)));
         Ok(winner(entries.chain(blankets))?.flatten())
     }
 
@@ -134,7 +133,7 @@ impl View {
     /// EIO when two entries of any name tie for its winner.
     pub fn visible_children(
         &self,
-        groups: &[(Vec<u8>, Vec<PathEntry>)],
+        groups: &[ChildGroup],
     ) -> Result<BTreeMap<FoldedName, VisibleChild>, Errno> {
         let mut names: BTreeMap<FoldedName, Vec<(&[u8], &PathEntry)>> = BTreeMap::new();
         for (spelling, entries) in groups {
@@ -144,7 +143,7 @@ impl View {
         let mut visible = BTreeMap::new();
         for (name, entries) in names {
             let active = entries.into_iter().filter_map(|(spelling, entry)| {
-                Some((self.rank(&entry.layer)?, entry.sequence, (spelling, entry.target)))
+                Some((self.precedence(&entry.layer)?, entry.sequence, (spelling, entry.target)))
             });
             if let Some((spelling, Some(guid))) = winner(active)? {
                 visible.insert(name, VisibleChild { name: text(spelling), guid });

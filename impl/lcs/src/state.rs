@@ -17,6 +17,9 @@ use crate::name::FoldedName;
 use crate::security::Token;
 use crate::source::Connection;
 
+/// The hive that holds the kernel half's own metadata.
+const MACHINE: &str = "Machine";
+
 /// A source slot, by its number. Slots are never freed (D-91).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub usize);
@@ -83,6 +86,8 @@ pub struct OpenKey {
 pub struct State<E: Env> {
     /// In order of registration.
     pub slots: Vec<Slot<E>>,
+    /// The global hive that layer metadata lives in, once registered (D-100).
+    pub machine: Option<HiveId>,
     /// The next sequence number to give out.
     pub next_sequence: u64,
     /// The published layer table.
@@ -98,6 +103,7 @@ impl<E: Env> State<E> {
     pub fn new() -> Self {
         Self {
             slots: Vec::new(),
+            machine: None,
             next_sequence: 1,
             layers: Arc::new(LayerTable::new()),
             metadata: MetadataCache::default(),
@@ -136,6 +142,18 @@ impl<E: Env> State<E> {
         })
     }
 
+    /// Adds a slot.
+    pub fn add_slot(&mut self, slot: Slot<E>) -> SlotId {
+        let id = SlotId(self.slots.len());
+        let machine = FoldedName::new(MACHINE);
+        let is_machine = |hive: &Hive| hive.scope.is_none() && hive.folded == machine;
+        if let Some(index) = slot.hives.iter().position(is_machine) {
+            self.machine = Some(HiveId { slot: id, index });
+        }
+        self.slots.push(slot);
+        id
+    }
+
     /// Where a hive name leads for a caller: private hives of its scopes in their order, then
     /// global ones (PSD-005 §2.2).
     pub fn route(&self, name: &FoldedName, token: &Token) -> Option<HiveId> {
@@ -144,14 +162,6 @@ impl<E: Env> State<E> {
         };
         let private = token.scopes.iter().find_map(|scope| find(Some(*scope)));
         private.or_else(|| find(None)).map(|(id, _)| id)
-    }
-
-    /// The global hive that layer metadata lives in, once registered (D-100).
-    pub fn machine(&self) -> Option<HiveId> {
-        let machine = FoldedName::new("machine");
-        self.hives()
-            .find(|(_, hive)| hive.scope.is_none() && hive.folded == machine)
-            .map(|(id, _)| id)
     }
 
     /// Takes the next sequence number (D-31).
@@ -181,6 +191,14 @@ impl<E: Env> State<E> {
         let open = self.open_keys.entry(key).or_insert(OpenKey { opens: 0, orphaned: false, seen });
         open.opens += 1;
         open.seen = seen;
+    }
+
+    /// Notes that the source has just shown the key.
+    pub fn see_key(&mut self, key: KeyId) {
+        let seen = self.slot(key.slot).incarnation;
+        if let Some(open) = self.open_keys.get_mut(&key) {
+            open.seen = seen;
+        }
     }
 
     /// Notes that the key lost its last path entry. Returns whether it is to be dropped now, since

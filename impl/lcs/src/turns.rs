@@ -24,6 +24,9 @@ pub enum Place {
     Name(KeyId, FoldedName),
     /// The values and properties of a key.
     Values(KeyId),
+    /// The entries of a layer in every hive: shared by writers, alone for its deletion. Taken last,
+    /// so that who has it waits for no other turn.
+    Layer(FoldedName),
     /// A slot that has resumed and must first hear what it missed (D-55).
     Resumption(SlotId),
 }

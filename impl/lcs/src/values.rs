@@ -104,7 +104,7 @@ impl<E: Env> Kernel<E> {
     /// direct child of the Layers key.
     pub fn raises_precedence(&self, file: &KeyFile<E>, write: &ValueWrite<'_>) -> bool {
         let state = self.state();
-        let below_layers = state.machine() == Some(file.position.hive())
+        let below_layers = state.machine == Some(file.position.hive())
             && file.position.parent().map(|key| key.guid) == state.metadata.layers_key
             && state.metadata.layers_key.is_some();
         below_layers
@@ -122,6 +122,7 @@ impl<E: Env> Kernel<E> {
     pub async fn set_value(
         self: &Arc<Self>,
         file: &KeyFile<E>,
+        token: &Token,
         write: ValueWrite<'_>,
     ) -> Result<(), Errno> {
         let key = file.key();
@@ -136,6 +137,7 @@ impl<E: Env> Kernel<E> {
         if !layers.contains(&write.layer.folded) && layers.len() >= LAYERS_PER_VALUE_MAX {
             return Err(Errno::ENOSPC);
         }
+        let hold = self.hold_layer(write.layer, token).await?;
         let sequence = self.state().allocate_sequence()?;
         let request = Request::SetValue {
             guid: key.guid,
@@ -146,7 +148,7 @@ impl<E: Env> Kernel<E> {
             sequence,
             expected_sequence: write.expected_sequence,
         };
-        self.mutate(&change, request, Self::values_changed(key), None).await?
+        self.mutate(&change, hold, request, Self::values_changed(key), None).await?
     }
 
     /// Removes a layer's entry of a value; there need be none (D-32).
@@ -156,6 +158,7 @@ impl<E: Env> Kernel<E> {
     pub async fn delete_value(
         self: &Arc<Self>,
         file: &KeyFile<E>,
+        token: &Token,
         name: &str,
         layer: &LayerName,
     ) -> Result<(), Errno> {
@@ -163,12 +166,13 @@ impl<E: Env> Kernel<E> {
         let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
         let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
         self.ensure_present(key).await?;
+        let hold = self.hold_layer(layer, token).await?;
         let request = Request::DeleteValueEntry {
             guid: key.guid,
             value_name: name.as_bytes().to_vec(),
             layer: layer.spelling.clone().into_bytes(),
         };
-        self.mutate(&change, request, Self::values_changed(key), None).await?
+        self.mutate(&change, hold, request, Self::values_changed(key), None).await?
     }
 
     /// Sets or removes a layer's blanket tombstone (D-30).
@@ -178,6 +182,7 @@ impl<E: Env> Kernel<E> {
     pub async fn set_blanket(
         self: &Arc<Self>,
         file: &KeyFile<E>,
+        token: &Token,
         layer: &LayerName,
         set: bool,
     ) -> Result<(), Errno> {
@@ -185,6 +190,7 @@ impl<E: Env> Kernel<E> {
         let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
         let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
         self.ensure_present(key).await?;
+        let hold = self.hold_layer(layer, token).await?;
         let sequence = if set { self.state().allocate_sequence()? } else { 0 };
         let request = Request::SetBlanketTombstone {
             guid: key.guid,
@@ -192,7 +198,7 @@ impl<E: Env> Kernel<E> {
             set,
             sequence,
         };
-        self.mutate(&change, request, Self::values_changed(key), None).await?
+        self.mutate(&change, hold, request, Self::values_changed(key), None).await?
     }
 
     fn values_changed(key: KeyId) -> FollowUp {

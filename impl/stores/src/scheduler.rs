@@ -487,3 +487,6 @@ impl Queue {
         !self.everything && self.hives.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

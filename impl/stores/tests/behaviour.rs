@@ -58,6 +58,8 @@ behaviours!(
     a_write_waits_for_the_transaction_that_is_open,
     a_write_that_waits_too_long_is_busy,
     waiting_writes_go_in_order,
+    a_new_write_does_not_overtake_those_that_wait,
+    a_key_dropped_in_a_transaction_is_gone_after_it,
     a_second_transaction_waits_at_its_first_mutation,
     a_failed_mutation_leaves_the_transaction_bound,
     reads_go_on_while_a_transaction_is_open,
@@ -117,6 +119,9 @@ fn every_layer_has_its_own_entry(mut driver: Driver) {
 
 fn an_entry_that_is_taken_already_exists(mut driver: Driver) {
     let root = driver.root();
+    driver.ok(hide_entry(root, "c", "GPO", 1));
+    let again = create_entry(root, "C", "gpo", guid(2), 2);
+    assert_eq!(driver.call(again), failed(Status::AlreadyExists));
     driver.key(root, "a", guid(1), 1, false);
     let again = create_entry(root, "A", "BASE", guid(2), 2);
     assert_eq!(driver.call(again), failed(Status::AlreadyExists));
@@ -129,6 +134,8 @@ fn hiding_replaces_the_entry_of_the_layer(mut driver: Driver) {
     let root = driver.root();
     driver.key(root, "a", guid(1), 1, false);
     driver.ok(hide_entry(root, "A", "Base", 2));
+    assert_eq!(entries_of(&driver.call(lookup(root, "a"))), ["Base@2 -> HIDDEN"]);
+    driver.ok(Request::DropKey { guid: guid(1) });
     assert_eq!(entries_of(&driver.call(lookup(root, "a"))), ["Base@2 -> HIDDEN"]);
 }
 
@@ -558,6 +565,28 @@ fn waiting_writes_go_in_order(mut driver: Driver) {
     let ids: Vec<u64> = driver.drain().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [aborting, first, layer, second]);
     assert_eq!(values_of(&driver.call(query(root, "v"))), ["v=two@3 in base"]);
+}
+
+fn a_new_write_does_not_overtake_those_that_wait(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, set_value(root, "v", "base", "x", 1));
+    let first = driver.submit(0, set_value(root, "v", "base", "one", 2));
+    let committing = driver.submit(5, commit(5));
+    let second = driver.submit(0, set_value(root, "v", "base", "two", 3));
+    let ids: Vec<u64> = driver.drain().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [committing, first, second]);
+    assert_eq!(values_of(&driver.call(query(root, "v"))), ["v=two@3 in base"]);
+}
+
+fn a_key_dropped_in_a_transaction_is_gone_after_it(mut driver: Driver) {
+    let root = driver.root();
+    driver.key(root, "a", guid(1), 1, false);
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, Request::DropKey { guid: guid(1) });
+    assert!(values_of(&driver.call(query_all(guid(1)))).is_empty());
+    driver.ok_within(5, commit(5));
+    assert_eq!(driver.call(query_all(guid(1))), failed(Status::NotFound));
 }
 
 fn a_second_transaction_waits_at_its_first_mutation(mut driver: Driver) {

@@ -190,7 +190,7 @@ fn a_child_of_a_dropped_parent_lives_on_unreachable() {
             create $c\d
               -> created
             delete $c
-              -> ENOTEMPTY
+              -> ENOENT
             open $c\d
               -> opened
         "#]],

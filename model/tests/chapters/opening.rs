@@ -23,7 +23,7 @@ fn names_are_matched_without_case_and_kept_as_stored() {
             open x machine/ALPHA
               -> opened
             info $x
-              -> key "Alpha": 0 subkeys, 0 values, longest subkey name 0, longest value name 0, largest value 0, SD 120 bytes, volatile 0, symlink 0, written 1075, generation 4
+              -> key "ALPHA": 0 subkeys, 0 values, longest subkey name 0, longest value name 0, largest value 0, SD 120 bytes, volatile 0, symlink 0, written 1075, generation 4
         "#]],
     );
 }

@@ -1,5 +1,6 @@
 //! A caller in a few words: strings in, values and error numbers out.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use abi::layout::{
@@ -18,7 +19,7 @@ pub type Answer<T> = Result<T, Errno>;
 /// A process with one thread.
 #[derive(Clone)]
 pub struct Client {
-    pub world: Arc<World>,
+    pub world: Rc<World>,
     pub lcs: Lcs<TestEnv>,
     pub process: Arc<Process<TestEnv>>,
     pub token: Arc<Token>,
@@ -35,7 +36,7 @@ pub struct Value {
 
 /// A machine with one source for Machine and one for Other.
 pub struct Machine {
-    pub world: Arc<World>,
+    pub world: Rc<World>,
     pub lcs: Lcs<TestEnv>,
     pub source: Source,
     pub other: Source,
@@ -43,7 +44,11 @@ pub struct Machine {
 
 impl Machine {
     pub fn new() -> Self {
-        let world = Arc::new(World::new());
+        Self::in_world(World::new())
+    }
+
+    pub fn in_world(world: World) -> Self {
+        let world = Rc::new(world);
         let lcs = Lcs::new(world.env.clone());
         let mut source = Source::new(vec![hive("Machine", 1), hive("Users", 2)]);
         let mut other = Source::new(vec![hive("Other", 3)]);
@@ -61,7 +66,7 @@ impl Machine {
 
     pub fn client(&self) -> Client {
         Client {
-            world: Arc::clone(&self.world),
+            world: Rc::clone(&self.world),
             lcs: self.lcs.clone(),
             process: Arc::new(self.lcs.new_process()),
             token: Arc::new(Token::system()),
@@ -76,7 +81,7 @@ impl Machine {
     }
 }
 
-fn answer(result: i64) -> Answer<i64> {
+pub fn answer(result: i64) -> Answer<i64> {
     const ALL: [Errno; 25] = [
         Errno::EPERM,
         Errno::ENOENT,

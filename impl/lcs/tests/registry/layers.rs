@@ -63,20 +63,32 @@ fn deleting_a_layer_reaches_every_source_and_orphans_its_keys() {
 }
 
 #[test]
-fn hiding_a_metadata_key_deletes_its_layer_and_hiding_an_ancestor_deletes_none() {
+fn hiding_a_metadata_key_deletes_its_layer() {
     let machine = Machine::new();
     let client = machine.client();
     client.layer("top", 9);
     let role = client.layer("role", 0);
-    let system = client.open("Machine\\System").unwrap();
-    client.hide(system, "top").unwrap();
     let fd = client.make("Machine\\A");
-    client.set(fd, "v", 1, "role").unwrap();
-    client.delete(system, "top").unwrap();
-    client.set(fd, "v", 1, "role").unwrap();
     client.hide(role, "top").unwrap();
     assert_eq!(client.set(fd, "v", 1, "role"), Err(Errno::ENOENT));
     assert_eq!(machine.source.count(Operation::DeleteLayer), 1);
+}
+
+#[test]
+fn hiding_an_ancestor_deletes_no_layer() {
+    let machine = Machine::new();
+    let client = machine.client();
+    client.layer("top", 9);
+    let role = client.layer("role", 0);
+    let fd = client.make("Machine\\A");
+    let system = client.open("Machine\\System").unwrap();
+    client.hide(system, "top").unwrap();
+    client.set(fd, "v", 1, "role").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    // While the path leads nowhere the table stays as it is.
+    client.set(role, "Precedence", 5, "").unwrap();
+    assert_eq!(client.get(fd, "v"), base(2));
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 0);
 }
 
 #[test]

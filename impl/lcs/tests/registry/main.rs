@@ -10,5 +10,6 @@ mod layers;
 mod links;
 mod registration;
 mod source;
+mod stress;
 mod values;
 mod world;

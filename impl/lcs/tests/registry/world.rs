@@ -50,11 +50,14 @@ impl Env for TestEnv {
     }
 
     async fn yield_point(&self, _label: &'static str) {
-        let mut yielded = false;
+        let mut turns = [0];
+        self.random(&mut turns);
+        let mut left = turns[0] % 4;
         std::future::poll_fn(|context| {
-            if std::mem::replace(&mut yielded, true) {
+            if left == 0 {
                 return Poll::Ready(());
             }
+            left -= 1;
             context.waker().wake_by_ref();
             Poll::Pending
         })
@@ -94,10 +97,14 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::with_seed(42)
+    }
+
+    pub fn with_seed(seed: u64) -> Self {
         let shared = Shared {
             now: 1_000_000,
             next: 0,
-            random: 42,
+            random: seed,
             timers: BTreeMap::new(),
             tasks: Vec::new(),
         };

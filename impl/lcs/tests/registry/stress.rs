@@ -1,0 +1,152 @@
+//! Many callers at once over few names: every call ends, and no answer is one that only a fault
+//! explains.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use abi::layout::{
+    BlanketTombstoneArgs, DeleteKeyArgs, EnumSubkeyArgs, QueryKeyInfoArgs, QueryValuesBatchArgs,
+};
+use abi::{Errno, KEY_ALL_ACCESS, ioctl};
+use lcs::Caller;
+use lcs::env::Env;
+
+use crate::client::{Answer, Client, Machine, answer};
+use crate::world::World;
+
+const PATHS: [&str; 10] = [
+    "Machine\\A",
+    "Machine\\A\\B",
+    "Machine\\A\\b",
+    "Machine\\System\\Registry\\Layers\\one",
+    "Machine\\System\\Registry\\Layers\\Two",
+    "Machine\\System\\Registry\\Layers",
+    "Machine\\System",
+    "Users\\A",
+    "Other\\A",
+    "Other\\A\\B",
+];
+const LAYERS: [&str; 5] = ["", "one", "two", "TWO", "three"];
+const NAMES: [&str; 4] = ["", "v", "Precedence", "Enabled"];
+
+fn dice(client: &Client, sides: usize) -> usize {
+    let mut bytes = [0; 2];
+    client.world.env.random(&mut bytes);
+    usize::from(u16::from_le_bytes(bytes)) % sides
+}
+
+async fn act(client: &Client, fd: i32) -> Answer<i64> {
+    let layer = LAYERS[dice(client, LAYERS.len())];
+    let name = NAMES[dice(client, NAMES.len())];
+    let (layer_len, layer_ptr) = (layer.len() as u32, client.memory.put(layer.as_bytes()));
+    let removal = DeleteKeyArgs { layer_len, layer_ptr, txn_fd: -1, ..DeleteKeyArgs::default() };
+    match dice(client, 9) {
+        0..=2 => {
+            let value = dice(client, 3) as u32;
+            let args = client.set_args(name, 4, &value.to_le_bytes(), layer);
+            client.ioctl(fd, ioctl::REG_IOC_SET_VALUE, args).await.0
+        }
+        3 => {
+            let set = dice(client, 2) as u8;
+            let args = BlanketTombstoneArgs {
+                layer_len,
+                layer_ptr,
+                set,
+                txn_fd: -1,
+                ..BlanketTombstoneArgs::default()
+            };
+            client.ioctl(fd, ioctl::REG_IOC_BLANKET_TOMBSTONE, args).await.0
+        }
+        4 => client.ioctl(fd, ioctl::REG_IOC_DELETE_KEY, removal).await.0,
+        5 => client.ioctl(fd, ioctl::REG_IOC_HIDE_KEY, removal).await.0,
+        6 => {
+            let args = EnumSubkeyArgs { txn_fd: -1, ..EnumSubkeyArgs::default() };
+            client.ioctl(fd, ioctl::REG_IOC_ENUM_SUBKEYS, args).await.0
+        }
+        7 => {
+            let args = QueryKeyInfoArgs::default();
+            client.ioctl(fd, ioctl::REG_IOC_QUERY_KEY_INFO, args).await.0
+        }
+        _ => {
+            let args = QueryValuesBatchArgs { txn_fd: -1, ..QueryValuesBatchArgs::default() };
+            client.ioctl(fd, ioctl::REG_IOC_QUERY_VALUES_BATCH, args).await.0
+        }
+    }
+}
+
+async fn one_round(client: &Client) -> Vec<Errno> {
+    let path = PATHS[dice(client, PATHS.len())];
+    let opened = if dice(client, 2) == 0 {
+        client.open_at(-1, path, KEY_ALL_ACCESS, 0).await
+    } else {
+        let layer = LAYERS[dice(client, LAYERS.len())];
+        client.create_with(client.create_args(path, layer)).await.map(|(fd, _)| fd)
+    };
+    let fd = match opened {
+        Ok(fd) => fd,
+        Err(errno) => return vec![errno],
+    };
+    let mut errors = Vec::new();
+    for _ in 0..2 {
+        errors.extend(act(client, fd).await.err());
+    }
+    let caller = Caller { process: &client.process, token: &client.token };
+    assert_eq!(answer(client.lcs.close(caller, fd).await), Ok(0));
+    errors
+}
+
+/// Lets six callers loose and returns how many of their errors were of each kind.
+fn loose(machine: &Machine, rounds: usize, allowed: &'static [Errno]) {
+    let running = Rc::new(Cell::new(0));
+    for _ in 0..6 {
+        let client = machine.client();
+        running.set(running.get() + 1);
+        let still = Rc::clone(&running);
+        machine.world.spawn(async move {
+            for _ in 0..rounds {
+                for errno in one_round(&client).await {
+                    assert!(allowed.contains(&errno), "{errno:?}");
+                }
+            }
+            still.set(still.get() - 1);
+        });
+    }
+    machine.world.run_until_stalled();
+    // Nothing here waits for time, so whoever is not done waits for ever.
+    assert_eq!(running.get(), 0, "calls wait for each other");
+}
+
+const USUAL: &[Errno] = &[Errno::ENOENT, Errno::ENOTEMPTY, Errno::ERANGE];
+
+#[test]
+fn calls_at_once_all_end_and_see_nothing_half_done() {
+    for seed in 0..40 {
+        let machine = Machine::in_world(World::with_seed(seed));
+        loose(&machine, 60, USUAL);
+        let source = machine.source.store();
+        for (_, entry) in source.entries.values() {
+            assert!(entry.target.is_none_or(|guid| source.keys.contains_key(&guid)), "seed {seed}");
+        }
+        // Everything is closed, so no key is left without a name.
+        let named: Vec<_> = source.entries.values().filter_map(|(_, entry)| entry.target).collect();
+        let roots = source.keys.len() - source.keys.keys().filter(|k| named.contains(k)).count();
+        for (guid, key) in &source.keys {
+            if !named.contains(guid) && key.parent != rsi::Guid::NULL {
+                eprintln!("LEAK {guid:?} name {:?} parent {:?}", String::from_utf8_lossy(&key.name), key.parent);
+                for l in &source.full { if (l.contains(&format!("{guid:?}")) || l.contains(&format!("{:?}", key.parent))) && !l.starts_with("Lookup") && !l.starts_with("Enum") && !l.starts_with("Query") && !l.starts_with("ReadKey") { eprintln!("  {l}"); } }
+            }
+        }
+        assert_eq!(roots, 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_requests() {
+    let run = || {
+        let machine = Machine::in_world(World::with_seed(7));
+        loose(&machine, 30, USUAL);
+        let log = machine.source.store().log.clone();
+        log
+    };
+    assert_eq!(run(), run());
+}
