@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use conformance::panics;
 
 /// Deterministic simulation and conformance testing of a layered, kernel-mediated registry.
 ///
@@ -157,19 +158,28 @@ pub struct PlantedArguments {
 }
 
 fn main() -> ExitCode {
-    let result = match CommandLine::parse().command {
-        Command::Run(arguments) => commands::run::run(&arguments),
-        Command::Replay(arguments) => commands::replay::replay(&arguments),
-        Command::Check(arguments) => commands::check::check(&arguments),
-        Command::Explain(arguments) => commands::explain::explain(&arguments),
-        Command::Doctor => commands::doctor::doctor(),
-        Command::Planted(arguments) => commands::planted::planted(&arguments),
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(message) => {
+    let command = CommandLine::parse().command;
+    panics::remember();
+    match panics::caught(|| execute(&command)) {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(message)) => {
             eprintln!("lockstep: {message}");
             commands::Exit::Usage.into()
         }
+        Err(panic) => {
+            eprintln!("lockstep: fault of the harness: {panic}");
+            commands::Exit::HarnessFault.into()
+        }
+    }
+}
+
+fn execute(command: &Command) -> commands::CommandResult {
+    match command {
+        Command::Run(arguments) => commands::run::run(arguments),
+        Command::Replay(arguments) => commands::replay::replay(arguments),
+        Command::Check(arguments) => commands::check::check(arguments),
+        Command::Explain(arguments) => commands::explain::explain(arguments),
+        Command::Doctor => commands::doctor::doctor(),
+        Command::Planted(arguments) => commands::planted::planted(arguments),
     }
 }

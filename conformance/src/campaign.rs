@@ -2,9 +2,7 @@
 //!
 //! One event type feeds every reporter. Nothing here depends on the order in which seeds finish.
 
-use std::cell::RefCell;
 use std::ops::Range;
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::divergence::{Divergence, Finding};
 use crate::lockstep::{Options, Run, Verdict};
+use crate::panics;
 use crate::plan::Plan;
 use crate::statistics::Statistics;
 use crate::trace;
@@ -87,22 +86,20 @@ struct SeedResult {
     ending: Ending,
 }
 
+impl SeedResult {
+    fn in_words(&self) -> String {
+        match &self.ending {
+            Ending::Fault(what) => format!("trace {:032x} ({what})", self.trace),
+            _ => format!("trace {:032x}", self.trace),
+        }
+    }
+}
+
 enum Ending {
     Conforms,
     Diverges(Box<Divergence>),
     Indeterminate(String),
     Fault(String),
-}
-
-thread_local! {
-    static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Makes panics of seeds be remembered instead of printed. Call once, before a campaign.
-pub fn remember_panics() {
-    panic::set_hook(Box::new(|info| {
-        LAST_PANIC.with(|last| *last.borrow_mut() = info.to_string().replace('\n', " "));
-    }));
 }
 
 impl Campaign<'_> {
@@ -140,18 +137,16 @@ impl Campaign<'_> {
         if first.trace == second.trace {
             return first;
         }
-        let what = format!(
-            "two runs of one plan differ: trace {:032x}, then {:032x}",
-            first.trace, second.trace
-        );
+        let what =
+            format!("two runs of one plan differ: {}, then {}", first.in_words(), second.in_words());
         SeedResult { ending: Ending::Fault(what), ..first }
     }
 
     fn run_once(&self, seed: u64) -> SeedResult {
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        let outcome = panics::caught(|| {
             let plan = (self.plan)(seed);
             self.runner.run(&plan, seed, Options::default())
-        }));
+        });
         match outcome {
             Ok(run) => SeedResult {
                 seed,
@@ -164,11 +159,11 @@ impl Campaign<'_> {
                     Verdict::HarnessFault(fault) => Ending::Fault(fault),
                 },
             },
-            Err(_) => SeedResult {
+            Err(panic) => SeedResult {
                 seed,
                 statistics: Statistics::default(),
                 trace: 0,
-                ending: Ending::Fault(LAST_PANIC.with(|last| last.borrow().clone())),
+                ending: Ending::Fault(panic),
             },
         }
     }
@@ -223,4 +218,145 @@ fn in_fresh_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         let result = thread.expect("a thread for a seed").join();
         result.expect("panics of a seed are caught inside")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::divergence::Kind;
+
+    /// A runner that does what it is told to.
+    struct Told<F>(F);
+
+    impl<F: Fn(u64) -> Run + Sync> Runner for Told<F> {
+        fn run(&self, _: &Plan, seed: u64, _: Options) -> Run {
+            self.0(seed)
+        }
+    }
+
+    fn conforming(trace: u128) -> Run {
+        let statistics = Statistics { calls: 10, ..Statistics::default() };
+        let verdict = Verdict::Conforms;
+        Run { verdict, statistics, trace, answers: Vec::new(), states: Vec::new() }
+    }
+
+    fn diverging() -> Run {
+        let divergence = Divergence {
+            kind: Kind::Answer,
+            step: 0,
+            call_number: 0,
+            actor: String::new(),
+            what: "close(3)".to_owned(),
+            requirements: Vec::new(),
+            expected: "ok".to_owned(),
+            got: "EBADF".to_owned(),
+            split_at_step: None,
+        };
+        Run { verdict: Verdict::Diverges(Box::new(divergence)), ..conforming(1) }
+    }
+
+    fn run(
+        seeds: Range<u64>,
+        twice_one_in: u64,
+        runner: &dyn Runner,
+        cancelled: &AtomicBool,
+        sink: &(dyn Fn(Event) + Sync),
+    ) -> Summary {
+        let plan = &|_| Plan::default();
+        Campaign { seeds, jobs: 2, twice_one_in, plan, runner, cancelled }.run(sink)
+    }
+
+    fn run_all(seeds: Range<u64>, twice_one_in: u64, runner: &dyn Runner) -> Summary {
+        run(seeds, twice_one_in, runner, &AtomicBool::new(false), &|_| {})
+    }
+
+    #[test]
+    fn a_panic_is_a_fault_of_its_seed_and_the_others_go_on() {
+        let runner = Told(|seed| {
+            assert_ne!(seed, 3, "the world ends");
+            conforming(seed.into())
+        });
+        let summary = run_all(0..8, 100, &runner);
+        assert_eq!((summary.seeds, summary.statistics.calls), (8, 70));
+        assert_eq!(summary.faults.len(), 1, "{:?}", summary.faults);
+        assert_eq!(summary.faults[0].seed, 3);
+        assert!(summary.faults[0].what.contains("the world ends"), "{:?}", summary.faults);
+        assert!(summary.findings.is_empty() && !summary.cancelled);
+    }
+
+    #[test]
+    fn a_panic_in_both_runs_of_a_seed_is_told_as_a_panic() {
+        let summary = run_all(0..1, 1, &Told(|_| panic!("the world ends")));
+        assert!(summary.faults[0].what.contains("the world ends"), "{:?}", summary.faults);
+        assert!(!summary.faults[0].what.contains("two runs"), "{:?}", summary.faults);
+    }
+
+    #[test]
+    fn two_traces_of_one_seed_are_a_fault() {
+        let runs = AtomicU64::new(0);
+        let runner = Told(|_| conforming(runs.fetch_add(1, Ordering::Relaxed).into()));
+        let summary = run_all(5..6, 1, &runner);
+        let what = "two runs of one plan differ: trace 00000000000000000000000000000000, \
+                    then trace 00000000000000000000000000000001";
+        assert_eq!(summary.faults, [SeedFault { seed: 5, what: what.to_owned() }]);
+    }
+
+    #[test]
+    fn a_panic_in_one_of_two_runs_is_told_with_the_two_traces() {
+        let runs = AtomicU64::new(0);
+        let runner = Told(|_| {
+            assert_eq!(runs.fetch_add(1, Ordering::Relaxed), 0, "only once");
+            conforming(7)
+        });
+        let what = &run_all(0..1, 1, &runner).faults[0].what;
+        assert!(what.contains("two runs of one plan differ"), "{what}");
+        assert!(what.contains("only once"), "{what}");
+    }
+
+    #[test]
+    fn seeds_run_twice_only_as_often_as_asked() {
+        let runs = AtomicU64::new(0);
+        let runner = Told(|seed| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            conforming(seed.into())
+        });
+        run_all(0..10, 5, &runner);
+        assert_eq!(runs.into_inner(), 12, "0 and 5 twice");
+    }
+
+    #[test]
+    fn findings_come_in_the_order_of_their_seeds() {
+        let runner = Told(|seed| if seed % 3 == 0 { diverging() } else { conforming(1) });
+        let summary = run_all(0..10, 100, &runner);
+        let seeds: Vec<_> = summary.findings.iter().map(|finding| finding.seed).collect();
+        assert_eq!(seeds, [Some(0), Some(3), Some(6), Some(9)]);
+    }
+
+    #[test]
+    fn a_cancelled_campaign_keeps_what_it_has_and_says_so() {
+        let cancelled = AtomicBool::new(false);
+        let runner = Told(|seed| conforming(seed.into()));
+        let summary = run(0..100_000, 0, &runner, &cancelled, &|event| {
+            if matches!(event, Event::SeedDone { .. }) {
+                cancelled.store(true, Ordering::Relaxed);
+            }
+        });
+        assert!(summary.cancelled);
+        assert!((1..=4).contains(&summary.seeds), "{} seeds", summary.seeds);
+        assert_eq!(summary.statistics.calls, summary.seeds * 10);
+    }
+
+    #[test]
+    fn the_trace_of_a_campaign_does_not_depend_on_who_finishes_first() {
+        let runner = Told(|seed| {
+            if seed == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            conforming(u128::from(seed) << 64)
+        });
+        assert_eq!(run_all(0..4, 100, &runner).trace, run_all(0..4, 100, &runner).trace);
+        assert_ne!(run_all(0..4, 100, &runner).trace, run_all(0..5, 100, &runner).trace);
+    }
 }

@@ -22,7 +22,10 @@ fn name(bytes: &[u8]) -> String {
 pub fn call(call: &Call) -> String {
     match call {
         Call::OpenKey { parent, path, desired_access, flags } => {
-            format!("reg_open_key(parent {parent}, {}, access {desired_access:#x}, flags {flags:#x})", text(path))
+            format!(
+                "reg_open_key(parent {parent}, {}, access {desired_access:#x}, flags {flags:#x})",
+                text(path)
+            )
         }
         Call::CreateKey { parent, path, desired_access, flags, layer: key_layer, .. } => format!(
             "reg_create_key(parent {parent}, {}, access {desired_access:#x}, flags {flags:#x}{})",
@@ -33,7 +36,9 @@ pub fn call(call: &Call) -> String {
             "REG_IOC_QUERY_VALUE(fd {fd}, {}, data_len {data_capacity}, layer_buf_len {layer_capacity})",
             name(value)
         ),
-        Call::SetValue { fd, name: value, value_type, data, layer: to, expected_sequence, .. } => {
+        Call::SetValue {
+            fd, name: value, value_type, data, layer: to, expected_sequence, ..
+        } => {
             format!(
                 "REG_IOC_SET_VALUE(fd {fd}, {}, type {value_type:#x}, {} bytes{}{})",
                 name(value),
@@ -64,7 +69,9 @@ pub fn call(call: &Call) -> String {
         Call::QueryKeyInfo { fd, name_capacity } => {
             format!("REG_IOC_QUERY_KEY_INFO(fd {fd}, name_len {name_capacity})")
         }
-        Call::DeleteKey { fd, layer: of, .. } => format!("REG_IOC_DELETE_KEY(fd {fd}{})", layer(of)),
+        Call::DeleteKey { fd, layer: of, .. } => {
+            format!("REG_IOC_DELETE_KEY(fd {fd}{})", layer(of))
+        }
         Call::HideKey { fd, layer: of, .. } => format!("REG_IOC_HIDE_KEY(fd {fd}{})", layer(of)),
         Call::Flush { fd } => format!("REG_IOC_FLUSH(fd {fd})"),
         Call::Close { fd } => format!("close(fd {fd})"),

@@ -59,8 +59,7 @@ impl<'a> Execution<'a> {
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
-        execution.processes =
-            plan.actors.iter().map(|_| execution.target.new_process()).collect();
+        execution.processes = plan.actors.iter().map(|_| execution.target.new_process()).collect();
         Ok(execution)
     }
 
@@ -75,7 +74,14 @@ impl<'a> Execution<'a> {
             Ok(observation) => observation,
             Err(malformed) => {
                 let expected = "an answer whose parts fit together".to_owned();
-                return Err(self.diverged(Kind::Malformed, Some(actor), describe::call(&call), &[], expected, malformed.0));
+                return Err(self.diverged(
+                    Kind::Malformed,
+                    Some(actor),
+                    describe::call(&call),
+                    &[],
+                    expected,
+                    malformed.0,
+                ));
             }
         };
         let events = self.target.take_events();

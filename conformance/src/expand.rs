@@ -66,7 +66,10 @@ impl Execution<'_> {
                     .into_iter()
                     .map(|part| String::from_utf8_lossy(&part).into_owned())
                     .collect();
-                Ok(self.compare_view(actor, &below).await?.map_or(StepAnswer::Nothing, StepAnswer::View))
+                Ok(self
+                    .compare_view(actor, &below)
+                    .await?
+                    .map_or(StepAnswer::Nothing, StepAnswer::View))
             }
             _ => self.act_on_key(actor, action).await.map(StepAnswer::Observation),
         }
@@ -120,7 +123,11 @@ impl Execution<'_> {
     }
 
     /// Actions of one call on one key.
-    async fn act_on_key(&mut self, actor: ActorIndex, action: &Action) -> Result<Observation, Stop> {
+    async fn act_on_key(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+    ) -> Result<Observation, Stop> {
         let (key, access) = key_and_access(action);
         match key {
             KeyReference::Handle(handle) => {
@@ -253,7 +260,8 @@ impl Execution<'_> {
         let mut names = Vec::new();
         let mut failed = None;
         for index in 0..LIST_MAX {
-            let call = Call::EnumSubkeys { fd, index, name_capacity: NAME_CAPACITY, transaction: -1 };
+            let call =
+                Call::EnumSubkeys { fd, index, name_capacity: NAME_CAPACITY, transaction: -1 };
             match self.call(actor, call).await? {
                 Observation::EnumeratedSubkey { name, .. } => names.push(name),
                 Observation::Failed(Errno::ENOENT) => break,
@@ -324,9 +332,9 @@ fn components(path: &[u8]) -> Vec<Vec<u8>> {
 /// The key that an action works on and the rights it needs there.
 fn key_and_access(action: &Action) -> (&KeyReference, u32) {
     match action {
-        Action::Get { key, .. } | Action::Batch { key, .. } | Action::EnumerateValue { key, .. } => {
-            (key, KEY_QUERY_VALUE)
-        }
+        Action::Get { key, .. }
+        | Action::Batch { key, .. }
+        | Action::EnumerateValue { key, .. } => (key, KEY_QUERY_VALUE),
         Action::Set { key, .. }
         | Action::Unset { key, .. }
         | Action::Blanket { key, .. }

@@ -75,7 +75,8 @@ const VALUE_NAMES: &[&str] = &["Mode", "mode", "", "Größe", "GRÖSSE", "a\\b"]
 const LAYER_NAMES: &[&str] = &["role-a", "Role-A", "role-b", "gpo", "GPO", "Überlagerung", "base"];
 const PRECEDENCES: &[u32] = &[0, 0, 0, 0, 0, 1, 5];
 const HANDLES: &[&str] = &["h1", "h2", "h3", "h4"];
-const ACCESS: &[u32] = &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
+const ACCESS: &[u32] =
+    &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
 
 /// The features that a seed weighs.
 const FEATURES: usize = 21;
@@ -615,14 +616,8 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_plan_twice() {
-        assert_eq!(
-            plan_of_seed(7, Profile::Default, 200),
-            plan_of_seed(7, Profile::Default, 200)
-        );
-        assert_ne!(
-            plan_of_seed(7, Profile::Default, 200),
-            plan_of_seed(8, Profile::Default, 200)
-        );
+        assert_eq!(plan_of_seed(7, Profile::Default, 200), plan_of_seed(7, Profile::Default, 200));
+        assert_ne!(plan_of_seed(7, Profile::Default, 200), plan_of_seed(8, Profile::Default, 200));
     }
 
     #[test]
@@ -631,9 +626,7 @@ mod tests {
             let plan = plan_of_seed(seed, Profile::Calm, 100);
             assert!(plan.steps.iter().all(|step| matches!(
                 step,
-                Step::Act { .. }
-                    | Step::CompareViews
-                    | Step::Fault(Fault::RestartSource { .. })
+                Step::Act { .. } | Step::CompareViews | Step::Fault(Fault::RestartSource { .. })
             )));
         }
     }

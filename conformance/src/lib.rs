@@ -12,6 +12,7 @@ mod expand;
 pub mod generate;
 pub mod lockstep;
 pub mod oracle;
+pub mod panics;
 pub mod plan;
 pub mod requirements;
 pub mod script;

@@ -96,7 +96,13 @@ fn map_buffer(memory: &mut AddressSpace, capacity: u32) -> Buffer {
     Buffer { address, capacity }
 }
 
-fn ioctl(fd: Fd, direction: u32, number: u32, fields: Fields, memory: &mut AddressSpace) -> RawCall {
+fn ioctl(
+    fd: Fd,
+    direction: u32,
+    number: u32,
+    fields: Fields,
+    memory: &mut AddressSpace,
+) -> RawCall {
     let size = fields.0.len() as u32;
     let argument = if size == 0 {
         0
@@ -241,8 +247,7 @@ fn encode_read(call: &Call, mut memory: AddressSpace) -> Encoded {
         }
         Call::QueryKeyInfo { fd, name_capacity } => {
             let name = map_buffer(&mut memory, *name_capacity);
-            let fields =
-                Fields::default().u32(name.capacity).zeros(4).u64(name.address).zeros(48);
+            let fields = Fields::default().u32(name.capacity).zeros(4).u64(name.address).zeros(48);
             let call = ioctl(*fd, DIRECTION_READ, 7, fields, &mut memory);
             let arguments = argument_address(&call);
             Encoded { call, memory, reply: Reply::KeyInfo { arguments, name } }
@@ -359,7 +364,9 @@ impl Encoded {
             Reply::KeyInfo { arguments, .. } => {
                 Sizes { name: Some(reader.u32(*arguments)?), ..Sizes::default() }
             }
-            Reply::Open | Reply::Create { .. } | Reply::Done => return Ok(Observation::Failed(errno)),
+            Reply::Open | Reply::Create { .. } | Reply::Done => {
+                return Ok(Observation::Failed(errno));
+            }
         };
         Ok(Observation::TooSmall(sizes))
     }
@@ -457,9 +464,9 @@ fn take_u32(rest: &mut &[u8]) -> Result<u32, Malformed> {
 
 fn take_counted(rest: &mut &[u8]) -> Result<Vec<u8>, Malformed> {
     let length = take_u32(rest)? as usize;
-    let (head, tail) = rest
-        .split_at_checked(length)
-        .ok_or_else(|| Malformed("a length in the batch passes the end of the buffer".to_owned()))?;
+    let (head, tail) = rest.split_at_checked(length).ok_or_else(|| {
+        Malformed("a length in the batch passes the end of the buffer".to_owned())
+    })?;
     *rest = tail;
     Ok(head.to_vec())
 }

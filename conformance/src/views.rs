@@ -85,7 +85,14 @@ impl Execution<'_> {
             Err(Broken::Malformed(malformed)) => {
                 let expected = "an answer whose parts fit together".to_owned();
                 let what = "a view dump".to_owned();
-                return Err(self.diverged(Kind::Malformed, Some(actor), what, &[], expected, malformed.0));
+                return Err(self.diverged(
+                    Kind::Malformed,
+                    Some(actor),
+                    what,
+                    &[],
+                    expected,
+                    malformed.0,
+                ));
             }
         };
         let token = self.plan.actors[actor].token.clone();
@@ -258,7 +265,9 @@ impl Execution<'_> {
                     }
                 }
                 other => {
-                    return Ok(Err(format!("value {spelled} is in the batch, the query gives {other}")));
+                    return Ok(Err(format!(
+                        "value {spelled} is in the batch, the query gives {other}"
+                    )));
                 }
             }
         }

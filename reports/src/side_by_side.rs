@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn a_changed_line_stands_beside_its_counterpart() {
-        let shown = side_by_side("Machine\n  a = 1 from base\n  b = 2", "Machine\n  a = 1 from gpo\n  b = 2\n  c");
+        let shown = side_by_side(
+            "Machine\n  a = 1 from base\n  b = 2",
+            "Machine\n  a = 1 from gpo\n  b = 2\n  c",
+        );
         expect![[r#"
               expected                                                     got
               Machine                                                      Machine

@@ -15,6 +15,8 @@ mod source;
 mod tokens;
 mod world;
 
+pub use env::{Clock, Randomness, SimEnv};
+pub use memory::CallMemory;
 pub use world::World;
 
 use conformance::campaign::Runner;

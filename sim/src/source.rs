@@ -122,10 +122,7 @@ impl Process {
     }
 
     /// The next request, or `None` when the store wants to be asked at `at` before one came.
-    async fn read_until(
-        &self,
-        at: u64,
-    ) -> Option<Result<Vec<u8>, abi::errno::Errno>> {
+    async fn read_until(&self, at: u64) -> Option<Result<Vec<u8>, abi::errno::Errno>> {
         let left = std::time::Duration::from_nanos(at.saturating_sub(self.clock.now()));
         let read = self.device.read().boxed();
         let sleep = madsim::time::sleep(left).boxed();

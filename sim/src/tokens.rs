@@ -17,12 +17,13 @@ pub fn convert(token: &ModelToken) -> Result<Token, String> {
         .collect::<Result<Vec<Group>, String>>()?;
     let privileges =
         fields.privileges.iter().fold(Privileges::NONE, |set, one| set | privilege(*one));
-    let default_dacl = match &fields.default_dacl {
-        Some(bytes) => Some(Acl::parse_prefix(bytes).map_err(|error| {
-            format!("the default DACL of the token is malformed: {error:?}")
-        })?),
-        None => None,
-    };
+    let default_dacl =
+        match &fields.default_dacl {
+            Some(bytes) => Some(Acl::parse_prefix(bytes).map_err(|error| {
+                format!("the default DACL of the token is malformed: {error:?}")
+            })?),
+            None => None,
+        };
     Ok(Token {
         owner: sid(&fields.owner.0)?,
         primary_group: sid(&fields.primary_group.0)?,

@@ -312,3 +312,48 @@ impl Target for World {
         Some(hives)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use conformance::typed;
+    use madsim::runtime::Runtime;
+    use registry_model::input::Call;
+
+    use super::*;
+
+    /// The names and lengths of the files that a death leaves.
+    fn files_after(fault: Fault) -> Vec<(String, usize)> {
+        let runtime = Runtime::with_seed_and_config(1, madsim::Config::default());
+        runtime.block_on(async {
+            let mut world = World::new(1, StoreKind::Sqlite);
+            world.start(&[vec!["Machine".to_owned()]]).await.expect("the world starts");
+            world.fault(&fault).await.expect("the fault happens");
+            let process = world.new_process();
+            let path = b"Machine\\Key".to_vec();
+            let open = Call::OpenKey { parent: -1, path, desired_access: 1, flags: 0 };
+            let open = typed::encode(&open);
+            world.call(process, &ModelToken::system(), open.call, open.memory).await;
+            world.take_events();
+            assert!(world.sources[0].running.is_none(), "the source lives");
+            let Storage::Sqlite(disk) = &world.sources[0].storage else {
+                panic!("the store is not SQLite")
+            };
+            let files = disk.files();
+            world.shut_down().await;
+            files
+        })
+    }
+
+    #[test]
+    fn no_death_is_a_clean_close() {
+        let log_length = |files: Vec<(String, usize)>| {
+            files.into_iter().find(|(name, _)| name.ends_with("-wal")).map(|(_, length)| length)
+        };
+        let killed = log_length(files_after(Fault::KillSource { source: 0 }));
+        assert!(killed > Some(0), "{killed:?}");
+        for executed in [false, true] {
+            let fault = Fault::KillSourceAt { source: 0, request: 1, executed };
+            assert_eq!(log_length(files_after(fault)), killed, "executed: {executed}");
+        }
+    }
+}

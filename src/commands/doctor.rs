@@ -5,6 +5,7 @@ use std::time::Instant;
 use conformance::campaign::Runner;
 use conformance::generate::{Profile, plan_of_seed};
 use conformance::lockstep::{Options, Verdict};
+use conformance::panics::Guarded;
 use sim::{SimRunner, StoreKind};
 
 use super::{CommandResult, Exit};
@@ -18,10 +19,11 @@ pub fn doctor() -> CommandResult {
     let mut healthy = true;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!("ok    {cores} cores");
-    let profile = if cfg!(debug_assertions) { "debug; use --release to measure" } else { "release" };
+    let profile =
+        if cfg!(debug_assertions) { "debug; use --release to measure" } else { "release" };
     println!("ok    built as {profile}");
     for (name, store) in [("SQLite", StoreKind::Sqlite), ("memory", StoreKind::Memory)] {
-        let runner = SimRunner { store };
+        let runner = Guarded(SimRunner { store });
         let plan = plan_of_seed(SEED, Profile::Default, CALLS);
         let began = Instant::now();
         let first = runner.run(&plan, SEED, Options::default());

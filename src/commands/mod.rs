@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use conformance::generate::Profile;
+use conformance::panics::Guarded;
 use conformance::script::{self, Script};
 use sim::{SimRunner, StoreKind};
 
@@ -50,13 +51,13 @@ impl From<Exit> for ExitCode {
 /// What a command comes to: an exit status, or a message for exit status 2.
 pub type CommandResult = Result<Exit, String>;
 
-fn runner(store: Store) -> SimRunner {
-    SimRunner {
+fn runner(store: Store) -> Guarded<SimRunner> {
+    Guarded(SimRunner {
         store: match store {
             Store::Sqlite => StoreKind::Sqlite,
             Store::Memory => StoreKind::Memory,
         },
-    }
+    })
 }
 
 fn profile(name: &str) -> Result<Profile, String> {

@@ -14,6 +14,8 @@ use crate::{Format, PlantedArguments};
 
 /// A defect must be found within this time.
 const DETECTION_MAX_S: u64 = 60;
+/// The name of the binary that is built of a tree with a defect.
+const BINARY: &str = "lockstep-planted";
 /// Seeds offered to each defect.
 const SEEDS: &str = "0..100000";
 
@@ -131,12 +133,16 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, hunt: bool) -> Result<O
         .current_dir(work)
         .output();
     expect_success(apply, &format!("apply {}; update the patch", defect.patch.display()))?;
-    let build = Command::new("cargo")
-        .args(["build", "--release", "--quiet"])
-        .env("CARGO_TARGET_DIR", root.join("target/planted/build"))
-        .current_dir(work)
-        .output();
-    expect_success(build, &format!("compile the tree with {}", defect.name))?;
+    let mut build = Command::new("cargo");
+    if hunt {
+        build.args(["build", "--bin", BINARY]);
+    } else {
+        build.arg("check");
+    }
+    // The checkout's own target folder, since the dependencies there are the same.
+    build.args(["--release", "--quiet"]).env("CARGO_TARGET_DIR", root.join("target"));
+    let built = build.current_dir(work).output();
+    expect_success(built, &format!("compile the tree with {}", defect.name))?;
     let mut outcome = Outcome {
         name: defect.name.clone(),
         requirements: defect.requirements.clone(),
@@ -146,7 +152,7 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, hunt: bool) -> Result<O
     };
     if hunt {
         let began = Instant::now();
-        let binary = root.join("target/planted/build/release/lockstep");
+        let binary = root.join("target/release").join(BINARY);
         let run = Command::new("timeout")
             .arg(DETECTION_MAX_S.to_string())
             .arg(binary)
@@ -166,7 +172,9 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, hunt: bool) -> Result<O
 fn seeds_of(run: &Output) -> u64 {
     let text = String::from_utf8_lossy(&run.stdout);
     text.lines()
-        .find_map(|line| line.trim().strip_prefix("\"seeds\": ")?.trim_end_matches(',').parse().ok())
+        .find_map(|line| {
+            line.trim().strip_prefix("\"seeds\": ")?.trim_end_matches(',').parse().ok()
+        })
         .unwrap_or(0)
 }
 
@@ -190,7 +198,16 @@ fn copy_tree(root: &Path, work: &Path) -> Result<(), String> {
             .and_then(|()| fs::write(&to, bytes))
             .map_err(|error| format!("failed to write {}: {error}", to.display()))?;
     }
-    Ok(())
+    name_binary(work)
+}
+
+/// Gives the copy's binary a name of its own, so that it never stands in for the real one.
+fn name_binary(work: &Path) -> Result<(), String> {
+    let manifest = work.join("Cargo.toml");
+    let section = format!("\n[[bin]]\nname = \"{BINARY}\"\npath = \"src/main.rs\"\n");
+    fs::read_to_string(&manifest)
+        .and_then(|text| fs::write(&manifest, text + &section))
+        .map_err(|error| format!("failed to write {}: {error}", manifest.display()))
 }
 
 fn expect_success(output: std::io::Result<Output>, what: &str) -> Result<Output, String> {

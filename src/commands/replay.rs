@@ -21,8 +21,7 @@ pub fn replay(arguments: &ReplayArguments) -> CommandResult {
     } else {
         let seed = seed(&arguments.what)
             .map_err(|message| format!("{message}; and no file has that name either"))?;
-        let plan =
-            plan_of_seed(seed, profile(&arguments.profile)?, arguments.calls as usize);
+        let plan = plan_of_seed(seed, profile(&arguments.profile)?, arguments.calls as usize);
         (Some(seed), plan)
     };
     let run = runner.run(&plan, seed.unwrap_or(0), Options::default());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use conformance::campaign::{Campaign, Event, Summary, remember_panics};
+use conformance::campaign::{Campaign, Event, Runner, Summary};
 use conformance::divergence::{Finding, Kind};
 use conformance::generate::plan_of_seed;
 use conformance::{script, shrink};
@@ -38,7 +38,6 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     }
     ctrlc::set_handler(|| CANCELLED.store(true, Ordering::Relaxed))
         .map_err(|error| format!("failed to listen for Ctrl-C: {error}"))?;
-    remember_panics();
     let calls = arguments.calls as usize;
     let campaign = Campaign {
         seeds: seeds.clone(),
@@ -58,7 +57,8 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     });
     let elapsed = began.elapsed();
     progress.clear();
-    let vacuous = if summary.seeds < VACUITY_SEEDS_MIN || arguments.stop_at_first {
+    let stopped = arguments.stop_at_first && !summary.findings.is_empty();
+    let vacuous = if summary.seeds < VACUITY_SEEDS_MIN || stopped {
         Vec::new()
     } else {
         summary.statistics.vacuous(&profile.reachable_errnos())
@@ -76,7 +76,7 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     finish(arguments, &summary, elapsed, &vacuous)
 }
 
-fn shrink_finding(finding: &Finding, runner: &sim::SimRunner) -> Finding {
+fn shrink_finding(finding: &Finding, runner: &dyn Runner) -> Finding {
     let mut shrunk = shrink::shrink(finding, runner);
     if shrunk.divergence.kind == Kind::View {
         let seed = shrunk.seed.unwrap_or(0);
@@ -109,26 +109,29 @@ fn finish(
             for reason in vacuous {
                 println!("vacuous: {reason}");
             }
-            if summary.cancelled && !arguments.stop_at_first {
+            if summary.cancelled && !(arguments.stop_at_first && !summary.findings.is_empty()) {
                 println!("interrupted: {} seeds ran", summary.seeds);
             }
             print!("{}", terminal::statistics(summary));
             println!("{}", terminal::summary_line(summary, elapsed));
         }
     }
-    Ok(if !summary.findings.is_empty() {
+    Ok(exit_of(summary, vacuous))
+}
+
+/// What a campaign comes to. `--stop-at-first` ends it early too, but not without a finding.
+fn exit_of(summary: &Summary, vacuous: &[String]) -> Exit {
+    if !summary.findings.is_empty() {
         Exit::Divergence
     } else if !summary.faults.is_empty() {
         Exit::HarnessFault
-    } else if !summary.indeterminate.is_empty()
-        || (summary.cancelled && !arguments.stop_at_first)
-    {
+    } else if !summary.indeterminate.is_empty() || summary.cancelled {
         Exit::Indeterminate
     } else if !vacuous.is_empty() {
         Exit::Vacuous
     } else {
         Exit::Conforms
-    })
+    }
 }
 
 /// Writes the reproduction of a finding and returns its file.
@@ -146,7 +149,10 @@ fn save(folder: &Path, finding: &Finding) -> Result<PathBuf, String> {
 
 fn make_folder(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|error| {
-        format!("failed to make the folder {}: {error}; name another with --report", folder.display())
+        format!(
+            "failed to make the folder {}: {error}; name another with --report",
+            folder.display()
+        )
     })
 }
 
@@ -191,12 +197,7 @@ impl Progress {
         if elapsed_ms >= next.max(step_ms)
             && self
                 .next_line_ms
-                .compare_exchange(
-                    next,
-                    elapsed_ms + step_ms,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
+                .compare_exchange(next, elapsed_ms + step_ms, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
             self.print(elapsed_ms);
@@ -222,5 +223,36 @@ impl Progress {
         if self.terminal {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conformance::campaign::SeedFault;
+
+    use super::*;
+
+    fn faults() -> Vec<SeedFault> {
+        vec![SeedFault { seed: 3, what: "panicked".to_owned() }]
+    }
+
+    #[test]
+    fn a_seed_that_panicked_is_a_fault_of_the_harness() {
+        let summary = Summary { faults: faults(), cancelled: true, ..Summary::default() };
+        assert_eq!(exit_of(&summary, &["thin".to_owned()]), Exit::HarnessFault);
+    }
+
+    #[test]
+    fn an_undecided_or_interrupted_campaign_is_no_pass() {
+        let undecided = Summary { indeterminate: faults(), ..Summary::default() };
+        assert_eq!(exit_of(&undecided, &[]), Exit::Indeterminate);
+        let interrupted = Summary { cancelled: true, ..Summary::default() };
+        assert_eq!(exit_of(&interrupted, &[]), Exit::Indeterminate);
+    }
+
+    #[test]
+    fn a_campaign_that_is_too_thin_is_vacuous() {
+        assert_eq!(exit_of(&Summary::default(), &["thin".to_owned()]), Exit::Vacuous);
+        assert_eq!(exit_of(&Summary::default(), &[]), Exit::Conforms);
     }
 }

@@ -99,7 +99,9 @@ impl Parser {
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
             "kill" | "restart" | "reboot" | "compare" => {
-                let step = world_step(verb, &mut words).map_err(|c| c.or_advise(WORLD_USAGE))?;
+                let sources = self.script.plan.sources.len().max(1);
+                let step =
+                    world_step(verb, &mut words, sources).map_err(|c| c.or_advise(WORLD_USAGE))?;
                 if actor.is_some() {
                     let advice = "leave out the actor: this happens to the world";
                     return Err(Complaint::new(first.span, "nobody does this", advice));
@@ -184,11 +186,11 @@ const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` 
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `restart source [N]`, `reboot` or `compare views`";
 
-/// Takes what follows `kill`, `restart`, `reboot` or `compare`.
-fn world_step(verb: &str, words: &mut Words<'_>) -> Result<Step, Complaint> {
+/// Takes what follows `kill`, `restart`, `reboot` or `compare` in a script of so many sources.
+fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
-        "kill" => Step::Fault(kill(words)?),
-        "restart" => Step::Fault(Fault::RestartSource { source: source(words)? }),
+        "kill" => Step::Fault(kill(words, sources)?),
+        "restart" => Step::Fault(Fault::RestartSource { source: source(words, sources)? }),
         "reboot" => Step::Fault(Fault::Reboot),
         _ => {
             words.expect("views")?;
@@ -199,8 +201,8 @@ fn world_step(verb: &str, words: &mut Words<'_>) -> Result<Step, Complaint> {
     Ok(step)
 }
 
-fn kill(words: &mut Words<'_>) -> Result<Fault, Complaint> {
-    let source = source(words)?;
+fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let source = source(words, sources)?;
     if words.peek().is_none() {
         return Ok(Fault::KillSource { source });
     }
@@ -217,12 +219,19 @@ fn kill(words: &mut Words<'_>) -> Result<Fault, Complaint> {
 }
 
 /// Takes `source [N]`; the first source is 0, and meant where there is no number.
-fn source(words: &mut Words<'_>) -> Result<usize, Complaint> {
+fn source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
     words.expect("source")?;
-    match words.peek_bare() {
-        None | Some("at") => Ok(0),
-        Some(_) => words.number("the number of a source"),
+    let span = match words.peek() {
+        None => return Ok(0),
+        Some(_) if words.peek_bare() == Some("at") => return Ok(0),
+        Some(token) => token.span,
+    };
+    let number = words.number("the number of a source")?;
+    if number < sources {
+        return Ok(number);
     }
+    let advice = format!("the script has {sources} of them, counted from 0; declare more above");
+    Err(Complaint::new(span, format!("there is no source {number}"), advice))
 }
 
 /// Letters, a hyphen, digits.

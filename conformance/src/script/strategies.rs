@@ -10,11 +10,12 @@ use registry_model::security::{Group, Privilege, Sid, Token, TokenFields};
 
 use crate::plan::{Action, Actor, Fault, Handle, KeyReference, Plan, Step, Text};
 
-/// Any plan whose actors have distinct names.
+/// Any plan whose actors have distinct names and whose faults strike sources that it has.
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
     (actors(), vec(vec(strings(), 0..3), 0..3)).prop_flat_map(|(actors, sources)| {
         let actor_count = actors.len().max(1);
-        vec(steps(actor_count), 0..12).prop_map(move |steps| Plan {
+        let source_count = sources.len().max(1);
+        vec(steps(actor_count, source_count), 0..12).prop_map(move |steps| Plan {
             actors: actors.clone(),
             sources: sources.clone(),
             steps,
@@ -105,16 +106,16 @@ fn actors() -> BoxedStrategy<Vec<Actor>> {
         .boxed()
 }
 
-fn steps(actor_count: usize) -> impl Strategy<Value = Step> {
+fn steps(actor_count: usize, source_count: usize) -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..actor_count, actions()).prop_map(|(actor, action)| Step::Act { actor, action }),
-        1 => faults().prop_map(Step::Fault),
+        1 => faults(source_count).prop_map(Step::Fault),
         1 => Just(Step::CompareViews),
     ]
 }
 
-fn faults() -> BoxedStrategy<Fault> {
-    let source = 0usize..3;
+fn faults(source_count: usize) -> BoxedStrategy<Fault> {
+    let source = 0..source_count;
     prop_oneof![
         source.clone().prop_map(|source| Fault::KillSource { source }),
         (source.clone(), any::<u32>(), any::<bool>()).prop_map(|(source, request, executed)| {

@@ -43,6 +43,7 @@ fn every_statement_has_a_canonical_form() {
         actor admin   user=S-1-5-18 groups=S-1-5-32-544,S-1-5-11:0x10 privileges=SeTcbPrivilege
         actor "al ice" user=S-1-5-21-7 owner=S-1-5-18 private "my layer"
         source Machine Users
+        source Other
         layer create gpo precedence=10 enabled=0    # a comment
         layer set gpo precedence=0x5
         layer delete gpo
@@ -80,6 +81,7 @@ fn every_statement_has_a_canonical_form() {
             actor admin user=S-1-5-18 groups=S-1-5-32-544,S-1-5-11:0x10 privileges=SeTcb
             actor "al ice" user=S-1-5-21-7 owner=S-1-5-18 private "my layer"
             source Machine Users
+            source Other
             layer create gpo precedence=10 enabled=0
             layer set gpo precedence=5
             layer delete gpo
@@ -221,6 +223,26 @@ fn errors_in_words_show_the_place_and_the_remedy() {
              2 |   -> ok
                |   ^^^^^
                = write `-> ANSWER` below an action; what happens to the world answers nothing"#]],
+    );
+}
+
+#[test]
+fn a_fault_of_a_source_that_is_not_there_is_shown_at_its_place() {
+    check_error(
+        "source Machine\nsource Users\nkill source 2 at request 1 executed",
+        expect![[r#"
+            test.lcs:3:13: there is no source 2
+             3 | kill source 2 at request 1 executed
+               |             ^
+               = the script has 2 of them, counted from 0; declare more above"#]],
+    );
+    check_error(
+        "restart source 1",
+        expect![[r#"
+            test.lcs:1:16: there is no source 1
+             1 | restart source 1
+               |                ^
+               = the script has 1 of them, counted from 0; declare more above"#]],
     );
 }
 

@@ -4,7 +4,7 @@
 //! come, and would be malformed data.
 
 use abi::Errno;
-use rsi::{Guid, KeyMetadata, PathEntry, Request, Response, Status};
+use rsi::{Guid, KeyMetadata, PathEntry, Request, Response};
 
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
@@ -31,14 +31,13 @@ pub struct Children {
 }
 
 impl<E: Env> Kernel<E> {
-    /// `RSI_LOOKUP`. A source that knows no such parent or child gives no entries (D-92).
+    /// `RSI_LOOKUP`. ENOENT is for a parent that is gone, or a source's way of saying that no
+    /// layer has the name (D-92, P-09).
     pub async fn lookup(&self, slot: SlotId, parent: Guid, name: &str) -> Result<Lookup, Errno> {
         let request = Request::Lookup { parent, child_name: name.as_bytes().to_vec() };
-        match self.ask(slot, request, None).await {
-            Ok(Response::Lookup { entries, metadata }) => Ok(Lookup { entries, metadata }),
-            Ok(_) => Err(Errno::EIO),
-            Err(Failure::Refused(Status::NotFound)) => Ok(Lookup::default()),
-            Err(failure) => Err(failure.errno()),
+        match self.ask(slot, request, None).await? {
+            Response::Lookup { entries, metadata } => Ok(Lookup { entries, metadata }),
+            _ => Err(Errno::EIO),
         }
     }
 
@@ -109,7 +108,7 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Makes sure that a key is still there where the source has been away since it was last seen
-    /// (P-06). A Down source is left for the operation's own request to notice (P-05).
+    /// (P-06). A Down source is left for the operation itself to notice (P-05).
     ///
     /// # Errors
     /// ENOENT when it is gone, and those of a request.

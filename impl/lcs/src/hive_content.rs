@@ -109,7 +109,7 @@ impl<E: Env> Kernel<E> {
 }
 
 /// A key that went away while its hive was being read holds nothing.
-fn absent_is_empty<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
+pub fn absent_is_empty<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
     match answer {
         Err(Errno::ENOENT) => Ok(T::default()),
         answer => answer,

@@ -14,7 +14,7 @@ use rsi::{Guid, PathEntry};
 
 use crate::layers::{Layer, LayerTable, View};
 use crate::name::FoldedName;
-use crate::resolve::{ChildGroup, Values};
+use crate::resolve::{ChildGroup, Values, is_of};
 use crate::security::{SecurityDescriptor, Sid};
 
 /// Where layer metadata is kept, below the root of the global Machine hive.
@@ -25,6 +25,9 @@ pub const PRECEDENCE: &str = "Precedence";
 const ENABLED: &str = "Enabled";
 const OWNER: &str = "Owner";
 
+/// The values that make a layer; others below a metadata key are nobody's business (P-15).
+const METADATA_VALUES: [&str; 3] = [PRECEDENCE, ENABLED, OWNER];
+
 /// The effective metadata of one layer name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -34,7 +37,7 @@ pub struct Metadata {
     pub name: String,
     /// The key's descriptor.
     pub sd: Vec<u8>,
-    /// Effective values, unless the source's answer could not be used.
+    /// Effective metadata values, unless the source's answer could not be used.
     pub values: Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, Errno>,
 }
 
@@ -123,13 +126,28 @@ impl Image {
         match self.values.get(&guid) {
             None => Ok(BTreeMap::new()),
             Some(Err(errno)) => Err(*errno),
-            Some(Ok(values)) => Ok(view
-                .effective_values(values)?
-                .into_iter()
-                .map(|(name, value)| (name, (value.entry.value_type, value.entry.data.clone())))
-                .collect()),
+            Some(Ok(values)) => {
+                let mut effective = BTreeMap::new();
+                for name in METADATA_VALUES.map(FoldedName::new) {
+                    let entries = values.entries.iter().filter(|entry| is_of(&entry.name, &name));
+                    if let Some(value) = view.resolve_value(entries, &values.blankets)? {
+                        let (value_type, data) = value.content();
+                        effective.insert(name, (value_type, data.to_vec()));
+                    }
+                }
+                Ok(effective)
+            }
         }
     }
+}
+
+/// Which names a refresh takes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshExtent {
+    /// Those whose effective metadata has changed.
+    Changes,
+    /// All that are visible as well (P-07).
+    Everything,
 }
 
 /// What a refresh comes to.
@@ -144,7 +162,7 @@ pub struct Refresh {
     pub fault: Option<Errno>,
 }
 
-/// Refreshes every name whose effective metadata is not what `cache` says, in rounds (D-57).
+/// Refreshes, in rounds, every name whose effective metadata is not what `cache` says (D-57).
 /// `creator` becomes the owner of layers that have none (`LAYER-46`).
 ///
 /// # Errors
@@ -154,6 +172,7 @@ pub fn refresh(
     table: &Arc<LayerTable>,
     cache: &MetadataCache,
     creator: Option<Sid>,
+    extent: RefreshExtent,
 ) -> Result<Refresh, Errno> {
     let mut next = Refresh {
         table: Arc::clone(table),
@@ -167,7 +186,10 @@ pub fn refresh(
     loop {
         next.cache.chain = resolved.chain;
         let Some((layers_key, names)) = resolved.layers else { break };
-        let dirty = dirty_names(&next.cache, layers_key, &names);
+        let mut dirty = dirty_names(&next.cache, layers_key, &names);
+        if extent == RefreshExtent::Everything {
+            dirty.extend(names.keys().cloned());
+        }
         next.cache.layers_key = Some(layers_key);
         next.cache.names = names;
         let round: Vec<FoldedName> =
@@ -207,8 +229,10 @@ fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Si
         let published = match next.cache.names.get(&name) {
             Some(metadata) => {
                 let is_base = name == *table.base();
-                layer_of(metadata, is_base, table.get(&name), creator)
-                    .and_then(|layer| table.publish(name, layer))
+                layer_of(metadata, is_base, table.get(&name), creator).map(|layer| {
+                    // A full table takes no layer, and nobody is told (P-16).
+                    let _ = table.publish(name, layer);
+                })
             }
             None => {
                 if let Some(layer) = table.remove(&name) {

@@ -8,6 +8,7 @@ use rsi::{Guid, Request, Response, Status};
 
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
+use crate::metadata::RefreshExtent;
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::security::{Sid, Token};
@@ -136,7 +137,8 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(), Errno> {
         if let Some(layers) = &change.layers {
             self.env.yield_point("refresh the layers").await;
-            let refreshed = self.refresh_layers(Some(change.hive), creator).await;
+            let refreshed =
+                self.refresh_layers(Some(change.hive), creator, RefreshExtent::Changes).await;
             return if layers.required { refreshed } else { Ok(()) };
         }
         self.state().step_generation(change.hive);

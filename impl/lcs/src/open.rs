@@ -12,6 +12,7 @@ use crate::layers::View;
 use crate::limits::TABLE_RETRIES_MAX;
 use crate::mutation::{FollowUp, NewKey};
 use crate::name::FoldedName;
+use crate::resolve::is_of;
 use crate::security::{Privileges, SecurityDescriptor, Sid, Token, access_check, inherit};
 use crate::state::KeyId;
 use crate::turns::Turn;
@@ -229,7 +230,7 @@ impl<E: Env> Kernel<E> {
             {
                 return Err(Errno::ENOSPC.into());
             }
-            state.allocate_sequence()?
+            state.allocate_sequence(parent.slot)?
         };
         // Open from before there is anything to see, so that an end of its layer orphans the key
         // and does not drop it.
@@ -240,7 +241,8 @@ impl<E: Env> Kernel<E> {
             self.store_key(&missing, (&layer, layer_turn), &metadata, sequence, token.user);
         stored.await??;
         file.granted = access_check(token, &descriptor, target.desired_access)?;
-        drop(missing);
+        let Missing { hold, change, .. } = missing;
+        drop((hold, change));
         Ok(Arc::new(file))
     }
 
@@ -290,11 +292,6 @@ impl<E: Env> Kernel<E> {
             Ok(created) => Ok(created),
         }
     }
-}
-
-/// Whether an entry's layer is this one.
-pub fn is_of(layer: &[u8], folded: &FoldedName) -> bool {
-    crate::resolve::folded(layer) == *folded
 }
 
 /// EEXIST is never for a creation's caller (`SYS-64`).

@@ -11,9 +11,10 @@ use abi::Errno;
 use rsi::{Guid, Request, Response};
 
 use crate::env::Env;
+use crate::hive_content::absent_is_empty;
 use crate::kernel::{Failure, Kernel};
 use crate::layers::Layer;
-use crate::metadata::{Image, LAYERS_PATH, Refresh, refresh};
+use crate::metadata::{Image, LAYERS_PATH, Refresh, RefreshExtent, refresh};
 use crate::name::FoldedName;
 use crate::security::Sid;
 use crate::state::{HiveId, KeyId, SlotId};
@@ -31,12 +32,13 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         hive: Option<HiveId>,
         creator: Option<Sid>,
+        extent: RefreshExtent,
     ) -> Result<(), Errno> {
         let Some(machine) = self.state().machine else { return Ok(()) };
         let image = self.read_image(machine).await;
         let made = image.and_then(|image| {
             let state = self.state();
-            refresh(&image, &state.layers, &state.metadata, creator)
+            refresh(&image, &state.layers, &state.metadata, creator, extent)
         });
         let made = match made {
             Ok(made) => made,
@@ -74,7 +76,7 @@ impl<E: Env> Kernel<E> {
     pub async fn load_layers(self: &Arc<Self>) {
         let turn = self.turns.take(Place::Layers, Share::Alone).await;
         // What could not be read now is read at the next change.
-        let _ = self.refresh_layers(None, None).await;
+        let _ = self.refresh_layers(None, None, RefreshExtent::Everything).await;
         drop(turn);
     }
 
@@ -113,7 +115,8 @@ impl<E: Env> Kernel<E> {
             let mut below = BTreeSet::new();
             for parent in level {
                 self.env.yield_point("read the way to the layers").await;
-                let entries = self.lookup(slot, parent, name).await?.entries;
+                let found = self.lookup(slot, parent, name).await;
+                let entries = absent_is_empty(found)?.entries;
                 below.extend(entries.iter().filter_map(|entry| entry.target));
                 image.way.insert((place, parent), entries);
             }

@@ -12,7 +12,8 @@ use crate::key_file::KeyFile;
 use crate::layers::View;
 use crate::mutation::{Change, FollowUp, Scope};
 use crate::name::FoldedName;
-use crate::open::{LayerName, is_of};
+use crate::open::LayerName;
+use crate::resolve::is_of;
 use crate::security::Token;
 use crate::state::KeyId;
 use crate::turns::{Place, Share, Turn};
@@ -37,8 +38,8 @@ impl<E: Env> Kernel<E> {
     /// Removes a layer's path entry of a key.
     ///
     /// # Errors
-    /// ENOTEMPTY when the key has visible children, ENOENT when it has become an orphan meanwhile,
-    /// and those of a request.
+    /// ENOENT when the key has become an orphan meanwhile or its parent is gone (P-14), ENOTEMPTY
+    /// when it has visible children, and those of a request.
     pub async fn delete_key(
         self: &Arc<Self>,
         file: &KeyFile<E>,
@@ -51,12 +52,12 @@ impl<E: Env> Kernel<E> {
         hold.push(self.turns.take(Place::Values(parent), Share::Alone).await);
         hold.push(self.turns.take(Place::Children(file.key()), Share::Read).await);
         self.check_not_orphaned(file)?;
+        let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+        self.env.yield_point("look for children").await;
         let children = self.enum_children(file.key()).await?;
         if !View::global(self.layers()).visible_children(&children.groups)?.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
-        self.env.yield_point("look up what is deleted").await;
-        let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
         self.env.yield_point("delete the path entry").await;
         let layer_turn = self.hold_layer(layer, token).await?;
         let request = Request::DeleteEntry {
@@ -75,7 +76,8 @@ impl<E: Env> Kernel<E> {
     /// Makes a layer's path entry of a key HIDDEN.
     ///
     /// # Errors
-    /// EOVERFLOW, ENOENT when the key has become an orphan meanwhile, and those of a request.
+    /// ENOENT when the key has become an orphan meanwhile or its parent is gone (P-14), EOVERFLOW,
+    /// and those of a request.
     pub async fn hide_key(
         self: &Arc<Self>,
         file: &KeyFile<E>,
@@ -87,14 +89,11 @@ impl<E: Env> Kernel<E> {
         let (change, hold) = self.hold_name(file, parent).await;
         self.check_not_orphaned(file)?;
         self.ensure_present(file.key()).await?;
-        // On a Down source it is the hiding itself that has to fail (P-05).
-        let mut entries = Vec::new();
-        if self.state().is_active(parent.slot) {
-            entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
-            self.env.yield_point("hide the path entry").await;
-        }
+        // Without its parent there is no place for an entry (P-14).
+        let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+        self.env.yield_point("hide the path entry").await;
         let layer_turn = self.hold_layer(layer, token).await?;
-        let sequence = self.state().allocate_sequence()?;
+        let sequence = self.state().allocate_sequence(parent.slot)?;
         let request = Request::HideEntry {
             parent: parent.guid,
             child_name: name.as_bytes().to_vec(),

@@ -22,6 +22,11 @@ pub fn folded(bytes: &[u8]) -> FoldedName {
     FoldedName::new(&String::from_utf8_lossy(bytes))
 }
 
+/// Whether a name that came from a source is this one.
+pub fn is_of(name: &[u8], identity: &FoldedName) -> bool {
+    folded(name) == *identity
+}
+
 /// A child's name as stored, and the entries under it.
 pub type ChildGroup = (Vec<u8>, Vec<PathEntry>);
 

@@ -164,11 +164,14 @@ impl<E: Env> State<E> {
         private.or_else(|| find(None)).map(|(id, _)| id)
     }
 
-    /// Takes the next sequence number (D-31).
+    /// Takes the next sequence number, for an entry at a source (D-31).
     ///
     /// # Errors
-    /// EOVERFLOW when the last number has been given out.
-    pub fn allocate_sequence(&mut self) -> Result<u64, Errno> {
+    /// EIO for a source that is Down (P-05), EOVERFLOW when the last number has been given out.
+    pub fn allocate_sequence(&mut self, slot: SlotId) -> Result<u64, Errno> {
+        if !self.is_active(slot) {
+            return Err(Errno::EIO);
+        }
         let sequence = self.next_sequence;
         self.next_sequence = sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
         Ok(sequence)

@@ -138,7 +138,7 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::ENOSPC);
         }
         let hold = self.hold_layer(write.layer, token).await?;
-        let sequence = self.state().allocate_sequence()?;
+        let sequence = self.state().allocate_sequence(key.slot)?;
         let request = Request::SetValue {
             guid: key.guid,
             value_name: write.name.as_bytes().to_vec(),
@@ -191,7 +191,7 @@ impl<E: Env> Kernel<E> {
         let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
         self.ensure_present(key).await?;
         let hold = self.hold_layer(layer, token).await?;
-        let sequence = if set { self.state().allocate_sequence()? } else { 0 };
+        let sequence = if set { self.state().allocate_sequence(key.slot)? } else { 0 };
         let request = Request::SetBlanketTombstone {
             guid: key.guid,
             layer: layer.spelling.clone().into_bytes(),

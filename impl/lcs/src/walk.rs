@@ -10,6 +10,7 @@ use abi::value_type::REG_LINK;
 use rsi::{KeyMetadata, PathEntry};
 
 use crate::env::Env;
+use crate::gateway::Lookup;
 use crate::kernel::Kernel;
 use crate::key_file::Position;
 use crate::layers::View;
@@ -175,7 +176,15 @@ impl<E: Env> Kernel<E> {
             hold.push(self.turns.take(Place::Name(parent, folded), Share::Read).await);
         }
         self.env.yield_point("look up a component").await;
-        let found = self.lookup(parent.slot, parent.guid, &component).await?;
+        let mut parent_metadata = walk.metadata.clone();
+        let found = match self.lookup(parent.slot, parent.guid, &component).await {
+            Err(Errno::ENOENT) if creates => {
+                // The parent may have gone since it was met, which a creation has to know.
+                parent_metadata = None;
+                Lookup::default()
+            }
+            found => found?,
+        };
         match (view.resolve_path(&found.entries)?, change) {
             (Some(guid), _) => {
                 let metadata = found.metadata.into_iter().find(|key| key.guid == guid);
@@ -185,7 +194,7 @@ impl<E: Env> Kernel<E> {
             }
             (None, Some(change)) => Ok(Walked::Missing(Missing {
                 parent: position,
-                parent_metadata: walk.metadata.clone(),
+                parent_metadata,
                 name: component,
                 entries: found.entries,
                 change,

@@ -145,3 +145,25 @@ fn a_down_source_takes_no_drop() {
     machine.restart();
     assert_eq!(machine.source.count(Operation::DropKey), 0);
 }
+
+#[test]
+fn a_key_whose_parent_is_gone_is_neither_deleted_nor_hidden() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let child = client.make("Machine\\P\\C");
+    let parent = client.make("Machine\\P");
+    client.close(3).unwrap();
+    client.hide(parent, "").unwrap();
+    for fd in client.process.descriptors() {
+        if fd != child {
+            client.close(fd).unwrap();
+        }
+    }
+    assert_eq!(machine.source.count(Operation::DropKey), 1);
+    client.set(child, "v", 1, "").unwrap();
+    let sequence = client.value(child, "v").unwrap().sequence;
+    assert_eq!(client.delete(child, ""), Err(Errno::ENOENT));
+    assert_eq!(client.hide(child, ""), Err(Errno::ENOENT));
+    client.set(child, "v", 1, "").unwrap();
+    assert_eq!(client.value(child, "v").unwrap().sequence, sequence + 1);
+}

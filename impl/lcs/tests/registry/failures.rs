@@ -1,6 +1,7 @@
 //! Sources that die, hang, refuse or lie.
 
 use abi::Errno;
+use abi::layout::DeleteKeyArgs;
 use rsi::{Operation, Status};
 
 use crate::client::Machine;
@@ -27,7 +28,7 @@ fn a_down_source_is_an_io_error_and_fds_work_again_once_it_is_back() {
 }
 
 #[test]
-fn a_number_taken_before_the_first_request_is_gone() {
+fn no_number_is_taken_for_a_source_that_is_down() {
     let mut machine = Machine::new();
     let client = machine.client();
     let fd = client.make("Machine\\A");
@@ -38,7 +39,7 @@ fn a_number_taken_before_the_first_request_is_gone() {
     assert_eq!(client.hide(fd, ""), Err(Errno::EIO));
     machine.restart();
     client.set(fd, "v", 1, "").unwrap();
-    assert_eq!(client.value(fd, "v").unwrap().sequence, sequence + 3);
+    assert_eq!(client.value(fd, "v").unwrap().sequence, sequence + 1);
 }
 
 #[test]
@@ -143,6 +144,55 @@ fn a_withheld_answer_holds_up_nobody_else() {
     client.set(quick, "v", 2, "").unwrap();
     assert!(client.open("Machine\\A").is_ok());
     assert!(lcs::env::Env::now(&client.world.env) - started < 1_000_000);
+}
+
+#[test]
+fn a_layer_is_deleted_only_after_the_writes_into_it() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Other\\A");
+    machine.other.store().stalled.insert(Operation::SetValue);
+    let (me, args) = (client.clone(), client.set_args("v", 1, b"x", "gpo"));
+    client.world.spawn(async move {
+        assert_eq!(me.ioctl(fd, abi::ioctl::REG_IOC_SET_VALUE, args).await.0, Ok(0));
+    });
+    client.world.run_until_stalled();
+    let (me, args) = (client.clone(), DeleteKeyArgs { txn_fd: -1, ..DeleteKeyArgs::default() });
+    client.world.spawn(async move {
+        assert_eq!(me.ioctl(gpo, abi::ioctl::REG_IOC_DELETE_KEY, args).await.0, Ok(0));
+    });
+    client.world.run_until_stalled();
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 0);
+    machine.other.answer_late();
+    client.world.run_until_stalled();
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+    assert!(machine.other.store().values.is_empty());
+}
+
+#[test]
+fn a_read_that_a_layer_change_overtakes_is_resolved_under_the_new_layers() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    client.set(gpo, "Enabled", 0, "").unwrap();
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "").unwrap();
+    client.set(fd, "v", 2, "gpo").unwrap();
+    machine.other.store().stalled.insert(Operation::QueryValues);
+    let (me, args) = (client.clone(), client.query_args("v"));
+    let done = std::rc::Rc::new(std::cell::Cell::new(None));
+    let slot = std::rc::Rc::clone(&done);
+    client.world.spawn(async move {
+        let (result, args) = me.ioctl(fd, abi::ioctl::REG_IOC_QUERY_VALUE, args).await;
+        slot.set(Some((result, me.memory.peek(args.data_ptr, 1))));
+    });
+    client.world.run_until_stalled();
+    client.set(gpo, "Enabled", 1, "").unwrap();
+    assert_eq!(done.take(), None);
+    machine.other.answer_late();
+    client.world.run_until_stalled();
+    assert_eq!(done.take(), Some((Ok(0), vec![2])));
 }
 
 #[test]

@@ -290,3 +290,12 @@ fn a_layers_key_that_is_replaced_leaves_the_layers_of_the_old_one() {
     client.set(fd, "v", 3, "extra").unwrap();
     assert_eq!(machine.source.count(Operation::DeleteLayer), 0);
 }
+
+#[test]
+fn other_values_of_a_metadata_key_refresh_nothing() {
+    let client = Machine::new().client();
+    let gpo = client.layer("gpo", 5);
+    let bad = client.set_args("Precedence", REG_DWORD, b"abc", "");
+    assert_eq!(client.set_with(gpo, bad), Err(Errno::EIO));
+    assert_eq!(client.set_with(gpo, client.set_args("Comment", REG_SZ, b"x", "")), Ok(()));
+}

@@ -14,8 +14,8 @@ use rsi::{
 use crate::world::{TestEnv, World};
 
 pub struct Key {
-    pub name: Vec<u8>,
-    pub parent: Guid,
+    name: Vec<u8>,
+    parent: Guid,
     pub sd: Vec<u8>,
     volatile_key: bool,
     symlink: bool,
@@ -31,7 +31,6 @@ pub struct Store {
     pub blankets: BTreeMap<(Guid, String), BlanketEntry>,
     /// Requests received, in order.
     pub log: Vec<Operation>,
-    pub full: Vec<String>,
     /// Answers that are given instead of doing what is asked.
     pub refusals: BTreeMap<Operation, Status>,
     /// Operations whose next request is left lying until `late` is asked for.
@@ -96,12 +95,6 @@ impl Store {
     }
 
     fn answer(&mut self, request: Request) -> Response {
-        let text = format!("{request:?}");
-        let r = self.answer2(request);
-        self.full.push(if text.starts_with("CreateKey") { format!("{}..", &text[..100]) } else { format!("{text} -> {r:?}") });
-        r
-    }
-    fn answer2(&mut self, request: Request) -> Response {
         if let Some(status) = self.refusals.get(&request.operation()) {
             return Response::Failed(*status);
         }

@@ -10,8 +10,10 @@ use abi::layout::{
 use abi::{Errno, KEY_ALL_ACCESS, ioctl};
 use lcs::Caller;
 use lcs::env::Env;
+use rsi::Operation;
 
 use crate::client::{Answer, Client, Machine, answer};
+use crate::source::Store;
 use crate::world::World;
 
 const PATHS: [&str; 10] = [
@@ -20,8 +22,8 @@ const PATHS: [&str; 10] = [
     "Machine\\A\\b",
     "Machine\\System\\Registry\\Layers\\one",
     "Machine\\System\\Registry\\Layers\\Two",
-    "Machine\\System\\Registry\\Layers",
-    "Machine\\System",
+    "Machine\\System\\Registry\\Layers\\One",
+    "Machine\\System\\Registry\\Layers\\three",
     "Users\\A",
     "Other\\A",
     "Other\\A\\B",
@@ -42,7 +44,7 @@ async fn act(client: &Client, fd: i32) -> Answer<i64> {
     let removal = DeleteKeyArgs { layer_len, layer_ptr, txn_fd: -1, ..DeleteKeyArgs::default() };
     match dice(client, 9) {
         0..=2 => {
-            let value = dice(client, 3) as u32;
+            let value = dice(client, 2) as u32;
             let args = client.set_args(name, 4, &value.to_le_bytes(), layer);
             client.ioctl(fd, ioctl::REG_IOC_SET_VALUE, args).await.0
         }
@@ -97,6 +99,7 @@ async fn one_round(client: &Client) -> Vec<Errno> {
 
 /// Lets six callers loose and returns how many of their errors were of each kind.
 fn loose(machine: &Machine, rounds: usize, allowed: &'static [Errno]) {
+    machine.client().make("Machine\\System\\Registry\\Layers");
     let running = Rc::new(Cell::new(0));
     for _ in 0..6 {
         let client = machine.client();
@@ -120,9 +123,17 @@ const USUAL: &[Errno] = &[Errno::ENOENT, Errno::ENOTEMPTY, Errno::ERANGE];
 
 #[test]
 fn calls_at_once_all_end_and_see_nothing_half_done() {
-    for seed in 0..40 {
+    let mut deletions = 0;
+    for seed in 0..2000 {
         let machine = Machine::in_world(World::with_seed(seed));
         loose(&machine, 60, USUAL);
+        deletions += machine.source.count(Operation::DeleteLayer);
+        let client = machine.client();
+        let root = client.open("Other").unwrap();
+        let mut known = vec!["base", "one", "two", "three"];
+        known.retain(|layer| client.unset(root, "", layer) != Err(Errno::ENOENT));
+        check_layers(&known, &machine.source.store(), seed);
+        check_layers(&known, &machine.other.store(), seed);
         let source = machine.source.store();
         for (_, entry) in source.entries.values() {
             assert!(entry.target.is_none_or(|guid| source.keys.contains_key(&guid)), "seed {seed}");
@@ -130,13 +141,17 @@ fn calls_at_once_all_end_and_see_nothing_half_done() {
         // Everything is closed, so no key is left without a name.
         let named: Vec<_> = source.entries.values().filter_map(|(_, entry)| entry.target).collect();
         let roots = source.keys.len() - source.keys.keys().filter(|k| named.contains(k)).count();
-        for (guid, key) in &source.keys {
-            if !named.contains(guid) && key.parent != rsi::Guid::NULL {
-                eprintln!("LEAK {guid:?} name {:?} parent {:?}", String::from_utf8_lossy(&key.name), key.parent);
-                for l in &source.full { if (l.contains(&format!("{guid:?}")) || l.contains(&format!("{:?}", key.parent))) && !l.starts_with("Lookup") && !l.starts_with("Enum") && !l.starts_with("Query") && !l.starts_with("ReadKey") { eprintln!("  {l}"); } }
-            }
-        }
         assert_eq!(roots, 2, "seed {seed}");
+    }
+    assert!(deletions > 40, "{deletions}");
+}
+
+/// No entry of a layer comes to a source after the layer's deletion.
+fn check_layers(known: &[&str], store: &Store, seed: u64) {
+    let paths = store.entries.keys().map(|(_, _, layer)| layer);
+    let values = store.values.keys().map(|(_, _, layer)| layer);
+    for layer in paths.chain(values).chain(store.blankets.keys().map(|(_, layer)| layer)) {
+        assert!(known.contains(&layer.as_str()), "seed {seed}: {layer} in {known:?}");
     }
 }
 
@@ -145,8 +160,7 @@ fn the_same_seed_gives_the_same_requests() {
     let run = || {
         let machine = Machine::in_world(World::with_seed(7));
         loose(&machine, 30, USUAL);
-        let log = machine.source.store().log.clone();
-        log
+        machine.source.store().log.clone()
     };
     assert_eq!(run(), run());
 }

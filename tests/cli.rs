@@ -1,0 +1,413 @@
+//! The command line from outside: exit statuses, messages for bad input, and what every command
+//! promises of its output. Runs the built binary, each test in a folder of its own.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use conformance::generate::{Profile, plan_of_seed};
+use conformance::script;
+use expect_test::{Expect, expect};
+use serde_json::Value;
+
+/// A folder of one test, which its commands run in.
+struct Folder(PathBuf);
+
+/// What a command came to.
+struct Finished {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Folder {
+    /// An empty folder. `test` must be unused by other tests.
+    fn new(test: &str) -> Folder {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);
+        // It is there if an earlier run of the test made it.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder for the test");
+        Folder(path)
+    }
+
+    fn with(test: &str, file: &str, text: &str) -> Folder {
+        let folder = Folder::new(test);
+        folder.write(file, text.as_bytes());
+        folder
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) {
+        fs::write(self.0.join(file), bytes).expect("a file of the test");
+    }
+
+    fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.0.join(file)).expect("a file of the test")
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+        command.args(line.split_whitespace()).current_dir(&self.0).env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// Runs `lockstep` with the words of `line`.
+    fn run(&self, line: &str) -> Finished {
+        Finished::of(self.command(line).output().expect("lockstep starts"))
+    }
+}
+
+impl Finished {
+    fn of(output: Output) -> Finished {
+        let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+        Finished {
+            status: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    /// Fails unless the exit status is this one; shows all output then.
+    #[track_caller]
+    fn exits(self, status: i32) -> Finished {
+        assert_eq!(self.status, Some(status), "\nstdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    /// Fails unless the command was refused with this message and did nothing.
+    #[track_caller]
+    fn is_refused(self, message: Expect) {
+        let finished = self.exits(2);
+        message.assert_eq(&finished.err);
+        assert_eq!(finished.out, "");
+    }
+
+    /// The trace in the last line.
+    #[track_caller]
+    fn trace(&self) -> String {
+        let last = self.out.lines().last().expect("a last line");
+        let (_, trace) = last.split_once("trace ").expect("a trace in the last line");
+        assert!(trace.len() == 32 && trace.chars().all(|c| c.is_ascii_hexdigit()), "{trace}");
+        trace.to_owned()
+    }
+}
+
+// Bad input.
+
+#[test]
+fn a_malformed_script_is_shown_at_its_place() {
+    let folder = Folder::with("malformed", "bad.lcs", "# one\nset Machine\\A x dwrd 1\n");
+    let message = || {
+        expect![[r#"
+            lockstep: bad.lcs:2:17: no value type is called `dwrd`
+             2 | set Machine\A x dwrd 1
+               |                 ^^^^
+               = write one of none, sz, expand_sz, binary, dword, dword_be, link, multi_sz, resource_list, full_resource_descriptor, resource_requirements_list, qword, tombstone or type=N
+        "#]]
+    };
+    folder.run("check bad.lcs").is_refused(message());
+    folder.run("replay bad.lcs").is_refused(message());
+    folder.run("explain bad.lcs").is_refused(message());
+}
+
+#[test]
+fn a_fault_of_a_source_that_is_not_there_is_a_mistake_of_the_script() {
+    let folder = Folder::with("no-source", "bad.lcs", "kill source 3\n");
+    folder.run("check bad.lcs").is_refused(expect![[r#"
+        lockstep: bad.lcs:1:13: there is no source 3
+         1 | kill source 3
+           |             ^
+           = the script has 1 of them, counted from 0; declare more above
+    "#]]);
+}
+
+#[test]
+fn a_script_that_is_missing_is_named() {
+    let folder = Folder::new("missing");
+    let message = || {
+        expect![[r#"
+            lockstep: failed to read the script gone.lcs: No such file or directory (os error 2)
+        "#]]
+    };
+    folder.run("check gone.lcs").is_refused(message());
+    folder.run("replay gone.lcs").is_refused(message());
+    folder.run("explain gone.lcs").is_refused(message());
+}
+
+#[test]
+fn a_folder_without_scripts_is_no_pass() {
+    let folder = Folder::with("no-scripts", "note.txt", "nothing");
+    folder.run("check .").is_refused(expect![[r#"
+        lockstep: there is no *.lcs file in what was given
+    "#]]);
+}
+
+#[test]
+fn a_script_that_is_not_utf_8_is_refused() {
+    let folder = Folder::new("not-utf-8");
+    folder.write("bad.lcs", b"view \xFF\n");
+    folder.run("check bad.lcs").is_refused(expect![[r#"
+        lockstep: bad.lcs: the script is not UTF-8: invalid utf-8 sequence of 1 bytes from index 5
+    "#]]);
+}
+
+#[test]
+fn a_bad_range_of_seeds_is_refused() {
+    let folder = Folder::new("bad-seeds");
+    folder.run("run --seeds 7").is_refused(expect![[r#"
+        lockstep: "7" is no range of seeds; write FIRST..END, as in 0..200
+    "#]]);
+    folder.run("run --seeds 7..7").is_refused(expect![[r#"
+        lockstep: the range of seeds 7..7 is empty; END must be above FIRST
+    "#]]);
+    folder.run("run --seeds -1..7").is_refused(expect![[r#"
+        lockstep: "-1" is no seed; a seed is a whole number from 0 to 18446744073709551615
+    "#]]);
+}
+
+#[test]
+fn an_unknown_profile_is_refused() {
+    let folder = Folder::new("bad-profile");
+    let message = || {
+        expect![[r#"
+            lockstep: there is no profile "wild"; the profiles are default, calm, crash
+        "#]]
+    };
+    folder.run("run --seeds 0..1 --profile wild").is_refused(message());
+    folder.run("replay 1 --profile wild").is_refused(message());
+}
+
+#[test]
+fn a_bad_option_is_refused() {
+    let folder = Folder::new("bad-option");
+    for line in ["run --sedes 0..4", "run --jobs 0", "run --calls 0", "run --store tape", "walk", ""]
+    {
+        let finished = folder.run(line).exits(2);
+        assert!(finished.err.contains("Usage: lockstep"), "{line}: {}", finished.err);
+    }
+}
+
+#[test]
+fn a_replay_of_neither_seed_nor_file_is_refused() {
+    let folder = Folder::new("bad-replay");
+    folder.run("replay seventeen").is_refused(expect![[r#"
+        lockstep: "seventeen" is no seed; a seed is a whole number from 0 to 18446744073709551615; and no file has that name either
+    "#]]);
+}
+
+#[test]
+fn an_explanation_past_the_end_is_refused() {
+    let folder = Folder::with("past-the-end", "two.lcs", "view Machine\nreboot\n");
+    folder.run("explain two.lcs --at 3").is_refused(expect![[r#"
+        lockstep: the script has 2 steps; --at 3 is past its end
+    "#]]);
+}
+
+#[test]
+fn a_report_folder_that_cannot_be_made_is_told_before_anything_runs() {
+    let folder = Folder::with("report-is-a-file", "out", "a file");
+    folder.run("run --seeds 0..1 --report out").is_refused(expect![[r#"
+        lockstep: failed to make the folder out: File exists (os error 17); name another with --report
+    "#]]);
+}
+
+// Campaigns.
+
+#[test]
+fn a_campaign_has_the_same_trace_again_and_with_any_jobs() {
+    let folder = Folder::new("traces");
+    let run = |jobs| {
+        let line = format!("run --seeds 0..4 --calls 60 --store memory --jobs {jobs}");
+        folder.run(&line).exits(0).trace()
+    };
+    let first = run(1);
+    assert_eq!(first, run(1), "the second time");
+    assert_eq!(first, run(2), "with two jobs");
+}
+
+#[test]
+fn a_campaign_ends_in_a_line_that_sums_up() {
+    let folder = Folder::new("summary");
+    let finished = folder.run("run --seeds 0..2 --calls 40 --store memory --jobs 1").exits(0);
+    let last = finished.out.lines().last().expect("a last line");
+    assert!(last.starts_with("2 seeds, "), "{last}");
+    assert!(last.contains(" calls checked, 0 divergences, "), "{last}");
+}
+
+#[test]
+fn the_json_report_is_one_document_of_schema_1() {
+    let folder = Folder::new("json");
+    let line = "run --seeds 0..2 --calls 40 --store memory --format json --report out";
+    let finished = folder.run(line).exits(0);
+    let document: Value = serde_json::from_str(&finished.out).expect("a JSON document");
+    assert_eq!(document["schema"], 1);
+    assert_eq!(document["seeds"], 2);
+    assert_eq!(document["cancelled"], false);
+    assert_eq!(document["divergences"], Value::Array(Vec::new()));
+    assert!(document["calls"].as_u64().is_some_and(|calls| calls > 40), "{document}");
+    let saved: Value = serde_json::from_str(&folder.read("out/summary.json")).expect("JSON");
+    assert_eq!(saved, document, "the file says the same");
+}
+
+#[test]
+fn a_campaign_that_exercises_too_little_is_vacuous() {
+    let folder = Folder::new("vacuous");
+    let line = "run --seeds 0..100 --calls 1 --profile calm --store memory";
+    let finished = folder.run(line).exits(4);
+    assert!(finished.out.contains("vacuous: no call failed with"), "{}", finished.out);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_campaign_sums_up_what_it_has() {
+    let folder = Folder::new("interrupted");
+    let line = "run --seeds 0..1000000 --calls 20 --profile calm --store memory --jobs 1";
+    let child = folder
+        .command(line)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("lockstep starts");
+    let id = child.id();
+    let listens = wait_until(|| catches_interrupts(id));
+    let signal = if listens { "-INT" } else { "-KILL" };
+    let sent = Command::new("kill").args([signal, &id.to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    let finished = Finished::of(child.wait_with_output().expect("lockstep ends"));
+    assert!(listens, "it never listened for Ctrl-C");
+    let finished = finished.exits(5);
+    assert!(finished.out.contains("interrupted: "), "{}", finished.out);
+    finished.trace();
+}
+
+/// Whether a process handles SIGINT: bit 1 of the caught signals that the system shows.
+#[cfg(target_os = "linux")]
+fn catches_interrupts(process: u32) -> bool {
+    const INTERRUPT: u64 = 1 << 1;
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & INTERRUPT != 0)
+}
+
+/// Looks every 10 ms for up to 10 s.
+#[cfg(target_os = "linux")]
+fn wait_until(is_so: impl Fn() -> bool) -> bool {
+    (0..1_000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        is_so()
+    })
+}
+
+// Scripts.
+
+const CONTEST: &str = "\
+layer create gpo precedence=10
+set Machine\\A x dword 1
+set Machine\\A x dword 2 in gpo
+get Machine\\A x
+";
+
+#[test]
+fn a_script_that_expects_what_happens_passes() {
+    let text = format!("{CONTEST}  -> dword 2 from gpo\n");
+    let folder = Folder::with("passes", "contest.lcs", &text);
+    let finished = folder.run("check . --store memory").exits(0);
+    assert_eq!(finished.out, "1 scripts, 1 pass, 0 fail, 0 undecided\n");
+    folder.run("check contest.lcs").exits(0);
+}
+
+#[test]
+fn a_wrong_expectation_is_shown_beside_the_answer() {
+    let text = format!("{CONTEST}  -> dword 1 from base\n");
+    let folder = Folder::with("wrong", "contest.lcs", &text);
+    let finished = folder.run("check contest.lcs --store memory").exits(1);
+    expect![[r#"
+        contest.lcs:4: model and target agree, the script expects something else
+          expected                                                     got
+          dword 1 from base                                          | dword 2 from gpo
+        1 scripts, 0 pass, 1 fail, 0 undecided
+    "#]]
+    .assert_eq(&finished.out);
+}
+
+#[test]
+fn blessing_writes_the_answers_in() {
+    let folder = Folder::with("bless", "contest.lcs", CONTEST);
+    let finished = folder.run("check --bless contest.lcs --store memory").exits(0);
+    assert!(finished.out.starts_with("contest.lcs: blessed\n"), "{}", finished.out);
+    assert_eq!(folder.read("contest.lcs"), format!("{CONTEST}  -> dword 2 from gpo\n"));
+    let again = folder.run("check --bless contest.lcs --store memory").exits(0);
+    assert!(!again.out.contains("blessed"), "{}", again.out);
+}
+
+#[test]
+fn blessing_keeps_what_was_written_by_hand() {
+    let text = format!("# by hand\n{CONTEST}  -> dword 1 from base\n");
+    let folder = Folder::with("by-hand", "contest.lcs", &text);
+    let finished = folder.run("check --bless contest.lcs --store memory").exits(1);
+    assert!(finished.out.contains("| dword 2 from gpo"), "{}", finished.out);
+    assert_eq!(folder.read("contest.lcs"), text);
+}
+
+#[test]
+fn an_explanation_tells_the_contest() {
+    let folder = Folder::with("explain", "contest.lcs", CONTEST);
+    let before = folder.run("explain contest.lcs --at 2 Machine\\A x --store memory").exits(0);
+    assert!(before.out.starts_with("after step 2, layers:\n"), "{}", before.out);
+    assert!(!before.out.contains("layer gpo"), "{}", before.out);
+    let after = folder.run("explain contest.lcs Machine\\A x --store memory").exits(0);
+    expect![[r#""#]].assert_eq(&after.out);
+}
+
+#[test]
+fn an_explanation_without_a_path_shows_the_whole_view() {
+    let folder = Folder::with("explain-view", "contest.lcs", CONTEST);
+    let finished = folder.run("explain contest.lcs --store memory").exits(0);
+    assert!(finished.out.contains("\nMachine\\A\n  \"x\" = type 4 "), "{}", finished.out);
+}
+
+// Replays.
+
+#[test]
+fn a_seed_replays_to_one_trace() {
+    let folder = Folder::new("replay-seed");
+    let line = "replay 17 --calls 60 --store memory";
+    let first = folder.run(line).exits(0);
+    assert!(first.out.starts_with("conforms\n"), "{}", first.out);
+    assert_eq!(first.trace(), folder.run(line).exits(0).trace());
+}
+
+#[test]
+fn a_printed_plan_replays_like_its_seed() {
+    let plan = plan_of_seed(0, Profile::Default, 60);
+    let folder = Folder::with("replay-file", "seed-0.lcs", &script::print(&plan));
+    let of_seed = folder.run("replay 0 --calls 60 --store memory").exits(0);
+    let of_file = folder.run("replay seed-0.lcs --store memory").exits(0);
+    assert_eq!(of_seed.out, of_file.out);
+}
+
+// What else a command says.
+
+#[test]
+fn the_doctor_finds_this_build_healthy() {
+    let finished = Folder::new("doctor").run("doctor").exits(0);
+    assert!(!finished.out.contains("wrong"), "{}", finished.out);
+    assert!(finished.out.lines().count() >= 6, "{}", finished.out);
+}
+
+#[test]
+fn every_command_has_help() {
+    let folder = Folder::new("help");
+    for command in ["run", "replay", "check", "explain", "doctor", "planted"] {
+        let finished = folder.run(&format!("{command} --help")).exits(0);
+        assert!(finished.out.contains(&format!("Usage: lockstep {command}")), "{}", finished.out);
+    }
+}
+
+#[test]
+fn the_help_names_the_exit_statuses() {
+    let finished = Folder::new("help-exit").run("--help").exits(0);
+    let words = finished.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let statuses = "Exit status: 0 conforms; 1 divergence; 2 usage or environment; \
+                    3 fault or nondeterminism of the harness itself; 4 vacuous; 5 indeterminate.";
+    assert!(words.contains(statuses), "{}", finished.out);
+}
