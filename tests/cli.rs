@@ -179,7 +179,8 @@ fn an_unknown_profile_is_refused() {
 #[test]
 fn a_bad_option_is_refused() {
     let folder = Folder::new("bad-option");
-    for line in ["run --sedes 0..4", "run --jobs 0", "run --calls 0", "run --store tape", "walk", ""]
+    for line in
+        ["run --sedes 0..4", "run --jobs 0", "run --calls 0", "run --store tape", "walk", ""]
     {
         let finished = folder.run(line).exits(2);
         assert!(finished.err.contains("Usage: lockstep"), "{line}: {}", finished.err);

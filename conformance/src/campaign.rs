@@ -137,8 +137,11 @@ impl Campaign<'_> {
         if first.trace == second.trace {
             return first;
         }
-        let what =
-            format!("two runs of one plan differ: {}, then {}", first.in_words(), second.in_words());
+        let what = format!(
+            "two runs of one plan differ: {}, then {}",
+            first.in_words(),
+            second.in_words()
+        );
         SeedResult { ending: Ending::Fault(what), ..first }
     }
 
@@ -274,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_fault_of_its_seed_and_the_others_go_on() {
-        let runner = Told(|seed| {
+        let runner = Told(|seed: u64| {
             assert_ne!(seed, 3, "the world ends");
             conforming(seed.into())
         });
@@ -318,7 +321,7 @@ mod tests {
     #[test]
     fn seeds_run_twice_only_as_often_as_asked() {
         let runs = AtomicU64::new(0);
-        let runner = Told(|seed| {
+        let runner = Told(|seed: u64| {
             runs.fetch_add(1, Ordering::Relaxed);
             conforming(seed.into())
         });
@@ -328,7 +331,7 @@ mod tests {
 
     #[test]
     fn findings_come_in_the_order_of_their_seeds() {
-        let runner = Told(|seed| if seed % 3 == 0 { diverging() } else { conforming(1) });
+        let runner = Told(|seed: u64| if seed % 3 == 0 { diverging() } else { conforming(1) });
         let summary = run_all(0..10, 100, &runner);
         let seeds: Vec<_> = summary.findings.iter().map(|finding| finding.seed).collect();
         assert_eq!(seeds, [Some(0), Some(3), Some(6), Some(9)]);
@@ -337,7 +340,7 @@ mod tests {
     #[test]
     fn a_cancelled_campaign_keeps_what_it_has_and_says_so() {
         let cancelled = AtomicBool::new(false);
-        let runner = Told(|seed| conforming(seed.into()));
+        let runner = Told(|seed: u64| conforming(seed.into()));
         let summary = run(0..100_000, 0, &runner, &cancelled, &|event| {
             if matches!(event, Event::SeedDone { .. }) {
                 cancelled.store(true, Ordering::Relaxed);
@@ -350,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_trace_of_a_campaign_does_not_depend_on_who_finishes_first() {
-        let runner = Told(|seed| {
+        let runner = Told(|seed: u64| {
             if seed == 0 {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }

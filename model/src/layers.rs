@@ -1,6 +1,6 @@
 //! Layers: the layer table, who may write into a layer, and how the table follows its metadata.
 //!
-//! States PSD-005 §2.6, with D-50 to D-57, P-02, P-03 and P-07. A refresh reads metadata as
+//! States PSD-005 §2.6, with D-50 to D-57, P-02, P-03, P-07 and P-20. A refresh reads metadata as
 //! resolution shows it under the table at hand, publishes, and goes on with whatever that
 //! changed. What the metadata of one layer says is read in `layer_metadata`.
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map, Target};
 use crate::errno::Errno;
+use crate::input::SourceId;
 use crate::layer_metadata::{Metadata, metadata};
 use crate::names::{FoldedName, KeyName, LayerName};
 use crate::resolution::{Resolver, Viewer};
@@ -19,6 +20,9 @@ use crate::step::Work;
 
 /// The folded name of the base layer.
 pub(crate) const BASE: &str = "base";
+
+/// Passes over the metadata at boot (P-20).
+const BOOT_PASSES_MAX: usize = 8;
 
 /// An entry of the layer table (LAYER-01). It has no owner: that field decides nothing and no
 /// call shows it (LAYER-09).
@@ -76,11 +80,14 @@ pub(crate) fn check_total(
     Ok(())
 }
 
-/// Whether a key is a direct child of the Layers key (D-50).
+/// Whether a key is a direct child of the Layers key (D-50), the one that the path to it last
+/// resolved to. An orphan is nobody's child.
 pub(crate) fn is_metadata_key(state: &State, hive: HiveId, key: Guid) -> bool {
-    state.layers_key.is_some()
+    let layers_key = state.layers_seen.as_ref().map(|(key, _)| *key);
+    layers_key.is_some()
         && machine(state) == Some(hive)
-        && state.database(hive).keys.get(&key).is_some_and(|key| key.parent == state.layers_key)
+        && !state.orphans.contains(&(hive, key))
+        && state.database(hive).keys.get(&key).is_some_and(|key| key.parent == layers_key)
 }
 
 /// The global hive that holds the layers (D-100).
@@ -146,7 +153,11 @@ pub(crate) fn committed(
         return Ok(());
     }
     let first = dirty_names(before, &mut work.state);
-    let refreshed = refresh(&mut work.state, first, &mut work.covered);
+    let unrefreshed = work.state.clone();
+    let refreshed = refresh(&mut work.state, first.clone(), None, &mut work.covered);
+    if work.is_interrupted() {
+        deaths_in_refresh(work, before, touched, &unrefreshed, &first, refreshed.deleted);
+    }
     if refreshed.published {
         covers!(work.covered, "LAYER-30", "LAYER-38");
         step_affected(before, &mut work.state, |hive| hive != touched.hive());
@@ -155,7 +166,55 @@ pub(crate) fn committed(
     if refreshed.failed { Err(Errno::EIO) } else { Ok(()) }
 }
 
-/// The refresh when the source of the Machine hive has registered or resumed (P-07).
+/// The states in which a death of a source within a refresh may leave the registry: the table is
+/// published, and the source has carried out so many of the layer deletions and owes the others
+/// (D-55, P-08).
+fn deaths_in_refresh(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+    unrefreshed: &State,
+    first: &BTreeSet<FoldedName>,
+    deleted: usize,
+) {
+    let sources: Vec<SourceId> = work.state.sources.keys().copied().collect();
+    for source in sources {
+        for carried_out in 0..deleted {
+            let mut state = unrefreshed.clone();
+            let death = Some(Death { source, carried_out });
+            refresh(&mut state, first.clone(), death, &mut Covered::new());
+            step_affected(before, &mut state, |hive| hive != touched.hive());
+            work.may_have_ended_in(state, touched.hive());
+        }
+    }
+}
+
+/// The table as it is read at the first registration since boot: from base alone, pass by pass,
+/// until a pass changes nothing (P-20).
+pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
+    let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
+    for _ in 0..BOOT_PASSES_MAX {
+        state.layers_key = resolve_layers_key(state);
+        let Some(key) = state.layers_key else { break };
+        let visible = visible_names(state, machine, key);
+        state.layers_seen = Some((key, visible.iter().cloned().collect()));
+        let mut next = State { layers: initial_table(), ..state.clone() };
+        for name in &visible {
+            let good = metadata(state, name)
+                .is_some_and(|metadata| publish(&mut next, name, metadata, &mut Covered::new()));
+            if let (false, Some(former)) = (good, state.layers.get(name)) {
+                next.layers.insert_mut(name.clone(), former.clone());
+            }
+        }
+        if next.layers == state.layers {
+            break;
+        }
+        state.layers = next.layers;
+    }
+    step_affected(before, state, |hive| !hives.contains(&hive));
+}
+
+/// The refresh when the source of the Machine hive has resumed (P-07).
 pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     if machine(state).is_none_or(|machine| !hives.contains(&machine)) {
         return;
@@ -168,7 +227,7 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     if state.layers_key.is_none() {
         return;
     }
-    if refresh(state, names, &mut Covered::new()).published {
+    if refresh(state, names, None, &mut Covered::new()).published {
         step_affected(before, state, |hive| !hives.contains(&hive));
     }
 }
@@ -217,11 +276,26 @@ fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> bool {
 struct Refreshed {
     published: bool,
     failed: bool,
+    /// Layers that left the table.
+    deleted: usize,
+}
+
+/// A source that dies while it is told of layer deletions.
+#[derive(Clone, Copy)]
+struct Death {
+    source: SourceId,
+    /// Deletions that it still carries out.
+    carried_out: usize,
 }
 
 /// The rounds of a refresh (D-57). Each name takes part at most once, which bounds them.
-fn refresh(state: &mut State, first: BTreeSet<FoldedName>, covered: &mut Covered) -> Refreshed {
-    let mut refreshed = Refreshed { published: false, failed: false };
+fn refresh(
+    state: &mut State,
+    first: BTreeSet<FoldedName>,
+    mut death: Option<Death>,
+    covered: &mut Covered,
+) -> Refreshed {
+    let mut refreshed = Refreshed { published: false, failed: false, deleted: 0 };
     let mut done: BTreeSet<FoldedName> = BTreeSet::new();
     let mut dirty = first;
     while !dirty.is_empty() {
@@ -232,7 +306,9 @@ fn refresh(state: &mut State, first: BTreeSet<FoldedName>, covered: &mut Covered
         for name in &dirty {
             let read = metadata(&round, name);
             match read {
-                None => delete(state, name, covered),
+                None => {
+                    refreshed.deleted += usize::from(delete(state, name, &mut death, covered));
+                }
                 Some(metadata) => {
                     let good = publish(state, name, metadata, covered);
                     refreshed.failed |= !good;
@@ -328,31 +404,46 @@ fn publish(
 }
 
 /// Takes a layer out of the table and its entries out of every source (§2.6 "Deletion", §2.8).
-fn delete(state: &mut State, name: &FoldedName, covered: &mut Covered) {
+/// Says whether there was such a layer to delete.
+fn delete(
+    state: &mut State,
+    name: &FoldedName,
+    death: &mut Option<Death>,
+    covered: &mut Covered,
+) -> bool {
     if name.as_str() == BASE {
         covers!(covered, "LAYER-11", "LAYER-17", "LAYER-18");
-        return;
+        return false;
     }
     if !state.layers.remove_mut(name) {
-        return;
+        return false;
     }
     covers!(covered, "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
     let slots: Vec<_> = state.sources.keys().copied().collect();
     for source in slots {
         let active = state.sources.get(&source).is_some_and(|slot| slot.active);
-        if active {
+        let alive = match death {
+            Some(death) if death.source == source => {
+                let alive = death.carried_out > 0;
+                death.carried_out = death.carried_out.saturating_sub(1);
+                alive
+            }
+            _ => true,
+        };
+        if active && alive {
             delete_at_source(state, source, name, covered);
         } else if let Some(slot) = state.sources.get_mut(&source) {
             // Replayed when it resumes (D-55).
             slot.pending_layer_deletions.push(name.clone());
         }
     }
+    true
 }
 
 /// RSI_DELETE_LAYER to one source, and the keys it orphans.
 pub(crate) fn delete_at_source(
     state: &mut State,
-    source: crate::input::SourceId,
+    source: SourceId,
     name: &FoldedName,
     covered: &mut Covered,
 ) {

@@ -60,7 +60,7 @@ fn registered(
         state.hives.insert_mut(id, hive);
         hives.push(id);
     }
-    layers::reload(before, state, &hives);
+    layers::load(before, state, &hives);
 }
 
 /// The database of a hive, which the source makes at its first boot (§7.3, "Hive root creation").

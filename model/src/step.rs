@@ -90,11 +90,21 @@ impl<'a> Work<'a> {
     /// allocation of a number for it.
     pub(crate) fn requested(&mut self, hive: HiveId) {
         if self.interrupted {
-            let mut state = self.state.clone();
-            // Whether the kernel still counted the change is not known.
-            state.change_generation(hive, Generation::uncertain);
-            self.prefixes.push(state);
+            self.may_have_ended_in(self.state.clone(), hive);
         }
+    }
+
+    /// Whether a source may have died during the call.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Notes a state in which a death of the source may have left the call, which changed
+    /// something in the hive.
+    pub(crate) fn may_have_ended_in(&mut self, mut state: State, hive: HiveId) {
+        // Whether the kernel still counted the change is not known.
+        state.change_generation(hive, Generation::uncertain);
+        self.prefixes.push(state);
     }
 
     /// Notes a resolution that the call depends on.

@@ -7,8 +7,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use conformance::typed;
 use conformance::target::RawCall;
+use conformance::typed;
 use lcs::security::Token;
 use lcs::{Caller, Device, HiveRegistration, Lcs, Process, Registration};
 use madsim::runtime::{Handle, Runtime};

@@ -17,6 +17,9 @@ use crate::name::FoldedName;
 use crate::resolve::{ChildGroup, Values, is_of};
 use crate::security::{SecurityDescriptor, Sid};
 
+/// Passes over the metadata at boot (P-20).
+const BOOT_PASSES_MAX: usize = 8;
+
 /// Where layer metadata is kept, below the root of the global Machine hive.
 pub const LAYERS_PATH: [&str; 3] = ["System", "Registry", "Layers"];
 
@@ -53,6 +56,8 @@ pub struct MetadataCache {
     pub layers_key: Option<Guid>,
     /// What was visible below it then.
     pub names: BTreeMap<FoldedName, Metadata>,
+    /// Whether the metadata has been read since boot (P-20).
+    pub loaded: bool,
 }
 
 impl MetadataCache {
@@ -139,6 +144,41 @@ impl Image {
             }
         }
     }
+}
+
+/// Makes the first table since boot: from base alone, pass by pass over all that is visible, until
+/// a pass changes nothing (P-20). Nothing is deleted.
+///
+/// # Errors
+/// EIO when the image cannot be resolved under the table of some pass.
+pub fn read_from_scratch(image: &Image) -> Result<Refresh, Errno> {
+    let mut table = Arc::new(LayerTable::new());
+    let mut cache = MetadataCache { loaded: true, ..MetadataCache::default() };
+    let mut fault = None;
+    for _ in 0..BOOT_PASSES_MAX {
+        let resolved = image.resolve(&View::global(Arc::clone(&table)))?;
+        cache.chain = resolved.chain;
+        let Some((layers_key, names)) = resolved.layers else { break };
+        let mut next = LayerTable::new();
+        fault = None;
+        for (name, metadata) in &names {
+            let former = table.get(name);
+            let read = layer_of(metadata, name == next.base(), former, None);
+            fault = fault.or(read.as_ref().err().copied());
+            let layer = read.ok().or_else(|| former.map(|layer| Layer::clone(layer)));
+            if let Some(layer) = layer {
+                // A full table takes no layer, and nobody is told (P-16).
+                let _ = next.publish(name.clone(), layer);
+            }
+        }
+        cache.layers_key = Some(layers_key);
+        cache.names = names;
+        if next == *table {
+            break;
+        }
+        table = Arc::new(next);
+    }
+    Ok(Refresh { table, cache, deleted: Vec::new(), fault })
 }
 
 /// Which names a refresh takes up.

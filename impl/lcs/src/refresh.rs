@@ -2,7 +2,8 @@
 //!
 //! Whoever changes what the table is made from holds [`Place::Layers`] from before the change to
 //! after the publication, so that one refresh runs at a time; readers of the table never wait.
-//! States PSD-005 §2.6, §2.8 (layer deletion) and §6.3 (generation); D-54, D-55, P-02, P-03, P-07.
+//! States PSD-005 §2.6, §2.8 (layer deletion) and §6.3 (generation); D-54, D-55, P-02, P-03, P-07,
+//! P-20.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::env::Env;
 use crate::hive_content::absent_is_empty;
 use crate::kernel::{Failure, Kernel};
 use crate::layers::Layer;
-use crate::metadata::{Image, LAYERS_PATH, Refresh, RefreshExtent, refresh};
+use crate::metadata::{Image, LAYERS_PATH, Refresh, RefreshExtent, read_from_scratch, refresh};
 use crate::name::FoldedName;
 use crate::security::Sid;
 use crate::state::{HiveId, KeyId, SlotId};
@@ -38,6 +39,9 @@ impl<E: Env> Kernel<E> {
         let image = self.read_image(machine).await;
         let made = image.and_then(|image| {
             let state = self.state();
+            if extent == RefreshExtent::Everything && !state.metadata.loaded {
+                return read_from_scratch(&image);
+            }
             refresh(&image, &state.layers, &state.metadata, creator, extent)
         });
         let made = match made {

@@ -80,5 +80,5 @@ fn an_interrupted_layer_deletion_is_finished_at_the_resumption() {
     let call = Call::DeleteKey { fd, layer: Vec::new(), transaction: -1 };
     let after = endings(&world, &call, "layers\nget Machine\\k v");
     let gone: Vec<bool> = after.iter().map(|(_, text)| text.contains("ENOENT")).collect();
-    assert_eq!(gone, [true, false, true, true, true]);
+    assert_eq!(gone, [true, false, true, true, true, true]);
 }

@@ -58,13 +58,15 @@ impl Store {
         paths.chain(values).chain(self.blankets.values().map(|b| b.sequence)).max().unwrap_or(0)
     }
 
-    /// What a start does: volatile keys are lost, and keys without a name.
+    /// What a start does: volatile keys are lost, names without a key, and keys without a name.
     pub fn recover(&mut self) {
         let volatile: Vec<Guid> =
             self.keys.iter().filter(|(_, key)| key.volatile_key).map(|(guid, _)| *guid).collect();
         volatile.into_iter().for_each(|guid| self.drop_key(guid));
-        let named: BTreeSet<Guid> =
-            self.entries.values().filter_map(|(_, entry)| entry.target).collect();
+        let keys = &self.keys;
+        self.entries
+            .retain(|_, (_, entry)| entry.target.is_none_or(|guid| keys.contains_key(&guid)));
+        let named = self.named();
         let orphans: Vec<Guid> = self
             .keys
             .iter()

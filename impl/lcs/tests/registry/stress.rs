@@ -28,6 +28,7 @@ const PATHS: [&str; 10] = [
     "Other\\A",
     "Other\\A\\B",
 ];
+const LAYERS_KEY: &str = "Machine\\System\\Registry\\Layers";
 const LAYERS: [&str; 5] = ["", "one", "two", "TWO", "three"];
 const NAMES: [&str; 4] = ["", "v", "Precedence", "Enabled"];
 
@@ -99,7 +100,6 @@ async fn one_round(client: &Client) -> Vec<Errno> {
 
 /// Lets six callers loose and returns how many of their errors were of each kind.
 fn loose(machine: &Machine, rounds: usize, allowed: &'static [Errno]) {
-    machine.client().make("Machine\\System\\Registry\\Layers");
     let running = Rc::new(Cell::new(0));
     for _ in 0..6 {
         let client = machine.client();
@@ -124,8 +124,9 @@ const USUAL: &[Errno] = &[Errno::ENOENT, Errno::ENOTEMPTY, Errno::ERANGE];
 #[test]
 fn calls_at_once_all_end_and_see_nothing_half_done() {
     let mut deletions = 0;
-    for seed in 0..2000 {
+    for seed in 0..40 {
         let machine = Machine::in_world(World::with_seed(seed));
+        machine.client().make(LAYERS_KEY);
         loose(&machine, 60, USUAL);
         deletions += machine.source.count(Operation::DeleteLayer);
         let client = machine.client();
@@ -159,8 +160,32 @@ fn check_layers(known: &[&str], store: &Store, seed: u64) {
 fn the_same_seed_gives_the_same_requests() {
     let run = || {
         let machine = Machine::in_world(World::with_seed(7));
+        machine.client().make(LAYERS_KEY);
         loose(&machine, 30, USUAL);
         machine.source.store().log.clone()
     };
     assert_eq!(run(), run());
+}
+
+#[test]
+fn calls_at_once_all_end_when_their_source_dies_and_comes_back() {
+    const FATAL: [Operation; 8] = [
+        Operation::Lookup,
+        Operation::CreateEntry,
+        Operation::CreateKey,
+        Operation::WriteKey,
+        Operation::DeleteEntry,
+        Operation::DeleteLayer,
+        Operation::QueryValues,
+        Operation::DropKey,
+    ];
+    for seed in 0..60 {
+        let mut machine = Machine::in_world(World::with_seed(seed));
+        machine.client().make(LAYERS_KEY);
+        machine.source.store().dies_at = Some(FATAL[seed as usize % FATAL.len()]);
+        loose(&machine, 20, &[Errno::ENOENT, Errno::ENOTEMPTY, Errno::ERANGE, Errno::EIO]);
+        machine.source.store().dies_at = None;
+        machine.restart();
+        loose(&machine, 20, USUAL);
+    }
 }
