@@ -197,7 +197,6 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         state.layers_key = resolve_layers_key(state);
         let Some(key) = state.layers_key else { break };
         let visible = visible_names(state, machine, key);
-        state.layers_seen = Some((key, visible.iter().cloned().collect()));
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in &visible {
             let good = metadata(state, name)
@@ -210,6 +209,12 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
             break;
         }
         state.layers = next.layers;
+    }
+    // What has been seen is what the last table shows.
+    state.layers_key = resolve_layers_key(state);
+    if let Some(key) = state.layers_key {
+        let visible = visible_names(state, machine, key);
+        state.layers_seen = Some((key, visible.into_iter().collect()));
     }
     step_affected(before, state, |hive| !hives.contains(&hive));
 }

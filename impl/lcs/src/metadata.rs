@@ -155,10 +155,16 @@ pub fn read_from_scratch(image: &Image) -> Result<Refresh, Errno> {
     let mut table = Arc::new(LayerTable::new());
     let mut cache = MetadataCache { loaded: true, ..MetadataCache::default() };
     let mut fault = None;
-    for _ in 0..BOOT_PASSES_MAX {
+    for pass in 0..=BOOT_PASSES_MAX {
+        // What is known in the end is how the last table shows it.
         let resolved = image.resolve(&View::global(Arc::clone(&table)))?;
         cache.chain = resolved.chain;
         let Some((layers_key, names)) = resolved.layers else { break };
+        if pass == BOOT_PASSES_MAX {
+            cache.layers_key = Some(layers_key);
+            cache.names = names;
+            break;
+        }
         let mut next = LayerTable::new();
         fault = None;
         for (name, metadata) in &names {
