@@ -157,6 +157,9 @@ pub struct PlantedArguments {
     format: Format,
 }
 
+/// How the standard library says that `println!` could not print.
+const OUTPUT_FAILED: &str = "failed printing to stdout";
+
 fn main() -> ExitCode {
     let command = CommandLine::parse().command;
     panics::remember();
@@ -164,6 +167,10 @@ fn main() -> ExitCode {
         Ok(Ok(exit)) => exit.into(),
         Ok(Err(message)) => {
             eprintln!("lockstep: {message}");
+            commands::Exit::Usage.into()
+        }
+        Err(panic) if panic.contains(OUTPUT_FAILED) => {
+            eprintln!("lockstep: failed to write the output: nobody reads it, or the disk is full");
             commands::Exit::Usage.into()
         }
         Err(panic) => {

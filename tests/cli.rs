@@ -159,7 +159,7 @@ fn a_bad_range_of_seeds_is_refused() {
     folder.run("run --seeds 7..7").is_refused(expect![[r#"
         lockstep: the range of seeds 7..7 is empty; END must be above FIRST
     "#]]);
-    folder.run("run --seeds -1..7").is_refused(expect![[r#"
+    folder.run("run --seeds=-1..7").is_refused(expect![[r#"
         lockstep: "-1" is no seed; a seed is a whole number from 0 to 18446744073709551615
     "#]]);
 }
@@ -179,11 +179,17 @@ fn an_unknown_profile_is_refused() {
 #[test]
 fn a_bad_option_is_refused() {
     let folder = Folder::new("bad-option");
-    for line in
-        ["run --sedes 0..4", "run --jobs 0", "run --calls 0", "run --store tape", "walk", ""]
-    {
+    for (line, message) in [
+        ("run --sedes 0..4", "unexpected argument '--sedes'"),
+        ("run --jobs 0", "invalid value '0' for '--jobs <JOBS>'"),
+        ("run --calls 0", "invalid value '0' for '--calls <CALLS>'"),
+        ("run --store tape", "[possible values: sqlite, memory]"),
+        ("check", "<PATHS>..."),
+        ("walk", "unrecognized subcommand 'walk'"),
+        ("", "Usage: lockstep <COMMAND>"),
+    ] {
         let finished = folder.run(line).exits(2);
-        assert!(finished.err.contains("Usage: lockstep"), "{line}: {}", finished.err);
+        assert!(finished.err.contains(message), "{line}: {}", finished.err);
     }
 }
 
@@ -352,11 +358,28 @@ fn blessing_keeps_what_was_written_by_hand() {
 #[test]
 fn an_explanation_tells_the_contest() {
     let folder = Folder::with("explain", "contest.lcs", CONTEST);
-    let before = folder.run("explain contest.lcs --at 2 Machine\\A x --store memory").exits(0);
-    assert!(before.out.starts_with("after step 2, layers:\n"), "{}", before.out);
-    assert!(!before.out.contains("layer gpo"), "{}", before.out);
-    let after = folder.run("explain contest.lcs Machine\\A x --store memory").exits(0);
-    expect![[r#""#]].assert_eq(&after.out);
+    let explain = |options: &str| {
+        folder.run(&format!("explain contest.lcs {options} --store memory")).exits(0).out
+    };
+    expect![[r#"
+        after step 2, layers:
+          base precedence 0
+          gpo precedence 10
+
+        Machine\A value "x"
+        * base: precedence 0, sequence 7: dword 1
+    "#]]
+    .assert_eq(&explain("--at 2 Machine\\A x"));
+    expect![[r#"
+        after step 4, layers:
+          base precedence 0
+          gpo precedence 10
+
+        Machine\A value "x"
+        * gpo: precedence 10, sequence 8: dword 2
+          base: precedence 0, sequence 7: dword 1
+    "#]]
+    .assert_eq(&explain("Machine\\A x"));
 }
 
 #[test]
@@ -364,6 +387,18 @@ fn an_explanation_without_a_path_shows_the_whole_view() {
     let folder = Folder::with("explain-view", "contest.lcs", CONTEST);
     let finished = folder.run("explain contest.lcs --store memory").exits(0);
     assert!(finished.out.contains("\nMachine\\A\n  \"x\" = type 4 "), "{}", finished.out);
+}
+
+#[test]
+fn an_output_that_nobody_reads_is_no_fault_of_the_harness() {
+    let folder = Folder::with("closed-output", "contest.lcs", CONTEST);
+    let mut command = folder.command("explain contest.lcs --store memory");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("lockstep starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("lockstep ends");
+    let finished = Finished::of(output).exits(2);
+    assert!(finished.err.starts_with("lockstep: failed to write the output"), "{}", finished.err);
 }
 
 // Replays.

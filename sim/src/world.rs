@@ -292,8 +292,11 @@ impl Target for World {
         let events = std::mem::take(&mut lock(&self.log).events);
         for event in &events {
             if let WorldEvent::SourceDown(id) = event {
-                // The process ended by itself.
-                self.sources[id.0 as usize].running = None;
+                // The process ended by itself. Its files stay as they were written: whoever drops
+                // its store must not close them cleanly.
+                let source = &mut self.sources[id.0 as usize];
+                source.storage.kill();
+                source.running = None;
             }
         }
         events

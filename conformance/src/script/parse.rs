@@ -2,7 +2,7 @@
 
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
-use super::words::Words;
+use super::words::{Words, parse_number};
 use super::{Script, ScriptError, StepLines, actor, parse_action};
 use crate::plan::{Action, ActorIndex, Fault, Step};
 
@@ -208,7 +208,12 @@ fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
     }
     words.expect("at")?;
     words.expect("request")?;
-    let request = words.number("the number of a request")?;
+    let (number, span) = words.bare("the number of a request")?;
+    let request = parse_number(number, span, "the number of a request")?;
+    if request == 0 {
+        let advice = "write 1 for the next request";
+        return Err(Complaint::new(span, "requests are counted from 1", advice));
+    }
     let (word, span) = words.bare("`executed` or `unexecuted`")?;
     let executed = match word {
         "executed" => true,

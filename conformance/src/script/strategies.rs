@@ -118,7 +118,7 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
     let source = 0..source_count;
     prop_oneof![
         source.clone().prop_map(|source| Fault::KillSource { source }),
-        (source.clone(), any::<u32>(), any::<bool>()).prop_map(|(source, request, executed)| {
+        (source.clone(), 1..=u32::MAX, any::<bool>()).prop_map(|(source, request, executed)| {
             Fault::KillSourceAt { source, request, executed }
         }),
         source.prop_map(|source| Fault::RestartSource { source }),

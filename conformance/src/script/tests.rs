@@ -247,6 +247,18 @@ fn a_fault_of_a_source_that_is_not_there_is_shown_at_its_place() {
 }
 
 #[test]
+fn no_death_is_at_request_0() {
+    check_error(
+        "kill source at request 0 executed",
+        expect![[r#"
+            test.lcs:1:24: requests are counted from 1
+             1 | kill source at request 0 executed
+               |                        ^
+               = write 1 for the next request"#]],
+    );
+}
+
+#[test]
 fn a_fault_far_along_a_line_is_shown_near_the_caret() {
     let error = parse(&format!("view {} extra", "a".repeat(1000)), "t").expect_err("an error");
     assert_eq!(error.column, 1007);
