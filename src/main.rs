@@ -31,6 +31,8 @@ enum Command {
     Check(CheckArguments),
     /// Show the state of a script after a step, or the contest for a path or value in it.
     Explain(ExplainArguments),
+    /// Measure speed, beside the floors and goals of the design; exit status 1 below a floor.
+    Bench(BenchArguments),
     /// Say whether this machine and this build can do their work.
     Doctor,
     /// Apply each planted defect to a copy of the source tree and see that it is found.
@@ -137,6 +139,17 @@ pub struct ExplainArguments {
     store: Store,
 }
 
+/// Options of `bench`.
+#[derive(Args)]
+pub struct BenchArguments {
+    /// About how long each row is measured.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+    /// The table on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
 /// Options of `planted`.
 #[derive(Args)]
 pub struct PlantedArguments {
@@ -186,6 +199,7 @@ fn execute(command: &Command) -> commands::CommandResult {
         Command::Replay(arguments) => commands::replay::replay(arguments),
         Command::Check(arguments) => commands::check::check(arguments),
         Command::Explain(arguments) => commands::explain::explain(arguments),
+        Command::Bench(arguments) => commands::bench::bench(arguments),
         Command::Doctor => commands::doctor::doctor(),
         Command::Planted(arguments) => commands::planted::planted(arguments),
     }

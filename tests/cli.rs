@@ -75,7 +75,7 @@ impl Finished {
 
     /// Fails unless the command was refused with this message and did nothing.
     #[track_caller]
-    fn is_refused(self, message: Expect) {
+    fn refuses_with(self, message: Expect) {
         let finished = self.exits(2);
         message.assert_eq(&finished.err);
         assert_eq!(finished.out, "");
@@ -104,15 +104,15 @@ fn a_malformed_script_is_shown_at_its_place() {
                = write one of none, sz, expand_sz, binary, dword, dword_be, link, multi_sz, resource_list, full_resource_descriptor, resource_requirements_list, qword, tombstone or type=N
         "#]]
     };
-    folder.run("check bad.lcs").is_refused(message());
-    folder.run("replay bad.lcs").is_refused(message());
-    folder.run("explain bad.lcs").is_refused(message());
+    folder.run("check bad.lcs").refuses_with(message());
+    folder.run("replay bad.lcs").refuses_with(message());
+    folder.run("explain bad.lcs").refuses_with(message());
 }
 
 #[test]
 fn a_fault_of_a_source_that_is_not_there_is_a_mistake_of_the_script() {
     let folder = Folder::with("no-source", "bad.lcs", "kill source 3\n");
-    folder.run("check bad.lcs").is_refused(expect![[r#"
+    folder.run("check bad.lcs").refuses_with(expect![[r#"
         lockstep: bad.lcs:1:13: there is no source 3
          1 | kill source 3
            |             ^
@@ -128,15 +128,15 @@ fn a_script_that_is_missing_is_named() {
             lockstep: failed to read the script gone.lcs: No such file or directory (os error 2)
         "#]]
     };
-    folder.run("check gone.lcs").is_refused(message());
-    folder.run("replay gone.lcs").is_refused(message());
-    folder.run("explain gone.lcs").is_refused(message());
+    folder.run("check gone.lcs").refuses_with(message());
+    folder.run("replay gone.lcs").refuses_with(message());
+    folder.run("explain gone.lcs").refuses_with(message());
 }
 
 #[test]
 fn a_folder_without_scripts_is_no_pass() {
     let folder = Folder::with("no-scripts", "note.txt", "nothing");
-    folder.run("check .").is_refused(expect![[r#"
+    folder.run("check .").refuses_with(expect![[r#"
         lockstep: there is no *.lcs file in what was given
     "#]]);
 }
@@ -145,7 +145,7 @@ fn a_folder_without_scripts_is_no_pass() {
 fn a_script_that_is_not_utf_8_is_refused() {
     let folder = Folder::new("not-utf-8");
     folder.write("bad.lcs", b"view \xFF\n");
-    folder.run("check bad.lcs").is_refused(expect![[r#"
+    folder.run("check bad.lcs").refuses_with(expect![[r#"
         lockstep: bad.lcs: the script is not UTF-8: invalid utf-8 sequence of 1 bytes from index 5
     "#]]);
 }
@@ -153,13 +153,13 @@ fn a_script_that_is_not_utf_8_is_refused() {
 #[test]
 fn a_bad_range_of_seeds_is_refused() {
     let folder = Folder::new("bad-seeds");
-    folder.run("run --seeds 7").is_refused(expect![[r#"
+    folder.run("run --seeds 7").refuses_with(expect![[r#"
         lockstep: "7" is no range of seeds; write FIRST..END, as in 0..200
     "#]]);
-    folder.run("run --seeds 7..7").is_refused(expect![[r#"
+    folder.run("run --seeds 7..7").refuses_with(expect![[r#"
         lockstep: the range of seeds 7..7 is empty; END must be above FIRST
     "#]]);
-    folder.run("run --seeds=-1..7").is_refused(expect![[r#"
+    folder.run("run --seeds=-1..7").refuses_with(expect![[r#"
         lockstep: "-1" is no seed; a seed is a whole number from 0 to 18446744073709551615
     "#]]);
 }
@@ -172,8 +172,8 @@ fn an_unknown_profile_is_refused() {
             lockstep: there is no profile "wild"; the profiles are default, calm, crash
         "#]]
     };
-    folder.run("run --seeds 0..1 --profile wild").is_refused(message());
-    folder.run("replay 1 --profile wild").is_refused(message());
+    folder.run("run --seeds 0..1 --profile wild").refuses_with(message());
+    folder.run("replay 1 --profile wild").refuses_with(message());
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_bad_option_is_refused() {
 #[test]
 fn a_replay_of_neither_seed_nor_file_is_refused() {
     let folder = Folder::new("bad-replay");
-    folder.run("replay seventeen").is_refused(expect![[r#"
+    folder.run("replay seventeen").refuses_with(expect![[r#"
         lockstep: "seventeen" is no seed; a seed is a whole number from 0 to 18446744073709551615; and no file has that name either
     "#]]);
 }
@@ -204,7 +204,7 @@ fn a_replay_of_neither_seed_nor_file_is_refused() {
 #[test]
 fn an_explanation_past_the_end_is_refused() {
     let folder = Folder::with("past-the-end", "two.lcs", "view Machine\nreboot\n");
-    folder.run("explain two.lcs --at 3").is_refused(expect![[r#"
+    folder.run("explain two.lcs --at 3").refuses_with(expect![[r#"
         lockstep: the script has 2 steps; --at 3 is past its end
     "#]]);
 }
@@ -212,7 +212,7 @@ fn an_explanation_past_the_end_is_refused() {
 #[test]
 fn a_report_folder_that_cannot_be_made_is_told_before_anything_runs() {
     let folder = Folder::with("report-is-a-file", "out", "a file");
-    folder.run("run --seeds 0..1 --report out").is_refused(expect![[r#"
+    folder.run("run --seeds 0..1 --report out").refuses_with(expect![[r#"
         lockstep: failed to make the folder out: File exists (os error 17); name another with --report
     "#]]);
 }
@@ -268,19 +268,21 @@ fn a_campaign_that_exercises_too_little_is_vacuous() {
 fn an_interrupted_campaign_sums_up_what_it_has() {
     let folder = Folder::new("interrupted");
     let line = "run --seeds 0..1000000 --calls 20 --profile calm --store memory --jobs 1";
-    let child = folder
+    let mut child = folder
         .command(line)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("lockstep starts");
     let id = child.id();
-    let listens = wait_until(|| catches_interrupts(id));
-    let signal = if listens { "-INT" } else { "-KILL" };
-    let sent = Command::new("kill").args([signal, &id.to_string()]).status().expect("kill runs");
-    assert!(sent.success());
+    let listened = wait_until(|| catches_interrupts(id));
+    let sent = Command::new("kill").args(["-INT", &id.to_string()]).status().expect("kill runs");
+    let ended = wait_until(|| child.try_wait().expect("a child of this process").is_some());
+    if !ended {
+        child.kill().expect("a child of this process");
+    }
     let finished = Finished::of(child.wait_with_output().expect("lockstep ends"));
-    assert!(listens, "it never listened for Ctrl-C");
+    assert!(listened && sent.success() && ended, "listened: {listened}, ended: {ended}");
     let finished = finished.exits(5);
     assert!(finished.out.contains("interrupted: "), "{}", finished.out);
     finished.trace();
@@ -297,7 +299,7 @@ fn catches_interrupts(process: u32) -> bool {
 
 /// Looks every 10 ms for up to 10 s.
 #[cfg(target_os = "linux")]
-fn wait_until(is_so: impl Fn() -> bool) -> bool {
+fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
     (0..1_000).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
         is_so()
@@ -433,7 +435,12 @@ fn the_doctor_finds_this_build_healthy() {
 #[test]
 fn every_command_has_help() {
     let folder = Folder::new("help");
-    for command in ["run", "replay", "check", "explain", "doctor", "planted"] {
+    let help = folder.run("--help").exits(0).out;
+    let (_, commands) = help.split_once("Commands:\n").expect("a list of commands");
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.starts_with(&["run", "replay", "check"]), "{commands:?}");
+    for command in commands.into_iter().filter(|command| *command != "help") {
         let finished = folder.run(&format!("{command} --help")).exits(0);
         assert!(finished.out.contains(&format!("Usage: lockstep {command}")), "{}", finished.out);
     }

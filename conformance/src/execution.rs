@@ -12,6 +12,7 @@ use registry_model::{State, Step as ModelStep};
 
 use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
+use crate::lockstep::{Happening, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, Plan};
 use crate::statistics::Statistics;
 use crate::target::{Registered, Target, WorldEvent};
@@ -37,6 +38,8 @@ pub struct Execution<'a> {
     pub(crate) down: BTreeSet<SourceId>,
     processes: Vec<ProcessId>,
     monitor: WireMonitor,
+    /// What happened so far, if it is recorded.
+    history: Option<Vec<Happening>>,
 }
 
 impl<'a> Execution<'a> {
@@ -44,7 +47,11 @@ impl<'a> Execution<'a> {
     ///
     /// # Errors
     /// A divergence on the wire while the sources register.
-    pub async fn start(plan: &'a Plan, target: &'a mut dyn Target) -> Result<Execution<'a>, Stop> {
+    pub async fn start(
+        plan: &'a Plan,
+        target: &'a mut dyn Target,
+        record: bool,
+    ) -> Result<Execution<'a>, Stop> {
         let mut execution = Execution {
             plan,
             target,
@@ -56,6 +63,7 @@ impl<'a> Execution<'a> {
             down: BTreeSet::new(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
+            history: record.then(Vec::new),
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
@@ -87,7 +95,12 @@ impl<'a> Execution<'a> {
         let events = self.target.take_events();
         let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
         let caller = self.caller(actor);
+        let raw = self.history.is_some().then(|| self.raw_happening(actor, &call));
         let input = Input::Call { caller, call, began, ended, interrupted };
+        if let Some(history) = &mut self.history {
+            let observation = Some(observation.clone());
+            history.push(Happening { input: input.clone(), observation, raw });
+        }
         self.count(&observation, interrupted);
         self.check(actor, &input, &observation)?;
         self.check_frames()?;
@@ -144,6 +157,9 @@ impl<'a> Execution<'a> {
                 WorldEvent::Rebooted => Environment::Reboot,
             };
             let input = Input::Environment(environment);
+            if let Some(history) = &mut self.history {
+                history.push(Happening { input: input.clone(), observation: None, raw: None });
+            }
             let next: Vec<State> = self
                 .states
                 .iter()
@@ -316,10 +332,16 @@ impl<'a> Execution<'a> {
     }
 
     /// The statistics with the wire monitor's marks.
-    pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>) {
+    pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>, Vec<Happening>) {
         let mut statistics = self.statistics;
         statistics.covered.extend(self.monitor.covered());
-        (statistics, self.trace.digest(), self.states)
+        (statistics, self.trace.digest(), self.states, self.history.unwrap_or_default())
+    }
+
+    fn raw_happening(&self, actor: ActorIndex, call: &Call) -> RawHappening {
+        let typed::Encoded { call, memory, .. } = typed::encode(call);
+        let token = self.plan.actors[actor].token.clone();
+        RawHappening { process: self.processes[actor], token, call, memory }
     }
 
     pub(crate) fn caller(&self, actor: ActorIndex) -> Caller {

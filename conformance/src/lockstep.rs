@@ -3,13 +3,17 @@
 //! `seed -> Plan -> World -> History -> Verdict` ends here; reports begin with `Run`.
 
 use registry_model::State;
+use registry_model::input::{Input, ProcessId};
+use registry_model::observation::Observation;
+use registry_model::security::Token;
 
+use crate::address_space::AddressSpace;
 use crate::divergence::{Divergence, Stop};
 use crate::execution::Execution;
 use crate::plan::{Plan, Step};
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
-use crate::target::Target;
+use crate::target::{RawCall, Target};
 
 /// How to run a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +22,32 @@ pub struct Options {
     pub views_after_each_step: bool,
     /// Stop after this many steps, without the comparison at the end.
     pub steps_max: Option<usize>,
+    /// Keep what happened in `Run::history`.
+    pub record: bool,
+}
+
+/// One thing that happened in a run, with all that is needed to do it again.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    /// What the model was told.
+    pub input: Input,
+    /// What the target answered; `None` for an environment input.
+    pub observation: Option<Observation>,
+    /// The call as it reached the target.
+    pub raw: Option<RawHappening>,
+}
+
+/// A call as it reached the target.
+#[derive(Clone, Debug)]
+pub struct RawHappening {
+    /// The calling process.
+    pub process: ProcessId,
+    /// The token of the calling thread.
+    pub token: Token,
+    /// The call.
+    pub call: RawCall,
+    /// The memory it points into.
+    pub memory: AddressSpace,
 }
 
 /// How a run ended.
@@ -46,23 +76,77 @@ pub struct Run {
     pub answers: Vec<StepAnswer>,
     /// The states that agree with everything seen.
     pub states: Vec<State>,
+    /// What happened, if it was to be recorded. View dumps are not in it.
+    pub history: Vec<Happening>,
 }
 
 /// Runs a plan on a target that has just been made.
 pub async fn run(plan: &Plan, target: &mut dyn Target, options: Options) -> Run {
+    run_watched(plan, target, options, &mut |_| ()).await
+}
+
+/// As [`run`]; `watch` is told the position of every step before it is taken.
+pub async fn run_watched(
+    plan: &Plan,
+    target: &mut dyn Target,
+    options: Options,
+    watch: &mut dyn FnMut(usize),
+) -> Run {
     let plan = plan.with_defaults();
     let mut answers = Vec::new();
-    let mut execution = match Execution::start(&plan, target).await {
+    let mut execution = match Execution::start(&plan, target, options.record).await {
         Ok(execution) => execution,
         Err(stop) => {
             let statistics = Statistics::default();
             let verdict = verdict_of(Err(stop));
-            return Run { verdict, statistics, trace: 0, answers, states: vec![State::new()] };
+            let (states, history) = (vec![State::new()], Vec::new());
+            return Run { verdict, statistics, trace: 0, answers, states, history };
         }
     };
-    let result = run_steps(&plan, &mut execution, options, &mut answers).await;
-    let (statistics, trace, states) = execution.finish();
-    Run { verdict: verdict_of(result), statistics, trace, answers, states }
+    let result = run_steps(&plan, &mut execution, options, &mut answers, watch).await;
+    let (statistics, trace, states, history) = execution.finish();
+    Run { verdict: verdict_of(result), statistics, trace, answers, states, history }
+}
+
+/// Makes the calls of a recorded history on a target that has just been made, and checks nothing.
+/// The history must be free of faults.
+///
+/// # Errors
+/// Why the target did not come up, in words.
+pub async fn repeat_unchecked(
+    plan: &Plan,
+    history: &[Happening],
+    target: &mut dyn Target,
+) -> Result<(), String> {
+    let plan = plan.with_defaults();
+    target.start(&plan.sources).await?;
+    for _ in &plan.actors {
+        target.new_process();
+    }
+    for raw in history.iter().filter_map(|happening| happening.raw.as_ref()) {
+        let RawHappening { process, token, call, memory } = raw;
+        target.call(*process, token, *call, memory.clone()).await;
+        target.take_frames();
+    }
+    Ok(())
+}
+
+/// Steps the model alone through a recorded history. Returns whether it allows all of it.
+pub fn repeat_in_model(history: &[Happening]) -> bool {
+    let mut state = State::new();
+    for happening in history {
+        let next = state.step(&happening.input).into_iter().find_map(|step| {
+            match &happening.observation {
+                Some(observation) => step.accept(observation).ok(),
+                None => Some(step.next().clone()),
+            }
+        });
+        match next {
+            Some(next) => state = next,
+            None => return false,
+        }
+    }
+    true
 }
 
 fn verdict_of(result: Result<(), Stop>) -> Verdict {
@@ -79,8 +163,10 @@ async fn run_steps(
     execution: &mut Execution<'_>,
     options: Options,
     answers: &mut Vec<StepAnswer>,
+    watch: &mut dyn FnMut(usize),
 ) -> Result<(), Stop> {
     for (position, step) in plan.steps.iter().enumerate() {
+        watch(position);
         if options.steps_max.is_some_and(|steps_max| position >= steps_max) {
             return Ok(());
         }

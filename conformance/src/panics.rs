@@ -53,6 +53,7 @@ impl<R: Runner> Runner for Guarded<R> {
             trace: 0,
             answers: Vec::new(),
             states: vec![State::new()],
+            history: Vec::new(),
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::values::{REG_BINARY, REG_DWORD};
 type Value = Option<(u32, Arc<[u8]>)>;
 
 /// The visible metadata key of a layer. Two are equal when nothing effective differs (D-51).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Metadata {
     key: Guid,
     pub(crate) name: LayerName,

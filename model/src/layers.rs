@@ -152,7 +152,7 @@ pub(crate) fn committed(
     if !touched.concerns_layers(before) {
         return Ok(());
     }
-    let first = dirty_names(before, &mut work.state);
+    let first = dirty_names(&mut work.state);
     let unrefreshed = work.state.clone();
     let refreshed = refresh(&mut work.state, first.clone(), None, &mut work.covered);
     if work.is_interrupted() {
@@ -196,11 +196,12 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     for _ in 0..BOOT_PASSES_MAX {
         state.layers_key = resolve_layers_key(state);
         let Some(key) = state.layers_key else { break };
-        let visible = visible_names(state, machine, key);
+        let visible = visible_metadata(state, machine, key);
         let mut next = State { layers: initial_table(), ..state.clone() };
-        for name in &visible {
-            let good = metadata(state, name)
-                .is_some_and(|metadata| publish(&mut next, name, metadata, &mut Covered::new()));
+        for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
+            let good = visible.get(name).is_some_and(|metadata| {
+                publish(&mut next, name, metadata.clone(), &mut Covered::new())
+            });
             if let (false, Some(former)) = (good, state.layers.get(name)) {
                 next.layers.insert_mut(name.clone(), former.clone());
             }
@@ -211,11 +212,7 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         state.layers = next.layers;
     }
     // What has been seen is what the last table shows.
-    state.layers_key = resolve_layers_key(state);
-    if let Some(key) = state.layers_key {
-        let visible = visible_names(state, machine, key);
-        state.layers_seen = Some((key, visible.into_iter().collect()));
-    }
+    dirty_names(state);
     step_affected(before, state, |hive| !hives.contains(&hive));
 }
 
@@ -225,13 +222,9 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
         return;
     }
     // Every name is read as at boot; what was there when it was last read may have left.
-    let mut names = dirty_names(before, state);
-    if let Some((_, visible)) = &state.layers_seen {
-        names.extend(visible.iter().cloned());
-    }
-    if state.layers_key.is_none() {
-        return;
-    }
+    let mut names = dirty_names(state);
+    let (Some(_), Some((_, visible))) = (state.layers_key, &state.layers_seen) else { return };
+    names.extend(visible.keys().cloned());
     if refresh(state, names, None, &mut Covered::new()).published {
         step_affected(before, state, |hive| !hives.contains(&hive));
     }
@@ -322,42 +315,38 @@ fn refresh(
         }
         refreshed.published = true;
         done.extend(dirty);
-        dirty = dirty_names(&round, state);
+        dirty = dirty_names(state);
         dirty.retain(|name| !done.contains(name));
     }
     refreshed
 }
 
-/// The layers whose metadata differs effectively between two worlds, after the Layers key of the
-/// later one has been found again (P-03, D-51).
-fn dirty_names(old: &State, new: &mut State) -> BTreeSet<FoldedName> {
-    new.layers_key = resolve_layers_key(new);
-    let (Some(machine), Some(key)) = (machine(new), new.layers_key) else {
+/// The layers whose metadata effectively differs from what was last read of it, after the Layers
+/// key has been found again (P-03, P-15). What is read now is what was last read from now on.
+fn dirty_names(state: &mut State) -> BTreeSet<FoldedName> {
+    state.layers_key = resolve_layers_key(state);
+    let (Some(machine), Some(key)) = (machine(state), state.layers_key) else {
         return BTreeSet::new();
     };
-    let visible = visible_names(new, machine, key);
-    let seen = new.layers_seen.replace((key, visible.iter().cloned().collect()));
+    let now = visible_metadata(state, machine, key);
+    let visible: BTreeSet<FoldedName> = now.keys().cloned().collect();
+    let seen = state.layers_seen.replace((key, now.clone()));
     let Some((_, seen)) = seen.filter(|(seen_key, _)| *seen_key == key) else {
         return visible;
     };
-    let mut names = child_names(old, machine, key);
-    names.extend(child_names(new, machine, key));
-    names.retain(|name| metadata(old, name) != metadata(new, name));
-    // Names that left while the path led nowhere.
-    names.extend(seen.iter().filter(|name| !visible.contains(*name)).cloned());
+    let mut names = visible;
+    names.extend(seen.keys().cloned());
+    names.retain(|name| seen.get(name) != now.get(name));
     names
 }
 
-/// Every name below the Layers key, in whatever layer.
-fn child_names(state: &State, machine: HiveId, key: Guid) -> BTreeSet<FoldedName> {
-    state.database(machine).children(key).map(|(name, _)| name.clone()).collect()
-}
-
-fn visible_names(state: &State, machine: HiveId, key: Guid) -> BTreeSet<FoldedName> {
+/// What is visible below the Layers key, by name.
+fn visible_metadata(state: &State, machine: HiveId, key: Guid) -> Map<FoldedName, Metadata> {
     let viewer = Viewer::global();
     let resolver = state.resolver(machine, &viewer);
     let (children, _) = resolver.subkeys(key, &mut Covered::new());
-    children.iter().map(|child| child.entry.name.folded().clone()).collect()
+    let names = children.iter().map(|child| child.entry.name.folded());
+    names.filter_map(|name| Some((name.clone(), metadata(state, name)?))).collect()
 }
 
 /// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so

@@ -6,6 +6,7 @@
 
 use crate::database::{Database, Guid, HiveId, Map, Set};
 use crate::input::{Fd, ProcessId, SourceId};
+use crate::layer_metadata::Metadata;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
@@ -25,9 +26,9 @@ pub struct State {
     pub(crate) layers: Map<FoldedName, Layer>,
     /// The key whose children are the layers, as the kernel last resolved it (P-03).
     pub(crate) layers_key: Option<Guid>,
-    /// The Layers key when the path to it last resolved, and the names visible below it when they
-    /// were last read (P-03, P-07).
-    pub(crate) layers_seen: Option<(Guid, Set<FoldedName>)>,
+    /// The Layers key when the path to it last resolved, and what was visible below it when it was
+    /// last read (P-03, P-07, P-15).
+    pub(crate) layers_seen: Option<(Guid, Map<FoldedName, Metadata>)>,
     /// The next sequence number to be allocated (§2.7).
     pub(crate) next_sequence: u64,
     /// Open key fds.

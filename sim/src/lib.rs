@@ -20,7 +20,7 @@ pub use memory::CallMemory;
 pub use world::World;
 
 use conformance::campaign::Runner;
-use conformance::lockstep::{self, Options, Run};
+use conformance::lockstep::{self, Happening, Options, Run};
 use conformance::plan::Plan;
 use madsim::runtime::Runtime;
 
@@ -40,14 +40,49 @@ pub struct SimRunner {
     pub store: StoreKind,
 }
 
-impl Runner for SimRunner {
-    fn run(&self, plan: &Plan, seed: u64, options: Options) -> Run {
-        let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
-        runtime.block_on(async {
-            let mut world = World::new(seed, self.store);
-            let run = lockstep::run(plan, &mut world, options).await;
-            world.shut_down().await;
-            run
+impl SimRunner {
+    /// As `run`; `watch` is told the position of every step before it is taken.
+    pub fn run_watched(
+        &self,
+        plan: &Plan,
+        seed: u64,
+        options: Options,
+        watch: &mut dyn FnMut(usize),
+    ) -> Run {
+        in_a_world(seed, self.store, async |world| {
+            lockstep::run_watched(plan, world, options, watch).await
         })
     }
+
+    /// Makes the calls of a recorded, faultless history in a world of its own and checks nothing.
+    ///
+    /// # Errors
+    /// Why the world did not come up, in words.
+    pub fn repeat_unchecked(
+        &self,
+        plan: &Plan,
+        seed: u64,
+        history: &[Happening],
+    ) -> Result<(), String> {
+        in_a_world(seed, self.store, async |world| {
+            lockstep::repeat_unchecked(plan, history, world).await
+        })
+    }
+}
+
+impl Runner for SimRunner {
+    fn run(&self, plan: &Plan, seed: u64, options: Options) -> Run {
+        self.run_watched(plan, seed, options, &mut |_| ())
+    }
+}
+
+/// Does something in a world of its own, to its end.
+fn in_a_world<T>(seed: u64, store: StoreKind, work: impl AsyncFnOnce(&mut World) -> T) -> T {
+    let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
+    runtime.block_on(async {
+        let mut world = World::new(seed, store);
+        let result = work(&mut world).await;
+        world.shut_down().await;
+        result
+    })
 }

@@ -1,5 +1,6 @@
 //! The commands, one a file, and what they share: exit statuses and how options become things.
 
+pub mod bench;
 pub mod check;
 pub mod doctor;
 pub mod explain;

@@ -109,7 +109,7 @@ fn finish(
             for reason in vacuous {
                 println!("vacuous: {reason}");
             }
-            if summary.cancelled && !(arguments.stop_at_first && !summary.findings.is_empty()) {
+            if summary.cancelled && (!arguments.stop_at_first || summary.findings.is_empty()) {
                 println!("interrupted: {} seeds ran", summary.seeds);
             }
             print!("{}", terminal::statistics(summary));

@@ -1,0 +1,263 @@
+//! `lockstep bench`: how fast it is, as a table or JSON, beside the floors and goals of the design.
+//!
+//! Ratios are taken within one run, since machines differ from hour to hour.
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use conformance::campaign::{Campaign, Runner};
+use conformance::generate::{Profile, plan_of_seed};
+use conformance::lockstep::{self, Happening, Options, Verdict};
+use conformance::plan::{Action, KeyReference, Plan, Step, Text};
+use sim::{SimRunner, StoreKind};
+
+use super::{CommandResult, Exit};
+use crate::{BenchArguments, Format};
+
+/// Calls of one plan in the rows that count calls.
+const PLAN_CALLS: usize = 1_000;
+/// Keys of the two trees whose calls are compared.
+const TREE_KEYS: [usize; 2] = [1_000, 100_000];
+/// Reads timed in each tree.
+const TREE_READS: usize = 2_000;
+/// Keys below one parent in those trees.
+const TREE_FANOUT: usize = 100;
+
+/// One measured figure.
+struct Row {
+    name: &'static str,
+    unit: &'static str,
+    figure: f64,
+    floor: f64,
+    goal: f64,
+    /// Whether a higher figure is better.
+    higher: bool,
+}
+
+impl Row {
+    fn holds(&self) -> bool {
+        if self.higher { self.figure >= self.floor } else { self.figure <= self.floor }
+    }
+}
+
+/// Measures every row.
+pub fn bench(arguments: &BenchArguments) -> CommandResult {
+    let time = Duration::from_secs(u64::from(arguments.seconds));
+    let memory = SimRunner { store: StoreKind::Memory };
+    let sqlite = SimRunner { store: StoreKind::Sqlite };
+    let mut rows = Vec::new();
+    let mut add = |name, unit, figure, floor, goal, higher| {
+        let row = Row { name, unit, figure, floor, goal, higher };
+        if arguments.format == Format::Human {
+            println!("{}", line(&row));
+        }
+        rows.push(row);
+    };
+    if arguments.format == Format::Human {
+        println!("{:<44} {:>12} {:>10} {:>10}", "", "measured", "floor", "goal");
+    }
+    let recorded = record(memory)?;
+    add("model alone", "calls/s", model_alone(&recorded, time)?, 200e3, 1e6, true);
+    add("checked, memory store", "calls/s", checked(memory, time), 50e3, 100e3, true);
+    add("checked, SQLite on the simulated disk", "calls/s", checked(sqlite, time), 8e3, 20e3, true);
+    add("plans of 100 calls, memory", "seeds/s", seeds(memory, time), 300.0, 1000.0, true);
+    add("plans of 100 calls, SQLite", "seeds/s", seeds(sqlite, time), 60.0, 150.0, true);
+    let cost = cost_of_checking(memory, &recorded, time)?;
+    add("checked run over implementation alone", "times", cost, 2.5, 1.5, false);
+    add("two threads over one", "times", two_threads(sqlite, time), 1.6, 1.9, true);
+    for (name, runner) in [
+        ("a call at 100,000 keys over 1,000, memory", memory),
+        ("a call at 100,000 keys over 1,000, SQLite", sqlite),
+    ] {
+        add(name, "times", growth(runner)?, 3.0, 1.5, false);
+    }
+    let missed = rows.iter().filter(|row| !row.holds()).count();
+    match arguments.format {
+        Format::Human => println!("{} rows, {missed} below their floor", rows.len()),
+        Format::Json => println!("{}", json(&rows)),
+    }
+    Ok(if missed == 0 { Exit::Conforms } else { Exit::Divergence })
+}
+
+/// Plans without faults, each with what happened when it ran.
+type Recorded = Vec<(Plan, Vec<Happening>)>;
+
+fn record(runner: SimRunner) -> Result<Recorded, String> {
+    (0..8)
+        .map(|seed| {
+            let plan = plan_of_seed(seed, Profile::Calm, PLAN_CALLS);
+            let options = Options { record: true, ..Options::default() };
+            let run = runner.run(&plan, seed, options);
+            match run.verdict {
+                Verdict::Conforms => Ok((plan, run.history)),
+                other => {
+                    Err(format!("seed {seed} does not conform, so it says nothing: {other:?}"))
+                }
+            }
+        })
+        .collect()
+}
+
+/// Repeats `work` until `time` is over; what it counts, a second.
+fn rate(time: Duration, mut work: impl FnMut(u64) -> u64) -> f64 {
+    let began = Instant::now();
+    let mut counted = 0;
+    let mut round = 0;
+    while began.elapsed() < time {
+        counted += work(round);
+        round += 1;
+    }
+    counted as f64 / began.elapsed().as_secs_f64()
+}
+
+fn model_alone(recorded: &Recorded, time: Duration) -> Result<f64, String> {
+    let mut allowed = true;
+    let figure = rate(time, |round| {
+        let (_, history) = &recorded[round as usize % recorded.len()];
+        allowed &= lockstep::repeat_in_model(history);
+        history.len() as u64
+    });
+    if allowed { Ok(figure) } else { Err("the model refuses its own history".to_owned()) }
+}
+
+fn checked(runner: SimRunner, time: Duration) -> f64 {
+    rate(time, |round| {
+        let plan = plan_of_seed(round, Profile::Calm, PLAN_CALLS);
+        runner.run(&plan, round, Options::default()).statistics.calls
+    })
+}
+
+fn seeds(runner: SimRunner, time: Duration) -> f64 {
+    rate(time, |round| {
+        let plan = plan_of_seed(round, Profile::Default, 100);
+        runner.run(&plan, round, Options::default());
+        1
+    })
+}
+
+/// The time of recorded plans with the model, the monitor and the trace, over that of their calls
+/// alone. Both make the same calls in worlds of their own; neither compares views.
+fn cost_of_checking(runner: SimRunner, recorded: &Recorded, time: Duration) -> Result<f64, String> {
+    let with = rate(time, |round| {
+        let (plan, _) = &recorded[round as usize % recorded.len()];
+        let options = Options { steps_max: Some(plan.steps.len()), ..Options::default() };
+        runner.run(&without_views(plan), 0, options);
+        1
+    });
+    let mut failed = None;
+    let alone = rate(time, |round| {
+        let (plan, history) = &recorded[round as usize % recorded.len()];
+        failed = failed.take().or(runner.repeat_unchecked(plan, 0, history).err());
+        1
+    });
+    match failed {
+        None => Ok(alone / with),
+        Some(failure) => Err(failure),
+    }
+}
+
+fn without_views(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.steps.retain(|step| *step != Step::CompareViews);
+    // One more step than are taken, so that the comparison at the end is left out.
+    plan.steps.push(Step::CompareViews);
+    plan
+}
+
+fn two_threads(runner: SimRunner, time: Duration) -> f64 {
+    let cancelled = AtomicBool::new(false);
+    let per_thread = (seeds(runner, time / 4) * time.as_secs_f64()).max(20.0) as u64;
+    let campaign = |jobs, seeds| Campaign {
+        seeds: 0..seeds,
+        jobs,
+        twice_one_in: u64::MAX,
+        plan: &|seed| plan_of_seed(seed, Profile::Default, 100),
+        runner: &runner,
+        cancelled: &cancelled,
+    };
+    let timed = |jobs, seeds: u64| {
+        let began = Instant::now();
+        campaign(jobs, seeds).run(&|_| ());
+        seeds as f64 / began.elapsed().as_secs_f64()
+    };
+    timed(2, per_thread * 2) / timed(1, per_thread)
+}
+
+/// The time of a read by path in a large tree over that in a small one.
+fn growth(runner: SimRunner) -> Result<f64, String> {
+    let [small, large] = TREE_KEYS.map(|keys| time_of_reads(runner, keys));
+    Ok(large? / small?)
+}
+
+fn time_of_reads(runner: SimRunner, keys: usize) -> Result<f64, String> {
+    let path = |key: usize| format!("Machine\\k{}\\k{}", key / TREE_FANOUT, key % TREE_FANOUT);
+    let mut plan = Plan::default();
+    let act = |action| Step::Act { actor: 0, action };
+    let create = |path: &str| Action::Create {
+        handle: None,
+        parent: None,
+        path: Text::from(path),
+        access: 1,
+        flags: 0,
+        layer: None,
+    };
+    for key in 0..keys {
+        if key.is_multiple_of(TREE_FANOUT) {
+            plan.steps.push(act(create(&format!("Machine\\k{}", key / TREE_FANOUT))));
+        }
+        plan.steps.push(act(create(&path(key))));
+    }
+    let first_read = plan.steps.len();
+    for read in 0..TREE_READS {
+        // A stride that is prime to the number of keys visits keys all over the tree.
+        let key = KeyReference::Path(Text::from(path(read * 7_919 % keys).as_str()));
+        let name = Text::from("v");
+        plan.steps.push(act(Action::Get { key, name, data_capacity: None, layer_capacity: None }));
+    }
+    let last = plan.steps.len();
+    plan.steps.push(Step::CompareViews);
+    let mut began = None;
+    let options = Options { steps_max: Some(last), ..Options::default() };
+    let mut elapsed = Duration::ZERO;
+    let run = runner.run_watched(&plan, 0, options, &mut |step| {
+        if step == first_read {
+            began = Some(Instant::now());
+        }
+        if let (true, Some(began)) = (step + 1 == last, began) {
+            elapsed = began.elapsed();
+        }
+    });
+    match run.verdict {
+        Verdict::Conforms => Ok(elapsed.as_secs_f64()),
+        other => Err(format!("the tree of {keys} keys does not conform: {other:?}")),
+    }
+}
+
+fn line(row: &Row) -> String {
+    let mark = if row.holds() { "" } else { "  BELOW" };
+    format!(
+        "{:<44} {:>12} {:>10} {:>10} {}{mark}",
+        row.name,
+        number(row.figure),
+        number(row.floor),
+        number(row.goal),
+        row.unit
+    )
+}
+
+fn number(figure: f64) -> String {
+    if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
+}
+
+fn json(rows: &[Row]) -> String {
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            format!(
+                "  {{\"name\": {:?}, \"unit\": {:?}, \"measured\": {}, \"floor\": {}, \"goal\": {}, \"holds\": {}}}",
+                row.name, row.unit, row.figure, row.floor, row.goal, row.holds()
+            )
+        })
+        .collect();
+    format!("[\n{}\n]", rows.join(",\n"))
+}
