@@ -74,15 +74,16 @@ mod tests {
 
     #[test]
     fn a_changed_line_stands_beside_its_counterpart() {
-        let shown = side_by_side(
-            "Machine\n  a = 1 from base\n  b = 2",
-            "Machine\n  a = 1 from gpo\n  b = 2\n  c",
-        );
+        let expected = "Machine\n  a = 1 from base\n  b = 2";
+        let got = "Machine\n  a = 1 from gpo\n  b = 2\n  c";
+        // The first line keeps the indentation of the others.
+        let shown = format!("shown:\n{}", side_by_side(expected, got));
         expect![[r#"
+            shown:
               expected                                                     got
               Machine                                                      Machine
                 a = 1 from base                                          |   a = 1 from gpo
-                b = 2                                                      b = 2
+                b = 2                                                        b = 2
                                                                          >   c
         "#]]
         .assert_eq(&shown);
