@@ -114,7 +114,7 @@ pub struct CheckArguments {
     /// Script files, or folders that are searched for *.lcs.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Write the model's answers into the scripts. Scripts marked `by hand` are refused.
+    /// Write the model's answers into the scripts. Scripts marked `by hand` are only compared.
     #[arg(long)]
     bless: bool,
     /// The store behind each source.

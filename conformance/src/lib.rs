@@ -10,6 +10,7 @@ pub mod divergence;
 pub mod execution;
 mod expand;
 pub mod generate;
+pub mod laws;
 pub mod lockstep;
 pub mod oracle;
 pub mod panics;

@@ -33,7 +33,41 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// Hives that one source may register, and sources that there may be (PSD-005 §8.2).
+const HIVES_PER_SOURCE_MAX: usize = 64;
+const SOURCES_MAX: usize = 32;
+
 impl Plan {
+    /// Whether the sources of the plan can register at all.
+    ///
+    /// # Errors
+    /// Which source cannot and why, in words.
+    pub fn check_sources(&self) -> Result<(), String> {
+        if self.sources.len() > SOURCES_MAX {
+            return Err(format!("there are more than {SOURCES_MAX} sources; take some away"));
+        }
+        let mut taken = std::collections::BTreeSet::new();
+        for (number, hives) in self.sources.iter().enumerate() {
+            let fail = |problem: &str| Err(format!("source {number}: {problem}"));
+            if hives.is_empty() || hives.len() > HIVES_PER_SOURCE_MAX {
+                return fail("a source has 1 to 64 hives; name them after `source`");
+            }
+            for hive in hives {
+                let folded = registry_model::names::fold(hive);
+                if hive.is_empty() || hive.contains(['\\', '/', '\0']) || hive.len() > 255 {
+                    return fail(&format!("{hive:?} is no hive name; name it like a key"));
+                }
+                if folded == "currentuser" {
+                    return fail("CurrentUser is an alias and no hive; choose another name");
+                }
+                if !taken.insert(folded) {
+                    return fail(&format!("the hive {hive:?} is named twice; leave one out"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The plan with its defaults written out: at least one actor and one source.
     pub fn with_defaults(&self) -> Plan {
         let mut plan = self.clone();
@@ -276,4 +310,27 @@ pub enum Fault {
     },
     /// The machine goes down and comes up, and every source starts.
     Reboot,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(sources: &[&[&str]]) -> String {
+        let owned = |hives: &&[&str]| hives.iter().map(|hive| (*hive).to_owned()).collect();
+        let plan = Plan { sources: sources.iter().map(owned).collect(), ..Plan::default() };
+        plan.check_sources().err().unwrap_or_default()
+    }
+
+    #[test]
+    fn sources_that_cannot_register_are_named() {
+        assert_eq!(problem(&[&["Machine", "Users"], &["Other"]]), "");
+        assert!(problem(&[&["Machine"], &[]]).starts_with("source 1:"));
+        assert!(problem(&[&["Machine"], &["MACHINE"]]).contains("named twice"));
+        assert!(problem(&[&["currentUSER"]]).contains("alias"));
+        assert!(problem(&[&["a\\b"]]).contains("no hive name"));
+        assert!(problem(&[&[""]]).contains("no hive name"));
+        assert!(problem(&[&["h"; 65]]).contains("1 to 64"));
+        assert!(problem(&[&["h"] as &[&str]; 33]).contains("more than 32"));
+    }
 }

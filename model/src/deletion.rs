@@ -32,10 +32,6 @@ pub(crate) fn delete_key(
         covers!(work.covered, "DEL-62", "IOC-101", "ERR-25");
         return Err(Errno::ENOTEMPTY);
     }
-    // The source knows nothing below a parent that it has no record of (P-09).
-    if !work.state.database(hive).keys.contains_key(&parent) {
-        return Err(Errno::ENOENT);
-    }
     let before = work.state.clone();
     let database = work.state.database_mut(hive);
     let removed = database.delete_entry(parent, name, layer.folded());
@@ -63,9 +59,6 @@ pub(crate) fn hide_key(
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.requested(hive);
-    if !work.state.database(hive).keys.contains_key(&parent) {
-        return Err(Errno::ENOENT);
-    }
     covers!(work.covered, "IOC-105", "SEQ-04", "PATH-18");
     let database = work.state.database_mut(hive);
     let replaced = database.delete_entry(parent, name.folded(), layer.folded());

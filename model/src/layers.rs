@@ -156,7 +156,7 @@ pub(crate) fn committed(
     let unrefreshed = work.state.clone();
     let refreshed = refresh(&mut work.state, first.clone(), None, &mut work.covered);
     if work.is_interrupted() {
-        deaths_in_refresh(work, before, touched, &unrefreshed, &first, refreshed.deleted);
+        deaths_in_refresh(work, before, touched, &unrefreshed, &first, &refreshed);
     }
     if refreshed.published {
         covers!(work.covered, "LAYER-30", "LAYER-38");
@@ -166,25 +166,30 @@ pub(crate) fn committed(
     if refreshed.failed { Err(Errno::EIO) } else { Ok(()) }
 }
 
-/// The states in which a death of a source within a refresh may leave the registry: the table is
-/// published, and the source has carried out so many of the layer deletions and owes the others
-/// (D-55, P-08).
+/// The states in which a death of a source within a refresh may leave the registry: so many rounds
+/// are published (all of them unless the source is that of the metadata, which cannot be read any
+/// more), and the source has carried out so many of the layer deletions and owes the others (D-55,
+/// P-08).
 fn deaths_in_refresh(
     work: &mut Work<'_>,
     before: &State,
     touched: Touched<'_>,
     unrefreshed: &State,
     first: &BTreeSet<FoldedName>,
-    deleted: usize,
+    refreshed: &Refreshed,
 ) {
+    let of_metadata = work.state.hives.get(&touched.hive()).map(|hive| hive.source);
     let sources: Vec<SourceId> = work.state.sources.keys().copied().collect();
     for source in sources {
-        for carried_out in 0..deleted {
-            let mut state = unrefreshed.clone();
-            let death = Some(Death { source, carried_out });
-            refresh(&mut state, first.clone(), death, &mut Covered::new());
-            step_affected(before, &mut state, |hive| hive != touched.hive());
-            work.may_have_ended_in(state, touched.hive());
+        let rounds_min = if Some(source) == of_metadata { 1 } else { refreshed.rounds };
+        for rounds_max in rounds_min..=refreshed.rounds {
+            for carried_out in 0..=refreshed.deleted {
+                let mut state = unrefreshed.clone();
+                let death = Some(Death { source, carried_out, rounds_max });
+                refresh(&mut state, first.clone(), death, &mut Covered::new());
+                step_affected(before, &mut state, |hive| hive != touched.hive());
+                work.may_have_ended_in(state, touched.hive());
+            }
         }
     }
 }
@@ -197,12 +202,14 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         state.layers_key = resolve_layers_key(state);
         let Some(key) = state.layers_key else { break };
         let visible = visible_metadata(state, machine, key);
+        state.layers_seen = Some((key, visible.clone()));
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
             let good = visible.get(name).is_some_and(|metadata| {
                 publish(&mut next, name, metadata.clone(), &mut Covered::new())
             });
-            if let (false, Some(former)) = (good, state.layers.get(name)) {
+            let room = next.layers.size() < next.limits.max_total_layers as usize;
+            if let (false, true, Some(former)) = (good, room, state.layers.get(name)) {
                 next.layers.insert_mut(name.clone(), former.clone());
             }
         }
@@ -274,8 +281,10 @@ fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> bool {
 struct Refreshed {
     published: bool,
     failed: bool,
-    /// Layers that left the table.
+    /// Layers that were deleted.
     deleted: usize,
+    /// Rounds that were published.
+    rounds: usize,
 }
 
 /// A source that dies while it is told of layer deletions.
@@ -284,6 +293,8 @@ struct Death {
     source: SourceId,
     /// Deletions that it still carries out.
     carried_out: usize,
+    /// Rounds that are still published.
+    rounds_max: usize,
 }
 
 /// The rounds of a refresh (D-57). Each name takes part at most once, which bounds them.
@@ -293,10 +304,11 @@ fn refresh(
     mut death: Option<Death>,
     covered: &mut Covered,
 ) -> Refreshed {
-    let mut refreshed = Refreshed { published: false, failed: false, deleted: 0 };
+    let rounds_max = death.map_or(usize::MAX, |death| death.rounds_max);
+    let mut refreshed = Refreshed { published: false, failed: false, deleted: 0, rounds: 0 };
     let mut done: BTreeSet<FoldedName> = BTreeSet::new();
     let mut dirty = first;
-    while !dirty.is_empty() {
+    while !dirty.is_empty() && refreshed.rounds < rounds_max {
         if refreshed.published {
             covers!(covered, "LAYER-32");
         }
@@ -314,6 +326,7 @@ fn refresh(
             }
         }
         refreshed.published = true;
+        refreshed.rounds += 1;
         done.extend(dirty);
         dirty = dirty_names(state);
         dirty.retain(|name| !done.contains(name));
@@ -398,7 +411,7 @@ fn publish(
 }
 
 /// Takes a layer out of the table and its entries out of every source (§2.6 "Deletion", §2.8).
-/// Says whether there was such a layer to delete.
+/// Says whether it can be deleted; base cannot.
 fn delete(
     state: &mut State,
     name: &FoldedName,
@@ -409,9 +422,9 @@ fn delete(
         covers!(covered, "LAYER-11", "LAYER-17", "LAYER-18");
         return false;
     }
-    if !state.layers.remove_mut(name) {
-        return false;
-    }
+    // The metadata key may have been there without the layer: with bad metadata, or in a full
+    // table. Its entries go all the same (P-24).
+    state.layers.remove_mut(name);
     covers!(covered, "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
     let slots: Vec<_> = state.sources.keys().copied().collect();
     for source in slots {

@@ -102,7 +102,7 @@ pub(crate) struct Place {
     pub(crate) hive: HiveId,
     /// From the hive's root to the key, both included.
     pub(crate) chain: Vec<Guid>,
-    /// The name of each of these, as the winning entries spell them (D-06).
+    /// The name of each of these, as the walk spelled them (D-06, P-13).
     pub(crate) path: Vec<KeyName>,
 }
 

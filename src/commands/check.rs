@@ -69,7 +69,8 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), St
 
 fn check_file(file: &Path, arguments: &CheckArguments) -> CommandResult {
     let (text, script) = read_script(file)?;
-    let run = runner(arguments.store).run(&script.plan, 0, Options::default());
+    let run =
+        runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), Options::default());
     let store = store_option(arguments.store);
     match &run.verdict {
         Verdict::Conforms => {}

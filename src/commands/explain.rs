@@ -16,7 +16,7 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
         return Err(format!("the script has {steps} steps; --at {at} is past its end"));
     }
     let options = Options { steps_max: Some(at), ..Options::default() };
-    let run = runner(arguments.store).run(&script.plan, 0, options);
+    let run = runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), options);
     let exit = match &run.verdict {
         Verdict::Conforms => Exit::Conforms,
         Verdict::Diverges(divergence) => {

@@ -93,6 +93,7 @@ fn read_script(path: &Path) -> Result<(String, Script), String> {
     let text = String::from_utf8(bytes)
         .map_err(|error| format!("{}: the script is not UTF-8: {error}", path.display()))?;
     let script = script::parse(&text, &path.display().to_string()).map_err(|e| e.to_string())?;
+    script.plan.check_sources().map_err(|problem| format!("{}: {problem}", path.display()))?;
     Ok((text, script))
 }
 

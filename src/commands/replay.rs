@@ -17,7 +17,8 @@ pub fn replay(arguments: &ReplayArguments) -> CommandResult {
     let runner = runner(arguments.store);
     let is_file = Path::new(&arguments.what).exists() || arguments.what.ends_with(".lcs");
     let (seed, plan) = if is_file {
-        (None, read_script(Path::new(&arguments.what))?.1.plan)
+        let (_, script) = read_script(Path::new(&arguments.what))?;
+        (script.seed, script.plan)
     } else {
         let seed = seed(&arguments.what)
             .map_err(|message| format!("{message}; and no file has that name either"))?;

@@ -141,7 +141,9 @@ fn save(folder: &Path, finding: &Finding) -> Result<PathBuf, String> {
     let path = folder.join(format!("{name}.lcs"));
     let what = &finding.divergence.what;
     let kind = finding.divergence.kind.name();
-    let text = format!("# {kind}: {}\n{}", what.replace('\n', " "), script::print(&finding.plan));
+    let seed = finding.seed.map_or_else(String::new, |seed| format!("# seed: {seed}\n"));
+    let what = what.replace('\n', " ");
+    let text = format!("# {kind}: {what}\n{seed}{}", script::print(&finding.plan));
     fs::write(&path, text)
         .map_err(|error| format!("failed to write {}: {error}", path.display()))?;
     Ok(path)

@@ -6,9 +6,10 @@
 //! # The language
 //!
 //! One statement a line. A line that begins with `#` is a comment, and ` # ...` after a statement
-//! is one too. Two comments are read: `# requirements: RES-03, D-52` names what the script is
-//! about, and `# by hand` says that a person wrote the expectations, so that blessing refuses the
-//! file.
+//! is one too. Three comments are read: `# requirements: RES-03, D-52` names what the script is
+//! about, `# by hand` says that a person wrote the expectations, so that blessing leaves the file
+//! alone, and `# seed: 17` is the seed of the world (0 without it), which decides what the plan
+//! leaves open: GUIDs and the order of tasks.
 //!
 //! A word is bare (`Machine\System`), or quoted (`"Program Files"`). In quotes a backslash escapes:
 //! `\\`, `\"`, `\n`, `\r`, `\t`, `\0` and `\xNN` for any byte, so a quoted path doubles its
@@ -78,6 +79,8 @@ use crate::plan::Plan;
 pub struct Script {
     /// The ids of its header, in order.
     pub requirements: Vec<String>,
+    /// The seed of the world that it was found in, if its header names one.
+    pub seed: Option<u64>,
     /// Whether a person wrote the expectations.
     pub by_hand: bool,
     /// What it does.

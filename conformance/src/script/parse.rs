@@ -53,6 +53,12 @@ impl Parser {
         let comment = comment.trim();
         if comment == "by hand" {
             self.script.by_hand = true;
+        } else if let Some(seed) = comment.strip_prefix("seed:") {
+            let seed = seed.trim();
+            self.script.seed = Some(seed.parse().map_err(|_| {
+                let advice = "write a whole number, as in `# seed: 17`";
+                Complaint::new(span, format!("`{seed}` is no seed"), advice)
+            })?);
         } else if let Some(list) = comment.strip_prefix("requirements:") {
             let ids = list.split([',', ' ', '\t']).filter(|id| !id.is_empty());
             for id in ids {

@@ -141,7 +141,8 @@ fn a_quoted_word_that_begins_with_an_at_sign_is_a_path() {
 
 #[test]
 fn header_comments_name_requirements_and_the_hand() {
-    let script = script("# requirements: RES-03, D-52\n# by hand\n# other\n");
+    let script = script("# requirements: RES-03, D-52\n# by hand\n# seed: 17\n# other\n");
+    assert_eq!(script.seed, Some(17));
     assert_eq!(script.requirements, ["RES-03", "D-52"]);
     assert!(script.by_hand);
 }
@@ -483,4 +484,11 @@ proptest! {
             prop_assert!(!line.contains('\n') && line.trim() == line, "{:?}", line);
         }
     }
+}
+
+#[test]
+fn a_seed_that_is_no_number_is_refused_at_its_place() {
+    let error = parse("# seed: soon\n", "file.lcs").expect_err("no number").to_string();
+    assert!(error.starts_with("file.lcs:1:"), "{error}");
+    assert!(error.contains("`soon` is no seed"), "{error}");
 }

@@ -5,6 +5,7 @@
 //! nothing is left to refresh (PSD-005 §2.6; `LAYER-22`..`LAYER-55`, D-51..D-57, P-03). Since an
 //! image holds raw entries, later rounds need no further reading.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -202,8 +203,8 @@ pub struct Refresh {
     pub table: Arc<LayerTable>,
     /// What it was made from.
     pub cache: MetadataCache,
-    /// Layers that left the table, by identity.
-    pub deleted: Vec<(FoldedName, Arc<Layer>)>,
+    /// Layers whose metadata keys left the view, by identity, with a spelling.
+    pub deleted: Vec<(FoldedName, String)>,
     /// Why some name kept its previous entry (D-52).
     pub fault: Option<Errno>,
 }
@@ -281,8 +282,13 @@ fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Si
                 })
             }
             None => {
-                if let Some(layer) = table.remove(&name) {
-                    next.deleted.push((name, layer));
+                let removed = table.remove(&name);
+                if name != *table.base() {
+                    // A key without a layer, as with bad metadata, goes with its entries too (P-24).
+                    let folded: &str = name.borrow();
+                    let spelling =
+                        removed.map_or_else(|| folded.to_owned(), |layer| layer.name.clone());
+                    next.deleted.push((name, spelling));
                 }
                 Ok(())
             }

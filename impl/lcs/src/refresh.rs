@@ -14,7 +14,6 @@ use rsi::{Guid, Request, Response};
 use crate::env::Env;
 use crate::hive_content::absent_is_empty;
 use crate::kernel::{Failure, Kernel};
-use crate::layers::Layer;
 use crate::metadata::{Image, LAYERS_PATH, Refresh, RefreshExtent, read_from_scratch, refresh};
 use crate::name::FoldedName;
 use crate::security::Sid;
@@ -154,19 +153,19 @@ impl<E: Env> Kernel<E> {
     /// Has every source purge the deleted layers; one that cannot now does when it resumes (D-55).
     async fn tell_deletions(
         self: &Arc<Self>,
-        deleted: &[(FoldedName, Arc<Layer>)],
+        deleted: &[(FoldedName, String)],
     ) -> Result<(), Errno> {
         let mut result = Ok(());
-        for (name, layer) in deleted {
+        for (name, spelling) in deleted {
             let slots = self.state().slots.len();
             for slot in (0..slots).map(SlotId) {
                 if !self.state().is_active(slot) {
-                    self.note_missed_deletion(slot, name, &layer.name);
+                    self.note_missed_deletion(slot, name, spelling);
                     continue;
                 }
                 self.env.yield_point("delete a layer").await;
-                if let Err(failure) = self.delete_layer(slot, &layer.name, false).await {
-                    self.note_missed_deletion(slot, name, &layer.name);
+                if let Err(failure) = self.delete_layer(slot, spelling, false).await {
+                    self.note_missed_deletion(slot, name, spelling);
                     result = result.and(Err(match failure {
                         Failure::Unanswered(error) => error.errno(),
                         Failure::Refused(_) => Errno::EIO,

@@ -80,5 +80,7 @@ fn an_interrupted_layer_deletion_is_finished_at_the_resumption() {
     let call = Call::DeleteKey { fd, layer: Vec::new(), transaction: -1 };
     let after = endings(&world, &call, "layers\nget Machine\\k v");
     let gone: Vec<bool> = after.iter().map(|(_, text)| text.contains("ENOENT")).collect();
-    assert_eq!(gone, [true, false, true, true, true, true]);
+    // Only where the death came before everything is the layer still there.
+    assert_eq!(gone[..3], [true, false, true]);
+    assert!(gone[3..].iter().all(|gone| *gone), "{gone:?}");
 }
