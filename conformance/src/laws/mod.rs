@@ -14,10 +14,11 @@ use registry_model::observation::Observation;
 use registry_model::view::View;
 
 use crate::campaign::Runner;
+use crate::divergence::Divergence;
 use crate::generate::{Profile, plan_of_seed};
 use crate::lockstep::{Options, Run, Verdict};
 use crate::plan::{Action, Fault, Handle, Plan, Step, Text};
-use crate::script::answer::StepAnswer;
+use crate::script::{self, answer, answer::StepAnswer};
 
 use plans::{FRESH_LAYER, act, view_all};
 use views::{difference, lost, opened, seen};
@@ -150,7 +151,7 @@ pub fn flattening_keeps_the_view(runner: &dyn Runner, seed: u64) -> Result<Outco
         if let StepAnswer::Observation(observation) = answer
             && is_refusal(observation)
         {
-            return Err(format!("the copy cannot be made: {step:?} gives {observation}"));
+            return Err(format!("the copy cannot be made: {}", in_words(step, answer)));
         }
     }
     let original = seen(&original);
@@ -181,7 +182,8 @@ pub fn case_variants_are_one_name(runner: &dyn Runner, seed: u64) -> Result<Outc
     {
         let (one, other) = (views::without_spelling(one), views::without_spelling(other));
         if one != other {
-            return Err(format!("{one_step:?} gives {one:?}\n{other_step:?} gives {other:?}"));
+            let (one, other) = (in_words(one_step, &one), in_words(other_step, &other));
+            return Err(format!("{one}\n{other}"));
         }
     }
     Ok(held_if(plan != variant))
@@ -213,14 +215,14 @@ pub fn refused_call_changes_nothing(runner: &dyn Runner, seed: u64) -> Result<Ou
         refusals += 1;
         if !opened(before).eq(opened(after)) {
             let what = difference(&seen(before), &seen(after)).unwrap_or_default();
-            return Err(format!("{action:?} is refused with {answer:?}, yet: {what}"));
+            return Err(format!("{}, yet: {what}", in_words(&step[1], answer)));
         }
     }
     Ok(held_if(refusals > 0))
 }
 
 /// About how many calls lead to the state that a law starts from.
-const CALLS: usize = 60;
+const CALLS: usize = 100;
 
 /// A calm plan whose layers come and go by base entries alone, and what is seen at its end. Layer
 /// metadata that hides or masks itself may be read otherwise at the next occasion (P-21), which
@@ -237,8 +239,20 @@ fn conforming(runner: &dyn Runner, plan: &Plan, seed: u64) -> Result<Run, String
     let run = runner.run(plan, seed, Options::default());
     match run.verdict {
         Verdict::Conforms => Ok(run),
+        Verdict::Diverges(divergence) => {
+            let Divergence { what, expected, got, .. } = *divergence;
+            Err(format!("a run does not conform: {what}\nexpected {expected}\ngot {got}"))
+        }
         verdict => Err(format!("a run does not conform: {verdict:?}")),
     }
+}
+
+/// A step and its answer as a script says them.
+fn in_words(step: &Step, answer: &StepAnswer) -> String {
+    let Step::Act { action, .. } = step else { return format!("{step:?}") };
+    let plan = Plan { steps: vec![act(action.clone())], ..Plan::default() };
+    let answer = answer::lines(action, answer).join("; ");
+    format!("`{}` gives `{answer}`", script::print(&plan).trim())
 }
 
 fn is_refused_call(action: &Action, answer: &StepAnswer) -> bool {
