@@ -114,12 +114,12 @@ impl<'a> Execution<'a> {
         actor: ActorIndex,
         call: &Call,
     ) -> (Result<Observation, typed::Malformed>, u64) {
-        let encoded = typed::encode(call);
+        let mut encoded = typed::encode(call);
+        let memory = std::mem::take(&mut encoded.memory);
         let began = self.target.now();
         let token = &self.plan.actors[actor].token;
         let process = self.processes[actor];
-        let (result, memory) =
-            self.target.call(process, token, encoded.call, encoded.memory.clone()).await;
+        let (result, memory) = self.target.call(process, token, encoded.call, memory).await;
         let answer = encoded.decode(result, &memory);
         let ended = self.target.now();
         self.trace.record("call", began, describe::call(call).as_bytes());
