@@ -114,6 +114,9 @@ pub trait Target {
     /// The frames that crossed the wire since the last time of asking, if the target shows them.
     fn take_frames(&mut self) -> Vec<Frame>;
 
-    /// The raw entries of every live source's store, if the target shows them.
-    fn raw_entries(&mut self) -> Option<Vec<crate::oracle::RawHive>>;
+    /// The raw entries of every source's store, if the target shows them and all are live.
+    ///
+    /// # Errors
+    /// Why a live store cannot be read, in words.
+    fn raw_entries(&mut self) -> Result<Option<Vec<crate::oracle::RawHive>>, String>;
 }

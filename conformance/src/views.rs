@@ -44,6 +44,8 @@ enum Broken {
     /// A source died during it; nothing can be said.
     SourceDied,
     Malformed(Malformed),
+    /// What crossed the wire before the death diverged.
+    Stopped(Stop),
 }
 
 impl Execution<'_> {
@@ -82,6 +84,7 @@ impl Execution<'_> {
                 self.environment(events)?;
                 return Ok(None);
             }
+            Err(Broken::Stopped(stop)) => return Err(stop),
             Err(Broken::Malformed(malformed)) => {
                 let expected = "an answer whose parts fit together".to_owned();
                 let what = "a view dump".to_owned();
@@ -297,7 +300,7 @@ impl Execution<'_> {
         let events = self.target.take_events();
         if !events.is_empty() {
             // Nothing was mutated; the model only has to hear of the death.
-            let _ = self.environment(events);
+            self.environment(events).map_err(Broken::Stopped)?;
         }
         if self.down.len() != down_before {
             return Err(Broken::SourceDied);
@@ -311,7 +314,8 @@ impl Execution<'_> {
         token: &registry_model::security::Token,
         dump: &Dump,
     ) -> Result<(), Stop> {
-        let Some(raw) = self.target.raw_entries() else { return Ok(()) };
+        let raw = self.target.raw_entries().map_err(Stop::HarnessFault)?;
+        let Some(raw) = raw else { return Ok(()) };
         let mut table = oracle::LayerTable::new(registry_model::names::fold);
         for layer in self.states[0].layers() {
             table.publish(oracle::Layer {

@@ -306,13 +306,13 @@ impl Target for World {
         std::mem::take(&mut lock(&self.log).frames)
     }
 
-    fn raw_entries(&mut self) -> Option<Vec<RawHive>> {
+    fn raw_entries(&mut self) -> Result<Option<Vec<RawHive>>, String> {
         let mut hives = Vec::new();
         for source in &self.sources {
-            let store = &source.running.as_ref()?.store;
-            hives.extend(source::raw_hives(store).ok()?);
+            let Some(running) = &source.running else { return Ok(None) };
+            hives.extend(source::raw_hives(&running.store)?);
         }
-        Some(hives)
+        Ok(Some(hives))
     }
 }
 
