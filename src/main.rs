@@ -117,6 +117,9 @@ pub struct CheckArguments {
     /// Write the model's answers into the scripts. Scripts marked `by hand` are only compared.
     #[arg(long)]
     bless: bool,
+    /// Account for the requirements that the scripts show; exit status 4 below 95 %.
+    #[arg(long)]
+    coverage: bool,
     /// The store behind each source.
     #[arg(long, value_enum, default_value = "sqlite")]
     store: Store,
