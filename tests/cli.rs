@@ -349,7 +349,7 @@ fn a_wrong_expectation_is_shown_beside_the_answer() {
 
 #[test]
 fn scripts_that_show_too_little_are_vacuous_as_a_set() {
-    let text = format!("# requirements: RES-05\n{CONTEST}  -> dword 2 from gpo\n");
+    let text = format!("# requirements: RES-10, RES-05\n{CONTEST}  -> dword 2 from gpo\n");
     let folder = Folder::with("coverage", "contest.lcs", &text);
     let finished = folder.run("check contest.lcs --coverage --store memory").exits(4);
     let lines: Vec<&str> = finished.out.lines().collect();
