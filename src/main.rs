@@ -164,10 +164,10 @@ pub struct PlantedArguments {
     /// Only the defects whose names contain this.
     #[arg(long)]
     only: Option<String>,
-    /// Only apply and compile.
+    /// Apply and compile, and do not hunt.
     #[arg(long)]
     compile_only: bool,
-    /// Run this many of them to detection, chosen by the rotation number, and compile the rest.
+    /// Take this many of them, chosen by the rotation number, and only apply the rest.
     #[arg(long)]
     sample: Option<usize>,
     /// Where the sample begins.
