@@ -179,7 +179,7 @@ impl<'a> Execution<'a> {
             let steps: Vec<ModelStep> =
                 self.states.iter().flat_map(|state| state.step(&input)).collect();
             if let Some(step) = steps.first() {
-                self.statistics.covered.extend(step.covered.iter());
+                self.covered.add(&step.covered);
             }
             let next = steps.iter().map(|step| step.next().clone()).collect();
             self.replace_states(next, "an environment step")?;
