@@ -14,7 +14,7 @@ use registry_model::{State, Step as ModelStep};
 use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
 use crate::lockstep::{Happening, RawHappening};
-use crate::plan::{ActorIndex, Fault, Handle, Plan};
+use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
 use crate::statistics::Statistics;
 use crate::target::{Registered, Target, WorldEvent};
 use crate::trace::Trace;
@@ -23,6 +23,15 @@ use crate::wire::{Violation, WireMonitor};
 
 /// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
 const STATES_MAX: usize = 256;
+
+/// What was seen of a key when someone looked for changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// The last write time, in nanoseconds since the Unix epoch.
+    pub(crate) written: u64,
+    /// The generation of the hive.
+    pub(crate) generation: u64,
+}
 
 /// A plan, its target, and what is believed of the target.
 pub struct Execution<'a> {
@@ -35,6 +44,8 @@ pub struct Execution<'a> {
     /// Position in the plan, for reports.
     pub(crate) step: usize,
     pub(crate) handles: Vec<BTreeMap<Handle, Fd>>,
+    /// What each actor saw of a key when it last looked for changes.
+    pub(crate) looks: Vec<BTreeMap<KeyReference, Look>>,
     /// Sources that are down now.
     pub(crate) down: BTreeSet<SourceId>,
     processes: Vec<ProcessId>,
@@ -63,6 +74,7 @@ impl<'a> Execution<'a> {
             trace: Trace::default(),
             step: 0,
             handles: vec![BTreeMap::new(); plan.actors.len()],
+            looks: vec![BTreeMap::new(); plan.actors.len()],
             down: BTreeSet::new(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
@@ -164,12 +176,12 @@ impl<'a> Execution<'a> {
             if let Some(history) = &mut self.history {
                 history.push(Happening { input: input.clone(), observation: None, raw: None });
             }
-            let next: Vec<State> = self
-                .states
-                .iter()
-                .flat_map(|state| state.step(&input))
-                .map(|step| step.next().clone())
-                .collect();
+            let steps: Vec<ModelStep> =
+                self.states.iter().flat_map(|state| state.step(&input)).collect();
+            if let Some(step) = steps.first() {
+                self.covered.add(&step.covered);
+            }
+            let next = steps.iter().map(|step| step.next().clone()).collect();
             self.replace_states(next, "an environment step")?;
         }
         self.check_frames()

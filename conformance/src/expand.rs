@@ -8,9 +8,9 @@ use registry_model::input::{Call, Fd};
 use registry_model::observation::Observation;
 
 use crate::divergence::Stop;
-use crate::execution::Execution;
+use crate::execution::{Execution, Look};
 use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
-use crate::script::answer::StepAnswer;
+use crate::script::answer::{Changes, StepAnswer};
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
 const KEY_SET_VALUE: u32 = 0x0002;
@@ -46,6 +46,7 @@ impl Execution<'_> {
                 self.set_by_path(actor, path, action).await.map(StepAnswer::Observation)
             }
             Action::List { key } => self.list(actor, key).await,
+            Action::Changes { key } => self.changes(actor, key, action).await,
             Action::LayerCreate { name, precedence, enabled } => {
                 self.layer_create(actor, name, *precedence, *enabled).await
             }
@@ -278,6 +279,25 @@ impl Execution<'_> {
         Ok(failed.map_or(StepAnswer::List(names), StepAnswer::Observation))
     }
 
+    /// What has changed since the last look.
+    async fn changes(
+        &mut self,
+        actor: ActorIndex,
+        key: &KeyReference,
+        action: &Action,
+    ) -> Result<StepAnswer, Stop> {
+        let info = match self.act_on_key(actor, action).await? {
+            Observation::KeyInfo(info) => info,
+            failed => return Ok(StepAnswer::Observation(failed)),
+        };
+        let look = Look { written: info.last_write_time, generation: info.hive_generation };
+        let former = self.looks[actor].insert(key.clone(), look);
+        Ok(StepAnswer::Changes(former.map(|former| Changes {
+            written: former.written != look.written,
+            generation: i128::from(look.generation) - i128::from(former.generation),
+        })))
+    }
+
     async fn open(
         &mut self,
         actor: ActorIndex,
@@ -340,7 +360,7 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::Blanket { key, .. }
         | Action::Flush { key } => (key, KEY_SET_VALUE),
         Action::EnumerateSubkey { key, .. } | Action::List { key } => (key, KEY_ENUMERATE_SUB_KEYS),
-        Action::Info { key, .. } => (key, READ_CONTROL),
+        Action::Info { key, .. } | Action::Changes { key } => (key, READ_CONTROL),
         Action::Delete { key, .. } | Action::Hide { key, .. } => (key, DELETE),
         Action::Open { .. }
         | Action::Create { .. }
@@ -396,6 +416,7 @@ fn key_call(action: &Action, fd: Fd) -> Call {
         Action::Info { name_capacity, .. } => {
             Call::QueryKeyInfo { fd, name_capacity: name_capacity.unwrap_or(NAME_CAPACITY) }
         }
+        Action::Changes { .. } => Call::QueryKeyInfo { fd, name_capacity: NAME_CAPACITY },
         Action::Delete { layer, .. } => Call::DeleteKey { fd, layer: layer.0.clone(), transaction },
         Action::Hide { layer, .. } => Call::HideKey { fd, layer: layer.0.clone(), transaction },
         Action::Flush { .. } => Call::Flush { fd },

@@ -108,7 +108,7 @@ pub enum Step {
 }
 
 /// A key that an action works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyReference {
     /// A key held open.
     Handle(Handle),
@@ -230,6 +230,12 @@ pub enum Action {
         key: KeyReference,
         /// Length of the name buffer.
         name_capacity: Option<u32>,
+    },
+    /// Reads key metadata and compares its last write time and the generation of its hive with
+    /// those of the same actor's former look at the key under the same reference.
+    Changes {
+        /// The key.
+        key: KeyReference,
     },
     /// Removes a layer's path entry.
     Delete {

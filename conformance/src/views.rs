@@ -9,6 +9,7 @@ use registry_model::State;
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd};
 use registry_model::observation::{NamedValue, Observation};
+use registry_model::security::Token;
 use registry_model::view::{KeyView, Path, ValueView, View};
 
 use crate::divergence::{Kind, Stop};
@@ -20,6 +21,8 @@ use crate::typed::Malformed;
 const KEY_QUERY_VALUE: u32 = 0x0001;
 const KEY_ENUMERATE_SUB_KEYS: u32 = 0x0008;
 const READ_CONTROL: u32 = 0x0002_0000;
+/// What a dump opens keys for.
+const DUMP_ACCESS: u32 = KEY_QUERY_VALUE | KEY_ENUMERATE_SUB_KEYS | READ_CONTROL;
 const REG_OPEN_LINK: u32 = 1;
 /// A buffer that holds most keys' values at the first try.
 const BUFFER_CAPACITY: u32 = 4096;
@@ -35,6 +38,13 @@ enum Found {
     Absent,
     /// Neither there nor absent: words for a report.
     Odd(String),
+}
+
+impl Found {
+    /// A key that the actor may not read.
+    fn denied() -> Found {
+        Found::Odd("open gives EACCES".to_owned())
+    }
 }
 
 type Dump = BTreeMap<Path, Found>;
@@ -113,7 +123,9 @@ impl Execution<'_> {
         }
         self.replace_states(agreeing, "a view")?;
         self.check_quiescence()?;
-        if below.is_empty() && self.down.is_empty() {
+        // The oracle knows nothing of access: it speaks for those who may read everything.
+        let reads_all = !dump.values().any(|found| *found == Found::denied());
+        if below.is_empty() && self.down.is_empty() && reads_all {
             self.compare_with_oracle(actor, &token, &dump)?;
         }
         Ok(Some(view_of(&dump)))
@@ -126,13 +138,27 @@ impl Execution<'_> {
             .into_iter()
             .filter(|(path, _)| path.starts_with(below))
             .filter(|(path, _)| !down.contains(&path[0]))
-            .map(|(path, key)| (path, key.map_or(Found::Absent, Found::Key)))
+            .map(|(path, key)| {
+                let found = match key {
+                    None => Found::Absent,
+                    Some(_) if self.is_denied(state, actor, &path) => Found::denied(),
+                    Some(key) => Found::Key(key),
+                };
+                (path, found)
+            })
             .collect();
         // A path that another state knows of is tried too, and must be absent in this one.
         for path in self.paths_to_dump(below) {
             dump.entry(path).or_insert(Found::Absent);
         }
         dump
+    }
+
+    /// Whether the model refuses an actor the open of a dump. SYSTEM made all there is and may see
+    /// it, which spares the check.
+    fn is_denied(&self, state: &State, actor: ActorIndex, path: &Path) -> bool {
+        let token = &self.plan.actors[actor].token;
+        *token != Token::system() && !state.grants(path, token, DUMP_ACCESS)
     }
 
     fn hives_down(&self) -> BTreeSet<String> {
@@ -179,12 +205,13 @@ impl Execution<'_> {
         let open = Call::OpenKey {
             parent: -1,
             path: path.join("\\").into_bytes(),
-            desired_access: KEY_QUERY_VALUE | KEY_ENUMERATE_SUB_KEYS | READ_CONTROL,
+            desired_access: DUMP_ACCESS,
             flags: REG_OPEN_LINK,
         };
         let fd = match self.dump_call(actor, &open).await? {
             Observation::Opened { fd, .. } => fd,
             Observation::Failed(Errno::ENOENT) => return Ok(Found::Absent),
+            Observation::Failed(Errno::EACCES) => return Ok(Found::denied()),
             other => return Ok(Found::Odd(format!("open gives {other}"))),
         };
         let found = self.dump_key(actor, fd).await?;
@@ -311,7 +338,7 @@ impl Execution<'_> {
     fn compare_with_oracle(
         &mut self,
         actor: ActorIndex,
-        token: &registry_model::security::Token,
+        token: &Token,
         dump: &Dump,
     ) -> Result<(), Stop> {
         let raw = self.target.raw_entries().map_err(Stop::HarnessFault)?;

@@ -6,6 +6,7 @@
 use crate::coverage::covers;
 use crate::errno::Errno;
 use crate::input::Fd;
+use crate::name_marks;
 use crate::names::LayerName;
 use crate::security::rights;
 use crate::state::OpenKey;
@@ -30,8 +31,12 @@ pub const NO_FD: Fd = -1;
 /// # Errors
 ///
 /// EBADF if the process has no such fd open.
-pub(crate) fn key_fd(work: &Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
-    work.state.open_keys.get(&(work.caller.process, fd)).cloned().ok_or(Errno::EBADF)
+pub(crate) fn key_fd(work: &mut Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
+    let open = work.state.open_keys.get(&(work.caller.process, fd)).cloned();
+    open.ok_or_else(|| {
+        covers!(work.covered, "ERR-36");
+        Errno::EBADF
+    })
 }
 
 /// The check of a transaction argument that needs nothing but the number.
@@ -66,13 +71,13 @@ pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result
     if rights::holds(open.granted, right) {
         return Ok(());
     }
-    covers!(work.covered, "ERR-01", "ERR-13", "KEY-05");
+    covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "KEY-13", "CONV-05", "CONV-33");
     match right {
         rights::KEY_QUERY_VALUE => covers!(work.covered, "IOC-021"),
         rights::KEY_SET_VALUE => covers!(work.covered, "IOC-030", "LAUTH-23"),
         rights::KEY_ENUMERATE_SUB_KEYS => covers!(work.covered, "IOC-072"),
         rights::READ_CONTROL => covers!(work.covered, "IOC-078"),
-        rights::DELETE => covers!(work.covered, "IOC-095", "LAUTH-24"),
+        rights::DELETE => covers!(work.covered, "IOC-095", "IOC-103", "LAUTH-24"),
         _ => {}
     }
     Err(Errno::EACCES)
@@ -88,11 +93,7 @@ pub(crate) fn layer_argument(work: &mut Work<'_>, bytes: &[u8]) -> Result<LayerN
         covers!(work.covered, "LAYER-19");
         return Ok(LayerName::base());
     }
-    let name = LayerName::parse(bytes, &work.state.limits);
-    match name {
-        Err(Errno::ENAMETOOLONG) => covers!(work.covered, "LAYER-05"),
-        Err(_) => covers!(work.covered, "CONV-14"),
-        Ok(_) => {}
-    }
-    name
+    LayerName::parse(bytes, &work.state.limits).inspect_err(|errno| {
+        name_marks::layer_name_refused(bytes, *errno, &mut work.covered);
+    })
 }

@@ -14,7 +14,7 @@ use crate::observation::{NamedValue, Sizes};
 use crate::outcome::{Choice, KeyInfoPattern, OneOf, Outcome, Selected};
 use crate::resolution::EffectiveValue;
 use crate::security::rights;
-use crate::state::{Enumeration, EnumerationKind, OpenKey};
+use crate::state::{Enumeration, EnumerationKind, Generation, OpenKey};
 use crate::step::Work;
 use crate::values::{key_request, length};
 
@@ -39,6 +39,10 @@ pub(crate) fn batch(
         return Ok(Outcome::TooSmall(Sizes { buffer: Some(length(required)), ..Sizes::default() }));
     }
     covers!(work.covered, "IOC-063");
+    if values.len() > 1 {
+        covers!(work.covered, "VAL-13", "IOC-065");
+    }
+    mark_spellings(values.iter().map(|value| &value.name[..]), &mut work.covered);
     values.sort();
     Ok(Outcome::Values(values))
 }
@@ -85,6 +89,9 @@ pub(crate) fn subkeys(
     let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS)?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (children, contest) = resolver.subkeys(open.key(), &mut work.covered);
+    if contest.active > 1 {
+        covers!(work.covered, "IOC-074");
+    }
     let ignored = &mut Covered::new();
     let choices: Vec<Choice> = children
         .iter()
@@ -106,6 +113,8 @@ pub(crate) fn subkeys(
             Some(Choice { id: child.entry.name.folded().clone(), selected })
         })
         .collect();
+    let names = children.iter().map(|child| child.entry.name.spelling().as_bytes());
+    mark_spellings(names, &mut work.covered);
     work.contested(contest);
     one_of(work, &open, EnumerationKind::Subkeys, index, choices)
 }
@@ -127,6 +136,12 @@ pub(crate) fn key_info(work: &mut Work<'_>, fd: Fd, name_capacity: u32) -> Resul
     if size > name_capacity {
         covers!(work.covered, "BUF-21");
         return Ok(too_small);
+    }
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-31");
+    }
+    if open.place.parent().is_none() {
+        covers!(work.covered, "HIVE-17");
     }
     Ok(Outcome::KeyInfo(describe(work, open.hive(), open.key(), name)?))
 }
@@ -164,10 +179,16 @@ fn describe(
             .state
             .hives
             .get(&hive)
-            .map_or(crate::state::Generation::AtLeast(0), |hive| hive.generation),
+            .map_or(Generation::AtLeast(0), |hive| hive.generation),
     };
     work.contested(contest.max(other));
-    covers!(work.covered, "IOC-079", "IOC-082");
+    covers!(work.covered, "IOC-079", "SEQ-23");
+    match info.generation {
+        Generation::Exactly(_) => {
+            covers!(work.covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094");
+        }
+        Generation::AtLeast(_) => covers!(work.covered, "IOC-093"),
+    }
     Ok(info)
 }
 
@@ -186,6 +207,13 @@ fn named(value: &EffectiveValue<'_>) -> NamedValue {
         name: value.entry.name.spelling().as_bytes().to_vec(),
         value_type: value.entry.value_type,
         data: value.entry.data.to_vec(),
+    }
+}
+
+/// Whether names came back that are not what they are compared by.
+fn mark_spellings<'a>(mut names: impl Iterator<Item = &'a [u8]>, covered: &mut Covered) {
+    if names.any(|name| name.iter().any(u8::is_ascii_uppercase)) {
+        covers!(covered, "CONV-30", "VAL-16");
     }
 }
 
@@ -218,6 +246,9 @@ fn one_of(
                 choices.retain(|choice| !taken.contains(&&choice.id));
             }
         }
+    }
+    if choices.len() > 1 {
+        covers!(work.covered, "IOC-070");
     }
     match kind {
         EnumerationKind::Values => covers!(work.covered, "IOC-067"),

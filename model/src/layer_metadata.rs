@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::coverage::Covered;
+use crate::coverage::{Covered, covers};
 use crate::database::Guid;
 use crate::layers::machine;
 use crate::names::{FoldedName, LayerName};
@@ -63,6 +63,28 @@ impl Metadata {
             0 => Some(false),
             1 => Some(true),
             _ => None,
+        }
+    }
+
+    /// Marks the values that are not there, an owner, which decides nothing, and a precedence of
+    /// which several layers have an opinion.
+    pub(crate) fn mark(&self, state: &State, covered: &mut Covered) {
+        if let Some(hive) = machine(state) {
+            let viewer = Viewer::global();
+            let resolver = state.resolver(hive, &viewer);
+            let (_, contest) = resolver.value(self.key, "precedence", &mut Covered::new());
+            if contest.active > 1 {
+                covers!(covered, "LAYER-32");
+            }
+        }
+        if self.precedence.is_none() {
+            covers!(covered, "LAYER-44");
+        }
+        if self.enabled.is_none() {
+            covers!(covered, "LAYER-45");
+        }
+        if self.owner.is_some() {
+            covers!(covered, "LAYER-09", "LAYER-22");
         }
     }
 

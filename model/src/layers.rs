@@ -8,13 +8,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId, Map, Target};
+use crate::database::{DeletedLayer, Guid, HiveId, Map, Target};
 use crate::errno::Errno;
 use crate::input::SourceId;
 use crate::layer_metadata::{Metadata, metadata};
+use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
 use crate::resolution::{Resolver, Viewer};
-use crate::security::{SecurityDescriptor, access_check, base_layer_default_sd, rights};
+use crate::security::{
+    SecurityDescriptor, access_check, base_layer_default_sd, rights, well_known,
+};
 use crate::state::{Generation, Place, State};
 use crate::step::Work;
 
@@ -52,9 +55,19 @@ pub(crate) fn initial_table() -> Map<FoldedName, Layer> {
 /// ENOENT if the table has no such layer, EACCES if its metadata key's SD denies KEY_SET_VALUE.
 pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), Errno> {
     let Some(layer) = work.state.layers.get(name.folded()) else {
-        covers!(work.covered, "RES-30", "IOC-017", "ERR-10");
+        covers!(work.covered, "RES-30", "RES-31", "IOC-017", "ERR-10");
         return Err(Errno::ENOENT);
     };
+    if layer.name.spelling() != name.spelling() {
+        covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26");
+        name_marks::spellings_matched(layer.name.spelling(), name.spelling(), &mut work.covered);
+    }
+    if name.folded().as_str() == BASE && work.caller.token.0.user != *well_known::SYSTEM {
+        covers!(work.covered, "IOC-019", "CONV-02");
+    }
+    if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
+        covers!(work.covered, "LAYER-10");
+    }
     access_check(&work.caller.token, &layer.descriptor, rights::KEY_SET_VALUE)
         .map(|_| ())
         .inspect_err(|_| covers!(work.covered, "LAUTH-04", "IOC-014"))
@@ -74,7 +87,7 @@ pub(crate) fn check_total(
     let below_layers =
         machine(&work.state) == Some(parent.hive) && work.state.layers_key == Some(parent.key());
     if full && below_layers && !work.state.layers.contains_key(name.folded()) {
-        covers!(work.covered, "LAYER-59");
+        covers!(work.covered, "LAYER-59", "LAYER-60");
         return Err(Errno::ENOSPC);
     }
     Ok(())
@@ -159,8 +172,9 @@ pub(crate) fn committed(
         deaths_in_refresh(work, before, touched, &unrefreshed, &first, &refreshed);
     }
     if refreshed.published {
-        covers!(work.covered, "LAYER-30", "LAYER-38");
-        step_affected(before, &mut work.state, |hive| hive != touched.hive());
+        covers!(work.covered, "LAYER-23", "LAYER-30", "LAYER-38");
+        let other = |hive| hive != touched.hive();
+        step_affected(before, &mut work.state, other, &mut work.covered);
         work.requested(touched.hive());
     }
     if refreshed.failed { Err(Errno::EIO) } else { Ok(()) }
@@ -187,7 +201,8 @@ fn deaths_in_refresh(
                 let mut state = unrefreshed.clone();
                 let death = Some(Death { source, carried_out, rounds_max });
                 refresh(&mut state, first.clone(), death, &mut Covered::new());
-                step_affected(before, &mut state, |hive| hive != touched.hive());
+                let other = |hive| hive != touched.hive();
+                step_affected(before, &mut state, other, &mut Covered::new());
                 work.may_have_ended_in(state, touched.hive());
             }
         }
@@ -220,7 +235,7 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     }
     // What has been seen is what the last table shows.
     dirty_names(state);
-    step_affected(before, state, |hive| !hives.contains(&hive));
+    step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
 
 /// The refresh when the source of the Machine hive has resumed (P-07).
@@ -233,13 +248,18 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     let (Some(_), Some((_, visible))) = (state.layers_key, &state.layers_seen) else { return };
     names.extend(visible.keys().cloned());
     if refresh(state, names, None, &mut Covered::new()).published {
-        step_affected(before, state, |hive| !hives.contains(&hive));
+        step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
     }
 }
 
 /// One step of the generation for each other Active hive whose global effective view has changed
 /// (P-02).
-fn step_affected(before: &State, state: &mut State, other: impl Fn(HiveId) -> bool) {
+fn step_affected(
+    before: &State,
+    state: &mut State,
+    other: impl Fn(HiveId) -> bool,
+    covered: &mut Covered,
+) {
     let viewer = Viewer::global();
     let hives: Vec<HiveId> = state.hives.keys().copied().collect();
     for hive in hives {
@@ -248,6 +268,7 @@ fn step_affected(before: &State, state: &mut State, other: impl Fn(HiveId) -> bo
             && before.is_active(hive)
             && !same_view(before.resolver(hive, &viewer), state.resolver(hive, &viewer));
         if affected {
+            covers!(covered, "LAYER-33", "IOC-090");
             state.change_generation(hive, Generation::step);
         }
     }
@@ -310,7 +331,7 @@ fn refresh(
     let mut dirty = first;
     while !dirty.is_empty() && refreshed.rounds < rounds_max {
         if refreshed.published {
-            covers!(covered, "LAYER-32");
+            covers!(covered, "LAYER-29", "LAYER-31", "LAYER-32");
         }
         let round = state.clone();
         for name in &dirty {
@@ -372,7 +393,7 @@ fn publish(
 ) -> bool {
     if name.as_str() == BASE {
         // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
-        covers!(covered, "LAYER-12", "LAYER-13", "LAYER-16");
+        covers!(covered, "LAYER-12", "LAYER-13", "LAYER-15", "LAYER-16");
         let layer = Layer {
             name: LayerName::base(),
             precedence: 0,
@@ -382,25 +403,27 @@ fn publish(
         state.layers.insert_mut(name.clone(), layer);
         return true;
     }
-    let Some((precedence, enabled)) = metadata.precedence().zip(metadata.enabled()) else {
+    let Some((precedence, enabled)) =
+        metadata.precedence().zip(metadata.enabled()).filter(|_| metadata.has_good_owner())
+    else {
+        // Nothing of it is taken, the good parts neither.
+        covers!(covered, "LAYER-41", "LAYER-42");
         return false;
     };
-    if !metadata.has_good_owner() {
-        return false;
-    }
+    metadata.mark(state, covered);
     match state.layers.get(name) {
         None => {
             if state.layers.size() >= state.limits.max_total_layers as usize {
                 return true;
             }
-            covers!(covered, "LAYER-53", "RES-29");
+            covers!(covered, "LAYER-01", "LAYER-22", "LAYER-35", "LAYER-52", "LAYER-53", "RES-29");
         }
         Some(former) => {
             if former.precedence != precedence {
-                covers!(covered, "LAYER-07", "IOC-091");
+                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091");
             }
             if former.enabled != enabled {
-                covers!(covered, "LAYER-08");
+                covers!(covered, "LAYER-08", "LAYER-22", "RES-02");
             }
         }
     }
@@ -425,7 +448,8 @@ fn delete(
     // The metadata key may have been there without the layer: with bad metadata, or in a full
     // table. Its entries go all the same (P-24).
     state.layers.remove_mut(name);
-    covers!(covered, "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    covers!(covered, "IOC-088", "IOC-089");
     let slots: Vec<_> = state.sources.keys().copied().collect();
     for source in slots {
         let active = state.sources.get(&source).is_some_and(|slot| slot.active);
@@ -447,6 +471,29 @@ fn delete(
     true
 }
 
+/// What the end of a layer shows in one hive. Nobody rewrites anything, and keys keep what is theirs
+/// (RES-37, KEY-08).
+fn mark_deleted(deleted: &DeletedLayer, covered: &mut Covered) {
+    if deleted.named_keys {
+        covers!(covered, "PATH-02", "PATH-22", "PATH-23");
+    }
+    if deleted.replacements {
+        covers!(covered, "PATH-21", "RES-37");
+    }
+    if deleted.hidden {
+        covers!(covered, "PATH-17", "IOC-108");
+    }
+    if deleted.values {
+        covers!(covered, "VAL-03", "DEL-14", "RES-37", "KEY-01", "KEY-08");
+    }
+    if deleted.tombstones {
+        covers!(covered, "VAL-11", "VAL-22");
+    }
+    if deleted.blankets {
+        covers!(covered, "VAL-11", "VAL-33", "DEL-15");
+    }
+}
+
 /// RSI_DELETE_LAYER to one source, and the keys it orphans.
 pub(crate) fn delete_at_source(
     state: &mut State,
@@ -457,7 +504,9 @@ pub(crate) fn delete_at_source(
     let hives: Vec<HiveId> =
         state.hives.iter().filter(|(_, hive)| hive.source == source).map(|(id, _)| *id).collect();
     for hive in hives {
-        for key in state.database_mut(hive).delete_layer(name) {
+        let deleted = state.database_mut(hive).delete_layer(name);
+        mark_deleted(&deleted, covered);
+        for key in deleted.orphans {
             covers!(covered, "DEL-13", "FAIL-43");
             crate::deletion::name_lost(state, hive, Target::Key(key), covered);
         }

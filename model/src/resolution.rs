@@ -7,7 +7,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::{
     BlanketTombstone, Database, Guid, Layered, Map, PathEntry, Target, ValueEntry,
 };
-use crate::layers::Layer;
+use crate::layers::{BASE, Layer};
 use crate::names::FoldedName;
 use crate::security::Token;
 use crate::values::REG_TOMBSTONE;
@@ -118,6 +118,14 @@ pub(crate) struct EffectiveValue<'a> {
     pub(crate) layer: &'a Layer,
 }
 
+/// What the contest for a value comes to.
+enum Effective<'a> {
+    Value(EffectiveValue<'a>),
+    Tombstone,
+    Blanket,
+    Nothing,
+}
+
 /// An effective path entry with the key it leads to.
 pub(crate) struct EffectiveChild<'a> {
     pub(crate) entry: &'a PathEntry,
@@ -139,7 +147,24 @@ impl<'a> Resolver<'a> {
         covered: &mut Covered,
     ) -> (Option<EffectiveValue<'a>>, Contest) {
         let entries = self.database.value(key, name);
-        self.resolve_value(entries, self.database.blankets.get(&key), covered)
+        let blankets = self.database.blankets.get(&key);
+        let (effective, contest) = self.resolve_value(entries, blankets, covered);
+        let value = match effective {
+            Effective::Value(value) => Some(value),
+            Effective::Tombstone => {
+                covers!(covered, "IOC-027", "IOC-035");
+                None
+            }
+            Effective::Blanket => {
+                covers!(covered, "IOC-028");
+                None
+            }
+            Effective::Nothing => {
+                covers!(covered, "IOC-029");
+                None
+            }
+        };
+        (value, contest)
     }
 
     fn resolve_value(
@@ -147,7 +172,7 @@ impl<'a> Resolver<'a> {
         entries: Option<&'a Layered<ValueEntry>>,
         blankets: Option<&'a Layered<BlanketTombstone>>,
         covered: &mut Covered,
-    ) -> (Option<EffectiveValue<'a>>, Contest) {
+    ) -> (Effective<'a>, Contest) {
         // Step 2: candidates from per-value entries. Step 3: blanket tombstones, each of which is
         // a tombstone for every name.
         let mut selection = Selection::new();
@@ -162,7 +187,7 @@ impl<'a> Resolver<'a> {
                     covered,
                 ),
                 Err(Passed::Unknown) => covers!(covered, "RES-11", "RES-28"),
-                Err(Passed::Inactive) => covers!(covered, "RES-12", "LAYER-08"),
+                Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-12", "LAYER-08"),
             }
         }
         for (layer, blanket) in blankets.into_iter().flat_map(|blankets| blankets.iter()) {
@@ -183,34 +208,45 @@ impl<'a> Resolver<'a> {
             }
         }
         // Steps 4 and 5.
-        let value = match selection.winner {
+        let effective = match selection.winner {
             None => {
                 covers!(covered, "RES-16");
-                None
+                Effective::Nothing
             }
-            Some(Candidate { item: None, .. }) => {
+            Some(Candidate { item: None, sequence, .. }) => {
                 covers!(covered, "RES-19", "VAL-29");
-                None
+                let mut entries = entries.into_iter().flat_map(|entries| entries.values());
+                if entries.any(|entry| entry.sequence > sequence) {
+                    covers!(covered, "VAL-26");
+                }
+                Effective::Blanket
             }
             Some(Candidate { item: Some((_, entry)), .. }) if entry.value_type == REG_TOMBSTONE => {
-                covers!(covered, "RES-20", "VAL-21");
-                None
+                covers!(covered, "RES-20", "VAL-04", "VAL-21");
+                Effective::Tombstone
             }
             Some(Candidate { item: Some((layer, entry)), .. }) => {
                 covers!(covered, "RES-21");
                 if selection.contest.active > 1 {
-                    covers!(covered, "RES-17", "VAL-20");
+                    covers!(covered, "RES-17", "VAL-19", "VAL-20");
                 }
                 if selection.contest.top > 1 {
                     covers!(covered, "RES-18");
                 }
-                if blankets.is_some() {
+                if let Some(blankets) = blankets {
                     covers!(covered, "VAL-30");
+                    if blankets.contains_key(layer.name.folded()) {
+                        covers!(covered, "VAL-31");
+                    }
                 }
-                Some(EffectiveValue { entry, layer })
+                let has_base = entries.is_some_and(|entries| entries.contains_key(BASE));
+                if has_base && selection.contest.active > 1 {
+                    covers!(covered, "LAYER-14");
+                }
+                Effective::Value(EffectiveValue { entry, layer })
             }
         };
-        (value, selection.contest)
+        (effective, selection.contest)
     }
 
     /// The key visible at (parent, child name): `resolve_path`.
@@ -240,11 +276,12 @@ impl<'a> Resolver<'a> {
                     covered,
                 ),
                 Err(Passed::Unknown) => covers!(covered, "RES-22", "RES-28"),
-                Err(Passed::Inactive) => covers!(covered, "RES-03", "LAYER-08"),
+                Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-03", "LAYER-08"),
             }
         }
         if selection.contest.active > 1 {
             covers!(covered, "RES-05", "PATH-13");
+            self.mark_contest(entries, selection.winner.as_ref(), covered);
         }
         if selection.contest.top > 1 {
             covers!(covered, "RES-06");
@@ -255,7 +292,7 @@ impl<'a> Resolver<'a> {
                 None
             }
             Some(Candidate { item: PathEntry { target: Target::Hidden, .. }, .. }) => {
-                covers!(covered, "RES-07", "PATH-16");
+                covers!(covered, "RES-07", "PATH-16", "IOC-106");
                 None
             }
             Some(Candidate { item: entry, .. }) => match entry.target {
@@ -264,6 +301,32 @@ impl<'a> Resolver<'a> {
             },
         };
         (child, selection.contest)
+    }
+
+    /// What a contest between several active path entries shows about those that lost it.
+    fn mark_contest(
+        &self,
+        entries: Option<&Layered<PathEntry>>,
+        winner: Option<&Candidate<&PathEntry>>,
+        covered: &mut Covered,
+    ) {
+        let Some(winner) = winner else { return };
+        let is_key = |entry: &PathEntry| entry.target != Target::Hidden;
+        for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
+            let Ok(layer) = self.active_layer(layer) else { continue };
+            if entry.sequence == winner.sequence {
+                continue;
+            }
+            if is_key(winner.item) && is_key(entry) {
+                covers!(covered, "PATH-01", "RES-08");
+                if layer.precedence < winner.precedence {
+                    covers!(covered, "PATH-20");
+                }
+            }
+            if is_key(winner.item) != is_key(entry) && layer.precedence == winner.precedence {
+                covers!(covered, "PATH-19");
+            }
+        }
     }
 
     /// All effective values of a key: `enumerate_values`.
@@ -279,13 +342,19 @@ impl<'a> Resolver<'a> {
             let (value, this) = self.resolve_value(Some(entries), blankets, covered);
             contest = contest.max(this);
             match value {
-                Some(value) => {
+                Effective::Value(value) => {
                     if entries.size() > 1 {
-                        covers!(covered, "RES-24");
+                        covers!(covered, "RES-23", "RES-24", "RES-27");
                     }
                     results.push(value);
                 }
-                None => covers!(covered, "RES-25", "IOC-068"),
+                Effective::Tombstone => {
+                    covers!(covered, "RES-25", "IOC-035", "IOC-064", "IOC-068", "VAL-24");
+                }
+                Effective::Blanket => {
+                    covers!(covered, "RES-26", "IOC-058", "IOC-064", "IOC-068", "VAL-32");
+                }
+                Effective::Nothing => {}
             }
         }
         (results, contest)
@@ -304,12 +373,14 @@ impl<'a> Resolver<'a> {
             contest = contest.max(this);
             match child {
                 Some(child) => {
+                    covers!(covered, "RES-33", "RES-34", "IOC-074");
                     if entries.size() > 1 {
                         covers!(covered, "RES-36");
                     }
                     results.push(child);
                 }
-                None => covers!(covered, "RES-35"),
+                None if this.active > 0 => covers!(covered, "RES-35", "IOC-074"),
+                None => {}
             }
         }
         (results, contest)

@@ -46,13 +46,16 @@ fn registered(
     covers!(covered, "HIVE-23", "REG-06", "SEQ-13", "SEQ-15");
     let slot = Source { active: true, pending_layer_deletions: Vec::new() };
     state.sources.insert_mut(source, slot);
+    if names.len() > 1 {
+        covers!(covered, "HIVE-05");
+    }
     let mut hives = Vec::new();
     // A name that §7.1 forbids cannot have been registered.
     let limits = state.limits;
     for name in names.iter().filter_map(|name| KeyName::parse(name.as_bytes(), &limits).ok()) {
         let id = stored_hive(state, source, &name, at);
         let database = state.database_mut(id);
-        database.restart();
+        restart(database, covered);
         let first_free = database.max_sequence().saturating_add(1);
         state.next_sequence = state.next_sequence.max(first_free);
         state.routes.insert_mut(name.folded().clone(), id);
@@ -61,6 +64,17 @@ fn registered(
         hives.push(id);
     }
     layers::load(before, state, &hives);
+}
+
+/// What the source does to a hive before it registers.
+fn restart(database: &mut Database, covered: &mut Covered) {
+    if database.keys.keys().any(|key| database.is_orphan(*key)) {
+        covers!(covered, "DEL-50", "DEL-59", "DEL-60");
+    }
+    if database.keys.values().any(|key| key.volatile_key) {
+        covers!(covered, "KEY-31", "KEY-32");
+    }
+    database.restart();
 }
 
 /// The database of a hive, which the source makes at its first boot (§7.3, "Hive root creation").
@@ -109,7 +123,7 @@ fn resumed(before: &State, state: &mut State, source: SourceId, covered: &mut Co
         state.hives.iter().filter(|(_, hive)| hive.source == source).map(|(id, _)| *id).collect();
     for hive in &hives {
         let database = state.database_mut(*hive);
-        database.restart();
+        restart(database, covered);
         let first_free = database.max_sequence().saturating_add(1);
         state.next_sequence = state.next_sequence.max(first_free);
     }

@@ -216,6 +216,22 @@ impl State {
         self.open_keys.values().any(|open| open.hive() == hive && open.key() == key)
     }
 
+    /// Whether the key of an fd is known to be an orphan (§2.8).
+    pub(crate) fn is_orphaned(&self, open: &OpenKey) -> bool {
+        self.orphans.contains(&(open.hive(), open.key()))
+    }
+
+    /// Whether an orphan that is still open was created at this place.
+    pub(crate) fn orphan_at(&self, parent: &Place, name: &KeyName) -> bool {
+        self.orphans.iter().any(|(hive, key)| {
+            let record = self.database(*hive).keys.get(key);
+            *hive == parent.hive
+                && record.is_some_and(|record| {
+                    record.parent == Some(parent.key()) && record.name.folded() == name.folded()
+                })
+        })
+    }
+
     /// A GUID that no key has or had (KEY-20).
     pub(crate) fn fresh_guid(&mut self) -> Guid {
         let guid = Guid(self.next_guid);

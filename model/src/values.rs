@@ -9,12 +9,14 @@ use crate::database::ValueEntry;
 use crate::errno::Errno;
 use crate::input::Fd;
 use crate::layers::{self, Touched};
+use crate::name_marks;
 use crate::names::ValueName;
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::security::{Privilege, rights};
 use crate::state::OpenKey;
 use crate::step::Work;
+use crate::value_marks;
 
 /// `REG_BINARY`.
 pub const REG_BINARY: u32 = 3;
@@ -52,24 +54,19 @@ pub(crate) fn query(
     let name = value_name(work, name)?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-25");
+    }
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered);
     let Some(value) = value else {
         work.contested(contest);
         covers!(work.covered, "ERR-12");
-        if contest.active == 0 {
-            covers!(work.covered, "IOC-029");
-        }
         return Err(Errno::ENOENT);
     };
     let (entry, layer) = (value.entry.clone(), value.layer.name.clone());
     work.contested(contest);
-    if entry.name.spelling() != name.spelling() {
-        covers!(work.covered, "VAL-15");
-    }
-    if name.is_default() {
-        covers!(work.covered, "IOC-023", "VAL-55");
-    }
+    value_marks::read(&entry, &layer, &name, &mut work.covered);
     let (data_size, layer_size) = (length(entry.data.len()), length(layer.spelling().len()));
     if data_size > data_capacity || layer_size > layer_capacity {
         match (data_size > data_capacity, layer_size > layer_capacity) {
@@ -101,19 +98,31 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         return Err(Errno::ENOSPC);
     }
     layers::check_write(work, &layer)?;
+    value_marks::write_accepted(
+        write.value_type,
+        write.data,
+        &name,
+        &work.state.limits,
+        &mut work.covered,
+    );
     check_precedence(work, &open, &name, write)?;
     abi::transaction(work, write.transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-26");
+    }
     let database = work.state.database(open.hive());
     let entries = database.value(open.key(), name.folded().as_str());
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
     let count = entries.map_or(0, |entries| entries.size());
     if count >= work.state.limits.max_layers_per_value as usize {
         if own.is_none() {
-            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045");
+            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24");
             return Err(Errno::ENOSPC);
         }
         covers!(work.covered, "LAYER-65");
+    } else if own.is_none() && count + 1 == work.state.limits.max_layers_per_value as usize {
+        covers!(work.covered, "LAYER-61");
     }
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
@@ -126,7 +135,14 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         return Err(Errno::EAGAIN);
     }
     if write.expected_sequence != 0 {
-        covers!(work.covered, "IOC-038");
+        covers!(work.covered, "IOC-038", "SEQ-07");
+        if count > 1 {
+            covers!(work.covered, "IOC-042");
+        }
+    }
+    covers!(work.covered, "IOC-036", "KEY-27");
+    if write.layer.is_empty() {
+        covers!(work.covered, "IOC-031");
     }
     let entry =
         ValueEntry { name, layer, value_type: write.value_type, data: write.data.into(), sequence };
@@ -151,15 +167,22 @@ pub(crate) fn delete(
     layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-18"))?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-27");
+    }
     let before = work.state.clone();
     let database = work.state.database_mut(open.hive());
     let held = database.value(open.key(), name.folded().as_str());
     if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
-        covers!(work.covered, "IOC-051", "IOC-054");
+        covers!(work.covered, "IOC-051", "IOC-054", "KEY-28");
     } else {
         covers!(work.covered, "IOC-052");
     }
     database.delete_value(open.key(), name.folded(), layer.folded());
+    covers!(work.covered, "IOC-053");
+    if layer.folded().as_str() == layers::BASE {
+        covers!(work.covered, "IOC-050");
+    }
     written(work, &open, &before)
 }
 
@@ -182,6 +205,9 @@ pub(crate) fn blanket(
     layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-22"))?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-28");
+    }
     let before = work.state.clone();
     // Removing takes no number (D-30).
     let sequence = if set == 1 {
@@ -193,6 +219,10 @@ pub(crate) fn blanket(
         covers!(work.covered, "IOC-059");
         None
     };
+    covers!(work.covered, "IOC-060");
+    if layer.folded().as_str() == layers::BASE {
+        covers!(work.covered, "IOC-056");
+    }
     work.state.database_mut(open.hive()).set_blanket(open.key(), &layer, sequence);
     written(work, &open, &before)
 }
@@ -204,7 +234,10 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         .inspect_err(|_| covers!(work.covered, "IOC-144"))?;
     // A flush concerns the hive; it succeeds on a key that is gone as well (P-06, DEL-32).
     work.request(open.hive())?;
-    covers!(work.covered, "IOC-145");
+    covers!(work.covered, "IOC-145", "IOC-146");
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-32");
+    }
     Ok(Outcome::Done)
 }
 
@@ -216,7 +249,7 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
     work.request(open.hive())?;
     if work.state.database(open.hive()).keys.contains_key(&open.key()) {
-        if work.state.orphans.contains(&(open.hive(), open.key())) {
+        if work.state.is_orphaned(open) {
             covers!(work.covered, "DEL-21", "KEY-07");
         }
         return Ok(());
@@ -236,14 +269,15 @@ fn written(
     let time = work.time;
     work.state.database_mut(open.hive()).write_time(open.key(), time);
     work.requested(open.hive());
+    covers!(work.covered, "SEQ-22");
     layers::committed(work, before, Touched::Values(open.hive(), open.key()))?;
     Ok(Outcome::Done)
 }
 
 fn value_name(work: &mut Work<'_>, bytes: &[u8]) -> Result<ValueName, Errno> {
-    ValueName::parse(bytes, &work.state.limits).inspect_err(|errno| match errno {
-        Errno::ENAMETOOLONG => covers!(work.covered, "IOC-047", "ERR-19"),
-        _ => covers!(work.covered, "CONV-13", "VAL-53", "VAL-54"),
+    let limits = &work.state.limits;
+    ValueName::parse(bytes, limits).inspect_err(|errno| {
+        name_marks::value_name_refused(bytes, *errno, limits, &mut work.covered);
     })
 }
 
@@ -252,7 +286,7 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
     match write.value_type {
         0..=REG_QWORD => Ok(()),
         REG_TOMBSTONE if write.data.is_empty() => {
-            covers!(work.covered, "VAL-45", "IOC-033");
+            covers!(work.covered, "VAL-04", "VAL-23", "VAL-45", "IOC-033");
             Ok(())
         }
         REG_TOMBSTONE => {

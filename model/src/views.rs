@@ -12,7 +12,7 @@ use crate::hives::{LastLink, Walk, walk};
 use crate::input::{Caller, ProcessId};
 use crate::names::{FoldedName, KeyName};
 use crate::resolution::Viewer;
-use crate::security::Token;
+use crate::security::{Token, access_check};
 use crate::state::{Place, State};
 use crate::step::Work;
 use crate::view::{KeyView, Path, ValueView, View};
@@ -52,6 +52,14 @@ impl State {
     pub fn view(&self, token: &Token) -> View {
         let paths = self.known_paths();
         paths.into_iter().map(|path| (path.clone(), self.key_view(&path, token))).collect()
+    }
+
+    /// Whether a caller with this token who asks for `desired_access` to the key at a path gets it.
+    /// False where there is no key.
+    pub fn grants(&self, path: &[String], token: &Token, desired_access: u32) -> bool {
+        let place = self.place(path, token);
+        let record = place.and_then(|place| self.database(place.hive).keys.get(&place.key()));
+        record.is_some_and(|key| access_check(token, &key.descriptor, desired_access).is_ok())
     }
 
     /// The names below any of `keys`, with the keys that each leads to.

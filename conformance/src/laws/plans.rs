@@ -262,6 +262,7 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         | Action::EnumerateSubkey { key, .. }
         | Action::List { key }
         | Action::Info { key, .. }
+        | Action::Changes { key }
         | Action::Flush { key } => (Some(key), Vec::new()),
         Action::LayerCreate { name, .. }
         | Action::LayerSet { name, .. }

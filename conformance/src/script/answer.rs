@@ -10,6 +10,7 @@
 //! | subkeys, sorted | their names, one a line |
 //! | one subkey | `NAME subkeys=0 values=2` |
 //! | key info | one line without last write time and generation |
+//! | changes | `noted` at the first look, then `written generation=+1`, `unwritten generation=+0` |
 //! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
 //! | an empty list or view | `(empty)` |
 //!
@@ -31,10 +32,21 @@ pub enum StepAnswer {
     Observation(Observation),
     /// The subkeys of `list`, in the order they came.
     List(Vec<Vec<u8>>),
+    /// What `changes` found, `None` at the first look.
+    Changes(Option<Changes>),
     /// The view of `view`, with the whole paths of its keys.
     View(View),
     /// Nothing: something happened to the world, or views were compared.
     Nothing,
+}
+
+/// How a key and its hive differ from a former look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether the last write time is another.
+    pub written: bool,
+    /// By how much the generation of the hive has grown; less than 0 only after a reboot.
+    pub generation: i128,
 }
 
 /// The lines that say what a step answered.
@@ -46,6 +58,7 @@ pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
             names.sort();
             or_empty(names.iter().map(|name| word(name)).collect())
         }
+        StepAnswer::Changes(changes) => vec![changes_line(*changes)],
         StepAnswer::View(view) => view_lines(action, view),
         StepAnswer::Nothing => Vec::new(),
     }
@@ -126,6 +139,12 @@ fn info_line(info: &KeyInfo) -> String {
         info.volatile_key,
         info.symlink,
     )
+}
+
+fn changes_line(changes: Option<Changes>) -> String {
+    let Some(Changes { written, generation }) = changes else { return "noted".to_owned() };
+    let written = if written { "written" } else { "unwritten" };
+    format!("{written} generation={generation:+}")
 }
 
 /// The keys of a view, each below its header `[relative path]`; the first key needs none. A view

@@ -91,6 +91,11 @@ pub fn bless(text: &str, script: &Script, answers: &[Vec<String>]) -> Result<Str
     let mut lines: Vec<Option<String>> = text.split('\n').map(|l| Some(l.to_owned())).collect();
     for (index, step) in script.plan.steps.iter().enumerate() {
         let had_any = script.expectations.get(index).is_some_and(|lines| !lines.is_empty());
+        // A line that stands for several steps has no place for the answer of one of them.
+        let line = |index: usize| script.lines.get(index).map(|lines| lines.step);
+        if line(index) == line(index + 1) || index > 0 && line(index) == line(index - 1) {
+            continue;
+        }
         let is_said = had_any || is_worth_saying(step, &answers[index]);
         if let (true, Some(places)) = (is_said, script.lines.get(index)) {
             replace(&mut lines, places, &answers[index]);
@@ -147,6 +152,7 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::EnumerateSubkey { .. }
         | Action::List { .. }
         | Action::Info { .. }
+        | Action::Changes { .. }
         | Action::View { .. } => return true,
     };
     answer != [usual]

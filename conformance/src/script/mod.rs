@@ -30,12 +30,14 @@
 //! batch KEY [buffer=BYTES]
 //! value KEY INDEX [name=BYTES] [data=BYTES]  subkey KEY INDEX [name=BYTES]
 //! list KEY                                   info KEY [name=BYTES]
+//! changes KEY                                last write time and generation since the last `changes`
 //! delete KEY [in LAYER]                      hide KEY [in LAYER]
 //! flush KEY                                  close h
 //! layer create NAME [precedence=N] [enabled=N]    layer set NAME ...    layer delete NAME
 //! view PATH
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
 //! reboot                                     compare views
+//! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
 //! ```
 //!
 //! Types are `none sz expand_sz binary dword dword_be link multi_sz resource_list

@@ -9,6 +9,10 @@ use crate::plan::{Action, ActorIndex, Fault, Step};
 /// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
 /// take more memory than its size suggests by some fixed amount.
 const DATA_LENGTH_TOTAL_MAX: usize = 64 * 1024 * 1024;
+/// Most steps that one line stands for.
+const REPETITIONS_MAX: u32 = 2000;
+/// How a repetition is written.
+const TIMES_USAGE: &str = "write `times FIRST..LAST STATEMENT`, with {n} for the number";
 /// The actor of a plan that declares none.
 const DEFAULT_ACTOR: &str = "system";
 
@@ -42,11 +46,38 @@ impl Parser {
         if let Some(expected) = content.strip_prefix("->") {
             return self.expectation(expected.trim(), number, (start, start + content.len()));
         }
+        if let Some(repetition) = content.strip_prefix("times ") {
+            let whole = (start, start + content.len());
+            return self.repeated(repetition, number).map_err(|complaint| {
+                Complaint::new(whole, complaint.problem, complaint.advice).or_advise(TIMES_USAGE)
+            });
+        }
+        self.plain_line(line, number)
+    }
+
+    fn plain_line(&mut self, line: &str, number: usize) -> Result<(), Complaint> {
         let tokens = tokens(line)?;
         match tokens.first() {
             Some(first) => self.statement(first, &tokens, line, number),
             None => Ok(()),
         }
+    }
+
+    /// Takes `FIRST..LAST STATEMENT`, the numbers both included. Every step stands at one line.
+    fn repeated(&mut self, repetition: &str, number: usize) -> Result<(), Complaint> {
+        let complaint = |problem: &str| Complaint::new((0, 0), problem, "");
+        let (range, statement) =
+            repetition.trim().split_once(' ').ok_or_else(|| complaint("no statement follows"))?;
+        let (first, last) = range.split_once("..").ok_or_else(|| complaint("no FIRST..LAST"))?;
+        let (first, last): (u32, u32) =
+            (parse_number(first, (0, 0), "a number")?, parse_number(last, (0, 0), "a number")?);
+        if last.checked_sub(first).is_none_or(|more| more >= REPETITIONS_MAX) {
+            return Err(complaint("no range of 1 to 2000 numbers"));
+        }
+        for n in first..=last {
+            self.plain_line(&statement.replace("{n}", &n.to_string()), number)?;
+        }
+        Ok(())
     }
 
     fn comment(&mut self, comment: &str, span: (usize, usize)) -> Result<(), Complaint> {
@@ -80,7 +111,9 @@ impl Parser {
     ) -> Result<(), Complaint> {
         let complaint = |problem| Err(Complaint::new(span, problem, EXPECTATION_ADVICE));
         let answers = matches!(self.script.plan.steps.last(), Some(Step::Act { .. }));
+        let repeated = matches!(&self.script.lines[..], [.., one, other] if one.step == other.step);
         match (self.script.expectations.last_mut(), self.script.lines.last_mut()) {
+            _ if repeated => complaint("an expectation below `times`, whose steps must succeed"),
             (Some(lines), Some(numbers)) if answers && !expected.is_empty() => {
                 lines.push(expected.to_owned());
                 numbers.expectations.push(number);

@@ -23,6 +23,7 @@ const USAGES: &[(&str, &str)] = &[
     ("subkey", "subkey KEY INDEX [name=BYTES]"),
     ("list", "list KEY"),
     ("info", "info KEY [name=BYTES]"),
+    ("changes", "changes KEY"),
     ("delete", "delete KEY [in LAYER]"),
     ("hide", "hide KEY [in LAYER]"),
     ("flush", "flush KEY"),
@@ -33,6 +34,7 @@ const USAGES: &[(&str, &str)] = &[
     ("kill", ""),
     ("restart", ""),
     ("reboot", ""),
+    ("times", ""),
     ("compare", ""),
     ("actor", ""),
     ("source", ""),
@@ -173,6 +175,7 @@ fn key_action(verb: &str, words: &mut Words<'_>) -> Result<Action, Complaint> {
             Action::Info { key, name_capacity: options.number("name") }
         }
         "list" => Action::List { key },
+        "changes" => Action::Changes { key },
         "flush" => Action::Flush { key },
         "hide" => Action::Hide { key, layer: layer_option(words)? },
         _ => Action::Delete { key, layer: layer_option(words)? },

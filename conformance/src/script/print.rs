@@ -98,6 +98,7 @@ fn action_words(action: &Action) -> String {
         Action::Info { key, name_capacity } => {
             Line::new("info").key(key).number("name", *name_capacity).0
         }
+        Action::Changes { key } => Line::new("changes").key(key).0,
         Action::Delete { key, layer } => Line::new("delete").key(key).layer(layer).0,
         Action::Hide { key, layer } => Line::new("hide").key(key).layer(layer).0,
         Action::Flush { key } => Line::new("flush").key(key).0,

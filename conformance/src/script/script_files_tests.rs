@@ -55,6 +55,7 @@ fn every_script_by_hand_says_what_each_read_answers() {
                     | Action::EnumerateSubkey { .. }
                     | Action::List { .. }
                     | Action::Info { .. }
+                    | Action::Changes { .. }
                     | Action::View { .. }
             );
             let line = script.lines[index].step;

@@ -208,6 +208,7 @@ fn reads() -> BoxedStrategy<Action> {
             Action::EnumerateSubkey { key, index, name_capacity }
         }),
         keys().prop_map(|key| Action::List { key }),
+        keys().prop_map(|key| Action::Changes { key }),
         (keys(), capacity()).prop_map(|(key, name_capacity)| Action::Info { key, name_capacity }),
         texts().prop_map(|path| Action::View { path }),
     ]

@@ -8,7 +8,7 @@ use registry_model::errno::Errno;
 use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
 use registry_model::view::{KeyView, ValueView, View};
 
-use super::answer::{StepAnswer, lines};
+use super::answer::{Changes, StepAnswer, lines};
 use super::strategies::{actions, plans};
 use super::{Refused, Script, bless, compare, parse, print};
 use crate::plan::{Action, Handle, KeyReference, Step, Text};
@@ -34,6 +34,56 @@ fn action(text: &str) -> Action {
 
 fn answer_lines(text: &str, answer: StepAnswer) -> String {
     lines(&action(text), &answer).join("\n")
+}
+
+#[test]
+fn a_repetition_is_one_step_for_each_number() {
+    let text = "times 9..11 layer create l{n}\n";
+    check_print(
+        text,
+        expect![[r#"
+            layer create l9
+            layer create l10
+            layer create l11
+        "#]],
+    );
+    let lines: Vec<usize> = script(text).lines.iter().map(|lines| lines.step).collect();
+    assert_eq!(lines, [1, 1, 1]);
+}
+
+#[test]
+fn a_repetition_that_is_none_is_refused() {
+    for text in ["times 3..1 flush A", "times 1..2001 flush A", "times 1 flush A", "times 1..2"] {
+        let error = parse(text, "test.lcs").expect_err("an error");
+        assert_eq!((error.column, error.length), (1, text.len()), "{text}");
+    }
+    check_error(
+        "times 1..2 flush A\n  -> ok\n",
+        expect![[r#"
+            test.lcs:2:3: an expectation below `times`, whose steps must succeed
+             2 |   -> ok
+               |   ^^^^^
+               = write `-> ANSWER` below an action; what happens to the world answers nothing"#]],
+    );
+}
+
+#[test]
+fn blessing_leaves_a_repetition_alone() {
+    let text = "times 1..2 get A {n}\nget A x\n";
+    let answers = vec![vec!["ENOENT".to_owned()]; 3];
+    let blessed = bless(text, &script(text), &answers).expect("a script to bless");
+    assert_eq!(blessed, "times 1..2 get A {n}\nget A x\n  -> ENOENT\n");
+}
+
+#[test]
+fn changes_are_told_from_the_look_before() {
+    let answer = |changes| answer_lines("changes A", StepAnswer::Changes(changes));
+    assert_eq!(answer(None), "noted");
+    let changes = Changes { written: true, generation: 1 };
+    assert_eq!(answer(Some(changes)), "written generation=+1");
+    let changes = Changes { written: false, generation: -3 };
+    assert_eq!(answer(Some(changes)), "unwritten generation=-3");
+    check_print("changes @h", expect![["changes @h\n"]]);
 }
 
 #[test]
