@@ -94,25 +94,30 @@ impl<'a> Execution<'a> {
     pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
         let (answer, began) = self.unchecked_call(actor, &call).await;
         let ended = self.target.now();
-        let observation = match answer {
-            Ok(observation) => observation,
-            Err(malformed) => {
-                let expected = "an answer whose parts fit together".to_owned();
-                return Err(self.diverged(
-                    Kind::Malformed,
-                    Some(actor),
-                    describe::call(&call),
-                    &[],
-                    expected,
-                    malformed.0,
-                ));
-            }
-        };
+        let observation =
+            answer.map_err(|fault| self.malformed(actor, describe::call(&call), fault))?;
+        let raw = self.history.is_some().then(|| self.raw_happening(actor, &call));
+        self.judge(actor, observation, raw, |caller, interrupted| Input::Call {
+            caller,
+            call,
+            began,
+            ended,
+            interrupted,
+        })
+    }
+
+    /// Checks the answer of a call that was just made. `input` makes the model's input of the
+    /// caller and of whether a source died during the call.
+    pub(crate) fn judge(
+        &mut self,
+        actor: ActorIndex,
+        observation: Observation,
+        raw: Option<RawHappening>,
+        input: impl FnOnce(Caller, bool) -> Input,
+    ) -> Result<Observation, Stop> {
         let events = self.target.take_events();
         let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
-        let caller = self.caller(actor);
-        let raw = self.history.is_some().then(|| self.raw_happening(actor, &call));
-        let input = Input::Call { caller, call, began, ended, interrupted };
+        let input = input(self.caller(actor), interrupted);
         if let Some(history) = &mut self.history {
             let observation = Some(observation.clone());
             history.push(Happening { input: input.clone(), observation, raw });
@@ -243,7 +248,6 @@ impl<'a> Execution<'a> {
         if !next.is_empty() {
             return self.replace_states(next, "a call");
         }
-        let Input::Call { call, .. } = input else { unreachable!("only calls are checked here") };
         let requirements: BTreeSet<&'static str> =
             refused.iter().flat_map(|step| step.covered.iter()).collect();
         let mut expected: Vec<String> =
@@ -252,7 +256,7 @@ impl<'a> Execution<'a> {
         Err(self.diverged(
             Kind::Answer,
             Some(actor),
-            describe::call(call),
+            describe::input(input),
             &requirements.into_iter().collect::<Vec<_>>(),
             expected.join("\nor "),
             observation.to_string(),
@@ -324,6 +328,17 @@ impl<'a> Execution<'a> {
         }
     }
 
+    /// An answer whose parts contradict each other.
+    pub(crate) fn malformed(
+        &self,
+        actor: ActorIndex,
+        what: String,
+        malformed: typed::Malformed,
+    ) -> Stop {
+        let expected = "an answer whose parts fit together".to_owned();
+        self.diverged(Kind::Malformed, Some(actor), what, &[], expected, malformed.0)
+    }
+
     /// A divergence here and now.
     pub(crate) fn diverged(
         &self,
@@ -353,6 +368,15 @@ impl<'a> Execution<'a> {
         statistics.covered.extend(self.covered.iter());
         statistics.covered.extend(self.monitor.covered());
         (statistics, self.trace.digest(), self.states, self.history.unwrap_or_default())
+    }
+
+    /// Whether what happens is kept.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.history.is_some()
+    }
+
+    pub(crate) fn process(&self, actor: ActorIndex) -> ProcessId {
+        self.processes[actor]
     }
 
     fn raw_happening(&self, actor: ActorIndex, call: &Call) -> RawHappening {

@@ -11,6 +11,7 @@ use crate::divergence::Stop;
 use crate::execution::{Execution, Look};
 use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
 use crate::script::answer::{Changes, StepAnswer};
+use crate::twist::{Layout, Twist};
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
 const KEY_SET_VALUE: u32 = 0x0002;
@@ -39,11 +40,20 @@ impl Execution<'_> {
     /// The divergence of the first call whose answer the model does not allow.
     pub async fn act(&mut self, actor: ActorIndex, action: &Action) -> Result<StepAnswer, Stop> {
         match action {
-            Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
-                self.act_on_handle(actor, action).await.map(StepAnswer::Observation)
+            Action::Raw { twists, action } if Layout::of(action).is_some() => {
+                self.act_on_one(actor, action, Some(twists)).await.map(StepAnswer::Observation)
             }
-            Action::Set { key: KeyReference::Path(path), .. } => {
-                self.set_by_path(actor, path, action).await.map(StepAnswer::Observation)
+            Action::Raw { .. } => {
+                let problem = "the plan twists an action that is not about one call";
+                Err(Stop::HarnessFault(problem.to_owned()))
+            }
+            Action::Ioctl { fd, request, structure } => {
+                let answer = self.ioctl(actor, fd, *request, structure.as_deref()).await?;
+                Ok(StepAnswer::Observation(answer))
+            }
+            Action::Syscall { number, arguments } => {
+                let answer = self.syscall(actor, *number, arguments).await?;
+                Ok(StepAnswer::Observation(answer))
             }
             Action::List { key } => self.list(actor, key).await,
             Action::Changes { key } => self.changes(actor, key, action).await,
@@ -60,7 +70,7 @@ impl Execution<'_> {
             Action::LayerDelete { name } => {
                 let key = KeyReference::Path(layer_path(name));
                 let delete = Action::Delete { key, layer: Text::default() };
-                self.act_on_key(actor, &delete).await.map(StepAnswer::Observation)
+                self.act_on_key(actor, &delete, None).await.map(StepAnswer::Observation)
             }
             Action::View { path } => {
                 let below: Vec<String> = components(&path.0)
@@ -72,7 +82,39 @@ impl Execution<'_> {
                     .await?
                     .map_or(StepAnswer::Nothing, StepAnswer::View))
             }
-            _ => self.act_on_key(actor, action).await.map(StepAnswer::Observation),
+            _ => self.act_on_one(actor, action, None).await.map(StepAnswer::Observation),
+        }
+    }
+
+    /// Does an action that is about one call, and twists that call if there are `twists`.
+    async fn act_on_one(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        twists: Option<&[Twist]>,
+    ) -> Result<Observation, Stop> {
+        match action {
+            Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
+                self.act_on_handle(actor, action, twists).await
+            }
+            Action::Set { key: KeyReference::Path(path), .. } => {
+                self.set_by_path(actor, path, action, twists).await
+            }
+            _ => self.act_on_key(actor, action, twists).await,
+        }
+    }
+
+    /// Makes the call that an action is about.
+    async fn principal(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        call: Call,
+        twists: Option<&[Twist]>,
+    ) -> Result<Observation, Stop> {
+        match (twists, Layout::of(action)) {
+            (Some(twists), Some(layout)) => self.twisted_call(actor, &call, layout, twists).await,
+            _ => self.call(actor, call).await,
         }
     }
 
@@ -80,6 +122,7 @@ impl Execution<'_> {
         &mut self,
         actor: ActorIndex,
         action: &Action,
+        twists: Option<&[Twist]>,
     ) -> Result<Observation, Stop> {
         match action {
             Action::Open { handle, parent, path, access, flags } => {
@@ -90,7 +133,7 @@ impl Execution<'_> {
                     desired_access: *access,
                     flags: *flags,
                 };
-                let answer = self.call(actor, call).await?;
+                let answer = self.principal(actor, action, call, twists).await?;
                 self.keep(actor, Some(handle), &answer);
                 Ok(answer)
             }
@@ -106,7 +149,7 @@ impl Execution<'_> {
                     layer: layer.as_ref().map(|layer| layer.0.clone()),
                     transaction: -1,
                 };
-                let answer = self.call(actor, call).await?;
+                let answer = self.principal(actor, action, call, twists).await?;
                 match (&answer, handle) {
                     (Observation::Opened { fd, .. }, None) => {
                         self.call(actor, Call::Close { fd: *fd }).await?;
@@ -117,7 +160,7 @@ impl Execution<'_> {
             }
             Action::Close { handle } => {
                 let fd = self.handles[actor].remove(handle).unwrap_or(NO_FD);
-                self.call(actor, Call::Close { fd }).await
+                self.principal(actor, action, Call::Close { fd }, twists).await
             }
             _ => unreachable!("only opens and closes work on handles themselves"),
         }
@@ -128,16 +171,18 @@ impl Execution<'_> {
         &mut self,
         actor: ActorIndex,
         action: &Action,
+        twists: Option<&[Twist]>,
     ) -> Result<Observation, Stop> {
         let (key, access) = key_and_access(action);
         match key {
             KeyReference::Handle(handle) => {
                 let fd = self.fd(actor, handle);
-                self.call(actor, key_call(action, fd)).await
+                self.principal(actor, action, key_call(action, fd), twists).await
             }
             KeyReference::Path(path) => match self.open(actor, path, access).await? {
                 Ok(fd) => {
-                    let answer = self.call(actor, key_call(action, fd)).await?;
+                    let call = key_call(action, fd);
+                    let answer = self.principal(actor, action, call, twists).await?;
                     self.call(actor, Call::Close { fd }).await?;
                     Ok(answer)
                 }
@@ -151,6 +196,7 @@ impl Execution<'_> {
         actor: ActorIndex,
         path: &Text,
         action: &Action,
+        twists: Option<&[Twist]>,
     ) -> Result<Observation, Stop> {
         let fd = match self.open(actor, path, KEY_SET_VALUE).await? {
             Ok(fd) => fd,
@@ -162,7 +208,7 @@ impl Execution<'_> {
             }
             Err(failed) => return Ok(failed),
         };
-        let answer = self.call(actor, key_call(action, fd)).await?;
+        let answer = self.principal(actor, action, key_call(action, fd), twists).await?;
         self.call(actor, Call::Close { fd }).await?;
         Ok(answer)
     }
@@ -286,7 +332,7 @@ impl Execution<'_> {
         key: &KeyReference,
         action: &Action,
     ) -> Result<StepAnswer, Stop> {
-        let info = match self.act_on_key(actor, action).await? {
+        let info = match self.act_on_key(actor, action, None).await? {
             Observation::KeyInfo(info) => info,
             failed => return Ok(StepAnswer::Observation(failed)),
         };
@@ -325,7 +371,7 @@ impl Execution<'_> {
         }
     }
 
-    fn fd(&self, actor: ActorIndex, handle: &Handle) -> Fd {
+    pub(crate) fn fd(&self, actor: ActorIndex, handle: &Handle) -> Fd {
         self.handles[actor].get(handle).copied().unwrap_or(NO_FD)
     }
 
@@ -368,7 +414,10 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
         | Action::LayerDelete { .. }
-        | Action::View { .. } => unreachable!("not an action of one call on one key"),
+        | Action::View { .. }
+        | Action::Raw { .. }
+        | Action::Ioctl { .. }
+        | Action::Syscall { .. } => unreachable!("not an action of one call on one key"),
     }
 }
 

@@ -7,6 +7,7 @@
 //! the model.
 
 mod features;
+mod twists;
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -43,6 +44,8 @@ impl Profile {
             Errno::ERANGE,
             Errno::ENAMETOOLONG,
             Errno::ENOTEMPTY,
+            Errno::EFAULT,
+            Errno::ENOTTY,
         ];
         if self != Profile::Calm {
             errnos.push(Errno::EIO);
@@ -81,7 +84,7 @@ const ACCESS: &[u32] =
     &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
 
 /// The features that a seed weighs.
-const FEATURES: usize = 21;
+const FEATURES: usize = 22;
 type Feature = fn(&mut Generator);
 
 struct Generator {
@@ -179,6 +182,7 @@ impl Generator {
             (0, 4, Generator::bad_call),
             (0, 1, Generator::compare_or_flush),
             (0, fault_max, Generator::fault),
+            (0, 12, Generator::raw_call),
         ];
         table
             .into_iter()

@@ -7,6 +7,7 @@ use crate::abi;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, PathEntry, Target};
 use crate::errno::Errno;
+use crate::front_door::UserBytes;
 use crate::input::Fd;
 use crate::layers::{self, Touched};
 use crate::names::LayerName;
@@ -21,7 +22,7 @@ use crate::values::key_request;
 pub(crate) fn delete_key(
     work: &mut Work<'_>,
     fd: Fd,
-    layer: &[u8],
+    layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
@@ -55,7 +56,7 @@ pub(crate) fn delete_key(
 pub(crate) fn hide_key(
     work: &mut Work<'_>,
     fd: Fd,
-    layer: &[u8],
+    layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
@@ -89,11 +90,16 @@ struct Checked {
 }
 
 /// What both ask before anything else (D-13).
-fn check(work: &mut Work<'_>, fd: Fd, layer: &[u8], transaction: Fd) -> Result<Checked, Errno> {
+fn check(
+    work: &mut Work<'_>,
+    fd: Fd,
+    layer: UserBytes<'_>,
+    transaction: Fd,
+) -> Result<Checked, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, rights::DELETE)?;
-    if layer.is_empty() {
+    if layer.length() == 0 {
         covers!(work.covered, "IOC-096", "IOC-104");
     }
     let layer = abi::layer_argument(work, layer)?;
@@ -120,6 +126,7 @@ fn check(work: &mut Work<'_>, fd: Fd, layer: &[u8], transaction: Fd) -> Result<C
 /// `close` on a key fd.
 pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
+    covers!(work.covered, "SYS-04");
     work.state.open_keys.remove_mut(&(work.caller.process, fd));
     covers!(work.covered, "SYS-04");
     let (hive, key) = (open.hive(), open.key());

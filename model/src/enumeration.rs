@@ -8,6 +8,7 @@ use crate::abi;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
+use crate::front_door::OutputBuffer;
 use crate::input::Fd;
 use crate::names::FoldedName;
 use crate::observation::{NamedValue, Sizes};
@@ -22,10 +23,10 @@ use crate::values::{key_request, length};
 pub(crate) fn batch(
     work: &mut Work<'_>,
     fd: Fd,
-    capacity: u32,
+    buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE)
+    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &[buffer])
         .inspect_err(|_| covers!(work.covered, "IOC-062"))?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (values, contest) = resolver.values(open.key(), &mut work.covered);
@@ -34,11 +35,11 @@ pub(crate) fn batch(
     // A packed value has three length and type fields of four bytes (ABI-23).
     let required =
         values.iter().map(|value| 12 + value.name.len() + value.data.len()).sum::<usize>();
-    if length(required) > capacity {
-        covers!(work.covered, "BUF-17");
+    if length(required) > buffer.capacity {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-17", "ERR-32");
         return Ok(Outcome::TooSmall(Sizes { buffer: Some(length(required)), ..Sizes::default() }));
     }
-    covers!(work.covered, "IOC-063");
+    covers!(work.covered, "ABI-23", "BUF-18", "IOC-063");
     if values.len() > 1 {
         covers!(work.covered, "VAL-13", "IOC-065");
     }
@@ -52,10 +53,12 @@ pub(crate) fn values(
     work: &mut Work<'_>,
     fd: Fd,
     index: u32,
-    (name_capacity, data_capacity): (u32, u32),
+    name_buffer: OutputBuffer,
+    data_buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE)
+    let buffers = [name_buffer, data_buffer];
+    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &buffers)
         .inspect_err(|_| covers!(work.covered, "IOC-066"))?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (values, contest) = resolver.values(open.key(), &mut work.covered);
@@ -65,7 +68,7 @@ pub(crate) fn values(
             let id = value.entry.name.folded().clone();
             let value = named(value);
             let (name, data) = (length(value.name.len()), length(value.data.len()));
-            let selected = if name > name_capacity || data > data_capacity {
+            let selected = if name > name_buffer.capacity || data > data_buffer.capacity {
                 let (name, data) = (Some(name), Some(data));
                 Selected::TooSmall(Sizes { name, data, ..Sizes::default() })
             } else {
@@ -83,10 +86,10 @@ pub(crate) fn subkeys(
     work: &mut Work<'_>,
     fd: Fd,
     index: u32,
-    name_capacity: u32,
+    name_buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS)?;
+    let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS, &[name_buffer])?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (children, contest) = resolver.subkeys(open.key(), &mut work.covered);
     if contest.active > 1 {
@@ -99,7 +102,7 @@ pub(crate) fn subkeys(
             let record = resolver.database.keys.get(&child.key)?;
             let name = child.entry.name.spelling();
             let size = length(name.len());
-            let selected = if size > name_capacity {
+            let selected = if size > name_buffer.capacity {
                 Selected::TooSmall(Sizes { name: Some(size), ..Sizes::default() })
             } else {
                 Selected::Subkey {
@@ -120,21 +123,26 @@ pub(crate) fn subkeys(
 }
 
 /// `REG_IOC_QUERY_KEY_INFO`.
-pub(crate) fn key_info(work: &mut Work<'_>, fd: Fd, name_capacity: u32) -> Result<Outcome, Errno> {
+pub(crate) fn key_info(
+    work: &mut Work<'_>,
+    fd: Fd,
+    name_buffer: OutputBuffer,
+) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::granted(work, &open, rights::READ_CONTROL)?;
+    abi::outputs(work, &[name_buffer])?;
     let name = open.place.name().spelling().as_bytes().to_vec();
     let size = length(name.len());
     let too_small = Outcome::TooSmall(Sizes { name: Some(size), ..Sizes::default() });
     if let Err(errno) = key_request(work, &open) {
         // The kernel knows the name by itself (IOC-081) and may look at its buffer first.
-        if size > name_capacity {
+        if size > name_buffer.capacity {
             work.alternatives.push(too_small);
         }
         return Err(errno);
     }
-    if size > name_capacity {
-        covers!(work.covered, "BUF-21");
+    if size > name_buffer.capacity {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-21", "ERR-32");
         return Ok(too_small);
     }
     if work.state.is_orphaned(&open) {
@@ -193,10 +201,17 @@ fn describe(
 }
 
 /// The checks before any of these reads.
-fn start(work: &mut Work<'_>, fd: Fd, transaction: Fd, right: u32) -> Result<OpenKey, Errno> {
+fn start(
+    work: &mut Work<'_>,
+    fd: Fd,
+    transaction: Fd,
+    right: u32,
+    buffers: &[OutputBuffer],
+) -> Result<OpenKey, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, right)?;
+    abi::outputs(work, buffers)?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
     Ok(open)
@@ -245,6 +260,13 @@ fn one_of(
                 let taken: Vec<&FoldedName> = seen.values().collect();
                 choices.retain(|choice| !taken.contains(&&choice.id));
             }
+        }
+    }
+    if choices.iter().any(|choice| matches!(choice.selected, Selected::TooSmall(_))) {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "ERR-32");
+        match kind {
+            EnumerationKind::Values => covers!(work.covered, "BUF-08", "BUF-19"),
+            EnumerationKind::Subkeys => covers!(work.covered, "BUF-20"),
         }
     }
     if choices.len() > 1 {

@@ -12,6 +12,7 @@ use crate::abi::{
 use crate::coverage::covers;
 use crate::database::{Guid, KeyRecord, PathEntry, Target};
 use crate::errno::Errno;
+use crate::front_door::UserString;
 use crate::hives::{LastLink, Walk, walk};
 use crate::input::Fd;
 use crate::layers;
@@ -29,7 +30,7 @@ use crate::values::length;
 pub(crate) struct Create<'a> {
     pub(crate) desired_access: u32,
     pub(crate) flags: u32,
-    pub(crate) layer: Option<&'a [u8]>,
+    pub(crate) layer: Option<UserString<'a>>,
     pub(crate) transaction: Fd,
 }
 
@@ -37,14 +38,17 @@ pub(crate) struct Create<'a> {
 pub(crate) fn open(
     work: &mut Work<'_>,
     parent: Fd,
-    path: &[u8],
+    path: UserString<'_>,
     desired_access: u32,
     flags: u32,
 ) -> Result<Outcome, Errno> {
     check_access_argument(work, desired_access)?;
     if flags & !REG_OPEN_LINK != 0 {
-        covers!(work.covered, "SYS-25");
+        covers!(work.covered, "SYS-25", "ABI-15");
         return Err(Errno::EINVAL);
+    }
+    if flags == REG_OPEN_LINK {
+        covers!(work.covered, "CONST-24");
     }
     let last_link = if flags & REG_OPEN_LINK != 0 { LastLink::Open } else { LastLink::Follow };
     match walk_argument(work, parent, path, last_link)? {
@@ -63,12 +67,12 @@ pub(crate) fn open(
 pub(crate) fn create(
     work: &mut Work<'_>,
     parent: Fd,
-    path: &[u8],
+    path: UserString<'_>,
     create: &Create<'_>,
 ) -> Result<Outcome, Errno> {
     check_access_argument(work, create.desired_access)?;
     if create.flags & !(REG_OPTION_VOLATILE | REG_OPTION_CREATE_LINK) != 0 {
-        covers!(work.covered, "SYS-59");
+        covers!(work.covered, "SYS-59", "ABI-15");
         return Err(Errno::EINVAL);
     }
     // An open first, with the open's errors (D-21).
@@ -108,16 +112,38 @@ fn mark_ignored_arguments(work: &mut Work<'_>, place: &Place, create: &Create<'_
 }
 
 fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(), Errno> {
-    check_desired_access(desired_access).inspect_err(|_| covers!(work.covered, "ERR-16"))
+    if desired_access & rights::MAXIMUM_ALLOWED != 0 {
+        covers!(work.covered, "CONST-29");
+    }
+    for (bit, mask) in [
+        (rights::GENERIC_READ, rights::KEY_READ),
+        (rights::GENERIC_WRITE, rights::KEY_WRITE),
+        (rights::GENERIC_ALL, rights::KEY_ALL_ACCESS),
+    ] {
+        if desired_access & bit != 0 {
+            covers!(work.covered, "CONST-30");
+        }
+        if desired_access == bit || desired_access == mask {
+            match mask {
+                rights::KEY_READ => covers!(work.covered, "CONST-31"),
+                rights::KEY_WRITE => covers!(work.covered, "CONST-32"),
+                _ => covers!(work.covered, "CONST-33"),
+            }
+        }
+    }
+    check_desired_access(desired_access)
+        .inspect_err(|_| covers!(work.covered, "CONST-34", "CONST-37", "ERR-16"))
 }
 
-/// Steps 1 to 4 of an open, in the order of D-10: the path's form, the parent fd, the walk.
+/// Steps 1 to 4 of an open, in the order of D-10 and P-31: the path and its form, the disposition's
+/// address, the parent fd, the walk.
 fn walk_argument(
     work: &mut Work<'_>,
     parent: Fd,
-    path: &[u8],
+    path: UserString<'_>,
     last_link: LastLink,
 ) -> Result<Walk, Errno> {
+    let path = abi::copied_string(work, path)?;
     let start = if parent == NO_FD { None } else { Some(abi::key_fd(work, parent)) };
     // The depth of a parent that is no key fd is nobody's; the path is still looked at first.
     let depth = start.as_ref().map(|fd| {
@@ -128,6 +154,7 @@ fn walk_argument(
         name_marks::path_refused(path, *errno, limits, &mut work.covered);
     })?;
     name_marks::path_accepted(path, limits, &mut work.covered);
+    abi::outputs(work, &[])?;
     let Some(start) = start else {
         covers!(work.covered, "SYS-16", "HIVE-19");
         return walk(work, None, &components, last_link);
@@ -168,7 +195,10 @@ fn finish_open(
     Ok(opened(work, place, granted, disposition))
 }
 
-fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
+fn opened(work: &mut Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
+    if disposition.is_some() {
+        covers!(work.covered, "CONST-26");
+    }
     Outcome::Opened(Opened {
         process: work.caller.process,
         key: OpenKey { place: Arc::new(place), granted },
@@ -243,9 +273,12 @@ fn authorize_creation(
             covers!(work.covered, "SYS-58");
             LayerName::base()
         }
-        Some(bytes) => LayerName::parse(bytes, &work.state.limits).inspect_err(|errno| {
-            name_marks::layer_name_refused(bytes, *errno, &mut work.covered);
-        })?,
+        Some(layer) => {
+            let bytes = abi::copied_string(work, layer)?;
+            LayerName::parse(bytes, &work.state.limits).inspect_err(|errno| {
+                name_marks::layer_name_refused(bytes, *errno, &mut work.covered);
+            })?
+        }
     };
     layers::check_write(work, &layer).inspect_err(|errno| match errno {
         Errno::ENOENT => covers!(work.covered, "SYS-72"),
@@ -310,11 +343,11 @@ fn store(
     mark_creation(work, parent, name, flags);
     let volatile_key = flags & REG_OPTION_VOLATILE != 0;
     if volatile_key {
-        covers!(work.covered, "SYS-60", "SYS-82");
+        covers!(work.covered, "SYS-60", "SYS-82", "CONST-25");
     }
     let symlink = flags & REG_OPTION_CREATE_LINK != 0;
     if symlink {
-        covers!(work.covered, "LINK-08", "SYS-61");
+        covers!(work.covered, "LINK-08", "SYS-61", "CONST-25");
     }
     let entry = PathEntry {
         name: name.clone(),

@@ -87,12 +87,16 @@ pub(crate) fn value_name_refused(
     limits: &Limits,
     covered: &mut Covered,
 ) {
-    match std::str::from_utf8(name) {
-        Err(_) => covers!(covered, "CONV-10", "CONV-13", "CONV-18", "VAL-54"),
-        Ok(text) if errno == Errno::ENAMETOOLONG => {
-            covers!(covered, "IOC-047", "ERR-19");
+    let text = std::str::from_utf8(name);
+    if errno == Errno::ENAMETOOLONG {
+        covers!(covered, "IOC-047", "ERR-19");
+        if let Ok(text) = text {
             length(text, limits, covered);
         }
+        return;
+    }
+    match text {
+        Err(_) => covers!(covered, "CONV-10", "CONV-13", "CONV-18", "VAL-54"),
         Ok(text) => {
             covers!(covered, "CONV-19", "VAL-53");
             if text.ends_with('\0') {
@@ -104,9 +108,12 @@ pub(crate) fn value_name_refused(
 
 /// A layer name was refused.
 pub(crate) fn layer_name_refused(name: &[u8], errno: Errno, covered: &mut Covered) {
+    if errno == Errno::ENAMETOOLONG {
+        covers!(covered, "LAYER-05");
+        return;
+    }
     match std::str::from_utf8(name) {
         Err(_) => covers!(covered, "CONV-10", "CONV-14"),
-        Ok(_) if errno == Errno::ENAMETOOLONG => covers!(covered, "LAYER-05"),
         Ok(text) if text.contains('\0') => covers!(covered, "CONV-19", "KEY-40"),
         Ok(text) if text.contains('/') => covers!(covered, "KEY-39"),
         Ok(text) if text.contains('\\') => covers!(covered, "KEY-38"),

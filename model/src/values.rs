@@ -7,6 +7,7 @@ use crate::abi;
 use crate::coverage::covers;
 use crate::database::ValueEntry;
 use crate::errno::Errno;
+use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
 use crate::layers::{self, Touched};
 use crate::name_marks;
@@ -31,10 +32,10 @@ pub const REG_TOMBSTONE: u32 = 0xFFFF;
 
 /// The arguments of `REG_IOC_SET_VALUE`.
 pub(crate) struct Write<'a> {
-    pub(crate) name: &'a [u8],
+    pub(crate) name: UserBytes<'a>,
     pub(crate) value_type: u32,
-    pub(crate) data: &'a [u8],
-    pub(crate) layer: &'a [u8],
+    pub(crate) data: UserBytes<'a>,
+    pub(crate) layer: UserBytes<'a>,
     pub(crate) transaction: Fd,
     pub(crate) expected_sequence: u64,
 }
@@ -43,15 +44,16 @@ pub(crate) struct Write<'a> {
 pub(crate) fn query(
     work: &mut Work<'_>,
     fd: Fd,
-    name: &[u8],
+    name: UserBytes<'_>,
     transaction: Fd,
-    data_capacity: u32,
-    layer_capacity: u32,
+    data_buffer: OutputBuffer,
+    layer_buffer: OutputBuffer,
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, rights::KEY_QUERY_VALUE)?;
     let name = value_name(work, name)?;
+    abi::outputs(work, &[data_buffer, layer_buffer])?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
     if work.state.is_orphaned(&open) {
@@ -68,8 +70,11 @@ pub(crate) fn query(
     work.contested(contest);
     value_marks::read(&entry, &layer, &name, &mut work.covered);
     let (data_size, layer_size) = (length(entry.data.len()), length(layer.spelling().len()));
-    if data_size > data_capacity || layer_size > layer_capacity {
-        match (data_size > data_capacity, layer_size > layer_capacity) {
+    let (data_fits, layer_fits) =
+        (data_size <= data_buffer.capacity, layer_size <= layer_buffer.capacity);
+    if !data_fits || !layer_fits {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-08", "BUF-09", "ERR-32");
+        match (!data_fits, !layer_fits) {
             (true, true) => covers!(work.covered, "BUF-16"),
             (true, false) => covers!(work.covered, "BUF-14"),
             _ => covers!(work.covered, "BUF-15"),
@@ -93,19 +98,20 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let name = value_name(work, write.name)?;
     let layer = abi::layer_argument(work, write.layer)?;
     check_type(work, write)?;
-    if write.data.len() > work.state.limits.max_value_size as usize {
+    if write.data.length() > work.state.limits.max_value_size as usize {
         covers!(work.covered, "VAL-57", "IOC-046", "ERR-24");
         return Err(Errno::ENOSPC);
     }
     layers::check_write(work, &layer)?;
+    let data = abi::copied(work, write.data)?;
     value_marks::write_accepted(
         write.value_type,
-        write.data,
+        data,
         &name,
         &work.state.limits,
         &mut work.covered,
     );
-    check_precedence(work, &open, &name, write)?;
+    check_precedence(work, &open, &name, write.value_type, data)?;
     abi::transaction(work, write.transaction)?;
     key_request(work, &open)?;
     if work.state.is_orphaned(&open) {
@@ -135,17 +141,19 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         return Err(Errno::EAGAIN);
     }
     if write.expected_sequence != 0 {
-        covers!(work.covered, "IOC-038", "SEQ-07");
+        covers!(work.covered, "IOC-038", "SEQ-07", "ABI-17");
         if count > 1 {
             covers!(work.covered, "IOC-042");
         }
+    } else if own.is_some() {
+        covers!(work.covered, "ABI-19");
     }
     covers!(work.covered, "IOC-036", "KEY-27");
-    if write.layer.is_empty() {
+    if write.layer.length() == 0 {
         covers!(work.covered, "IOC-031");
     }
     let entry =
-        ValueEntry { name, layer, value_type: write.value_type, data: write.data.into(), sequence };
+        ValueEntry { name, layer, value_type: write.value_type, data: data.into(), sequence };
     work.state.database_mut(open.hive()).put_value(open.key(), entry);
     written(work, &open, &before)
 }
@@ -154,8 +162,8 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
 pub(crate) fn delete(
     work: &mut Work<'_>,
     fd: Fd,
-    name: &[u8],
-    layer: &[u8],
+    name: UserBytes<'_>,
+    layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
@@ -190,7 +198,7 @@ pub(crate) fn delete(
 pub(crate) fn blanket(
     work: &mut Work<'_>,
     fd: Fd,
-    layer: &[u8],
+    layer: UserBytes<'_>,
     set: u8,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
@@ -274,10 +282,14 @@ fn written(
     Ok(Outcome::Done)
 }
 
-fn value_name(work: &mut Work<'_>, bytes: &[u8]) -> Result<ValueName, Errno> {
-    let limits = &work.state.limits;
-    ValueName::parse(bytes, limits).inspect_err(|errno| {
-        name_marks::value_name_refused(bytes, *errno, limits, &mut work.covered);
+fn value_name(work: &mut Work<'_>, bytes: UserBytes<'_>) -> Result<ValueName, Errno> {
+    let limits = work.state.limits;
+    let name = abi::copied_name(work, bytes).and_then(|bytes| ValueName::parse(bytes, &limits));
+    name.inspect_err(|errno| {
+        if *errno != Errno::EFAULT {
+            let bytes = bytes.readable();
+            name_marks::value_name_refused(bytes, *errno, &limits, &mut work.covered);
+        }
     })
 }
 
@@ -285,8 +297,8 @@ fn value_name(work: &mut Work<'_>, bytes: &[u8]) -> Result<ValueName, Errno> {
 fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
     match write.value_type {
         0..=REG_QWORD => Ok(()),
-        REG_TOMBSTONE if write.data.is_empty() => {
-            covers!(work.covered, "VAL-04", "VAL-23", "VAL-45", "IOC-033");
+        REG_TOMBSTONE if write.data.length() == 0 => {
+            covers!(work.covered, "VAL-04", "VAL-23", "VAL-45", "IOC-033", "CONST-38");
             Ok(())
         }
         REG_TOMBSTONE => {
@@ -294,7 +306,7 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
             Err(Errno::EINVAL)
         }
         _ => {
-            covers!(work.covered, "VAL-40", "IOC-044", "VAL-42");
+            covers!(work.covered, "VAL-40", "IOC-044", "VAL-42", "CONST-38");
             Err(Errno::EINVAL)
         }
     }
@@ -305,10 +317,11 @@ fn check_precedence(
     work: &mut Work<'_>,
     open: &OpenKey,
     name: &ValueName,
-    write: &Write<'_>,
+    value_type: u32,
+    data: &[u8],
 ) -> Result<(), Errno> {
-    let raises = write.value_type == REG_DWORD
-        && <[u8; 4]>::try_from(write.data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
+    let raises = value_type == REG_DWORD
+        && <[u8; 4]>::try_from(data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
     if !raises
         || name.folded().as_str() != "precedence"
         || !layers::is_metadata_key(&work.state, open.hive(), open.key())

@@ -153,7 +153,10 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::List { .. }
         | Action::Info { .. }
         | Action::Changes { .. }
-        | Action::View { .. } => return true,
+        | Action::View { .. }
+        | Action::Raw { .. }
+        | Action::Ioctl { .. }
+        | Action::Syscall { .. } => return true,
     };
     answer != [usual]
 }

@@ -35,6 +35,7 @@
 //! flush KEY                                  close h
 //! layer create NAME [precedence=N] [enabled=N]    layer set NAME ...    layer delete NAME
 //! view PATH
+//! raw TWISTS : ACTION                        ioctl FD REQUEST [hex:..]   syscall N ARGUMENT...
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
 //! reboot                                     compare views
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
@@ -45,6 +46,26 @@
 //! Data is `hex:0a0b`, `bytes:LENGTH*HH` for one byte repeated, a number for the integer types,
 //! or text: exactly its bytes, without a terminator, except that `multi_sz "a" "b"` ends each
 //! string and the list with a null.
+//!
+//! `raw` changes the call of an action in its numbers and bytes before it is made; with no twist at
+//! all it only has the caller's memory looked at more closely. The key of an action on a path is
+//! opened and closed as always. Twists stand before a lone colon and take effect in their order:
+//!
+//! ```text
+//! bytes=OFFSET:HEX                 overwrites bytes of the argument structure
+//! request=N direction=none|write|read|both size=N      the request code, or those bits of it
+//! number=N register=INDEX:N        a syscall's number, or one of its arguments, from 0
+//! fd=N (or fd @h)                  makes the ioctl or close on another fd
+//! transaction=N (or transaction @h)       the transaction fd in the argument structure
+//! POINTER=null|unmapped|read-only|cut:N   a pointer, or the bytes that it points to: without
+//!                                  access, without writing, without their last N
+//! ```
+//!
+//! Pointers are `argument` (the structure), `path`, `name`, `data`, `layer`, `buffer` and
+//! `disposition`, as the call has them: `data` of a `get` is its buffer, and `path=cut:1` takes a
+//! path's terminator away. `ioctl` takes an fd (a number or `@h`), a request code, and the bytes
+//! that its argument points to, 0 without any. An argument of `syscall` is a number, `@h`, or the
+//! address of `hex:..` or of a `"string"` with its terminator; what is missing is 0.
 //!
 //! Lines `  -> ...` below a step say what it answers (see [`answer`]). In a script that expects
 //! anything, a step that says nothing must succeed.
@@ -57,6 +78,7 @@ mod expectation;
 mod parse;
 mod parse_action;
 mod print;
+mod raw;
 mod sid;
 mod token;
 mod vocabulary;

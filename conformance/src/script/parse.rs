@@ -208,6 +208,9 @@ impl Parser {
     }
 
     fn count_data(&mut self, action: &Action, span: (usize, usize)) -> Result<(), Complaint> {
+        if let Action::Raw { action, .. } = action {
+            return self.count_data(action, span);
+        }
         if let Action::Set { data, .. } = action {
             self.data_length_total = self.data_length_total.saturating_add(data.len());
         }

@@ -1,9 +1,9 @@
 //! Reading what an actor does.
 
-use super::data;
 use super::error::Complaint;
 use super::vocabulary::{ALL_ACCESS, CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, parse_value_type};
 use super::words::{OptionKind, Words};
+use super::{data, raw};
 use crate::plan::{Action, Handle, Text};
 
 /// Every verb and how it is written.
@@ -30,6 +30,9 @@ const USAGES: &[(&str, &str)] = &[
     ("close", "close HANDLE"),
     ("layer", "layer create|set NAME [precedence=N] [enabled=N], or layer delete NAME"),
     ("view", "view PATH"),
+    ("raw", "raw TWISTS : ACTION, with twists such as bytes=OFFSET:HEX or data=unmapped"),
+    ("ioctl", "ioctl FD REQUEST [hex:BYTES]"),
+    ("syscall", "syscall NUMBER ARGUMENT..., with numbers, @handles, hex:BYTES and \"strings\""),
     // The rest stands in `parse`; it is here for suggestions.
     ("kill", ""),
     ("restart", ""),
@@ -59,6 +62,9 @@ pub(super) fn parse_action(
         "create" => create(words),
         "get" | "set" | "unset" | "blanket" | "unblanket" => value_action(verb, words),
         "layer" => layer(words),
+        "raw" => raw::parse_raw(words),
+        "ioctl" => raw::parse_ioctl(words),
+        "syscall" => raw::parse_syscall(words),
         _ => key_action(verb, words),
     };
     let action = action.and_then(|action| words.end().map(|()| action));

@@ -2,6 +2,7 @@
 
 use super::actor::actor_words;
 use super::data::typed_words;
+use super::raw::raw_words;
 use super::token::word;
 use super::vocabulary::{CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, access_word};
 use crate::plan::{Action, Fault, Handle, KeyReference, Plan, Step, Text};
@@ -59,7 +60,8 @@ fn fault_words(fault: &Fault) -> String {
     }
 }
 
-fn action_words(action: &Action) -> String {
+/// The words of an action, without its actor.
+pub(super) fn action_words(action: &Action) -> String {
     match action {
         Action::Open { .. } | Action::Create { .. } => open_words(action),
         Action::Set { key, name, value_type, data, layer, expected_sequence } => {
@@ -113,6 +115,7 @@ fn action_words(action: &Action) -> String {
         }
         Action::LayerDelete { name } => Line::new("layer delete").text(&name.0).0,
         Action::View { path } => Line::new("view").text(&path.0).0,
+        Action::Raw { .. } | Action::Ioctl { .. } | Action::Syscall { .. } => raw_words(action),
     }
 }
 
@@ -145,6 +148,11 @@ fn access_option(access: u32) -> String {
     format!("access={}", access_word(access))
 }
 
+/// A handle where something else could stand.
+pub(super) fn handle_word(handle: &Handle) -> String {
+    format!("@{}", word(handle.0.as_bytes()))
+}
+
 /// A line that grows word by word.
 struct Line(String);
 
@@ -165,8 +173,7 @@ impl Line {
     }
 
     fn handle(self, handle: &Handle) -> Line {
-        let word = word(handle.0.as_bytes());
-        self.raw(&format!("@{word}"))
+        self.raw(&handle_word(handle))
     }
 
     fn parent(self, parent: Option<&Handle>) -> Line {

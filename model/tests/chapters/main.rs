@@ -3,6 +3,7 @@
 mod contracts;
 mod deletion;
 mod enumeration;
+mod front_door;
 mod interruptions;
 mod laws;
 mod layers;
