@@ -17,6 +17,7 @@ mod sequences;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod transcript;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -31,6 +32,7 @@ pub use rules::Rule;
 use rules::{Failure, Held};
 use sequences::{Calls, Sequences};
 use transactions::Transactions;
+pub use transcript::Transcript;
 
 /// Who sent what breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
