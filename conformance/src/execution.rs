@@ -95,6 +95,7 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// The divergence, if no model state allows the answer.
     pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
+        self.monitor.call_began();
         let (answer, began) = self.unchecked_call(actor, &call).await;
         let ended = self.target.now();
         let observation = match answer {
@@ -123,8 +124,24 @@ impl<'a> Execution<'a> {
         self.count(&observation, interrupted);
         self.check(actor, &input, &observation)?;
         self.check_frames()?;
+        self.check_call(actor, &input, &observation, interrupted)?;
         self.environment(events)?;
         Ok(observation)
+    }
+
+    /// Checks what the call sent; its frames have been seen.
+    fn check_call(
+        &mut self,
+        actor: ActorIndex,
+        input: &Input,
+        observation: &Observation,
+        interrupted: bool,
+    ) -> Result<(), Stop> {
+        let Input::Call { call, .. } = input else { return Ok(()) };
+        let process = self.processes[actor];
+        self.monitor
+            .call_ended(process, call, observation, interrupted)
+            .map_err(|violation| self.violated(&violation, describe::call(call)))
     }
 
     /// Makes a call that the model is not asked about. Returns the answer and when it began.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Script;
 use super::answer::is_failure;
-use super::requests::or_nothing;
+use super::requests::{matches, or_nothing};
 use crate::plan::{Action, Step};
 
 /// What a difference shows as expected where a step says nothing.
@@ -109,9 +109,9 @@ pub fn bless(
         if is_said {
             replace(&mut lines, places.step, &places.expectations, &said("->", &answers[index]));
         }
-        if !places.sends.is_empty() {
-            let sent = requests.get(index).map_or(&[][..], Vec::as_slice);
-            replace(&mut lines, places.step, &places.sends, &said("sends", &or_nothing(sent)));
+        let sent = or_nothing(requests.get(index).map_or(&[][..], Vec::as_slice));
+        if !places.sends.is_empty() && !matches(&script.sends[index], &sent) {
+            replace(&mut lines, places.step, &places.sends, &said("sends", &sent));
         }
     }
     Ok(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))

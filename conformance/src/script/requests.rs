@@ -22,12 +22,15 @@
 //!
 //! A GUID is shown as `<PATH>`, by the path under which a frame first gave it a name; the second
 //! key of a path is `<PATH#2>`, and a GUID that no frame has named is `<?>`. An SD is shown by its
-//! length in bytes, a time not at all. A request inside a transaction ends in `transaction=N`; in
+//! length in bytes, a time not at all. `...` alone stands for any requests, none included: what a
+//! kernel may ask for as it likes. A request inside a transaction ends in `transaction=N`; in
 //! a script of several sources each ends in `at source N`.
 
 use super::Script;
 use super::expectation::{ExpectationDifference, are_same};
 
+/// What stands for any requests.
+const ANY: &str = "...";
 /// What stands after `sends` where nothing is sent.
 const NOTHING: &str = "nothing";
 
@@ -37,13 +40,24 @@ pub fn compare_requests(script: &Script, requests: &[Vec<String>]) -> Vec<Expect
     let mut differences = Vec::new();
     for (step, expected) in script.sends.iter().enumerate() {
         let got = or_nothing(requests.get(step).map_or(&[][..], Vec::as_slice));
-        if !expected.is_empty() && !are_same(expected, &got) {
+        if !expected.is_empty() && !matches(expected, &got) {
             let line = script.lines.get(step).map_or(0, |lines| lines.step);
             let expected = expected.clone();
             differences.push(ExpectationDifference { step, line, expected, got });
         }
     }
     differences
+}
+
+/// Whether requests are the expected ones, in order.
+pub(super) fn matches(expected: &[String], got: &[String]) -> bool {
+    let Some(position) = expected.iter().position(|line| line == ANY) else {
+        return are_same(expected, got);
+    };
+    let (before, after) = (&expected[..position], &expected[position + 1..]);
+    // The lines between this and the next `...` are matched at the first place where they fit.
+    let rest = got.get(before.len()..).filter(|_| are_same(before, &got[..before.len()]));
+    rest.is_some_and(|rest| (0..=rest.len()).any(|start| matches(after, &rest[start..])))
 }
 
 /// The lines that say what was sent.
