@@ -302,6 +302,10 @@ rules! {
         "a blanket tombstone updates the last write time of its key";
     DeletionSent covers ["IOC-097" "DEL-01"] cites []
         "deleting a key removes the entry of the fd's name";
+    OneEntryRemoved covers ["DEL-65" "IOC-100"] cites []
+        "deleting a key removes one entry and none below it";
+    ValuesKept covers ["DEL-66"] cites []
+        "deleting a key deletes no values";
     DeletionInBase covers ["IOC-096"] cites []
         "deleting a key without a layer works on base";
     DeletionTouchesParent covers ["IOC-099"] cites []

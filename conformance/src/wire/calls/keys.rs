@@ -320,6 +320,10 @@ fn key_removed(
         held.mark(Rule::LayerDeletionSent);
     }
     if is_deletion {
+        let counts = [Operation::DeleteEntry, Operation::DeleteValueEntry];
+        let [entries, values] = counts.map(|operation| ended.count(operation));
+        held.require(Rule::OneEntryRemoved, entries == 1, || format!("{entries} entries"))?;
+        held.require(Rule::ValuesKept, values == 0, || format!("{values} values"))?;
         return touched(held, ended, Rule::DeletionTouchesParent, request.key);
     }
     Ok(())

@@ -119,7 +119,6 @@ fn creation_refused(
     walk_length: usize,
     creation: &Creation<'_>,
 ) -> Result<(), Failure> {
-    ended.encoding(held, &[creation.layer])?;
     let walked_all = ended.count(Operation::Lookup) == walk_length;
     let entry = ended.first(Operation::CreateEntry);
     if entry.is_some_and(|entry| entry.status() == Some(ALREADY_EXISTS)) {
