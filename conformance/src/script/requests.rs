@@ -110,6 +110,25 @@ mod tests {
     }
 
     #[test]
+    fn dots_stand_for_any_requests() {
+        let script = script("flush Machine\n  sends a\n  sends ...\n  sends b\n");
+        for sent in [&["a", "b"][..], &["a", "x", "b"], &["a", "b", "x", "b"]] {
+            assert_eq!(compare_requests(&script, &lines(&[sent])), [], "{sent:?}");
+        }
+        for sent in [&["x", "a", "b"][..], &["a"], &["a", "b", "x"], &[]] {
+            assert_eq!(compare_requests(&script, &lines(&[sent])).len(), 1, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn requests_that_fit_are_left_as_they_stand_when_blessed() {
+        let text = "flush Machine\n  -> ok\n  sends ...\n  sends b\n";
+        let answers = lines(&[&["ok"]]);
+        let blessed = bless(text, &script(text), &answers, &lines(&[&["a", "b"]]));
+        assert_eq!(blessed.as_deref(), Ok(text));
+    }
+
+    #[test]
     fn only_steps_with_requests_get_them_when_blessed() {
         let text = "flush Machine\n  sends a\n  sends b\nget Machine x\n  -> ok\n  sends c\nflush Machine\n";
         let answers = lines(&[&["ok"], &["ENOENT"], &["ok"]]);
