@@ -13,13 +13,13 @@ use registry_model::{State, Step as ModelStep};
 
 use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
-use crate::lockstep::{Happening, RawHappening};
+use crate::lockstep::{Happening, Options, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
 use crate::statistics::Statistics;
 use crate::target::{Registered, Target, WorldEvent};
 use crate::trace::Trace;
 use crate::typed;
-use crate::wire::{Violation, WireMonitor};
+use crate::wire::{Transcript, Violation, WireMonitor};
 
 /// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
 const STATES_MAX: usize = 256;
@@ -54,6 +54,8 @@ pub struct Execution<'a> {
     covered: Covered,
     /// What happened so far, if it is recorded.
     history: Option<Vec<Happening>>,
+    /// What the kernel sends, if it is recorded.
+    transcript: Option<Transcript>,
 }
 
 impl<'a> Execution<'a> {
@@ -64,7 +66,7 @@ impl<'a> Execution<'a> {
     pub async fn start(
         plan: &'a Plan,
         target: &'a mut dyn Target,
-        record: bool,
+        options: Options,
     ) -> Result<Execution<'a>, Stop> {
         let mut execution = Execution {
             plan,
@@ -79,7 +81,8 @@ impl<'a> Execution<'a> {
             processes: Vec::new(),
             monitor: WireMonitor::new(),
             covered: Covered::new(),
-            history: record.then(Vec::new),
+            history: options.record.then(Vec::new),
+            transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
@@ -92,6 +95,7 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// The divergence, if no model state allows the answer.
     pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
+        self.monitor.call_began();
         let (answer, began) = self.unchecked_call(actor, &call).await;
         let ended = self.target.now();
         let observation =
@@ -125,8 +129,24 @@ impl<'a> Execution<'a> {
         self.count(&observation, interrupted);
         self.check(actor, &input, &observation)?;
         self.check_frames()?;
+        self.check_call(actor, &input, &observation, interrupted)?;
         self.environment(events)?;
         Ok(observation)
+    }
+
+    /// Checks what the call sent; its frames have been seen.
+    fn check_call(
+        &mut self,
+        actor: ActorIndex,
+        input: &Input,
+        observation: &Observation,
+        interrupted: bool,
+    ) -> Result<(), Stop> {
+        let Input::Call { call, .. } = input else { return Ok(()) };
+        let process = self.processes[actor];
+        self.monitor
+            .call_ended(process, call, observation, interrupted)
+            .map_err(|violation| self.violated(&violation, describe::call(call)))
     }
 
     /// Makes a call that the model is not asked about. Returns the answer and when it began.
@@ -205,6 +225,9 @@ impl<'a> Execution<'a> {
                 let Registered { source, max_sequence, roots } = registered;
                 self.monitor.connection_opened(*source);
                 self.monitor.registered(*source, *max_sequence, roots);
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.registered(&self.plan.sources[source.0 as usize], roots);
+                }
                 self.down.remove(source);
             }
             WorldEvent::Rebooted => {
@@ -290,11 +313,19 @@ impl<'a> Execution<'a> {
         let now = self.target.now();
         for frame in self.target.take_frames() {
             self.trace.record("frame", now, &frame.bytes);
+            if let Some(transcript) = &mut self.transcript {
+                transcript.observe(&frame);
+            }
             if let Err(violation) = self.monitor.observe(&frame) {
                 return Err(self.violated(&violation, describe::text(&frame.bytes)));
             }
         }
         Ok(())
+    }
+
+    /// The requests that the kernel sent since the last time of asking, if they are recorded.
+    pub(crate) fn take_requests(&mut self) -> Vec<String> {
+        self.transcript.as_mut().map(Transcript::take).unwrap_or_default()
     }
 
     /// Checks that every request that had to be sent by now was sent.

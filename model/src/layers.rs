@@ -59,7 +59,7 @@ pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), E
         return Err(Errno::ENOENT);
     };
     if layer.name.spelling() != name.spelling() {
-        covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26");
+        covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26", "LAYER-27");
         name_marks::spellings_matched(layer.name.spelling(), name.spelling(), &mut work.covered);
     }
     if name.folded().as_str() == BASE && work.caller.token.0.user != *well_known::SYSTEM {

@@ -106,8 +106,11 @@ fn check_script(
     arguments: &CheckArguments,
     marks: &mut Vec<ScriptMarks>,
 ) -> CommandResult {
-    let run =
-        runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), Options::default());
+    let options = Options {
+        record_requests: script.sends.iter().any(|expected| !expected.is_empty()),
+        ..Options::default()
+    };
+    let run = runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), options);
     marks.push(ScriptMarks {
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered.clone(),
@@ -136,30 +139,44 @@ fn check_script(
     }
     let answers = answer_lines(&script.plan, &run);
     if arguments.bless {
-        return bless(file, text, script, &answers);
+        return bless(file, text, script, &answers, &run.requests);
     }
-    Ok(compare(file, script, &answers))
+    Ok(compare(file, script, &answers, &run.requests))
 }
 
-fn compare(file: &Path, script: &Script, answers: &[Vec<String>]) -> Exit {
-    let differences = script::compare(script, answers);
-    for difference in &differences {
-        println!(
-            "{}:{}: model and target agree, the script expects something else",
-            file.display(),
-            difference.line
-        );
-        print!("{}", side_by_side(&difference.expected.join("\n"), &difference.got.join("\n")));
+fn compare(
+    file: &Path,
+    script: &Script,
+    answers: &[Vec<String>],
+    requests: &[Vec<String>],
+) -> Exit {
+    let answered = script::compare(script, answers);
+    let sent = script::compare_requests(script, requests);
+    for (differences, what) in [
+        (&answered, "model and target agree, the script expects something else"),
+        (&sent, "the target sends something else than the script expects"),
+    ] {
+        for difference in differences {
+            println!("{}:{}: {what}", file.display(), difference.line);
+            let (expected, got) = (difference.expected.join("\n"), difference.got.join("\n"));
+            print!("{}", side_by_side(&expected, &got));
+        }
     }
-    if differences.is_empty() { Exit::Conforms } else { Exit::Divergence }
+    if answered.is_empty() && sent.is_empty() { Exit::Conforms } else { Exit::Divergence }
 }
 
-fn bless(file: &Path, text: &str, script: &Script, answers: &[Vec<String>]) -> CommandResult {
+fn bless(
+    file: &Path,
+    text: &str,
+    script: &Script,
+    answers: &[Vec<String>],
+    requests: &[Vec<String>],
+) -> CommandResult {
     if script.by_hand {
         // A story by hand is checked as ever; only its text stays.
-        return Ok(compare(file, script, answers));
+        return Ok(compare(file, script, answers, requests));
     }
-    let blessed = script::bless(text, script, answers)
+    let blessed = script::bless(text, script, answers, requests)
         .map_err(|refused| format!("{}: {refused}", file.display()))?;
     if blessed != text {
         fs::write(file, blessed)

@@ -69,6 +69,10 @@
 //!
 //! Lines `  -> ...` below a step say what it answers (see [`answer`]). In a script that expects
 //! anything, a step that says nothing must succeed.
+//!
+//! Lines `  sends ...` below a step, a fault included, list every request that the kernel sent to
+//! its sources while the step was carried out, in order; `  sends nothing` says that there was
+//! none (see [`requests`]). A step without such lines may send what it likes.
 
 mod actor;
 pub mod answer;
@@ -79,6 +83,7 @@ mod parse;
 mod parse_action;
 mod print;
 mod raw;
+mod requests;
 mod sid;
 mod token;
 mod vocabulary;
@@ -91,10 +96,13 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use data::typed_words;
 pub use error::ScriptError;
 pub use expectation::{ExpectationDifference, Refused, bless, compare};
 pub use parse::parse;
 pub use print::print;
+pub use requests::compare_requests;
+pub(crate) use token::word;
 
 use crate::plan::Plan;
 
@@ -111,6 +119,8 @@ pub struct Script {
     pub plan: Plan,
     /// The expected answer of each step of the plan, line by line; empty where it says nothing.
     pub expectations: Vec<Vec<String>>,
+    /// The requests that each step must send, line by line; empty where it says nothing of them.
+    pub sends: Vec<Vec<String>>,
     /// Where each step of the plan stands.
     pub lines: Vec<StepLines>,
 }
@@ -122,4 +132,6 @@ pub struct StepLines {
     pub step: usize,
     /// The lines of its expectations, from 1.
     pub expectations: Vec<usize>,
+    /// The lines of its requests, from 1.
+    pub sends: Vec<usize>,
 }

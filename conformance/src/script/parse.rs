@@ -46,6 +46,11 @@ impl Parser {
         if let Some(expected) = content.strip_prefix("->") {
             return self.expectation(expected.trim(), number, (start, start + content.len()));
         }
+        if let Some(request) = content.strip_prefix("sends")
+            && (request.is_empty() || request.starts_with([' ', '\t']))
+        {
+            return self.sends(request.trim(), number, (start, start + content.len()));
+        }
         if let Some(repetition) = content.strip_prefix("times ") {
             let whole = (start, start + content.len());
             return self.repeated(repetition, number).map_err(|complaint| {
@@ -122,6 +127,25 @@ impl Parser {
             _ if expected.is_empty() => complaint("an expectation that says nothing"),
             (None, _) => complaint("an expectation before the first step"),
             _ => complaint("an expectation of something that answers nothing"),
+        }
+    }
+
+    /// Takes what stands after `sends`.
+    fn sends(
+        &mut self,
+        request: &str,
+        number: usize,
+        span: (usize, usize),
+    ) -> Result<(), Complaint> {
+        let complaint = |problem| Err(Complaint::new(span, problem, SENDS_ADVICE));
+        match (self.script.sends.last_mut(), self.script.lines.last_mut()) {
+            _ if request.is_empty() => complaint("a request without words"),
+            (Some(lines), Some(numbers)) => {
+                lines.push(request.to_owned());
+                numbers.sends.push(number);
+                Ok(())
+            }
+            _ => complaint("a request before the first step"),
         }
     }
 
@@ -204,7 +228,8 @@ impl Parser {
     fn step(&mut self, step: Step, number: usize) {
         self.script.plan.steps.push(step);
         self.script.expectations.push(Vec::new());
-        self.script.lines.push(StepLines { step: number, expectations: Vec::new() });
+        self.script.sends.push(Vec::new());
+        self.script.lines.push(StepLines { step: number, ..StepLines::default() });
     }
 
     fn count_data(&mut self, action: &Action, span: (usize, usize)) -> Result<(), Complaint> {
@@ -224,6 +249,7 @@ impl Parser {
 
 const EXPECTATION_ADVICE: &str =
     "write `-> ANSWER` below an action; what happens to the world answers nothing";
+const SENDS_ADVICE: &str = "write `sends REQUEST` or `sends nothing` below a step";
 const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `restart source [N]`, `reboot` or `compare views`";

@@ -464,7 +464,7 @@ fn blessing_replaces_expectations_and_keeps_the_rest() {
     let text = "# top\nset A x dword 1\nbatch A\n  -> old\n  # why\n  -> older\ncreate A\n\
                 get A x  # last\nreboot";
     let answers = answers(&[&["ok"], &["x = dword 1"], &["opened"], &["EIO"], &[]]);
-    let blessed = bless(text, &script(text), &answers).expect("blessed");
+    let blessed = bless(text, &script(text), &answers, &[]).expect("blessed");
     expect![[r#"
         # top
         set A x dword 1
@@ -483,13 +483,13 @@ fn blessing_replaces_expectations_and_keeps_the_rest() {
 #[test]
 fn blessing_refuses_what_a_person_wrote() {
     let text = "# by hand\nreboot\n";
-    assert_eq!(bless(text, &script(text), &answers(&[&[]])), Err(Refused::ByHand));
+    assert_eq!(bless(text, &script(text), &answers(&[&[]]), &[]), Err(Refused::ByHand));
 }
 
 #[test]
 fn blessing_needs_an_answer_for_each_step() {
     let refused = Refused::AnswerCount { steps: 1, answers: 0 };
-    assert_eq!(bless("reboot\n", &script("reboot\n"), &[]), Err(refused));
+    assert_eq!(bless("reboot\n", &script("reboot\n"), &[], &[]), Err(refused));
 }
 
 proptest! {

@@ -39,6 +39,10 @@ impl WireMonitor {
         let request = parsed?;
         self.held.mark(operation.request_rule());
         self.held.mark(Rule::NoIdentity);
+        if is_mutation(&request) {
+            self.held.mark(Rule::NoGeneration);
+        }
+        self.call_rules.log.sent(source, header.request_id, operation, &request);
         let located = |failure: Failure| Failure {
             message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
             ..failure
@@ -86,7 +90,9 @@ impl WireMonitor {
         let held = &mut self.held;
         match *request {
             Request::CreateKey { security_descriptor, .. } => {
-                fields::security_descriptor(held, security_descriptor)
+                fields::security_descriptor(held, security_descriptor)?;
+                held.mark(Rule::NewSecurityDescriptor);
+                Ok(())
             }
             Request::WriteKey { field_mask, security_descriptor, .. } => {
                 held.require(Rule::WriteKeyMask, field_mask & !3 == 0, || {

@@ -86,6 +86,9 @@ impl Sequences {
         if self.last_source.is_some() {
             let in_order = number > last || self.calls == Calls::Concurrent;
             held.require(Rule::SequenceOrder, in_order, || format!("{number} after {last}"))?;
+            if last.checked_add(1) == Some(number) {
+                held.mark(Rule::SequenceStep);
+            }
         }
         if self.last_source.is_some_and(|other| other != source) {
             held.mark(Rule::SequenceShared);
