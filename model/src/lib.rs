@@ -32,6 +32,7 @@ pub mod security;
 mod sources;
 mod state;
 mod step;
+pub mod store;
 mod text;
 pub mod values;
 pub mod view;
