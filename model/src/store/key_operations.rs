@@ -80,8 +80,10 @@ impl Work<'_> {
 
     /// RSI_DROP_KEY.
     pub(super) fn drop_key(&mut self, guid: Guid) -> Result<Vec<Answer>, Status> {
+        let has_record = self.is_taken(guid)?;
         let holds = |database: &Database| {
-            database.keys.contains_key(&guid) || database.named().any(|(named, _)| named == guid)
+            database.keys.contains_key(&guid)
+                || !has_record && database.named().any(|(named, _)| named == guid)
         };
         let absent = |covered: &mut Covered| {
             covers!(covered, "OP-32", "LORE-109");

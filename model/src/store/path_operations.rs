@@ -144,8 +144,12 @@ fn create_entry(
     covered: &mut Covered,
 ) -> Result<Outcome, Status> {
     let (name, layer) = names;
-    if database.path_entries.contains_key(&(parent, name.folded.clone(), layer.folded.clone())) {
+    let key = (parent, name.folded.clone(), layer.folded.clone());
+    if let Some(taken) = database.path_entries.get(&key) {
         covers!(covered, "LORE-090");
+        if taken.layer != layer.spelling {
+            covers!(covered, "LORE-057");
+        }
         return Err(Status::AlreadyExists);
     }
     covers!(covered, "OP-11", "PATH-07", "REG-35", "SRC-08", "SEQ-24");
@@ -183,10 +187,14 @@ fn delete_entry(
 ) -> Result<Outcome, Status> {
     let (name, layer) = names;
     let key = (parent, name.folded.clone(), layer.folded.clone());
-    match database.path_entries.get(&key).map(|entry| entry.target) {
+    let removed = database.path_entries.get(&key);
+    match removed.map(|entry| entry.target) {
         Some(Target::Key(_)) => covers!(covered, "OP-14", "DEL-53", "LORE-093"),
         Some(Target::Hidden) => covers!(covered, "OP-15", "LORE-093"),
         None => covers!(covered, "LORE-094"),
+    }
+    if removed.is_some_and(|entry| entry.layer != layer.spelling) {
+        covers!(covered, "LORE-057");
     }
     database.path_entries.remove_mut(&key);
     Ok(Outcome::Done)

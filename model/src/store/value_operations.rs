@@ -163,7 +163,11 @@ fn set_value(
     covered: &mut Covered,
 ) -> Result<Outcome, Status> {
     let key = (guid, names.0.folded.clone(), names.1.folded.clone());
-    let own = database.values.get(&key).map(|entry| entry.sequence);
+    let own = database.values.get(&key);
+    if own.is_some_and(|entry| entry.layer != names.1.spelling) {
+        covers!(covered, "LORE-057");
+    }
+    let own = own.map(|entry| entry.sequence);
     if expected_sequence == 0 {
         covers!(covered, "OP-42");
     } else {

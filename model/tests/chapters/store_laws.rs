@@ -11,6 +11,13 @@ fn guid() -> impl Strategy<Value = Guid> {
     prop::sample::select(KEYS.to_vec())
 }
 
+/// Two keys of one hive: what names keys of two is no request that the kernel sends.
+fn two_of_a_hive() -> impl Strategy<Value = (Guid, Guid)> {
+    let machine = prop::sample::select(vec![ROOT, key(1), key(2)]);
+    let users = prop::sample::select(vec![OTHER_ROOT, key(3)]);
+    prop_oneof![(machine.clone(), machine), (users.clone(), users)]
+}
+
 fn name() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "A", "b", ""])
 }
@@ -22,16 +29,16 @@ fn layer() -> impl Strategy<Value = &'static str> {
 fn change() -> impl Strategy<Value = Operation> {
     let sequence = || 1_u64..100;
     prop_oneof![
-        (guid(), name(), layer(), guid(), sequence()).prop_map(
-            |(parent, name, layer, child, at)| create_entry(parent, name, layer, child, at)
+        (two_of_a_hive(), name(), layer(), sequence()).prop_map(
+            |((parent, child), name, layer, at)| create_entry(parent, name, layer, child, at)
         ),
         (guid(), name(), layer(), sequence())
             .prop_map(|(parent, name, layer, at)| hide_entry(parent, name, layer, at)),
         (guid(), name(), layer())
             .prop_map(|(parent, name, layer)| delete_entry(parent, name, layer)),
-        (guid(), name(), guid()).prop_map(|(guid, name, parent)| create_key(guid, name, parent)),
-        (guid(), name(), guid())
-            .prop_map(|(guid, name, parent)| create_volatile_key(guid, name, parent)),
+        (two_of_a_hive(), name()).prop_map(|((guid, parent), name)| create_key(guid, name, parent)),
+        (two_of_a_hive(), name())
+            .prop_map(|((guid, parent), name)| create_volatile_key(guid, name, parent)),
         (guid(), 0_u64..50).prop_map(|(guid, time)| write_time(guid, time)),
         prop::sample::select(KEYS[2..].to_vec()).prop_map(drop_key),
         (guid(), name(), layer(), sequence())
