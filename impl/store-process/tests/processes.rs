@@ -8,6 +8,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use abi::Errno;
 use futures::executor::block_on;
@@ -16,6 +18,10 @@ use lcs::security::Token;
 use rusqlite::Connection;
 use support::{Machine, Program, descriptor};
 use tempfile::TempDir;
+
+/// How often and how long to wait for the end of a process.
+const PAUSES_MAX: usize = 2000;
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A machine whose sources are processes, and the place of their files.
 struct Setup {
@@ -104,10 +110,20 @@ impl Process {
 
     /// Its exit status and what it has said, once it has ended by itself.
     fn end(mut self) -> (Option<i32>, String) {
+        let status = self.wait();
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).unwrap();
-        let status: ExitStatus = self.child.wait().unwrap();
         (status.code(), said)
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        for _ in 0..PAUSES_MAX {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            thread::sleep(PAUSE);
+        }
+        panic!("it does not end");
     }
 }
 
