@@ -245,8 +245,8 @@ mod tests {
         let mut short = encode_request(&read_key(1));
         short.truncate(30);
         short[0] = 30;
-        let mut requests = Requests::default();
-        requests.bytes = [short, encode_request(&read_key(2))].concat();
+        let bytes = [short, encode_request(&read_key(2))].concat();
+        let mut requests = Requests { bytes, ..Requests::default() };
         let Err(Unreadable::Payload(refusal)) = requests.next() else { panic!("it was read") };
         assert_eq!(
             (refusal.id, refusal.response),
