@@ -142,8 +142,11 @@ impl<'a> Execution<'a> {
         observation: &Observation,
         interrupted: bool,
     ) -> Result<(), Stop> {
-        let Input::Call { call, .. } = input else { return Ok(()) };
         let process = self.processes[actor];
+        let Input::Call { call, .. } = input else {
+            self.monitor.raw_call_ended(process, observation);
+            return Ok(());
+        };
         self.monitor
             .call_ended(process, call, observation, interrupted)
             .map_err(|violation| self.violated(&violation, describe::call(call)))

@@ -193,6 +193,12 @@ impl WireMonitor {
             .map_err(|(source, failure)| violation(Party::Kernel, source, failure))
     }
 
+    /// A call made of raw numbers and bytes has ended. What it asked for is not known here, so what
+    /// it sent is not judged, and what it opened is not known.
+    pub fn raw_call_ended(&mut self, process: ProcessId, observation: &Observation) {
+        self.call_rules.passed_over(process, observation);
+    }
+
     /// Checks the next frame.
     ///
     /// # Errors

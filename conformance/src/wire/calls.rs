@@ -142,6 +142,11 @@ impl CallRules {
         judged.map_err(|failure| (source, failure))
     }
 
+    /// Forgets what a call that is not judged has opened.
+    pub(super) fn passed_over(&mut self, process: ProcessId, observation: &Observation) {
+        self.skip(process, None, observation);
+    }
+
     /// A call that cannot be judged still closes its fd, and what it opens is not known.
     fn skip(&mut self, process: ProcessId, asked: Option<Asked<'_>>, observation: &Observation) {
         if let Some(Asked::Key { fd, operation: KeyOperation::Close }) = asked {

@@ -49,14 +49,21 @@ pub(super) struct Write<'a> {
     pub(super) expected_sequence: u64,
 }
 
+/// What a string of a syscall holds, up to its first null byte (CONV-22).
+fn before_null(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// The part of a call that is judged; `None` within a transaction.
 pub(super) fn asked(call: &Call) -> Option<Asked<'_>> {
     Some(match call {
         Call::OpenKey { parent, path, desired_access, .. } => {
+            let path = before_null(path);
             Asked::Path { parent: *parent, path, access: *desired_access, creation: None }
         }
         Call::CreateKey { parent, path, desired_access, flags, layer, transaction: -1 } => {
-            let layer = layer.as_deref().unwrap_or_default();
+            let (path, layer) =
+                (before_null(path), before_null(layer.as_deref().unwrap_or_default()));
             let creation = Some(Creation { flags: *flags, layer });
             Asked::Path { parent: *parent, path, access: *desired_access, creation }
         }
