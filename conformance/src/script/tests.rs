@@ -71,7 +71,7 @@ fn a_repetition_that_is_none_is_refused() {
 fn blessing_leaves_a_repetition_alone() {
     let text = "times 1..2 get A {n}\nget A x\n";
     let answers = vec![vec!["ENOENT".to_owned()]; 3];
-    let blessed = bless(text, &script(text), &answers).expect("a script to bless");
+    let blessed = bless(text, &script(text), &answers, &[]).expect("a script to bless");
     assert_eq!(blessed, "times 1..2 get A {n}\nget A x\n  -> ENOENT\n");
 }
 
