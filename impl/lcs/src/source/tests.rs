@@ -521,7 +521,7 @@ mod content {
 
     #[test]
     fn a_reader_that_judges_descriptors_itself_gets_an_unusable_one_and_nothing_else_malformed() {
-        let mut answer = |response: &Response| {
+        let answer = |response: &Response| {
             let mut world = World::new(8);
             let call = world.call_leaving_descriptors(100, lookup());
             let id = world.read().id;
