@@ -15,6 +15,7 @@ use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
 use crate::lockstep::{Happening, Options, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
+use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
 use crate::target::{Registered, Target, WorldEvent};
 use crate::trace::Trace;
@@ -46,6 +47,8 @@ pub struct Execution<'a> {
     pub(crate) handles: Vec<BTreeMap<Handle, Fd>>,
     /// What each actor saw of a key when it last looked for changes.
     pub(crate) looks: Vec<BTreeMap<KeyReference, Look>>,
+    /// Whether anything was put into a store that no call made.
+    pub(crate) is_seeded: bool,
     /// Sources that are down now.
     pub(crate) down: BTreeSet<SourceId>,
     processes: Vec<ProcessId>,
@@ -77,6 +80,7 @@ impl<'a> Execution<'a> {
             step: 0,
             handles: vec![BTreeMap::new(); plan.actors.len()],
             looks: vec![BTreeMap::new(); plan.actors.len()],
+            is_seeded: false,
             down: BTreeSet::new(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
@@ -171,16 +175,18 @@ impl<'a> Execution<'a> {
         (answer, began)
     }
 
-    /// Makes a fault happen.
+    /// Makes a fault happen. The answer says whether a record could be stored.
     ///
     /// # Errors
     /// A divergence on the wire, or a fault that the target cannot make.
-    pub async fn fault(&mut self, fault: &Fault) -> Result<(), Stop> {
+    pub async fn fault(&mut self, fault: &Fault) -> Result<StepAnswer, Stop> {
         self.statistics.faults += 1;
         let now = self.target.now();
         self.trace.record("fault", now, format!("{fault:?}").as_bytes());
         let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
-        self.environment(events)
+        let not_stored = matches!(fault, Fault::StoreEntry(_)) && events.is_empty();
+        self.environment(events)?;
+        Ok(if not_stored { StepAnswer::NotStored } else { StepAnswer::Nothing })
     }
 
     /// Tells the model what happened to the world.
@@ -199,6 +205,10 @@ impl<'a> Execution<'a> {
                     Environment::SourceRegistered { source, hives, at }
                 }
                 WorldEvent::Rebooted => Environment::Reboot,
+                WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),
+                WorldEvent::MaximumFalsified { source, max_sequence } => {
+                    Environment::FalseMaximum { source, max_sequence }
+                }
             };
             let input = Input::Environment(environment);
             if let Some(history) = &mut self.history {
@@ -233,6 +243,11 @@ impl<'a> Execution<'a> {
                 }
                 self.down.remove(source);
             }
+            WorldEvent::EntryStored { source, entry } => {
+                self.is_seeded = true;
+                self.monitor.stored(*source, &entry.record);
+            }
+            WorldEvent::MaximumFalsified { source, .. } => self.monitor.falsified(*source),
             WorldEvent::Rebooted => {
                 self.monitor.rebooted();
                 self.down.clear();

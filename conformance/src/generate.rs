@@ -7,6 +7,7 @@
 //! the model.
 
 mod features;
+mod stored;
 mod twists;
 
 use proptest::prelude::*;
@@ -53,6 +54,14 @@ impl Profile {
         errnos
     }
 
+    /// How often records are put into stores behind the kernel's back.
+    fn stored_weight_max(self) -> u32 {
+        match self {
+            Profile::Default | Profile::Crash => 6,
+            Profile::Calm => 0,
+        }
+    }
+
     fn fault_weight_max(self) -> u32 {
         match self {
             Profile::Default => 3,
@@ -84,7 +93,7 @@ const ACCESS: &[u32] =
     &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
 
 /// The features that a seed weighs.
-const FEATURES: usize = 22;
+const FEATURES: usize = 23;
 type Feature = fn(&mut Generator);
 
 struct Generator {
@@ -183,6 +192,7 @@ impl Generator {
             (0, 1, Generator::compare_or_flush),
             (0, fault_max, Generator::fault),
             (0, 12, Generator::raw_call),
+            (0, self.profile.stored_weight_max(), Generator::store_entry),
         ];
         table
             .into_iter()

@@ -185,10 +185,7 @@ async fn run_steps(
         execution.step = position;
         let answer = match step {
             Step::Act { actor, action } => execution.act(*actor, action).await?,
-            Step::Fault(fault) => {
-                execution.fault(fault).await?;
-                StepAnswer::Nothing
-            }
+            Step::Fault(fault) => execution.fault(fault).await?,
             Step::CompareViews => {
                 execution.compare_views().await?;
                 StepAnswer::Nothing

@@ -4,6 +4,8 @@
 //! same plan runs against any target. Its text form is the script language (`script`); its
 //! meaning, call by call, is in `expand`.
 
+use registry_model::store_entry::StoreEntry;
+
 use crate::twist::{FdReference, Twist};
 
 /// A byte string in a plan: mostly UTF-8, but a plan may say malformed things too.
@@ -355,6 +357,16 @@ pub enum Fault {
     },
     /// The machine goes down and comes up, and every source starts.
     Reboot,
+    /// A record is put into a store behind the kernel's back, whether or not its source lives.
+    /// Nothing happens where its place is not there.
+    StoreEntry(StoreEntry),
+    /// The next registration of a source reports this maximum instead of what it has stored.
+    FalseMaximum {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// The number.
+        max_sequence: u64,
+    },
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::pin::Pin;
 pub use registry_model::RawCall;
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token;
+use registry_model::store_entry::StoreEntry;
 
 use crate::address_space::AddressSpace;
 use crate::plan::Fault;
@@ -26,6 +27,20 @@ pub enum WorldEvent {
     SourceResumed(Registered),
     /// The machine went down.
     Rebooted,
+    /// A record was put into the store of a source.
+    EntryStored {
+        /// Which source.
+        source: SourceId,
+        /// What and where.
+        entry: StoreEntry,
+    },
+    /// A source will report a maximum that is not its own.
+    MaximumFalsified {
+        /// Which source.
+        source: SourceId,
+        /// The number that it will report.
+        max_sequence: u64,
+    },
 }
 
 /// What a source said of itself as it registered.

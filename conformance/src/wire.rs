@@ -15,6 +15,7 @@ mod obligations;
 mod requests;
 mod responses;
 mod rules;
+mod seeded;
 mod sequences;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use std::fmt;
 
 use registry_model::input::{Call, ProcessId, SourceId};
 use registry_model::observation::Observation;
+use registry_model::store_entry::StoredRecord;
 
 use crate::target::Frame;
 use calls::CallRules;
@@ -34,6 +36,7 @@ use keys::Keys;
 use obligations::Obligations;
 pub use rules::Rule;
 use rules::{Failure, Held};
+use seeded::Seeded;
 use sequences::{Calls, Sequences};
 use transactions::Transactions;
 pub use transcript::Transcript;
@@ -96,6 +99,7 @@ pub struct WireMonitor {
     call_rules: CallRules,
     /// Sources that have registered since the last reboot.
     known_sources: BTreeSet<SourceId>,
+    seeded: Seeded,
     held: Held,
 }
 
@@ -126,6 +130,7 @@ impl WireMonitor {
             obligations: Obligations::default(),
             call_rules: CallRules::default(),
             known_sources: BTreeSet::new(),
+            seeded: Seeded::default(),
             held: Held::default(),
         }
     }
@@ -148,6 +153,16 @@ impl WireMonitor {
         for root in roots {
             self.keys.add_root(*root);
         }
+    }
+
+    /// A record was put into a source's store, which the source now returns as it is.
+    pub fn stored(&mut self, source: SourceId, record: &StoredRecord) {
+        self.seeded.stored(source, record);
+    }
+
+    /// A source was made to report a lower maximum than it has stored.
+    pub fn falsified(&mut self, source: SourceId) {
+        self.seeded.falsified(source);
     }
 
     /// A source's connection is gone, with all that was in flight on it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::input::{SourceId, UnixTime};
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
-use crate::security::SecurityDescriptor;
+use crate::security::{MalformedDescriptor, SecurityDescriptor};
 use crate::values::REG_TOMBSTONE;
 
 /// A persistent ordered map.
@@ -59,7 +59,8 @@ pub(crate) struct KeyRecord {
     pub(crate) name: KeyName,
     /// `None` for a hive root (KEY-24).
     pub(crate) parent: Option<Guid>,
-    pub(crate) descriptor: Arc<SecurityDescriptor>,
+    /// The SD, if the bytes that are stored are one.
+    pub(crate) descriptor: Result<Arc<SecurityDescriptor>, MalformedDescriptor>,
     /// The size of the SD as stored, in bytes.
     pub(crate) sd_size: u32,
     pub(crate) last_write_time: Time,
@@ -134,6 +135,9 @@ pub(crate) struct Database {
     pub(crate) path_entries: Map<Guid, Map<FoldedName, Layered<PathEntry>>>,
     pub(crate) values: Map<Guid, Map<FoldedName, Layered<ValueEntry>>>,
     pub(crate) blankets: Map<Guid, Layered<BlanketTombstone>>,
+    /// Whether it may hold anything that the kernel did not store. Without that nothing in it is
+    /// malformed.
+    pub(crate) seeded: bool,
 }
 
 impl Database {
@@ -142,7 +146,8 @@ impl Database {
         let name = record.name.folded().clone();
         let keys = Map::new_sync().insert(root, record);
         let (path_entries, values, blankets) = (Map::new_sync(), Map::new_sync(), Map::new_sync());
-        Database { source, name, root, keys, path_entries, values, blankets }
+        let seeded = false;
+        Database { source, name, root, keys, path_entries, values, blankets, seeded }
     }
 
     /// All layers' entries for one child name (RSI_LOOKUP).

@@ -28,7 +28,7 @@ pub(crate) fn delete_key(
     let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
     let (hive, name) = (open.hive(), open.place.name().folded());
     let everybody = Viewer::global();
-    let children = work.state.resolver(hive, &everybody).subkeys(open.key(), &mut work.covered).0;
+    let children = work.state.resolver(hive, &everybody).subkeys(open.key(), &mut work.covered)?.0;
     if !children.is_empty() {
         covers!(work.covered, "DEL-62", "DEL-65", "IOC-100", "IOC-101", "ERR-25");
         return Err(Errno::ENOTEMPTY);

@@ -13,7 +13,8 @@ use crate::input::Fd;
 use crate::names::FoldedName;
 use crate::observation::{NamedValue, Sizes};
 use crate::outcome::{Choice, KeyInfoPattern, OneOf, Outcome, Selected};
-use crate::resolution::EffectiveValue;
+use crate::resolution::{EffectiveValue, Resolver};
+use crate::responses::{Malformed, descriptor_of};
 use crate::security::rights;
 use crate::state::{Enumeration, EnumerationKind, Generation, OpenKey};
 use crate::step::Work;
@@ -29,7 +30,7 @@ pub(crate) fn batch(
     let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &[buffer])
         .inspect_err(|_| covers!(work.covered, "IOC-062"))?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (values, contest) = resolver.values(open.key(), &mut work.covered);
+    let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
     let mut values: Vec<NamedValue> = values.iter().map(named).collect();
     work.contested(contest);
     // A packed value has three length and type fields of four bytes (ABI-23).
@@ -61,7 +62,7 @@ pub(crate) fn values(
     let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &buffers)
         .inspect_err(|_| covers!(work.covered, "IOC-066"))?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (values, contest) = resolver.values(open.key(), &mut work.covered);
+    let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
     let choices: Vec<Choice> = values
         .iter()
         .map(|value| {
@@ -91,7 +92,7 @@ pub(crate) fn subkeys(
 ) -> Result<Outcome, Errno> {
     let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS, &[name_buffer])?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (children, contest) = resolver.subkeys(open.key(), &mut work.covered);
+    let (children, contest) = resolver.subkeys(open.key(), &mut work.covered)?;
     if contest.active > 1 {
         covers!(work.covered, "IOC-074");
     }
@@ -105,13 +106,16 @@ pub(crate) fn subkeys(
             let selected = if size > name_buffer.capacity {
                 Selected::TooSmall(Sizes { name: Some(size), ..Sizes::default() })
             } else {
-                Selected::Subkey {
-                    key: child.key,
-                    name: name.as_bytes().to_vec(),
-                    last_write_time: record.last_write_time,
-                    subkey_count: length(resolver.subkeys(child.key, ignored).0.len()),
-                    value_count: length(resolver.values(child.key, ignored).0.len()),
-                }
+                let counts = counts(&resolver, child.key, ignored);
+                counts.map_or(Selected::Failed(Errno::EIO), |(subkey_count, value_count)| {
+                    Selected::Subkey {
+                        key: child.key,
+                        name: name.as_bytes().to_vec(),
+                        last_write_time: record.last_write_time,
+                        subkey_count,
+                        value_count,
+                    }
+                })
             };
             Some(Choice { id: child.entry.name.folded().clone(), selected })
         })
@@ -120,6 +124,18 @@ pub(crate) fn subkeys(
     mark_spellings(names, &mut work.covered);
     work.contested(contest);
     one_of(work, &open, EnumerationKind::Subkeys, index, choices)
+}
+
+/// How many subkeys and values a key has, which are requests of their own for the child that an
+/// index stands for.
+pub(crate) fn counts(
+    resolver: &Resolver<'_>,
+    key: Guid,
+    covered: &mut Covered,
+) -> Result<(u32, u32), Malformed> {
+    let (subkeys, _) = resolver.subkeys(key, covered)?;
+    let (values, _) = resolver.values(key, covered)?;
+    Ok((length(subkeys.len()), length(values.len())))
 }
 
 /// `REG_IOC_QUERY_KEY_INFO`.
@@ -141,6 +157,16 @@ pub(crate) fn key_info(
         }
         return Err(errno);
     }
+    let info = match describe(work, open.hive(), open.key(), name) {
+        Ok(info) => info,
+        Err(errno) => {
+            // Either may be found first (P-18).
+            if size > name_buffer.capacity {
+                work.alternatives.push(too_small);
+            }
+            return Err(errno);
+        }
+    };
     if size > name_buffer.capacity {
         covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-21", "ERR-32");
         return Ok(too_small);
@@ -151,7 +177,16 @@ pub(crate) fn key_info(
     if open.place.parent().is_none() {
         covers!(work.covered, "HIVE-17");
     }
-    Ok(Outcome::KeyInfo(describe(work, open.hive(), open.key(), name)?))
+    mark_info(&info, &mut work.covered);
+    Ok(Outcome::KeyInfo(info))
+}
+
+fn mark_info(info: &KeyInfoPattern, covered: &mut Covered) {
+    covers!(covered, "IOC-079", "SEQ-23");
+    match info.generation {
+        Generation::Exactly(_) => covers!(covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094"),
+        Generation::AtLeast(_) => covers!(covered, "IOC-093"),
+    }
 }
 
 /// The answer of key info, as the calling thread sees the key (P-04).
@@ -163,8 +198,9 @@ fn describe(
 ) -> Result<KeyInfoPattern, Errno> {
     let resolver = work.state.resolver(hive, &work.viewer);
     let record = resolver.database.keys.get(&key).ok_or(Errno::ENOENT)?;
-    let (children, contest) = resolver.subkeys(key, &mut work.covered);
-    let (values, other) = resolver.values(key, &mut work.covered);
+    descriptor_of(record, &mut work.covered)?;
+    let (children, contest) = resolver.subkeys(key, &mut work.covered)?;
+    let (values, other) = resolver.values(key, &mut work.covered)?;
     let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));
     let info = KeyInfoPattern {
         hive,
@@ -190,13 +226,6 @@ fn describe(
             .map_or(Generation::AtLeast(0), |hive| hive.generation),
     };
     work.contested(contest.max(other));
-    covers!(work.covered, "IOC-079", "SEQ-23");
-    match info.generation {
-        Generation::Exactly(_) => {
-            covers!(work.covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094");
-        }
-        Generation::AtLeast(_) => covers!(work.covered, "IOC-093"),
-    }
     Ok(info)
 }
 

@@ -86,7 +86,7 @@ pub(crate) fn walk(
     while let Some(name) = rest.get(next).cloned() {
         next += 1;
         let is_last = next == rest.len();
-        let Some(child) = child(work, &place, &name) else {
+        let Some(child) = child(work, &place, &name)? else {
             mark_missing(work, &place, &name);
             if is_last && own > 0 {
                 return Ok(Walk::LastMissing { parent: place, name });
@@ -135,10 +135,14 @@ struct Child {
 }
 
 /// One component of a walk (SYS-34).
-fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Option<Child> {
+///
+/// # Errors
+///
+/// EIO if the source returns malformed data for it.
+fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Result<Option<Child>, Errno> {
     let resolver = work.state.resolver(place.hive, &work.viewer);
     let (effective, contest) =
-        resolver.child(place.key(), name.folded().as_str(), &mut work.covered);
+        resolver.child(place.key(), name.folded().as_str(), &mut work.covered)?;
     if let Some(stored) = effective.as_ref().map(|child| child.entry.name.spelling())
         && stored != name.spelling()
     {
@@ -150,13 +154,13 @@ fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Option<Child> {
         symlink: resolver.database.keys.get(&child.key).is_some_and(|key| key.symlink),
     });
     work.contested(contest);
-    child
+    Ok(child)
 }
 
 /// The path to which a symlink key leads (§2.3, "Target resolution").
 fn link_target(work: &mut Work<'_>, hive: HiveId, key: Guid) -> Result<Vec<KeyName>, Errno> {
     let resolver = work.state.resolver(hive, &work.viewer);
-    let (value, _) = resolver.value(key, "", &mut work.covered);
+    let (value, _) = resolver.value(key, "", &mut work.covered)?;
     let Some(data) =
         value.filter(|value| value.entry.value_type == REG_LINK).map(|v| v.entry.data.clone())
     else {

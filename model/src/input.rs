@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::front_door::RawCall;
 use crate::memory::AddressSpace;
 use crate::security::Token;
+use crate::store_entry::StoreEntry;
 
 /// A file descriptor number as the target gave it out. Negative numbers are what a caller passes
 /// for "none" (-1) or by mistake.
@@ -254,4 +255,14 @@ pub enum Environment {
     /// its compiled-in defaults, and no source has registered yet. What sources had stored in
     /// persistent keys is still there.
     Reboot,
+    /// A record was put into a store behind the kernel's back. There is no step where the place
+    /// that it names does not exist.
+    StoreEntry(StoreEntry),
+    /// The next registration of the source reports this maximum instead of what it has stored.
+    FalseMaximum {
+        /// Which source.
+        source: SourceId,
+        /// The number it will report.
+        max_sequence: u64,
+    },
 }

@@ -19,6 +19,7 @@ use crate::layers;
 use crate::name_marks;
 use crate::names::{KeyName, LayerName, parse_path};
 use crate::outcome::{Opened, Outcome};
+use crate::responses::descriptor_of;
 use crate::security::{
     Privilege, SecurityDescriptor, access_check, check_desired_access, inherit, rights, well_known,
 };
@@ -186,7 +187,8 @@ fn finish_open(
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
-    let granted = access_check(&work.caller.token, &record.descriptor, desired_access)
+    let descriptor = descriptor_of(record, &mut work.covered)?;
+    let granted = access_check(&work.caller.token, &descriptor, desired_access)
         .inspect_err(|_| covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04"))?;
     if granted & !desired_access != 0 {
         // Generic bits were mapped, or whatever can be granted was asked for.
@@ -247,7 +249,8 @@ fn authorize_creation(
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
-    access_check(token, &record.descriptor, rights::KEY_CREATE_SUB_KEY)
+    let above = descriptor_of(&record, &mut work.covered)?;
+    access_check(token, &above, rights::KEY_CREATE_SUB_KEY)
         .inspect_err(|_| covers!(work.covered, "SYS-68", "LAUTH-01"))?;
     if record.volatile_key && create.flags & REG_OPTION_VOLATILE == 0 {
         covers!(work.covered, "KEY-15", "SYS-81");
@@ -257,7 +260,7 @@ fn authorize_creation(
         covers!(work.covered, "KEY-16");
     }
     if create.flags & REG_OPTION_CREATE_LINK != 0 {
-        access_check(token, &record.descriptor, rights::KEY_CREATE_LINK)
+        access_check(token, &above, rights::KEY_CREATE_LINK)
             .inspect_err(|_| covers!(work.covered, "LINK-01", "SYS-84"))?;
         if !token.has_privilege(Privilege::Tcb) && !token.is_member_of(&well_known::ADMINISTRATORS)
         {
@@ -286,7 +289,7 @@ fn authorize_creation(
     })?;
     layers::check_total(work, parent, name)?;
     abi::transaction(work, create.transaction)?;
-    let descriptor = inherit(&record.descriptor, token)?;
+    let descriptor = inherit(&above, token)?;
     Ok((layer, Arc::new(descriptor)))
 }
 
@@ -362,7 +365,7 @@ fn store(
     let record = KeyRecord {
         name: name.clone(),
         parent: Some(parent.key()),
-        descriptor,
+        descriptor: Ok(descriptor),
         sd_size,
         last_write_time: work.time,
         volatile_key,

@@ -11,10 +11,11 @@ use crate::coverage::{Covered, covers};
 use crate::database::{DeletedLayer, Guid, HiveId, Map, Target};
 use crate::errno::Errno;
 use crate::input::SourceId;
-use crate::layer_metadata::{Metadata, metadata};
+use crate::layer_metadata::{Reading, metadata};
 use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
 use crate::resolution::{Resolver, Viewer};
+use crate::responses::Malformed;
 use crate::security::{
     SecurityDescriptor, access_check, base_layer_default_sd, rights, well_known,
 };
@@ -112,10 +113,10 @@ pub(crate) fn machine(state: &State) -> Option<HiveId> {
 pub(crate) fn resolve_layers_key(state: &State) -> Option<Guid> {
     let hive = machine(state).filter(|hive| state.is_active(*hive))?;
     let viewer = Viewer::global();
-    let resolver = state.resolver(hive, &viewer);
+    let resolver = state.kernel_resolver(hive, &viewer);
     let mut key = resolver.database.root;
     for name in ["system", "registry", "layers"] {
-        key = resolver.child(key, name, &mut Covered::new()).0?.key;
+        key = resolver.child(key, name, &mut Covered::new()).ok()?.0?.key;
     }
     Some(key)
 }
@@ -134,6 +135,24 @@ impl Touched<'_> {
         match self {
             Touched::Values(hive, _) | Touched::Child(hive, _, _) => hive,
         }
+    }
+
+    /// The layer that this is about, if its metadata cannot be read: the refresh of that layer is
+    /// required, whatever can be told of the change (LAYER-51, P-75).
+    fn unreadable(self, state: &State) -> Option<FoldedName> {
+        let (_, seen) = state.layers_seen.as_ref()?;
+        let name = match self {
+            Touched::Child(_, parent, name) if state.layers_key == Some(parent) => name.clone(),
+            Touched::Child(..) => return None,
+            Touched::Values(hive, key) => {
+                state.database(hive).keys.get(&key)?.name.folded().clone()
+            }
+        };
+        let unreadable = match seen.get(&name)? {
+            Ok(metadata) => metadata.is_unreadable(),
+            Err(_) => true,
+        };
+        unreadable.then_some(name)
     }
 
     /// Whether this can have changed layer metadata or where it is found.
@@ -165,7 +184,9 @@ pub(crate) fn committed(
     if !touched.concerns_layers(before) {
         return Ok(());
     }
-    let first = dirty_names(&mut work.state);
+    // A Layers key that cannot be enumerated is refreshed by nobody (P-75).
+    let mut first = dirty_names(&mut work.state)?;
+    first.extend(touched.unreadable(&work.state));
     let unrefreshed = work.state.clone();
     let refreshed = refresh(&mut work.state, first.clone(), None, &mut work.covered);
     if work.is_interrupted() {
@@ -216,12 +237,12 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     for _ in 0..BOOT_PASSES_MAX {
         state.layers_key = resolve_layers_key(state);
         let Some(key) = state.layers_key else { break };
-        let visible = visible_metadata(state, machine, key);
+        let Ok(visible) = visible_metadata(state, machine, key) else { break };
         state.layers_seen = Some((key, visible.clone()));
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
-            let good = visible.get(name).is_some_and(|metadata| {
-                publish(&mut next, name, metadata.clone(), &mut Covered::new())
+            let good = visible.get(name).is_some_and(|reading| {
+                publish(&mut next, name, reading.clone(), &mut Covered::new())
             });
             let room = next.layers.size() < next.limits.max_total_layers as usize;
             if let (false, true, Some(former)) = (good, room, state.layers.get(name)) {
@@ -233,8 +254,8 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         }
         state.layers = next.layers;
     }
-    // What has been seen is what the last table shows.
-    dirty_names(state);
+    // What has been seen is what the last table shows, if it can be seen.
+    let _ = dirty_names(state);
     step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
 
@@ -244,7 +265,7 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
         return;
     }
     // Every name is read as at boot; what was there when it was last read may have left.
-    let mut names = dirty_names(state);
+    let Ok(mut names) = dirty_names(state) else { return };
     let (Some(_), Some((_, visible))) = (state.layers_key, &state.layers_seen) else { return };
     names.extend(visible.keys().cloned());
     if refresh(state, names, None, &mut Covered::new()).published {
@@ -263,40 +284,47 @@ fn step_affected(
     let viewer = Viewer::global();
     let hives: Vec<HiveId> = state.hives.keys().copied().collect();
     for hive in hives {
-        let affected = other(hive)
-            && state.is_active(hive)
-            && before.is_active(hive)
-            && !same_view(before.resolver(hive, &viewer), state.resolver(hive, &viewer));
-        if affected {
-            covers!(covered, "LAYER-33", "IOC-090");
-            state.change_generation(hive, Generation::step);
+        if !other(hive) || !state.is_active(hive) || !before.is_active(hive) {
+            continue;
+        }
+        // No SD has a part in it (P-75).
+        let same =
+            same_view(before.kernel_resolver(hive, &viewer), state.kernel_resolver(hive, &viewer));
+        match same {
+            Ok(true) => {}
+            Ok(false) => {
+                covers!(covered, "LAYER-33", "IOC-090");
+                state.change_generation(hive, Generation::step);
+            }
+            // Nobody can tell what a source's malformed data hides (P-42).
+            Err(_) => state.change_generation(hive, Generation::uncertain),
         }
     }
 }
 
 /// Whether two worlds show the same keys and the same effective values as (type, data).
-fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> bool {
+fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> Result<bool, Malformed> {
     let ignored = &mut Covered::new();
     let mut keys = vec![old.database.root];
     while let Some(key) = keys.pop() {
-        let (old_values, new_values) = (old.values(key, ignored).0, new.values(key, ignored).0);
+        let (old_values, new_values) = (old.values(key, ignored)?.0, new.values(key, ignored)?.0);
         let same_values = old_values.len() == new_values.len()
             && old_values.iter().zip(&new_values).all(|(old, new)| {
                 old.entry.name.folded() == new.entry.name.folded()
                     && old.entry.value_type == new.entry.value_type
                     && old.entry.data == new.entry.data
             });
-        let (old_keys, new_keys) = (old.subkeys(key, ignored).0, new.subkeys(key, ignored).0);
+        let (old_keys, new_keys) = (old.subkeys(key, ignored)?.0, new.subkeys(key, ignored)?.0);
         let same_keys = old_keys.len() == new_keys.len()
             && old_keys.iter().zip(&new_keys).all(|(old, new)| {
                 old.key == new.key && old.entry.name.folded() == new.entry.name.folded()
             });
         if !same_values || !same_keys {
-            return false;
+            return Ok(false);
         }
         keys.extend(new_keys.iter().map(|child| child.key));
     }
-    true
+    Ok(true)
 }
 
 struct Refreshed {
@@ -340,8 +368,8 @@ fn refresh(
                 None => {
                     refreshed.deleted += usize::from(delete(state, name, &mut death, covered));
                 }
-                Some(metadata) => {
-                    let good = publish(state, name, metadata, covered);
+                Some(reading) => {
+                    let good = publish(state, name, reading, covered);
                     refreshed.failed |= !good;
                 }
             }
@@ -349,7 +377,10 @@ fn refresh(
         refreshed.published = true;
         refreshed.rounds += 1;
         done.extend(dirty);
-        dirty = dirty_names(state);
+        dirty = dirty_names(state).unwrap_or_else(|_| {
+            refreshed.failed = true;
+            BTreeSet::new()
+        });
         dirty.retain(|name| !done.contains(name));
     }
     refreshed
@@ -357,49 +388,68 @@ fn refresh(
 
 /// The layers whose metadata effectively differs from what was last read of it, after the Layers
 /// key has been found again (P-03, P-15). What is read now is what was last read from now on.
-fn dirty_names(state: &mut State) -> BTreeSet<FoldedName> {
+///
+/// # Errors
+///
+/// If the source's enumeration of the Layers key is malformed.
+fn dirty_names(state: &mut State) -> Result<BTreeSet<FoldedName>, Malformed> {
     state.layers_key = resolve_layers_key(state);
     let (Some(machine), Some(key)) = (machine(state), state.layers_key) else {
-        return BTreeSet::new();
+        return Ok(BTreeSet::new());
     };
-    let now = visible_metadata(state, machine, key);
+    let now = visible_metadata(state, machine, key)?;
     let visible: BTreeSet<FoldedName> = now.keys().cloned().collect();
     let seen = state.layers_seen.replace((key, now.clone()));
     let Some((_, seen)) = seen.filter(|(seen_key, _)| *seen_key == key) else {
-        return visible;
+        return Ok(visible);
     };
     let mut names = visible;
     names.extend(seen.keys().cloned());
     names.retain(|name| seen.get(name) != now.get(name));
-    names
+    Ok(names)
 }
 
 /// What is visible below the Layers key, by name.
-fn visible_metadata(state: &State, machine: HiveId, key: Guid) -> Map<FoldedName, Metadata> {
+///
+/// # Errors
+///
+/// If the source's enumeration of it is malformed, so that no name is known.
+fn visible_metadata(
+    state: &State,
+    machine: HiveId,
+    key: Guid,
+) -> Result<Map<FoldedName, Reading>, Malformed> {
     let viewer = Viewer::global();
-    let resolver = state.resolver(machine, &viewer);
-    let (children, _) = resolver.subkeys(key, &mut Covered::new());
+    let resolver = state.kernel_resolver(machine, &viewer);
+    let (children, _) = resolver.subkeys(key, &mut Covered::new())?;
     let names = children.iter().map(|child| child.entry.name.folded());
-    names.filter_map(|name| Some((name.clone(), metadata(state, name)?))).collect()
+    Ok(names.filter_map(|name| Some((name.clone(), metadata(state, name)?))).collect())
+}
+
+/// What was put into a store behind the kernel's back makes no layer dirty: what it would read now
+/// is what it last read (P-41).
+pub(crate) fn unnoticed(state: &mut State) {
+    let (Some(machine), Some(key)) = (machine(state), state.layers_key) else { return };
+    if state.is_active(machine)
+        && let Ok(now) = visible_metadata(state, machine, key)
+    {
+        state.layers_seen = Some((key, now));
+    }
 }
 
 /// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so
-/// that the former entry stays (D-52).
-fn publish(
-    state: &mut State,
-    name: &FoldedName,
-    metadata: Metadata,
-    covered: &mut Covered,
-) -> bool {
+/// that the former entry stays (LAYER-50, D-52).
+fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut Covered) -> bool {
+    let Some((metadata, descriptor)) =
+        reading.ok().and_then(|metadata| Some((metadata.clone(), metadata.descriptor.ok()?)))
+    else {
+        covers!(covered, "LAYER-36", "LAYER-50", "LAYER-51", "SRC-49");
+        return false;
+    };
     if name.as_str() == BASE {
         // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
         covers!(covered, "LAYER-12", "LAYER-13", "LAYER-15", "LAYER-16");
-        let layer = Layer {
-            name: LayerName::base(),
-            precedence: 0,
-            enabled: true,
-            descriptor: metadata.descriptor,
-        };
+        let layer = Layer { name: LayerName::base(), precedence: 0, enabled: true, descriptor };
         state.layers.insert_mut(name.clone(), layer);
         return true;
     }
@@ -427,8 +477,7 @@ fn publish(
             }
         }
     }
-    let (name_spelt, descriptor) = (metadata.name, metadata.descriptor);
-    let layer = Layer { name: name_spelt, precedence, enabled, descriptor };
+    let layer = Layer { name: metadata.name, precedence, enabled, descriptor };
     state.layers.insert_mut(name.clone(), layer);
     true
 }

@@ -8,7 +8,9 @@ use crate::database::{
     BlanketTombstone, Database, Guid, Layered, Map, PathEntry, Target, ValueEntry,
 };
 use crate::layers::{BASE, Layer};
+use crate::limits::Limits;
 use crate::names::FoldedName;
+use crate::responses::Malformed;
 use crate::security::Token;
 use crate::values::REG_TOMBSTONE;
 
@@ -64,6 +66,18 @@ pub(crate) struct Resolver<'a> {
     pub(crate) database: &'a Database,
     pub(crate) layers: &'a Map<FoldedName, Layer>,
     pub(crate) viewer: &'a Viewer,
+    pub(crate) next_sequence: u64,
+    pub(crate) limits: &'a Limits,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a request is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// What a caller asked.
+    Call,
+    /// What the kernel wants to know for itself: it judges SDs where it uses them (LAYER-50, P-75).
+    Kernel,
 }
 
 /// One that competes: `(precedence, sequence, item)`.
@@ -76,12 +90,14 @@ struct Candidate<T> {
 /// Collects candidates and keeps the greatest by precedence, then by sequence.
 struct Selection<T> {
     winner: Option<Candidate<T>>,
+    /// Whether another candidate equals the winner in both.
+    tie: bool,
     contest: Contest,
 }
 
 impl<T> Selection<T> {
     fn new() -> Selection<T> {
-        Selection { winner: None, contest: Contest::default() }
+        Selection { winner: None, tie: false, contest: Contest::default() }
     }
 
     fn add(&mut self, candidate: Candidate<T>, covered: &mut Covered) {
@@ -99,16 +115,32 @@ impl<T> Selection<T> {
                 covers!(covered, "LAYER-21");
             }
             self.contest.top = 1;
+            self.tie = false;
             self.winner = Some(candidate);
         } else if candidate.precedence == winner.precedence {
             covers!(covered, "SEQ-21", "LAYER-20");
             self.contest.top += 1;
+            self.tie = candidate.sequence == winner.sequence
+                || self.tie && candidate.sequence < winner.sequence;
             if candidate.sequence > winner.sequence {
                 self.winner = Some(candidate);
             }
         } else if candidate.sequence > winner.sequence {
             covers!(covered, "LAYER-21");
         }
+    }
+
+    /// The winner.
+    ///
+    /// # Errors
+    ///
+    /// If two candidates tie for the win (SEQ-19, D-34).
+    fn finish(self, covered: &mut Covered) -> Result<Option<Candidate<T>>, Malformed> {
+        if self.tie {
+            covers!(covered, "SEQ-19", "SRC-47");
+            return Err(Malformed::of_source(covered));
+        }
+        Ok(self.winner)
     }
 }
 
@@ -145,10 +177,11 @@ impl<'a> Resolver<'a> {
         key: Guid,
         name: &str,
         covered: &mut Covered,
-    ) -> (Option<EffectiveValue<'a>>, Contest) {
+    ) -> Result<(Option<EffectiveValue<'a>>, Contest), Malformed> {
         let entries = self.database.value(key, name);
         let blankets = self.database.blankets.get(&key);
-        let (effective, contest) = self.resolve_value(entries, blankets, covered);
+        self.check_values(entries, blankets, covered)?;
+        let (effective, contest) = self.resolve_value(entries, blankets, covered)?;
         let value = match effective {
             Effective::Value(value) => Some(value),
             Effective::Tombstone => {
@@ -164,7 +197,7 @@ impl<'a> Resolver<'a> {
                 None
             }
         };
-        (value, contest)
+        Ok((value, contest))
     }
 
     fn resolve_value(
@@ -172,7 +205,7 @@ impl<'a> Resolver<'a> {
         entries: Option<&'a Layered<ValueEntry>>,
         blankets: Option<&'a Layered<BlanketTombstone>>,
         covered: &mut Covered,
-    ) -> (Effective<'a>, Contest) {
+    ) -> Result<(Effective<'a>, Contest), Malformed> {
         // Step 2: candidates from per-value entries. Step 3: blanket tombstones, each of which is
         // a tombstone for every name.
         let mut selection = Selection::new();
@@ -208,7 +241,8 @@ impl<'a> Resolver<'a> {
             }
         }
         // Steps 4 and 5.
-        let effective = match selection.winner {
+        let contest = selection.contest;
+        let effective = match selection.finish(covered)? {
             None => {
                 covers!(covered, "RES-16");
                 Effective::Nothing
@@ -227,10 +261,10 @@ impl<'a> Resolver<'a> {
             }
             Some(Candidate { item: Some((layer, entry)), .. }) => {
                 covers!(covered, "RES-21");
-                if selection.contest.active > 1 {
+                if contest.active > 1 {
                     covers!(covered, "RES-17", "VAL-19", "VAL-20");
                 }
-                if selection.contest.top > 1 {
+                if contest.top > 1 {
                     covers!(covered, "RES-18");
                 }
                 if let Some(blankets) = blankets {
@@ -240,13 +274,13 @@ impl<'a> Resolver<'a> {
                     }
                 }
                 let has_base = entries.is_some_and(|entries| entries.contains_key(BASE));
-                if has_base && selection.contest.active > 1 {
+                if has_base && contest.active > 1 {
                     covers!(covered, "LAYER-14");
                 }
                 Effective::Value(EffectiveValue { entry, layer })
             }
         };
-        (effective, selection.contest)
+        Ok((effective, contest))
     }
 
     /// The key visible at (parent, child name): `resolve_path`.
@@ -255,15 +289,17 @@ impl<'a> Resolver<'a> {
         parent: Guid,
         name: &str,
         covered: &mut Covered,
-    ) -> (Option<EffectiveChild<'a>>, Contest) {
-        self.resolve_path(self.database.lookup(parent, name), covered)
+    ) -> Result<(Option<EffectiveChild<'a>>, Contest), Malformed> {
+        let entries = self.database.lookup(parent, name);
+        self.check_lookup(entries, covered)?;
+        self.resolve_path(entries, covered)
     }
 
     fn resolve_path(
         &self,
         entries: Option<&'a Layered<PathEntry>>,
         covered: &mut Covered,
-    ) -> (Option<EffectiveChild<'a>>, Contest) {
+    ) -> Result<(Option<EffectiveChild<'a>>, Contest), Malformed> {
         let mut selection = Selection::new();
         for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
             match self.active_layer(layer) {
@@ -279,14 +315,16 @@ impl<'a> Resolver<'a> {
                 Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-03", "LAYER-08"),
             }
         }
-        if selection.contest.active > 1 {
+        let contest = selection.contest;
+        let winner = selection.finish(covered)?;
+        if contest.active > 1 {
             covers!(covered, "RES-05", "PATH-13");
-            self.mark_contest(entries, selection.winner.as_ref(), covered);
+            self.mark_contest(entries, winner.as_ref(), covered);
         }
-        if selection.contest.top > 1 {
+        if contest.top > 1 {
             covers!(covered, "RES-06");
         }
-        let child = match selection.winner {
+        let child = match winner {
             None => {
                 covers!(covered, "RES-09");
                 None
@@ -300,7 +338,7 @@ impl<'a> Resolver<'a> {
                 Target::Key(key) => Some(EffectiveChild { entry, key }),
             },
         };
-        (child, selection.contest)
+        Ok((child, contest))
     }
 
     /// What a contest between several active path entries shows about those that lost it.
@@ -334,12 +372,13 @@ impl<'a> Resolver<'a> {
         &self,
         key: Guid,
         covered: &mut Covered,
-    ) -> (Vec<EffectiveValue<'a>>, Contest) {
+    ) -> Result<(Vec<EffectiveValue<'a>>, Contest), Malformed> {
         let blankets = self.database.blankets.get(&key);
+        self.check_all_values(key, covered)?;
         let mut contest = Contest::default();
         let mut results = Vec::new();
         for (_, entries) in self.database.value_names(key) {
-            let (value, this) = self.resolve_value(Some(entries), blankets, covered);
+            let (value, this) = self.resolve_value(Some(entries), blankets, covered)?;
             contest = contest.max(this);
             match value {
                 Effective::Value(value) => {
@@ -357,7 +396,7 @@ impl<'a> Resolver<'a> {
                 Effective::Nothing => {}
             }
         }
-        (results, contest)
+        Ok((results, contest))
     }
 
     /// All visible children of a key: `enumerate_subkeys`.
@@ -365,11 +404,12 @@ impl<'a> Resolver<'a> {
         &self,
         parent: Guid,
         covered: &mut Covered,
-    ) -> (Vec<EffectiveChild<'a>>, Contest) {
+    ) -> Result<(Vec<EffectiveChild<'a>>, Contest), Malformed> {
+        self.check_children(parent, covered)?;
         let mut contest = Contest::default();
         let mut results = Vec::new();
         for (_, entries) in self.database.children(parent) {
-            let (child, this) = self.resolve_path(Some(entries), covered);
+            let (child, this) = self.resolve_path(Some(entries), covered)?;
             contest = contest.max(this);
             match child {
                 Some(child) => {
@@ -383,7 +423,7 @@ impl<'a> Resolver<'a> {
                 None => {}
             }
         }
-        (results, contest)
+        Ok((results, contest))
     }
 }
 

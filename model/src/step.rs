@@ -11,7 +11,7 @@ use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
 use crate::input::{Caller, Input};
 use crate::outcome::Outcome;
-use crate::resolution::{Contest, Resolver, Viewer};
+use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::state::{Generation, State};
 use crate::{deletion, enumeration, keys, sources, values};
 
@@ -135,7 +135,9 @@ impl State {
     /// follows from it.
     pub fn step(&self, input: &Input) -> Vec<Step> {
         match input {
-            Input::Environment(environment) => vec![sources::environment(self, environment)],
+            Input::Environment(environment) => {
+                sources::environment(self, environment).into_iter().collect()
+            }
             Input::Call { caller, call, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);
                 let mut work = Work::new(self, caller, time, *interrupted);
@@ -153,7 +155,19 @@ impl State {
 
     /// What resolution in one hive looks at.
     pub(crate) fn resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
-        Resolver { database: self.database(hive), layers: &self.layers, viewer }
+        Resolver {
+            database: self.database(hive),
+            layers: &self.layers,
+            viewer,
+            next_sequence: self.next_sequence,
+            limits: &self.limits,
+            purpose: Purpose::Call,
+        }
+    }
+
+    /// The same where the kernel looks for itself.
+    pub(crate) fn kernel_resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
+        Resolver { purpose: Purpose::Kernel, ..self.resolver(hive, viewer) }
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) fn query(
         covers!(work.covered, "DEL-25");
     }
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered);
+    let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered)?;
     let Some(value) = value else {
         work.contested(contest);
         covers!(work.covered, "ERR-12");
@@ -117,8 +117,11 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-26");
     }
-    let database = work.state.database(open.hive());
-    let entries = database.value(open.key(), name.folded().as_str());
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let entries = resolver.database.value(open.key(), name.folded().as_str());
+    // The count for the layer cap is the source's answer to a query (LAYER-64, P-44).
+    let blankets = resolver.database.blankets.get(&open.key());
+    resolver.check_values(entries, blankets, &mut work.covered)?;
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
     let count = entries.map_or(0, |entries| entries.size());
     if count >= work.state.limits.max_layers_per_value as usize {

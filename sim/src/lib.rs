@@ -11,6 +11,7 @@ compile_error!(
 
 mod env;
 mod memory;
+mod seed;
 mod source;
 mod tokens;
 mod world;

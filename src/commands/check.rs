@@ -193,7 +193,7 @@ pub fn answer_lines(plan: &Plan, run: &Run) -> Vec<Vec<String>> {
         .zip(&run.answers)
         .map(|(step, answer)| match step {
             Step::Act { action, .. } => answer::lines(action, answer),
-            Step::Fault(_) | Step::CompareViews => Vec::new(),
+            Step::Fault(_) | Step::CompareViews => answer::fault_lines(answer),
         })
         .collect()
 }

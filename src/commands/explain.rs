@@ -71,6 +71,9 @@ fn print_view(view: &View) {
             None => println!("{} (not visible)", path.join("\\")),
             Some(key) => {
                 println!("{}", path.join("\\"));
+                for part in &key.unreadable {
+                    println!("  ({part:?} unreadable)");
+                }
                 for (name, value) in &key.values {
                     println!(
                         "  {name:?} = type {} \"{}\" from {}, sequence {}",

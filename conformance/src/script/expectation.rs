@@ -148,7 +148,7 @@ fn set(lines: &mut [Option<String>], slot: usize, text: Option<String>) {
 }
 
 fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
-    let Step::Act { action, .. } = step else { return false };
+    let Step::Act { action, .. } = step else { return !answer.is_empty() };
     let usual = match action {
         Action::Open { .. } => "opened",
         Action::Create { .. } => "created",

@@ -39,6 +39,10 @@
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
 //! reboot                                     compare views
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
+//! store entry PATH value NAME TYPE DATA      store entry PATH blanket
+//! store entry PATH child NAME hidden|key|link|missing|of LAYER
+//! store entry PATH descriptor hex:...        store entry PATH lost
+//! store maximum [source N] SEQUENCE
 //! ```
 //!
 //! Types are `none sz expand_sz binary dword dword_be link multi_sz resource_list
@@ -67,6 +71,13 @@
 //! that its argument points to, 0 without any. An argument of `syscall` is a number, `@h`, or the
 //! address of `hex:..` or of a `"string"` with its terminator; what is missing is 0.
 //!
+//! `store entry` puts a record into a store behind the kernel's back, whether its source lives or
+//! not: a state that no call can make (`registry_model::store_entry` has the particulars). It
+//! takes `[in LAYER] [sequence=N | like LAYER] [through LAYER]`: the layer that is named (base),
+//! the sequence number (0) or the layer whose entry there has it, and the layer whose path entries
+//! lead to the key. It answers `not stored` where its place is not there. `store maximum` is what
+//! a source will report at its next registration in place of its highest sequence number.
+//!
 //! Lines `  -> ...` below a step say what it answers (see [`answer`]). In a script that expects
 //! anything, a step that says nothing must succeed.
 //!
@@ -85,6 +96,7 @@ mod print;
 mod raw;
 mod requests;
 mod sid;
+mod store_entry;
 mod token;
 mod vocabulary;
 mod words;

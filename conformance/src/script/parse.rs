@@ -3,7 +3,7 @@
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
-use super::{Script, ScriptError, StepLines, actor, parse_action};
+use super::{Script, ScriptError, StepLines, actor, parse_action, store_entry};
 use crate::plan::{Action, ActorIndex, Fault, Step};
 
 /// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
@@ -115,7 +115,10 @@ impl Parser {
         span: (usize, usize),
     ) -> Result<(), Complaint> {
         let complaint = |problem| Err(Complaint::new(span, problem, EXPECTATION_ADVICE));
-        let answers = matches!(self.script.plan.steps.last(), Some(Step::Act { .. }));
+        let answers = matches!(
+            self.script.plan.steps.last(),
+            Some(Step::Act { .. } | Step::Fault(Fault::StoreEntry(_)))
+        );
         let repeated = matches!(&self.script.lines[..], [.., one, other] if one.step == other.step);
         match (self.script.expectations.last_mut(), self.script.lines.last_mut()) {
             _ if repeated => complaint("an expectation below `times`, whose steps must succeed"),
@@ -161,10 +164,10 @@ impl Parser {
         let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
-            "kill" | "restart" | "reboot" | "compare" => {
+            "kill" | "restart" | "reboot" | "compare" | "store" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
-                    world_step(verb, &mut words, sources).map_err(|c| c.or_advise(WORLD_USAGE))?;
+                    world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
                 if actor.is_some() {
                     let advice = "leave out the actor: this happens to the world";
                     return Err(Complaint::new(first.span, "nobody does this", advice));
@@ -254,12 +257,17 @@ const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` 
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `restart source [N]`, `reboot` or `compare views`";
 
-/// Takes what follows `kill`, `restart`, `reboot` or `compare` in a script of so many sources.
+fn usage(verb: &str) -> &'static str {
+    if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
+}
+
+/// Takes what follows `kill`, `restart`, `reboot`, `store` or `compare` in a script of so many sources.
 fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
         "kill" => Step::Fault(kill(words, sources)?),
         "restart" => Step::Fault(Fault::RestartSource { source: source(words, sources)? }),
         "reboot" => Step::Fault(Fault::Reboot),
+        "store" => Step::Fault(store(words, sources)?),
         _ => {
             words.expect("views")?;
             Step::CompareViews
@@ -267,6 +275,19 @@ fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step,
     };
     words.end()?;
     Ok(step)
+}
+
+fn store(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    match words.bare("`entry` or `maximum`")? {
+        ("entry", _) => store_entry::parse_store_entry(words),
+        ("maximum", _) => {
+            let has_source = words.peek_bare() == Some("source");
+            let source = if has_source { numbered_source(words, sources)? } else { 0 };
+            let max_sequence = words.number("a sequence number")?;
+            Ok(Fault::FalseMaximum { source, max_sequence })
+        }
+        (word, span) => Err(Complaint::new(span, format!("`{word}` cannot stand here"), "")),
+    }
 }
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
@@ -299,6 +320,21 @@ fn source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
         Some(_) if words.peek_bare() == Some("at") => return Ok(0),
         Some(token) => token.span,
     };
+    numbered(words, sources, span)
+}
+
+/// Takes `source N`.
+fn numbered_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
+    words.expect("source")?;
+    let span = words.peek().map_or((0, 0), |token| token.span);
+    numbered(words, sources, span)
+}
+
+fn numbered(
+    words: &mut Words<'_>,
+    sources: usize,
+    span: (usize, usize),
+) -> Result<usize, Complaint> {
     let number = words.number("the number of a source")?;
     if number < sources {
         return Ok(number);

@@ -38,6 +38,7 @@ const USAGES: &[(&str, &str)] = &[
     ("restart", ""),
     ("reboot", ""),
     ("times", ""),
+    ("store", ""),
     ("compare", ""),
     ("actor", ""),
     ("source", ""),

@@ -3,6 +3,7 @@
 use super::actor::actor_words;
 use super::data::typed_words;
 use super::raw::raw_words;
+use super::store_entry::store_entry_words;
 use super::token::word;
 use super::vocabulary::{CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, access_word};
 use crate::plan::{Action, Fault, Handle, KeyReference, Plan, Step, Text};
@@ -57,6 +58,10 @@ fn fault_words(fault: &Fault) -> String {
         }
         Fault::RestartSource { source } => format!("restart source {source}"),
         Fault::Reboot => "reboot".to_owned(),
+        Fault::StoreEntry(entry) => store_entry_words(entry),
+        Fault::FalseMaximum { source, max_sequence } => {
+            format!("store maximum source {source} {max_sequence}")
+        }
     }
 }
 
@@ -154,22 +159,26 @@ pub(super) fn handle_word(handle: &Handle) -> String {
 }
 
 /// A line that grows word by word.
-struct Line(String);
+pub(super) struct Line(String);
 
 impl Line {
-    fn new(verb: &str) -> Line {
+    pub(super) fn new(verb: &str) -> Line {
         Line(verb.to_owned())
     }
 
-    fn raw(mut self, words: &str) -> Line {
+    pub(super) fn raw(mut self, words: &str) -> Line {
         self.0.push(' ');
         self.0.push_str(words);
         self
     }
 
-    fn text(self, bytes: &[u8]) -> Line {
+    pub(super) fn text(self, bytes: &[u8]) -> Line {
         let word = word(bytes);
         self.raw(&word)
+    }
+
+    pub(super) fn end(self) -> String {
+        self.0
     }
 
     fn handle(self, handle: &Handle) -> Line {

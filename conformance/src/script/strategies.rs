@@ -7,6 +7,9 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use registry_model::security::{Group, Privilege, Sid, Token, TokenFields};
+use registry_model::store_entry::{
+    StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
+};
 
 use crate::plan::{Action, Actor, Fault, Handle, KeyReference, Plan, RawArgument, Step, Text};
 use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
@@ -129,8 +132,51 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         }),
         source.prop_map(|source| Fault::RestartSource { source }),
         Just(Fault::Reboot),
+        store_entries().prop_map(Fault::StoreEntry),
+        (0..source_count, any::<u64>())
+            .prop_map(|(source, max_sequence)| Fault::FalseMaximum { source, max_sequence }),
     ]
     .boxed()
+}
+
+fn store_entries() -> BoxedStrategy<StoreEntry> {
+    let sequence = || {
+        prop_oneof![
+            any::<u64>().prop_map(StoredSequence::Number),
+            strings().prop_map(StoredSequence::Of),
+        ]
+    };
+    let target = prop_oneof![
+        Just(StoredTarget::Hidden),
+        Just(StoredTarget::Missing),
+        any::<bool>().prop_map(|symlink| StoredTarget::Key { symlink }),
+        strings().prop_map(StoredTarget::Of),
+    ];
+    let record = prop_oneof![
+        (strings(), strings(), typed_data(), sequence()).prop_map(
+            |(name, layer, (value_type, data), sequence)| StoredRecord::Value {
+                name,
+                layer,
+                value_type,
+                data,
+                sequence
+            }
+        ),
+        (strings(), sequence())
+            .prop_map(|(layer, sequence)| StoredRecord::Blanket { layer, sequence }),
+        (strings(), strings(), target, sequence()).prop_map(|(name, layer, target, sequence)| {
+            StoredRecord::Child { name, layer, target, sequence }
+        }),
+        vec(any::<u8>(), 0..9).prop_map(|bytes| StoredRecord::Descriptor { bytes }),
+        Just(StoredRecord::Lost),
+    ];
+    let path = vec(r"[^\\/]{0,5}", 1..4);
+    (path, option::of(strings()), record)
+        .prop_map(|(path, through, record)| {
+            let key = StoredKey { path, through };
+            StoreEntry { key, record }
+        })
+        .boxed()
 }
 
 fn opens() -> BoxedStrategy<Action> {

@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use registry_model::errno::Errno;
 use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
-use registry_model::view::{KeyView, ValueView, View};
+use registry_model::view::{KeyView, Part, ValueView, View};
 
 use super::answer::{Changes, StepAnswer, lines};
 use super::strategies::{actions, plans};
@@ -123,6 +123,15 @@ fn every_statement_has_a_canonical_form() {
         view Machine
         kill source
         kill source 1 at request 3 executed
+        store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
+        store entry Machine/A value "" tombstone hex:00 like base
+        store entry Machine\A blanket sequence=0x10
+        store entry Machine child "a\\b" of base in "" like base
+        store entry Machine child A missing
+        store entry Machine\A descriptor bytes:65536*01
+        store entry Machine\A lost
+        store maximum source 1 7
+        store maximum 7
         restart source
         reboot
         compare views
@@ -161,6 +170,15 @@ fn every_statement_has_a_canonical_form() {
             view Machine
             kill source 0
             kill source 1 at request 3 executed
+            store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
+            store entry Machine\A value "" tombstone hex:00 like base
+            store entry Machine\A blanket sequence=16
+            store entry Machine child a\b of base in "" like base
+            store entry Machine child A missing sequence=0
+            store entry Machine\A descriptor bytes:65536*01
+            store entry Machine\A lost
+            store maximum source 1 7
+            store maximum source 0 7
             restart source 0
             reboot
             compare views
@@ -295,6 +313,39 @@ fn a_fault_of_a_source_that_is_not_there_is_shown_at_its_place() {
                |                ^
                = the script has 1 of them, counted from 0; declare more above"#]],
     );
+}
+
+#[test]
+fn a_stored_entry_may_answer_and_says_what_it_can_be() {
+    let script = script("store entry Machine\\A lost\n  -> not stored");
+    assert_eq!(script.expectations, [["not stored"]]);
+    check_error(
+        "store entry Machine\\A found",
+        expect![[r#"
+            test.lcs:1:23: `found` cannot stand here
+             1 | store entry Machine\A found
+               |                       ^^^^^
+               = write `store entry PATH WHAT [in LAYER] [sequence=N | like LAYER] [through LAYER]`, where WHAT is `value NAME TYPE DATA`, `blanket`, `child NAME hidden|key|link|missing|of LAYER`, `descriptor hex:...` or `lost`, or `store maximum [source N] SEQUENCE`"#]],
+    );
+}
+
+#[test]
+fn a_view_shows_what_cannot_be_read() {
+    let path = |path: &str| path.split('\\').map(str::to_owned).collect::<Vec<_>>();
+    let key = |parts: &[Part]| {
+        Some(KeyView { unreadable: parts.iter().copied().collect(), ..KeyView::default() })
+    };
+    let view = View::from([
+        (path("Machine\\A"), key(&[Part::Values, Part::SomeSubkeys, Part::Information])),
+        (path("Machine\\A\\B"), key(&[Part::Key])),
+        (path("Machine\\A\\C"), key(&[Part::Subkeys, Part::Information])),
+    ]);
+    let shown = answer_lines("view Machine\\A", StepAnswer::View(view));
+    let expected =
+        ["values: EIO", "subkey: EIO", "info: EIO", "[B] EIO", "[C]", "subkeys: EIO", "info: EIO"];
+    assert_eq!(shown, expected.join("\n"));
+    let alone = View::from([(path("Machine\\A"), key(&[Part::Key]))]);
+    assert_eq!(answer_lines("view Machine\\A", StepAnswer::View(alone)), "EIO");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use rsi::{Guid, RequestFrame, ResponseFrame};
 
 pub use fold::fold;
 pub use memory::{MemoryConfig, MemoryDisk, MemoryStore};
-pub use raw::{Inspect, RawBlanket, RawHive, RawKey, RawPathEntry, RawValue};
+pub use raw::{Inspect, RawBlanket, RawHive, RawKey, RawPathEntry, RawRecord, RawValue, Seed};
 pub use serial::{Serial, SerialStore};
 pub use sqlite::{OpenError, Problem, SqliteConfig, SqliteStore};
 

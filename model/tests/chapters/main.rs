@@ -11,6 +11,7 @@ mod opening;
 mod resolution;
 mod source;
 mod sources;
+mod store_entries;
 mod store_laws;
 mod store_records;
 mod store_start;

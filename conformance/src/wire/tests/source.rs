@@ -197,3 +197,21 @@ fn requests_are_answered_by_the_time_that_all_is_quiet() {
     wire.monitor.quiescent().unwrap();
     wire.covers(&["SRC-01"]);
 }
+
+#[test]
+fn what_was_put_into_a_store_excuses_its_source_and_no_other_rule() {
+    use registry_model::store_entry::{StoredRecord, StoredSequence};
+    let future = |wire: &mut Wire| {
+        lookup(wire);
+        let answer = entry(payload().u32(0).u32(1), 1, [0; 16], u64::MAX).u32(0);
+        wire.answer(0x01, answer)
+    };
+    let mut wire = Wire::new();
+    assert_eq!(future(&mut wire), Err(Rule::StoredSequence));
+    let (layer, sequence) = ("base".to_owned(), StoredSequence::Number(u64::MAX));
+    wire.monitor.stored(SOURCE, &StoredRecord::Blanket { layer, sequence });
+    assert_eq!(future(&mut wire), Ok(()));
+    lookup(&mut wire);
+    let hidden_with_guid = entry(payload().u32(0).u32(1), 1, [9; 16], 1).u32(0);
+    assert_eq!(wire.answer(0x01, hidden_with_guid), Err(Rule::PathEntry));
+}

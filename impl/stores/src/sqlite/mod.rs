@@ -15,6 +15,7 @@ mod paths;
 mod problem;
 mod raw;
 mod row;
+mod seed;
 mod session;
 mod snapshot;
 mod sql;
@@ -29,7 +30,7 @@ use rsi::{Guid, RequestFrame, Response, ResponseFrame, Status, TransactionId};
 use crate::backend::{Backend, Outcome, Refusal, View};
 use crate::scheduler::Scheduler;
 use crate::task::{Read, Write};
-use crate::{FatalError, HiveInfo, Inspect, RandomSource, RawHive, Store};
+use crate::{FatalError, HiveInfo, Inspect, RandomSource, RawHive, RawRecord, Seed, Store};
 use hive::Hive;
 use session::{Place, Session};
 
@@ -116,11 +117,30 @@ impl Inspect for SqliteStore {
             .zip(&backend.infos)
             .map(|(hive, info)| raw::dump(info, hive.session(View::Committed)?))
             .collect::<Result<_, _>>()
-            .map_err(|refusal| match refusal {
-                Refusal::Status(status) => status,
-                Refusal::Locked => Status::TransactionBusy,
-                Refusal::Fatal(_) => Status::StorageError,
-            })
+            .map_err(status_of)
+    }
+}
+
+impl Seed for SqliteStore {
+    fn seed(&mut self, root: Guid, record: RawRecord) -> Result<(), Status> {
+        let backend = &mut self.scheduler.backend;
+        let found = backend.infos.iter().position(|info| info.root == root);
+        let hive = &mut backend.hives[found.ok_or(Status::NotFound)?];
+        if hive.is_open() {
+            return Err(Status::TransactionBusy);
+        }
+        // A key may have come or gone behind its back.
+        backend.known.clear();
+        seed::put(hive, record).map_err(status_of)
+    }
+}
+
+/// The status of a refusal that nobody waits for.
+fn status_of(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Status(status) => status,
+        Refusal::Locked => Status::TransactionBusy,
+        Refusal::Fatal(_) => Status::StorageError,
     }
 }
 
