@@ -100,7 +100,7 @@ pub fn bless(text: &str, script: &Script, answers: &[Vec<String>]) -> Result<Str
 }
 
 /// Puts the answer where the first expectation stood, or else below the step.
-fn replace(lines: &mut [Option<String>], places: &StepLines, answer: &[String]) {
+pub(super) fn replace(lines: &mut [Option<String>], places: &StepLines, answer: &[String]) {
     let text: String = answer.iter().map(|line| format!("  -> {line}\n")).collect();
     let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
     let mut slots = places.expectations.iter().filter_map(|number| number.checked_sub(1));
@@ -152,7 +152,7 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
     answer != [usual]
 }
 
-fn are_same(expected: &[String], got: &[String]) -> bool {
+pub(super) fn are_same(expected: &[String], got: &[String]) -> bool {
     expected.len() == got.len()
         && expected.iter().zip(got).all(|(left, right)| squeezed(left) == squeezed(right))
 }

@@ -56,6 +56,7 @@ mod parse;
 mod parse_action;
 mod print;
 mod sid;
+pub mod store;
 mod token;
 mod vocabulary;
 mod words;

@@ -199,6 +199,7 @@ pub(super) struct KeyMetadata<'a> {
     pub(super) security_descriptor: &'a [u8],
     pub(super) volatile_key: u8,
     pub(super) symlink: u8,
+    pub(super) last_write_time: u64,
 }
 
 /// One value entry in a response.
@@ -451,8 +452,8 @@ impl<'a> Reader<'a> {
     fn metadata_of(&mut self, guid: Guid) -> Result<KeyMetadata<'a>, ShapeError> {
         let security_descriptor = self.bytes()?;
         let (volatile_key, symlink) = (self.flag()?, self.flag()?);
-        let _last_write_time = self.u64()?;
-        Ok(KeyMetadata { guid, security_descriptor, volatile_key, symlink })
+        let last_write_time = self.u64()?;
+        Ok(KeyMetadata { guid, security_descriptor, volatile_key, symlink, last_write_time })
     }
 
     fn value_entry(&mut self) -> Result<ValueEntry<'a>, ShapeError> {
