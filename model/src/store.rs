@@ -1,9 +1,246 @@
 //! The reference store: how a source answers every request, and what that changes.
+//!
+//! States PSD-005 §7.2 and §7.3 and, for what is the reference source's own, PSD-006 §2.1, §4.1 and
+//! §5.1. A [`Store`] is one source process with the databases of its hives. [`Store::answer`] takes
+//! a request and says how it may be answered at this moment; [`Answer::accept`] takes a response
+//! and says whether it conforms and what store follows.
+//!
+//! Requests may be worked on in any order (SRC-10). Whoever has several in flight tries the moments
+//! at which each may have been carried out: an empty list of answers says that the source cannot
+//! answer the request now, since it waits for the write lock.
+//!
+//! Knows nothing of bytes, of layers' precedences, of the kernel half's checks, or of power losses.
+//! Not stated: a request that names keys of two hives, which the kernel never sends.
 
+mod database;
+mod key_operations;
+mod maintenance;
 mod message;
+mod outcome;
+mod path_operations;
+mod start;
+mod text;
+mod transactions;
+mod value_operations;
+mod work;
 
+use crate::coverage::{Covered, covers};
+use crate::input::UnixTime;
+use crate::names::FoldedName;
+use database::{Database, Map};
 pub use message::{
     Blanket, Child, Guid, KeyMetadata, Operation, PathEntry, Payload, RegisteredHive, Registration,
     Request, Response, Status, TARGET_GUID, TARGET_HIDDEN, TXN_READ_ONLY, TXN_READ_WRITE,
     ValueEntry,
 };
+pub use outcome::{Answer, KeyPattern, Outcome};
+pub use start::{Description, Start};
+pub use transactions::BUSY_TIMEOUT_MS;
+use transactions::Transaction;
+use work::Work;
+
+/// A source process that has registered, with its databases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    description: Description,
+    /// What is committed, by hive.
+    hives: Map<FoldedName, Database>,
+    /// The open transactions.
+    transactions: Map<u64, Transaction>,
+    /// When a transaction last gave a hive's write lock back, at the latest.
+    lock_released_at: Map<FoldedName, UnixTime>,
+    /// Whether the backing store may fail.
+    storage_fails: bool,
+}
+
+impl Store {
+    /// Everything that may be answered to `request`, which was sent at `began` and whose response
+    /// came at `ended`, if it is carried out now.
+    ///
+    /// Empty if it cannot be carried out now: it waits for a write lock that a transaction holds.
+    pub fn answer(&self, request: &Request, began: UnixTime, ended: UnixTime) -> Vec<Answer> {
+        let transaction = request.transaction;
+        let covered = Covered::new();
+        let mut work = Work { store: self, transaction, began, ended, covered };
+        mark_message(&request.operation, &mut work.covered);
+        if !request.trailing.is_empty() {
+            covers!(work.covered, "SRC-60");
+        }
+        let result = work.carry_out(&request.operation);
+        let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);
+        if self.storage_fails && touches_storage(&request.operation) {
+            answers.push(work.refused(Status::StorageError));
+        }
+        answers
+    }
+
+    /// The same store, over a backing store that may fail from now on, or does not any more
+    /// (RSI_STORAGE_ERROR).
+    pub fn with_storage_failing(&self, fails: bool) -> Store {
+        Store { storage_fails: fails, ..self.clone() }
+    }
+
+    /// What the source was told when it was started.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The GUIDs of all committed keys, roots included.
+    pub fn keys(&self) -> Vec<Guid> {
+        self.hives.values().flat_map(|database| database.keys.keys().copied()).collect()
+    }
+
+    /// The root keys, each with its hive's name as it was registered.
+    pub fn roots(&self) -> impl Iterator<Item = (&str, Guid)> {
+        self.description.hives().filter_map(|name| {
+            self.hives.get(&FoldedName::of(name)).map(|database| (name, database.root))
+        })
+    }
+
+    /// The ids of the open transactions.
+    pub fn open_transactions(&self) -> impl Iterator<Item = u64> {
+        self.transactions.keys().copied()
+    }
+
+    /// Changes every database, committed or as a transaction has it.
+    fn update_databases(&mut self, change: impl Fn(&mut Database)) {
+        let changed = |databases: &Map<FoldedName, Database>| -> Map<FoldedName, Database> {
+            databases
+                .iter()
+                .map(|(hive, database)| {
+                    let mut database = database.clone();
+                    change(&mut database);
+                    (hive.clone(), database)
+                })
+                .collect()
+        };
+        self.hives = changed(&self.hives);
+        self.transactions = self
+            .transactions
+            .iter()
+            .map(|(id, transaction)| {
+                let mut transaction = transaction.clone();
+                match &mut transaction {
+                    Transaction::ReadOnly(snapshot) => *snapshot = changed(snapshot),
+                    Transaction::ReadWrite(Some(bound)) => change(&mut bound.database),
+                    Transaction::ReadWrite(None) => {}
+                }
+                (*id, transaction)
+            })
+            .collect();
+    }
+}
+
+impl Work<'_> {
+    /// What is malformed is refused before anything else (P-61); then each operation has its own
+    /// way.
+    fn carry_out(&mut self, operation: &Operation) -> Result<Vec<Answer>, Status> {
+        match operation {
+            Operation::Lookup { parent, child_name } => self.lookup(*parent, child_name),
+            Operation::CreateEntry { parent, child_name, layer, child, sequence } => {
+                self.create_entry(*parent, (child_name, layer), *child, *sequence)
+            }
+            Operation::HideEntry { parent, child_name, layer, sequence } => {
+                self.hide_entry(*parent, (child_name, layer), *sequence)
+            }
+            Operation::DeleteEntry { parent, child_name, layer } => {
+                self.delete_entry(*parent, (child_name, layer))
+            }
+            Operation::EnumChildren { parent } => self.enum_children(*parent),
+            Operation::CreateKey {
+                guid,
+                name,
+                parent,
+                security_descriptor,
+                volatile_key,
+                symlink,
+            } => {
+                let flags = (*volatile_key, *symlink);
+                self.create_key(*guid, name, *parent, security_descriptor, flags)
+            }
+            Operation::ReadKey { guid } => self.read_key(*guid),
+            Operation::WriteKey {
+                guid,
+                security_descriptor,
+                last_write_time,
+                undefined_mask_bits,
+            } => {
+                let descriptor = security_descriptor.as_deref();
+                self.write_key(*guid, descriptor, *last_write_time, *undefined_mask_bits)
+            }
+            Operation::DropKey { guid } => self.drop_key(*guid),
+            Operation::QueryValues { guid, name, query_all } => {
+                self.query_values(*guid, name, *query_all)
+            }
+            Operation::SetValue {
+                guid,
+                name,
+                layer,
+                value_type,
+                data,
+                sequence,
+                expected_sequence,
+            } => {
+                let value = (*value_type, &data[..]);
+                self.set_value(*guid, (name, layer), value, *sequence, *expected_sequence)
+            }
+            Operation::DeleteValueEntry { guid, name, layer } => {
+                self.delete_value_entry(*guid, (name, layer))
+            }
+            Operation::SetBlanketTombstone { guid, layer, set, sequence } => {
+                self.set_blanket_tombstone(*guid, layer, *set, *sequence)
+            }
+            Operation::BeginTransaction { transaction, mode } => self.begin(*transaction, *mode),
+            Operation::CommitTransaction { transaction } => self.commit(*transaction),
+            Operation::AbortTransaction { transaction } => self.abort(*transaction),
+            Operation::Flush { hive_name } => self.flush(hive_name),
+            Operation::DeleteLayer { layer } => self.delete_layer(layer),
+            Operation::Malformed { .. } => {
+                covers!(self.covered, "SRC-01");
+                Err(Status::Invalid)
+            }
+        }
+    }
+}
+
+/// Whether a failure of the backing store can strike. A commit says so by itself.
+fn touches_storage(operation: &Operation) -> bool {
+    !matches!(
+        operation,
+        Operation::BeginTransaction { .. }
+            | Operation::CommitTransaction { .. }
+            | Operation::AbortTransaction { .. }
+            | Operation::Malformed { .. }
+    )
+}
+
+/// Marks the op code and the layouts of a request and its response.
+fn mark_message(operation: &Operation, covered: &mut Covered) {
+    match operation {
+        Operation::Lookup { .. } => {
+            covers!(covered, "WIRE-09", "WIRE-10", "WIRE-07", "WIRE-08", "CONST-41");
+        }
+        Operation::CreateEntry { .. } => covers!(covered, "WIRE-11", "WIRE-12", "CONST-41"),
+        Operation::HideEntry { .. } => covers!(covered, "WIRE-13", "WIRE-14", "CONST-41"),
+        Operation::DeleteEntry { .. } => covers!(covered, "WIRE-15", "WIRE-16", "CONST-41"),
+        Operation::EnumChildren { .. } => {
+            covers!(covered, "WIRE-17", "WIRE-18", "WIRE-07", "WIRE-08", "CONST-41");
+        }
+        Operation::CreateKey { .. } => covers!(covered, "WIRE-19", "WIRE-20", "CONST-42"),
+        Operation::ReadKey { .. } => covers!(covered, "WIRE-21", "WIRE-22", "CONST-42"),
+        Operation::WriteKey { .. } => covers!(covered, "WIRE-23", "WIRE-24", "CONST-42"),
+        Operation::DropKey { .. } => covers!(covered, "WIRE-25", "WIRE-26", "CONST-42"),
+        Operation::QueryValues { .. } => covers!(covered, "WIRE-27", "WIRE-28", "CONST-43"),
+        Operation::SetValue { .. } => covers!(covered, "WIRE-29", "WIRE-30", "CONST-43"),
+        Operation::DeleteValueEntry { .. } => covers!(covered, "WIRE-31", "WIRE-32", "CONST-43"),
+        Operation::SetBlanketTombstone { .. } => {
+            covers!(covered, "WIRE-33", "WIRE-34", "CONST-43");
+        }
+        Operation::BeginTransaction { .. } => covers!(covered, "WIRE-35", "WIRE-36", "CONST-44"),
+        Operation::CommitTransaction { .. } => covers!(covered, "WIRE-37", "WIRE-38", "CONST-44"),
+        Operation::AbortTransaction { .. } => covers!(covered, "WIRE-39", "WIRE-40", "CONST-44"),
+        Operation::DeleteLayer { .. } => covers!(covered, "WIRE-41", "WIRE-42", "CONST-45"),
+        Operation::Flush { .. } => covers!(covered, "WIRE-43", "WIRE-44", "CONST-45"),
+        Operation::Malformed { .. } => {}
+    }
+}
