@@ -5,6 +5,7 @@
 //! model's store ([`judge`]), by the wire monitor's rules for sources, and by reading every entry
 //! back through requests. Knows no implementation: a source is a [`target::StoreTarget`].
 
+pub mod certify;
 mod dump;
 mod execution;
 pub mod generate;

@@ -11,6 +11,7 @@ use conformance::script::{self, Script, answer};
 use reports::side_by_side::side_by_side;
 use reports::terminal;
 
+use super::check_store::{self, is_store_script};
 use super::{CommandResult, Exit, read_script, runner, store_option};
 use crate::CheckArguments;
 
@@ -25,12 +26,17 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
     }
     files.sort();
     if files.is_empty() {
-        return Err("there is no *.lcs file in what was given".to_owned());
+        return Err("there is no *.lcs or *.rsi file in what was given".to_owned());
     }
     let mut failed = 0;
     let mut undecided = 0;
     for file in &files {
-        match check_file(file, arguments)? {
+        let checked = if is_store_script(file) {
+            check_store::check_file(file, arguments)?
+        } else {
+            check_file(file, arguments)?
+        };
+        match checked {
             Exit::Conforms => {}
             Exit::Indeterminate => undecided += 1,
             Exit::HarnessFault => return Ok(Exit::HarnessFault),
@@ -46,7 +52,8 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
     })
 }
 
-fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
+/// Adds the scripts at a path.
+pub(super) fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
     if depth > FOLDER_DEPTH_MAX {
         return Err(format!("{}: the folders are nested too deep", path.display()));
     }
@@ -60,7 +67,10 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), St
         let entry = entry
             .map_err(|error| format!("failed to read the folder {}: {error}", path.display()))?;
         let path = entry.path();
-        if path.is_dir() || path.extension().is_some_and(|extension| extension == "lcs") {
+        if path.is_dir()
+            || is_store_script(&path)
+            || path.extension().is_some_and(|extension| extension == "lcs")
+         {
             collect(&path, depth + 1, files)?;
         }
     }
