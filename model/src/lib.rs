@@ -5,6 +5,9 @@
 //! and has no clock, no randomness and no concurrency, and it knows of no target. One module
 //! states one chapter of PSD-005, in its order and terms, and recomputes from the rules.
 //!
+//! [`store`] states the other side of the source protocol: how a source answers. It shares names and
+//! times with the rest, and no state.
+//!
 //! Not stated yet: private hives, `CurrentUser`, watches, transactions (no transaction fd exists,
 //! so any is EBADF), get and set security, backup and restore, audit events, and parameters
 //! other than the compiled-in ones.

@@ -139,8 +139,12 @@ impl Work<'_> {
     /// holds the lock is about to make it: then the source may have waited.
     fn absent(&self, outcome: Outcome) -> Vec<Answer> {
         let mut answers = vec![self.answered(outcome, self.store.clone())];
-        let any_locked = self.store.is_any_locked(self.transaction);
-        if any_locked && (self.transaction != 0 || self.has_waited()) {
+        let may_be_refused = match self.store.transactions.get(&self.transaction) {
+            None => self.has_waited(),
+            Some(Transaction::ReadWrite(None)) => true,
+            Some(_) => false,
+        };
+        if may_be_refused && self.store.is_any_locked(self.transaction) {
             answers.push(self.refused(Status::TxnBusy));
         }
         answers
