@@ -121,6 +121,15 @@ fn a_fault_of_a_source_that_is_not_there_is_a_mistake_of_the_script() {
 }
 
 #[test]
+fn every_malformed_script_is_named_before_any_runs() {
+    let folder = Folder::with("two-bad", "a.lcs", "kill source 3\n");
+    folder.write("b.lcs", b"wobble\n");
+    let finished = folder.run("check .").exits(2);
+    assert!(finished.err.contains("a.lcs:1:13:"), "{}", finished.err);
+    assert!(finished.err.contains("b.lcs:1:1:"), "{}", finished.err);
+}
+
+#[test]
 fn a_script_that_is_missing_is_named() {
     let folder = Folder::new("missing");
     let message = || {
@@ -336,6 +345,16 @@ fn a_wrong_expectation_is_shown_beside_the_answer() {
         1 scripts, 0 pass, 1 fail, 0 undecided
     "#]]
     .assert_eq(&finished.out);
+}
+
+#[test]
+fn scripts_that_show_too_little_are_vacuous_as_a_set() {
+    let text = format!("# requirements: RES-10, RES-05\n{CONTEST}  -> dword 2 from gpo\n");
+    let folder = Folder::with("coverage", "contest.lcs", &text);
+    let finished = folder.run("check contest.lcs --coverage --store memory").exits(4);
+    let lines: Vec<&str> = finished.out.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("RES ")), "{}", finished.out);
+    assert!(lines.last().is_some_and(|line| line.starts_with("1 of ")), "{}", finished.out);
 }
 
 #[test]

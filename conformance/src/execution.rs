@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use registry_model::coverage::Covered;
 use registry_model::input::{Call, Caller, Environment, Fd, Input, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::{State, Step as ModelStep};
@@ -38,6 +39,8 @@ pub struct Execution<'a> {
     pub(crate) down: BTreeSet<SourceId>,
     processes: Vec<ProcessId>,
     monitor: WireMonitor,
+    /// What the model has marked.
+    covered: Covered,
     /// What happened so far, if it is recorded.
     history: Option<Vec<Happening>>,
 }
@@ -63,6 +66,7 @@ impl<'a> Execution<'a> {
             down: BTreeSet::new(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
+            covered: Covered::new(),
             history: record.then(Vec::new),
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
@@ -122,8 +126,8 @@ impl<'a> Execution<'a> {
         let (result, memory) = self.target.call(process, token, encoded.call, memory).await;
         let answer = encoded.decode(result, &memory);
         let ended = self.target.now();
-        self.trace.record("call", began, describe::call(call).as_bytes());
-        self.trace.record("answer", ended, format!("{answer:?}").as_bytes());
+        self.trace.record_value("call", began, call);
+        self.trace.record_value("answer", ended, &answer);
         (answer, began)
     }
 
@@ -213,7 +217,7 @@ impl<'a> Execution<'a> {
                 match step.accept(observation) {
                     Ok(state) => {
                         if next.is_empty() {
-                            self.statistics.covered.extend(step.covered.iter());
+                            self.covered.add(&step.covered);
                             if let (Some(contest), true) = (&step.contest, is_read(input)) {
                                 count_contest(&mut self.statistics, contest);
                             }
@@ -334,6 +338,7 @@ impl<'a> Execution<'a> {
     /// The statistics with the wire monitor's marks.
     pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>, Vec<Happening>) {
         let mut statistics = self.statistics;
+        statistics.covered.extend(self.covered.iter());
         statistics.covered.extend(self.monitor.covered());
         (statistics, self.trace.digest(), self.states, self.history.unwrap_or_default())
     }

@@ -5,6 +5,7 @@
 
 pub mod address_space;
 pub mod campaign;
+pub mod coverage;
 pub mod describe;
 pub mod divergence;
 pub mod execution;

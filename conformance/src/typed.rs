@@ -319,7 +319,7 @@ fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
 }
 
 /// An answer that no conforming target can give: its parts contradict each other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Malformed(pub String);
 
 impl Encoded {

@@ -51,11 +51,11 @@ impl Covered {
 
     /// The ids, in the order of [`REQUIREMENTS`].
     pub fn iter(&self) -> impl Iterator<Item = &'static str> + '_ {
-        REQUIREMENTS
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| self.0[index / 128] >> (index % 128) & 1 == 1)
-            .map(|(_, id)| *id)
+        let words = self.0.iter().enumerate().filter(|(_, word)| **word != 0);
+        words.flat_map(|(index, word)| {
+            let places = (0..128).filter(move |place| word >> place & 1 == 1);
+            places.map(move |place| REQUIREMENTS[index * 128 + place])
+        })
     }
 }
 

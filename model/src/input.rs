@@ -53,7 +53,7 @@ pub enum Input {
 
 /// A call, with the fields of its argument structure. Strings are raw bytes: they may be
 /// malformed. Output buffers are given by their length; their addresses are always good here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
     /// `reg_open_key`, §6.2.
     OpenKey {

@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::input::{Fd, UnixTime};
 
 /// The answer to one call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Observation {
     /// The call failed, and the errno is not ERANGE.
     Failed(Errno),
@@ -54,7 +54,7 @@ pub enum Observation {
 }
 
 /// A value as enumeration and batch reads return it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamedValue {
     /// The value's name.
     pub name: Vec<u8>,
@@ -66,7 +66,7 @@ pub struct NamedValue {
 
 /// The required sizes that an ERANGE carries, in bytes. A field that the call does not have is
 /// `None`; a field that it has is always `Some`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sizes {
     /// `name_len`.
     pub name: Option<u32>,
@@ -79,7 +79,7 @@ pub struct Sizes {
 }
 
 /// The output of `REG_IOC_QUERY_KEY_INFO`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyInfo {
     /// The key's name.
     pub name: Vec<u8>,

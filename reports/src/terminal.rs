@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use conformance::campaign::Summary;
+use conformance::coverage::Coverage;
 use conformance::divergence::Finding;
 use conformance::{requirements, script};
 
@@ -43,6 +44,44 @@ pub fn finding(finding: &Finding, reproduce: &str) -> String {
         let _ = writeln!(out, "    {line}");
     }
     let _ = writeln!(out, "\nreproduce: {reproduce}");
+    out
+}
+
+/// Which requirements the scripts show, as a table with what is missing below it.
+pub fn coverage(coverage: &Coverage) -> String {
+    let mut out = format!("{:8}{:>8}{:>8}{:>10}\n", "", "visible", "shown", "excluded");
+    for row in &coverage.rows {
+        let (visible, shown, excluded) = (row.visible, row.shown, row.excluded);
+        let _ = writeln!(out, "{:8}{visible:>8}{shown:>8}{excluded:>10}", row.prefix);
+    }
+    let mut list = |title: &str, ids: Vec<&String>| {
+        if !ids.is_empty() {
+            let ids: Vec<&str> = ids.into_iter().map(String::as_str).collect();
+            let _ = writeln!(out, "{title}: {}", ids.join(" "));
+        }
+    };
+    let rows = &coverage.rows;
+    list(
+        "asserted by a script, but not marked in it",
+        rows.iter().flat_map(|row| &row.asserted_only).collect(),
+    );
+    list(
+        "marked, but asserted by no script that marks it",
+        rows.iter().flat_map(|row| &row.marked_only).collect(),
+    );
+    list("neither", rows.iter().flat_map(|row| &row.missing).collect());
+    list(
+        "excluded in scope.toml, but shown: take them out of it",
+        coverage.excluded_but_shown.iter().collect(),
+    );
+    let per_mille = coverage.per_mille();
+    let (shown, visible) = (coverage.shown(), coverage.visible());
+    let _ = writeln!(
+        out,
+        "{shown} of {visible} requirements shown, {}.{} %",
+        per_mille / 10,
+        per_mille % 10
+    );
     out
 }
 

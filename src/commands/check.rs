@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use conformance::campaign::Runner;
+use conformance::coverage::{Coverage, ScriptMarks};
 use conformance::divergence::Finding;
 use conformance::lockstep::{Options, Run, Verdict};
 use conformance::plan::{Plan, Step};
+use conformance::script::store::StoreScript;
 use conformance::script::{self, Script, answer};
 use reports::side_by_side::side_by_side;
 use reports::terminal;
@@ -14,6 +16,9 @@ use reports::terminal;
 use super::check_store::{self, is_store_script};
 use super::{CommandResult, Exit, read_script, runner, store_option};
 use crate::CheckArguments;
+
+/// The share of the visible requirements that the scripts must show, in tenths of a percent.
+const COVERED_PER_MILLE_MIN: usize = 950;
 
 /// How deep folders are searched for scripts.
 const FOLDER_DEPTH_MAX: usize = 16;
@@ -28,28 +33,68 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
     if files.is_empty() {
         return Err("there is no *.lcs or *.rsi file in what was given".to_owned());
     }
+    let scripts = read_scripts(&files)?;
     let mut failed = 0;
     let mut undecided = 0;
-    for file in &files {
-        let checked = if is_store_script(file) {
-            check_store::check_file(file, arguments)?
-        } else {
-            check_file(file, arguments)?
-        };
-        match checked {
+    let mut marks = Vec::new();
+    for script in &scripts {
+        match check_script(script, arguments, &mut marks)? {
             Exit::Conforms => {}
             Exit::Indeterminate => undecided += 1,
             Exit::HarnessFault => return Ok(Exit::HarnessFault),
             _ => failed += 1,
         }
     }
-    let passed = files.len() - failed - undecided;
-    println!("{} scripts, {passed} pass, {failed} fail, {undecided} undecided", files.len());
+    let passed = scripts.len() - failed - undecided;
+    println!("{} scripts, {passed} pass, {failed} fail, {undecided} undecided", scripts.len());
+    let covers_enough = !arguments.coverage || report_coverage(&Coverage::of(&marks));
     Ok(match (failed, undecided) {
-        (0, 0) => Exit::Conforms,
+        (0, 0) if covers_enough => Exit::Conforms,
+        (0, 0) => Exit::Vacuous,
         (0, _) => Exit::Indeterminate,
         _ => Exit::Divergence,
     })
+}
+
+/// A script, the file that it is in and its text.
+struct ScriptFile<'a> {
+    file: &'a Path,
+    text: String,
+    script: AnyScript,
+}
+
+/// A script of either language.
+enum AnyScript {
+    /// Of calls, `*.lcs`.
+    Calls(Box<Script>),
+    /// Of requests, `*.rsi`.
+    Requests(StoreScript),
+}
+
+fn read_any(file: &Path) -> Result<(String, AnyScript), String> {
+    if is_store_script(file) {
+        return check_store::read(file).map(|(text, script)| (text, AnyScript::Requests(script)));
+    }
+    read_script(file).map(|(text, script)| (text, AnyScript::Calls(Box::new(script))))
+}
+
+/// Reads all of them before any runs, so that every malformed one is named at once.
+fn read_scripts(files: &[PathBuf]) -> Result<Vec<ScriptFile<'_>>, String> {
+    let mut scripts = Vec::new();
+    let mut problems = Vec::new();
+    for file in files {
+        match read_any(file) {
+            Ok((text, script)) => scripts.push(ScriptFile { file, text, script }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(scripts) } else { Err(problems.join("\n")) }
+}
+
+/// Prints the account and says whether it is good enough.
+fn report_coverage(coverage: &Coverage) -> bool {
+    print!("{}", terminal::coverage(coverage));
+    coverage.per_mille() >= COVERED_PER_MILLE_MIN && coverage.excluded_but_shown.is_empty()
 }
 
 /// Adds the scripts at a path.
@@ -77,10 +122,32 @@ pub(super) fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Re
     Ok(())
 }
 
-fn check_file(file: &Path, arguments: &CheckArguments) -> CommandResult {
-    let (text, script) = read_script(file)?;
+fn check_script(
+    ScriptFile { file, text, script }: &ScriptFile<'_>,
+    arguments: &CheckArguments,
+    marks: &mut Vec<ScriptMarks>,
+) -> CommandResult {
+    match script {
+        AnyScript::Calls(script) => check_calls(file, text, script, arguments, marks),
+        AnyScript::Requests(script) => {
+            check_store::check_script(file, text, script, arguments, marks)
+        }
+    }
+}
+
+fn check_calls(
+    file: &Path,
+    text: &str,
+    script: &Script,
+    arguments: &CheckArguments,
+    marks: &mut Vec<ScriptMarks>,
+) -> CommandResult {
     let run =
         runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), Options::default());
+    marks.push(ScriptMarks {
+        asserted: script.requirements.iter().cloned().collect(),
+        marked: run.statistics.covered.clone(),
+    });
     let store = store_option(arguments.store);
     match &run.verdict {
         Verdict::Conforms => {}
@@ -105,9 +172,9 @@ fn check_file(file: &Path, arguments: &CheckArguments) -> CommandResult {
     }
     let answers = answer_lines(&script.plan, &run);
     if arguments.bless {
-        return bless(file, &text, &script, &answers);
+        return bless(file, text, script, &answers);
     }
-    Ok(compare(file, &script, &answers))
+    Ok(compare(file, script, &answers))
 }
 
 fn compare(file: &Path, script: &Script, answers: &[Vec<String>]) -> Exit {

@@ -49,7 +49,7 @@
 //! | orphans | `orphan k1`, sorted |
 //! | nothing of all that | `(empty)` |
 //! | a request that still waits | `waits` |
-//! | a start | `hive NAME` each, and `max-sequence N` |
+//! | a start | `hive NAME` each, sorted, and `max-sequence N` |
 //!
 //! `time clock` is a time that the source's clock showed while the script ran; any other time is
 //! a number.

@@ -25,14 +25,17 @@ const PATIENCE: u64 = 30_000_000_000;
 /// The first request id of a connection.
 const FIRST_REQUEST_ID: u64 = 1;
 
-/// Rules about what a source has from its client, who may send anything. The model judges it.
-const IS_OF_CLIENT: [Rule; 6] = [
+/// Rules about what a source has from its client, who may send anything: malformed names and data,
+/// and entries whose records never come (P-62). The model judges them.
+const IS_OF_CLIENT: [Rule; 8] = [
     Rule::KeyName,
     Rule::ValueName,
     Rule::LayerName,
     Rule::ValueType,
     Rule::Tombstone,
     Rule::SecurityDescriptor,
+    Rule::LookupMetadata,
+    Rule::ChildrenMetadata,
 ];
 
 /// A request that was sent on this connection and whose answer has not been judged.

@@ -22,7 +22,8 @@ pub fn plan_of_seed(seed: u64, requests: usize) -> StorePlan {
     Generator::new(rng).plan(requests)
 }
 
-const KEYS: &[&str] = &["k1", "k2", "k3", "k4", "k5", "k6"];
+/// Keys that a plan names, by the hive that they are in: no request names keys of two hives (P-70).
+const KEYS: [&[&str]; 2] = [&["k1", "k2", "k3", "k4"], &["u1", "u2", "u3"]];
 const CHILD_NAMES: &[&str] = &["Alpha", "ALPHA", "beta", "Ärger", "äRGER", "straße"];
 const VALUE_NAMES: &[&str] = &["Mode", "mode", "", "Größe", "GRÖSSE", "a\\b", "*"];
 const LAYERS: &[&str] = &["base", "base", "BASE", "gpo", "GPO", "role-a", "Überlagerung"];
@@ -119,22 +120,40 @@ impl Generator {
         self.rng.random_range(0..many) == 0
     }
 
+    /// The hive of the next request, mostly the first.
+    fn hive(&mut self) -> usize {
+        usize::from(self.one_in(4))
+    }
+
     fn key(&mut self) -> KeyName {
+        let hive = self.hive();
+        self.key_in(hive)
+    }
+
+    fn key_in(&mut self, hive: usize) -> KeyName {
         match self.rng.random_range(0..40) {
             0 => KeyName::Nil,
-            1..=8 => KeyName::Root(0),
-            9..=12 => KeyName::Root(1),
-            _ => self.named_key(),
+            1..=12 => KeyName::Root(hive),
+            _ => self.named_key(hive),
         }
     }
 
-    fn named_key(&mut self) -> KeyName {
-        KeyName::Named(self.pick(KEYS).to_owned())
+    fn named_key(&mut self, hive: usize) -> KeyName {
+        KeyName::Named(self.pick(KEYS[hive]).to_owned())
+    }
+
+    fn parent(&mut self) -> KeyName {
+        let hive = self.hive();
+        self.parent_in(hive)
     }
 
     /// A key that others are below: mostly a root or one of the first two.
-    fn parent(&mut self) -> KeyName {
-        if self.one_in(3) { KeyName::Named(self.pick(&KEYS[..2]).to_owned()) } else { self.key() }
+    fn parent_in(&mut self, hive: usize) -> KeyName {
+        if self.one_in(3) {
+            KeyName::Named(self.pick(&KEYS[hive][..2]).to_owned())
+        } else {
+            self.key_in(hive)
+        }
     }
 
     fn child_name(&mut self) -> Text {
@@ -201,8 +220,9 @@ impl Generator {
 
     /// A path entry and the record of its key, as the kernel creates them.
     fn create(&mut self) {
-        let (parent, name, layer) = (self.parent(), self.child_name(), self.layer());
-        let (child, sequence) = (self.named_key(), self.sequence());
+        let hive = self.hive();
+        let (parent, name, layer) = (self.parent_in(hive), self.child_name(), self.layer());
+        let (child, sequence) = (self.named_key(hive), self.sequence());
         let volatile_key = self.one_in(4);
         let entry = PlannedOperation::CreateEntry {
             parent: parent.clone(),
@@ -235,13 +255,16 @@ impl Generator {
     }
 
     fn create_entry(&mut self) {
-        let (parent, name, layer) = (self.parent(), self.child_name(), self.layer());
-        let (child, sequence) = (self.named_key(), self.sequence());
+        let hive = self.hive();
+        let (parent, name, layer) = (self.parent_in(hive), self.child_name(), self.layer());
+        let (child, sequence) = (self.named_key(hive), self.sequence());
         self.send(PlannedOperation::CreateEntry { parent, name, layer, child, sequence });
     }
 
     fn create_key(&mut self) {
-        let (key, parent, name) = (self.named_key(), self.parent(), self.child_name());
+        let hive = self.hive();
+        let (key, parent) = (self.named_key(hive), self.parent_in(hive));
+        let name = self.child_name();
         let (volatile_key, symlink) = (self.one_in(3), self.one_in(3));
         let operation = self.record(key, parent, name, volatile_key, symlink);
         self.send(operation);
@@ -279,7 +302,8 @@ impl Generator {
     }
 
     fn drop_key(&mut self) {
-        let key = self.named_key();
+        let hive = self.hive();
+        let key = self.named_key(hive);
         self.send(PlannedOperation::DropKey { key });
     }
 

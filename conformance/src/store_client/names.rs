@@ -6,6 +6,7 @@ use registry_model::store::{Guid, Operation, Registration, Request};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::plan::{KeyName, PlannedOperation, PlannedRequest, StoreStep, TransactionName};
+use crate::wire::codec;
 
 /// The names of a plan, once its source has registered.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +105,13 @@ impl Names {
             _ => 0,
         };
         let transaction = planned.transaction.as_ref().map_or(own, |name| self.transaction(name));
-        Request { transaction, operation, trailing: planned.trailing.clone() }
+        let request = Request { transaction, operation, trailing: planned.trailing.clone() };
+        if !codec::is_malformed(&request) {
+            return request;
+        }
+        // Raw bytes may still be what their op code asks for.
+        let read = codec::decode_request(&codec::encode_request(0, &request));
+        read.map_or(request, |(_, read)| read)
     }
 
     fn operation(&self, planned: &PlannedOperation) -> Operation {

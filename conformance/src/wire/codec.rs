@@ -45,8 +45,7 @@ pub fn encode_response(request_id: u64, op_code: u16, response: &Response) -> Ve
 }
 
 /// The request that a message carries, with its id. A payload that does not fit its op code is
-/// [`Operation::Malformed`]; bytes after the last field make it malformed too, since nothing
-/// tells them from a field that does not belong there.
+/// [`Operation::Malformed`].
 ///
 /// # Errors
 /// A message whose header cannot be read or does not state its length.
@@ -54,13 +53,18 @@ pub fn decode_request(bytes: &[u8]) -> Result<(u64, Request), Unreadable> {
     let (header, payload) = frame::split_header(bytes, true)
         .ok_or_else(|| format!("a request of {} bytes", bytes.len()))?;
     require_length(header.total_length, bytes)?;
+    let transaction = header.transaction;
     let known = frame::Operation::from_code(header.op_code);
-    let parsed = known.and_then(|known| frame::parse_request(known, payload).ok());
-    let operation = parsed.map_or_else(
-        || Operation::Malformed { op_code: header.op_code, payload: payload.to_vec() },
-        |parsed| operation(&parsed),
-    );
-    let request = Request { transaction: header.transaction, operation, trailing: Vec::new() };
+    let parsed = known.and_then(|known| frame::parse_request_and_rest(known, payload).ok());
+    let request = match parsed {
+        Some((parsed, rest)) => {
+            Request { transaction, operation: operation(&parsed), trailing: rest.to_vec() }
+        }
+        None => {
+            let (op_code, payload) = (header.op_code, payload.to_vec());
+            Request::within(transaction, Operation::Malformed { op_code, payload })
+        }
+    };
     Ok((header.request_id, request))
 }
 

@@ -234,6 +234,17 @@ pub(super) fn parse_request(
     Ok(request)
 }
 
+/// Reads a request's payload as a source does, which passes over what follows the last field that
+/// it knows (SRC-60). Returns that, too.
+pub(super) fn parse_request_and_rest(
+    operation: Operation,
+    payload: &[u8],
+) -> Result<(Request<'_>, &[u8]), ShapeError> {
+    let mut reader = Reader { rest: payload };
+    let request = reader.request(operation)?;
+    Ok((request, reader.rest))
+}
+
 /// Reads a response's payload: the status, and the rest if it is 0. A failure has no rest.
 pub(super) fn parse_response(
     operation: Operation,

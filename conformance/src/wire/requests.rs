@@ -55,7 +55,7 @@ impl WireMonitor {
         let Some((header, payload)) = frame::split_header(bytes, true) else { return };
         let Some(operation) = Operation::from_code(header.op_code) else { return };
         let connection = self.connections.entry(source).or_default();
-        let Ok(parsed) = frame::parse_request(operation, payload) else {
+        let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
             let sent = Sent { operation, effect: Effect::Nothing, is_numbered: false };
             connection.unjudged(header.request_id, sent);
             return;
