@@ -115,6 +115,11 @@ impl StoreTarget for SimSource {
         }
     }
 
+    fn answers_in_order(&self) -> bool {
+        // A store works in one thread and hands its responses out as it goes.
+        true
+    }
+
     fn pass(&mut self, nanoseconds: u64) {
         let end = self.now.saturating_add(nanoseconds);
         for _ in 0..WAKES_MAX {

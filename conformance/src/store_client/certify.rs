@@ -97,7 +97,7 @@ impl Certification {
     pub fn tallies(&self) -> BTreeMap<String, Tally> {
         let mut asserted: BTreeMap<&str, bool> = BTreeMap::new();
         for (_, requirements, outcome) in &self.scripts {
-            for id in requirements {
+            for id in requirements.iter().filter(|id| is_requirement(id)) {
                 *asserted.entry(id).or_insert(true) &= *outcome == ScriptOutcome::Passes;
             }
         }
@@ -193,6 +193,10 @@ fn run_seed(machine: &dyn StoreMachine, level: Level, seed: u64) -> StoreRun {
 /// The ids that a script's header names and that nothing marked while it ran, decisions apart.
 pub fn unmarked<'a>(script: &'a StoreScript, covered: &BTreeSet<&str>) -> Vec<&'a str> {
     let ids = script.requirements.iter().map(String::as_str);
-    let requirements = ids.filter(|id| !id.starts_with("D-") && !id.starts_with("P-"));
-    requirements.filter(|id| !covered.contains(id)).collect()
+    ids.filter(|id| is_requirement(id) && !covered.contains(id)).collect()
+}
+
+/// Whether an id is of the catalogue and not that of a decision.
+fn is_requirement(id: &str) -> bool {
+    !id.starts_with("D-") && !id.starts_with("P-")
 }

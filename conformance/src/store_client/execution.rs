@@ -45,7 +45,8 @@ struct InFlight {
     request: Request,
     words: String,
     began: u64,
-    response: Option<(Response, u64)>,
+    /// The response, when it was seen, and its number among all responses.
+    response: Option<(Response, u64, u64)>,
 }
 
 /// A run under way.
@@ -60,6 +61,8 @@ pub(super) struct Execution<'a> {
     in_flight: Vec<InFlight>,
     /// Responses that were judged and that nobody has taken yet, by request id.
     answered: BTreeMap<u64, Response>,
+    /// Responses that came so far.
+    responses: u64,
     /// Request ids by label; `None` once the source went away under them.
     labels: BTreeMap<String, Option<u64>>,
     /// What divergences of answers are called now: `Entries` while everything is compared.
@@ -84,6 +87,7 @@ impl<'a> Execution<'a> {
             next_request_id: FIRST_REQUEST_ID,
             in_flight: Vec::new(),
             answered: BTreeMap::new(),
+            responses: 0,
             labels: BTreeMap::new(),
             kind: StoreKind::Answer,
             step: 0,
@@ -228,7 +232,8 @@ impl<'a> Execution<'a> {
         let sent = &mut self.in_flight[position];
         match codec::decode_response(&sent.request, &frame.bytes) {
             Ok(response) => {
-                sent.response = Some((response, now));
+                sent.response = Some((response, now, self.responses));
+                self.responses += 1;
                 Ok(())
             }
             Err(problem) => {
@@ -241,17 +246,22 @@ impl<'a> Execution<'a> {
     /// Has everything judged that was answered.
     fn settle(&mut self) -> Result<(), Stop> {
         let in_flight = std::mem::take(&mut self.in_flight);
-        let (answered, waiting): (Vec<_>, Vec<_>) =
+        let (mut answered, waiting): (Vec<_>, Vec<_>) =
             in_flight.into_iter().partition(|sent| sent.response.is_some());
         self.in_flight = waiting;
+        answered.sort_by_key(|sent| sent.response.as_ref().map(|(_, _, number)| *number));
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut sent: Vec<(u64, String)> = Vec::new();
         for InFlight { id, request, words, began, response } in answered {
-            let Some((response, ended)) = response else { continue };
+            let Some((response, ended, _)) = response else { continue };
             sent.push((id, words));
             exchanges.push(Exchange { request, began, ended, response });
         }
-        match self.judge.settle(&exchanges) {
+        let settled = match self.target.answers_in_order() {
+            true => self.judge.settle_in_order(&exchanges),
+            false => self.judge.settle(&exchanges),
+        };
+        match settled {
             Ok(()) => {}
             Err(Refusal::TooMany) => return Err(undecided()),
             Err(Refusal::Response { position, expected, requirements }) => {

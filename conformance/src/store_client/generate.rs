@@ -1,8 +1,11 @@
 //! Plans of requests made from seeds, aimed at collisions.
 //!
 //! Few keys, names and layers, so that most requests meet what others left. Swarm style: each seed
-//! draws a weight for each feature. The generator keeps a rough belief of which transactions are
-//! open; it never asks the model.
+//! draws a weight for each feature. The generator keeps a rough belief of which keys exist and
+//! which transactions are open; it never asks the model.
+//!
+//! Not generated: payloads that do not fit their op code, which scripts can send (`raw`), and
+//! requests or transactions that name keys of two hives (P-70).
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -37,7 +40,7 @@ const LONG: u64 = 26_000_000_000;
 
 type Feature = fn(&mut Generator);
 /// What a seed weighs, with the highest weight.
-const FEATURES: [(Feature, u32); 19] = [
+const FEATURES: [(Feature, u32); 18] = [
     (Generator::lookup, 6),
     (Generator::enum_children, 4),
     (Generator::create, 12),
@@ -56,14 +59,15 @@ const FEATURES: [(Feature, u32); 19] = [
     (Generator::flush, 2),
     (Generator::transaction, 8),
     (Generator::world, 3),
-    (Generator::malformed, 1),
 ];
 
 struct Generator {
     rng: TestRng,
     plan: StorePlan,
-    /// Transactions that are probably open.
-    open: Vec<String>,
+    /// Transactions that are probably open, each with the hive that it is for.
+    open: Vec<(String, usize)>,
+    /// Keys that probably exist, by hive.
+    existing: [Vec<String>; 2],
     transactions: usize,
     /// Labels whose answers have not been taken.
     labels: Vec<String>,
@@ -79,6 +83,7 @@ impl Generator {
             rng,
             plan: StorePlan::default(),
             open: Vec::new(),
+            existing: [Vec::new(), Vec::new()],
             transactions: 0,
             labels: Vec::new(),
             label_count: 0,
@@ -133,13 +138,31 @@ impl Generator {
     fn key_in(&mut self, hive: usize) -> KeyName {
         match self.rng.random_range(0..40) {
             0 => KeyName::Nil,
-            1..=12 => KeyName::Root(hive),
+            1..=16 => KeyName::Root(hive),
             _ => self.named_key(hive),
         }
     }
 
+    /// A key that mostly exists.
     fn named_key(&mut self, hive: usize) -> KeyName {
+        let count = self.existing[hive].len();
+        if count == 0 || self.one_in(8) {
+            return self.any_key(hive);
+        }
+        KeyName::Named(self.existing[hive][self.rng.random_range(0..count)].clone())
+    }
+
+    /// A key that may exist or not.
+    fn any_key(&mut self, hive: usize) -> KeyName {
         KeyName::Named(self.pick(KEYS[hive]).to_owned())
+    }
+
+    fn now_exists(&mut self, hive: usize, key: &KeyName) {
+        if let KeyName::Named(name) = key
+            && !self.existing[hive].contains(name)
+        {
+            self.existing[hive].push(name.clone());
+        }
     }
 
     fn parent(&mut self) -> KeyName {
@@ -147,12 +170,11 @@ impl Generator {
         self.parent_in(hive)
     }
 
-    /// A key that others are below: mostly a root or one of the first two.
+    /// A key that others are below: mostly a root or the first that exists.
     fn parent_in(&mut self, hive: usize) -> KeyName {
-        if self.one_in(3) {
-            KeyName::Named(self.pick(&KEYS[hive][..2]).to_owned())
-        } else {
-            self.key_in(hive)
+        match self.existing[hive].first() {
+            Some(first) if self.rng.random_range(0..3) == 0 => KeyName::Named(first.clone()),
+            _ => self.key_in(hive),
         }
     }
 
@@ -182,10 +204,16 @@ impl Generator {
 
     /// Sends a request, perhaps in a transaction, perhaps without waiting for the answer.
     fn send(&mut self, operation: PlannedOperation) {
-        let transaction = if !self.open.is_empty() && self.rng.random_range(0..10) < self.enlisting
-        {
-            let index = self.rng.random_range(0..self.open.len());
-            Some(TransactionName::Named(self.open[index].clone()))
+        let hive = hive_of(&operation);
+        let open: Vec<String> = self
+            .open
+            .iter()
+            .filter(|(_, of)| hive.is_none_or(|hive| hive == *of))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let transaction = if !open.is_empty() && self.rng.random_range(0..10) < self.enlisting {
+            let index = self.rng.random_range(0..open.len());
+            Some(TransactionName::Named(open[index].clone()))
         } else if self.one_in(200) {
             Some(TransactionName::Number(999))
         } else {
@@ -196,8 +224,6 @@ impl Generator {
 
     fn send_by(&mut self, operation: PlannedOperation, transaction: Option<TransactionName>) {
         let trailing = if self.one_in(50) { vec![7; 3] } else { Vec::new() };
-        let is_raw = matches!(operation, PlannedOperation::Raw { .. });
-        let trailing = if is_raw { Vec::new() } else { trailing };
         let request = PlannedRequest { operation, transaction, trailing };
         let is_labelled = self.labels.len() < IN_FLIGHT_MAX && self.one_in(8);
         let label = is_labelled.then(|| {
@@ -222,8 +248,9 @@ impl Generator {
     fn create(&mut self) {
         let hive = self.hive();
         let (parent, name, layer) = (self.parent_in(hive), self.child_name(), self.layer());
-        let (child, sequence) = (self.named_key(hive), self.sequence());
+        let (child, sequence) = (self.any_key(hive), self.sequence());
         let volatile_key = self.one_in(4);
+        self.now_exists(hive, &child);
         let entry = PlannedOperation::CreateEntry {
             parent: parent.clone(),
             name: name.clone(),
@@ -263,8 +290,9 @@ impl Generator {
 
     fn create_key(&mut self) {
         let hive = self.hive();
-        let (key, parent) = (self.named_key(hive), self.parent_in(hive));
+        let (key, parent) = (self.any_key(hive), self.parent_in(hive));
         let name = self.child_name();
+        self.now_exists(hive, &key);
         let (volatile_key, symlink) = (self.one_in(3), self.one_in(3));
         let operation = self.record(key, parent, name, volatile_key, symlink);
         self.send(operation);
@@ -303,7 +331,10 @@ impl Generator {
 
     fn drop_key(&mut self) {
         let hive = self.hive();
-        let key = self.named_key(hive);
+        let key = self.any_key(hive);
+        if let KeyName::Named(name) = &key {
+            self.existing[hive].retain(|existing| existing != name);
+        }
         self.send(PlannedOperation::DropKey { key });
     }
 
@@ -365,14 +396,15 @@ impl Generator {
         if self.open.is_empty() || (self.open.len() < OPEN_MAX && self.one_in(2)) {
             self.transactions += 1;
             let name = format!("t{}", self.transactions);
-            self.open.push(name.clone());
+            let hive = self.hive();
+            self.open.push((name.clone(), hive));
             let mode = if self.one_in(4) { 1 } else { 0 };
             let transaction = TransactionName::Named(name);
             self.send_by(PlannedOperation::Begin { transaction, mode }, None);
             return;
         }
         let index = self.rng.random_range(0..self.open.len());
-        let transaction = TransactionName::Named(self.open.remove(index));
+        let transaction = TransactionName::Named(self.open.remove(index).0);
         let operation = if self.one_in(3) {
             PlannedOperation::Abort { transaction }
         } else {
@@ -402,11 +434,13 @@ impl Generator {
         self.open.clear();
         self.labels.clear();
     }
+}
 
-    /// A payload that is too short for its code, or a code that there is not.
-    fn malformed(&mut self) {
-        let op_code = [0x01, 0x02, 0x11, 0x21, 0x30, 0x50, 0x7F][self.rng.random_range(0..7)];
-        let payload = vec![1; self.rng.random_range(0..4)];
-        self.send_by(PlannedOperation::Raw { op_code, payload }, None);
-    }
+/// The hive that a request is about, by the keys that it names; `None` if it names none.
+fn hive_of(operation: &PlannedOperation) -> Option<usize> {
+    operation.keys().into_iter().find_map(|key| match key {
+        KeyName::Root(hive) => Some(*hive),
+        KeyName::Named(name) => KEYS.iter().position(|keys| keys.contains(&name.as_str())),
+        KeyName::Nil | KeyName::Literal(_) => None,
+    })
 }

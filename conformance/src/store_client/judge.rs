@@ -3,18 +3,18 @@
 //! Requests that were answered together are judged in every order in which they can have been
 //! carried out, since a source chooses it (SRC-10).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use registry_model::coverage::Covered;
 use registry_model::Mismatch;
 use registry_model::store::{
-    BUSY_TIMEOUT_MS, Description, Outcome, Registration, Request, Response, Start, Status, Store,
+    Answer, BUSY_TIMEOUT_MS, Description, Outcome, Registration, Request, Response, Start, Status, Store,
 };
 
 /// Most states that are kept; beyond them nothing is decided.
-const STATES_MAX: usize = 256;
+const STATES_MAX: usize = 2_048;
 /// Most requests that are judged in every order.
-const TOGETHER_MAX: usize = 6;
+const TOGETHER_MAX: usize = 12;
 
 /// A request and its response, with the time between which it was carried out.
 #[derive(Clone, Debug)]
@@ -127,91 +127,93 @@ impl Judge {
             let answers = state.answer(request, began, ended);
             carried_out.extend(answers.iter().map(|answer| answer.next().clone()));
         }
-        self.states.extend(carried_out);
+        add_new(&mut self.states, carried_out);
         if self.states.len() > STATES_MAX { Err(Refusal::TooMany) } else { Ok(()) }
     }
 
-    /// Judges what was answered together.
+    /// Judges what was answered together, exchanges in the order of their responses.
+    ///
+    /// Goes through all orders at once: after each number of exchanges it keeps, for each set of
+    /// them, the states that any order of that set leads to (Lowe, "Testing for linearizability",
+    /// 2017, without the links of its lists).
     pub(super) fn settle(&mut self, exchanges: &[Exchange]) -> Result<(), Refusal> {
-        let mut found = Vec::new();
-        let mut covered = self.covered;
-        let in_order: Vec<usize> = (0..exchanges.len()).collect();
         if exchanges.len() > TOGETHER_MAX {
             return Err(Refusal::TooMany);
         }
-        let mut refusal = None;
-        for order in orders(&in_order) {
-            match self.in_order(exchanges, &order, &mut covered) {
-                Ok(states) => found.extend(states),
-                Err(refused) => refusal = refusal.or(Some(refused)),
-            }
-            if found.len() > STATES_MAX {
-                return Err(Refusal::TooMany);
-            }
-        }
-        match refusal {
-            Some(refusal) if found.is_empty() => Err(refusal),
-            _ => {
-                self.states = found;
-                self.covered = covered;
-                Ok(())
-            }
-        }
-    }
-
-    /// The states after these exchanges were carried out in this order.
-    fn in_order(
-        &self,
-        exchanges: &[Exchange],
-        order: &[usize],
-        covered: &mut Covered,
-    ) -> Result<Vec<Store>, Refusal> {
-        let mut states = self.states.clone();
-        for position in order {
-            let exchange = &exchanges[*position];
-            let mut next = Vec::new();
-            let mut expected = Vec::new();
-            let mut requirements: BTreeSet<&'static str> = BTreeSet::new();
-            for state in &states {
-                for answer in state.answer(&exchange.request, exchange.began, exchange.ended) {
-                    match answer.accept(&exchange.response) {
-                        Ok(state) => {
-                            covered.add(&answer.covered);
-                            next.push(state);
-                        }
-                        Err(_) => {
-                            expected.push(answer.outcome.example());
-                            requirements.extend(answer.covered.iter());
-                        }
+        let mut covered = self.covered;
+        let mut by_set = BTreeMap::from([(0u32, self.states.clone())]);
+        for _ in exchanges {
+            let mut larger: BTreeMap<u32, Vec<Store>> = BTreeMap::new();
+            for (set, states) in &by_set {
+                for (position, exchange) in exchanges.iter().enumerate() {
+                    if set >> position & 1 == 0 {
+                        let next = after(states, exchange, &mut covered);
+                        add_new(larger.entry(set | 1 << position).or_default(), next);
                     }
                 }
             }
+            larger.retain(|_, states| !states.is_empty());
+            if larger.values().map(Vec::len).sum::<usize>() > STATES_MAX {
+                return Err(Refusal::TooMany);
+            }
+            by_set = larger;
+        }
+        match by_set.into_values().next() {
+            Some(states) => {
+                self.states = states;
+                self.covered = covered;
+                Ok(())
+            }
+            None => self.settle_in_order(exchanges),
+        }
+    }
+
+    /// Judges what was carried out in the order of its responses.
+    pub(super) fn settle_in_order(&mut self, exchanges: &[Exchange]) -> Result<(), Refusal> {
+        let mut covered = self.covered;
+        let mut states = self.states.clone();
+        for (position, exchange) in exchanges.iter().enumerate() {
+            let next = after(&states, exchange, &mut covered);
             if next.is_empty() {
-                return Err(Refusal::Response {
-                    position: *position,
-                    expected,
-                    requirements: requirements.into_iter().collect(),
-                });
+                let answers = states.iter().flat_map(|state| exchange.answers(state));
+                let answers: Vec<Answer> = answers.collect();
+                let expected = answers.iter().map(|answer| answer.outcome.example()).collect();
+                let requirements: BTreeSet<&'static str> =
+                    answers.iter().flat_map(|answer| answer.covered.iter()).collect();
+                let requirements = requirements.into_iter().collect();
+                return Err(Refusal::Response { position, expected, requirements });
             }
             states = next;
         }
-        Ok(states)
+        self.states = states;
+        self.covered = covered;
+        Ok(())
     }
 }
 
-/// All orders of some positions, the given one first.
-fn orders(positions: &[usize]) -> Vec<Vec<usize>> {
-    if positions.len() <= 1 {
-        return vec![positions.to_vec()];
+impl Exchange {
+    fn answers(&self, state: &Store) -> Vec<Answer> {
+        state.answer(&self.request, self.began, self.ended)
     }
-    let mut all = Vec::new();
-    for index in 0..positions.len() {
-        let mut rest = positions.to_vec();
-        let first = rest.remove(index);
-        for mut order in orders(&rest) {
-            order.insert(0, first);
-            all.push(order);
+}
+
+/// The states after an exchange was carried out next.
+fn after(states: &[Store], exchange: &Exchange, covered: &mut Covered) -> Vec<Store> {
+    let mut next = Vec::new();
+    for answer in states.iter().flat_map(|state| exchange.answers(state)) {
+        if let Ok(state) = answer.accept(&exchange.response) {
+            covered.add(&answer.covered);
+            add_new(&mut next, vec![state]);
         }
     }
-    all
+    next
+}
+
+/// Adds the states that are not there yet.
+fn add_new(states: &mut Vec<Store>, more: Vec<Store>) {
+    for state in more {
+        if !states.contains(&state) {
+            states.push(state);
+        }
+    }
 }

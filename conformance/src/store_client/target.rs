@@ -34,6 +34,12 @@ pub trait StoreTarget {
     /// The process is gone.
     fn receive(&mut self) -> Result<Option<Vec<u8>>, Gone>;
 
+    /// Whether responses come in the order in which their requests were carried out. Otherwise
+    /// requests that are answered together are judged in every order.
+    fn answers_in_order(&self) -> bool {
+        false
+    }
+
     /// Lets time go by, in nanoseconds.
     fn pass(&mut self, nanoseconds: u64);
 
