@@ -20,6 +20,7 @@ pub mod requirements;
 pub mod script;
 pub mod shrink;
 pub mod statistics;
+pub mod store_client;
 pub mod target;
 pub mod trace;
 pub mod twist;

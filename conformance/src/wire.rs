@@ -7,6 +7,7 @@
 //! that every violation is one.
 
 mod calls;
+pub mod codec;
 mod connection;
 mod fields;
 mod frame;
@@ -226,6 +227,12 @@ impl WireMonitor {
             (Party::Source, self.response(frame.source, &frame.bytes))
         };
         checked.map_err(|failure| violation(by, frame.source, failure))
+    }
+
+    /// Takes note of a request that no kernel sent, but a client that talks to a source by itself.
+    /// It may break every rule for the kernel; what comes back is checked as ever.
+    pub fn client_request(&mut self, source: SourceId, bytes: &[u8]) {
+        self.unjudged_request(source, bytes);
     }
 
     /// Checks what must have been sent by now. To be called when no call is under way and none

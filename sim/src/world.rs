@@ -26,7 +26,7 @@ use crate::source::{self, Armed, OpenStore, SharedLog, Storage, lock};
 use crate::tokens;
 
 /// Numbers storage within this process; two worlds must not share a disk.
-static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
+pub(crate) static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
 
 /// How often the world looks whether a killed process is gone, a millisecond apart.
 const KILL_LOOKS_MAX: u32 = 1_000;

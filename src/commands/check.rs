@@ -8,10 +8,12 @@ use conformance::coverage::{Coverage, ScriptMarks};
 use conformance::divergence::Finding;
 use conformance::lockstep::{Options, Run, Verdict};
 use conformance::plan::{Plan, Step};
+use conformance::script::store::StoreScript;
 use conformance::script::{self, Script, answer};
 use reports::side_by_side::side_by_side;
 use reports::terminal;
 
+use super::check_store::{self, is_store_script};
 use super::{CommandResult, Exit, read_script, runner, store_option};
 use crate::CheckArguments;
 
@@ -29,7 +31,7 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
     }
     files.sort();
     if files.is_empty() {
-        return Err("there is no *.lcs file in what was given".to_owned());
+        return Err("there is no *.lcs or *.rsi file in what was given".to_owned());
     }
     let scripts = read_scripts(&files)?;
     let mut failed = 0;
@@ -58,7 +60,22 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
 struct ScriptFile<'a> {
     file: &'a Path,
     text: String,
-    script: Script,
+    script: AnyScript,
+}
+
+/// A script of either language.
+enum AnyScript {
+    /// Of calls, `*.lcs`.
+    Calls(Box<Script>),
+    /// Of requests, `*.rsi`.
+    Requests(StoreScript),
+}
+
+fn read_any(file: &Path) -> Result<(String, AnyScript), String> {
+    if is_store_script(file) {
+        return check_store::read(file).map(|(text, script)| (text, AnyScript::Requests(script)));
+    }
+    read_script(file).map(|(text, script)| (text, AnyScript::Calls(Box::new(script))))
 }
 
 /// Reads all of them before any runs, so that every malformed one is named at once.
@@ -66,7 +83,7 @@ fn read_scripts(files: &[PathBuf]) -> Result<Vec<ScriptFile<'_>>, String> {
     let mut scripts = Vec::new();
     let mut problems = Vec::new();
     for file in files {
-        match read_script(file) {
+        match read_any(file) {
             Ok((text, script)) => scripts.push(ScriptFile { file, text, script }),
             Err(problem) => problems.push(problem),
         }
@@ -80,7 +97,8 @@ fn report_coverage(coverage: &Coverage) -> bool {
     coverage.per_mille() >= COVERED_PER_MILLE_MIN && coverage.excluded_but_shown.is_empty()
 }
 
-fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
+/// Adds the scripts at a path.
+pub(super) fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
     if depth > FOLDER_DEPTH_MAX {
         return Err(format!("{}: the folders are nested too deep", path.display()));
     }
@@ -94,7 +112,10 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), St
         let entry = entry
             .map_err(|error| format!("failed to read the folder {}: {error}", path.display()))?;
         let path = entry.path();
-        if path.is_dir() || path.extension().is_some_and(|extension| extension == "lcs") {
+        if path.is_dir()
+            || is_store_script(&path)
+            || path.extension().is_some_and(|extension| extension == "lcs")
+         {
             collect(&path, depth + 1, files)?;
         }
     }
@@ -103,6 +124,21 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), St
 
 fn check_script(
     ScriptFile { file, text, script }: &ScriptFile<'_>,
+    arguments: &CheckArguments,
+    marks: &mut Vec<ScriptMarks>,
+) -> CommandResult {
+    match script {
+        AnyScript::Calls(script) => check_calls(file, text, script, arguments, marks),
+        AnyScript::Requests(script) => {
+            check_store::check_script(file, text, script, arguments, marks)
+        }
+    }
+}
+
+fn check_calls(
+    file: &Path,
+    text: &str,
+    script: &Script,
     arguments: &CheckArguments,
     marks: &mut Vec<ScriptMarks>,
 ) -> CommandResult {

@@ -118,12 +118,12 @@ pub fn bless(
 }
 
 /// The lines of an answer or of requests, each behind its mark.
-fn said(mark: &str, lines: &[String]) -> String {
+pub(super) fn said(mark: &str, lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {mark} {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Puts text where the first of some lines stood, or else below the step.
-fn replace(lines: &mut [Option<String>], step: usize, places: &[usize], text: &str) {
+pub(super) fn replace(lines: &mut [Option<String>], step: usize, places: &[usize], text: &str) {
     let mut slots = places.iter().filter_map(|number| number.checked_sub(1));
     match slots.next() {
         Some(first) => {

@@ -96,6 +96,7 @@ mod print;
 mod raw;
 mod requests;
 mod sid;
+pub mod store;
 mod store_entry;
 mod token;
 mod vocabulary;

@@ -86,24 +86,11 @@ impl Parser {
     }
 
     fn comment(&mut self, comment: &str, span: (usize, usize)) -> Result<(), Complaint> {
-        let comment = comment.trim();
-        if comment == "by hand" {
-            self.script.by_hand = true;
-        } else if let Some(seed) = comment.strip_prefix("seed:") {
-            let seed = seed.trim();
-            self.script.seed = Some(seed.parse().map_err(|_| {
-                let advice = "write a whole number, as in `# seed: 17`";
-                Complaint::new(span, format!("`{seed}` is no seed"), advice)
-            })?);
-        } else if let Some(list) = comment.strip_prefix("requirements:") {
-            let ids = list.split([',', ' ', '\t']).filter(|id| !id.is_empty());
-            for id in ids {
-                if !is_requirement_id(id) {
-                    let advice = "write ids such as RES-03 or D-52, with commas";
-                    return Err(Complaint::new(span, format!("`{id}` is no requirement"), advice));
-                }
-                self.script.requirements.push(id.to_owned());
-            }
+        match header_comment(comment, span)? {
+            Header::None => {}
+            Header::ByHand => self.script.by_hand = true,
+            Header::Seed(seed) => self.script.seed = Some(seed),
+            Header::Requirements(ids) => self.script.requirements.extend(ids),
         }
         Ok(())
     }
@@ -341,6 +328,43 @@ fn numbered(
     }
     let advice = format!("the script has {sources} of them, counted from 0; declare more above");
     Err(Complaint::new(span, format!("there is no source {number}"), advice))
+}
+
+/// What a comment says to a reader of scripts.
+pub(super) enum Header {
+    /// Nothing.
+    None,
+    /// `# by hand`.
+    ByHand,
+    /// `# seed: N`.
+    Seed(u64),
+    /// `# requirements: IDS`.
+    Requirements(Vec<String>),
+}
+
+/// Reads what stands after the `#` of a comment.
+pub(super) fn header_comment(comment: &str, span: (usize, usize)) -> Result<Header, Complaint> {
+    let comment = comment.trim();
+    if comment == "by hand" {
+        return Ok(Header::ByHand);
+    }
+    if let Some(seed) = comment.strip_prefix("seed:") {
+        let seed = seed.trim();
+        return seed.parse().map(Header::Seed).map_err(|_| {
+            let advice = "write a whole number, as in `# seed: 17`";
+            Complaint::new(span, format!("`{seed}` is no seed"), advice)
+        });
+    }
+    let Some(list) = comment.strip_prefix("requirements:") else { return Ok(Header::None) };
+    let ids = list.split([',', ' ', '\t']).filter(|id| !id.is_empty());
+    let read = ids.map(|id| {
+        if is_requirement_id(id) {
+            return Ok(id.to_owned());
+        }
+        let advice = "write ids such as RES-03 or D-52, with commas";
+        Err(Complaint::new(span, format!("`{id}` is no requirement"), advice))
+    });
+    read.collect::<Result<_, _>>().map(Header::Requirements)
 }
 
 /// Letters, a hyphen, digits.

@@ -91,6 +91,12 @@ impl Connection {
         held.require(Rule::InFlight, count <= MAX_IN_FLIGHT, || format!("{count} are in flight"))
     }
 
+    /// Puts a request in flight whose id is not to be judged.
+    pub(super) fn unjudged(&mut self, id: u64, sent: Sent) {
+        self.last_id = self.last_id.max(Some(id));
+        self.in_flight.insert(id, sent);
+    }
+
     /// Takes the request out of flight that a response answers.
     pub(super) fn answered(&mut self, held: &mut Held, id: u64) -> Result<Sent, Failure> {
         let Some(sent) = self.in_flight.remove(&id) else {

@@ -54,6 +54,26 @@ impl WireMonitor {
         self.consequences(source, &request, &header).map_err(located)
     }
 
+    /// Puts a request in flight whose sender is not to be judged.
+    pub(super) fn unjudged_request(&mut self, source: SourceId, bytes: &[u8]) {
+        let Some((header, payload)) = frame::split_header(bytes, true) else { return };
+        let Some(operation) = Operation::from_code(header.op_code) else { return };
+        let connection = self.connections.entry(source).or_default();
+        let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
+            let sent = Sent { operation, effect: Effect::Nothing, is_numbered: false };
+            connection.unjudged(header.request_id, sent);
+            return;
+        };
+        let number = sequence(&parsed);
+        let effect = effect(&parsed, &header);
+        connection.unjudged(header.request_id, Sent { operation, effect, is_numbered: false });
+        if let Some((_, number)) = number {
+            self.sequences.foreign(number);
+        }
+        self.held.mark(Rule::RequestHeader);
+        self.held.mark(operation.request_rule());
+    }
+
     fn names(&mut self, request: &Request<'_>) -> Result<(), Failure> {
         let held = &mut self.held;
         match *request {
