@@ -114,8 +114,17 @@ fn check(
     layers::check_write(work, &layer)
         .inspect_err(|_| covers!(work.covered, "LAUTH-19", "LAUTH-21"))?;
     abi::transaction(work, transaction)?;
+    work.request(open.hive())?;
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let has_parent = resolver.database.keys.contains_key(&parent);
+    if has_parent {
+        // Who else names the key is the first thing to be asked (P-45).
+        let name = open.place.name().folded();
+        let entries = resolver.database.lookup(parent, name.as_str());
+        resolver.check_lookup(entries, &mut work.covered)?;
+    }
     key_request(work, &open)?;
-    if !work.state.database(open.hive()).keys.contains_key(&parent) {
+    if !has_parent {
         // The parent was dropped from under this key (P-14).
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);

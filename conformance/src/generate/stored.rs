@@ -77,14 +77,10 @@ impl Generator {
         if is_on_the_way_to_layers(&path) {
             return;
         }
-        if self.chance(4) {
-            self.store(path.clone(), StoredRecord::Lost);
-        } else {
-            let sound = default_root_sd();
-            let length = self.rng.random_range(0..sound.len());
-            let bytes = if self.chance(4) { vec![1; 65_536] } else { sound[..length].to_vec() };
-            self.store(path.clone(), StoredRecord::Descriptor { bytes });
-        }
+        let sound = default_root_sd();
+        let length = self.rng.random_range(0..sound.len());
+        let bytes = if self.chance(4) { vec![1; 65_536] } else { sound[..length].to_vec() };
+        self.store(path.clone(), StoredRecord::Descriptor { bytes });
         self.read_back(&path);
         if !self.chance(4) {
             self.store(path, StoredRecord::Descriptor { bytes: default_root_sd() });
@@ -102,6 +98,12 @@ impl Generator {
         let has_layers = self.plan.sources[source].iter().any(|hive| hive == "Machine");
         if self.chance(4) {
             self.store_value();
+        } else if self.chance(3) {
+            // Under a living source it is open when a number is taken (P-46).
+            let path = self.stored_path();
+            if !is_on_the_way_to_layers(&path) {
+                self.store(path, StoredRecord::Lost);
+            }
         } else if has_layers {
             self.store_metadata();
         } else {
