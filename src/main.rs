@@ -36,6 +36,8 @@ enum Command {
     Check(CheckArguments),
     /// Show the state of a script after a step, or the contest for a path or value in it.
     Explain(ExplainArguments),
+    /// Certify a backing store: scripts and random plans of requests, without a kernel.
+    Certify(CertifyArguments),
     /// Measure speed, beside the floors and goals of the design; exit status 1 below a floor.
     Bench(BenchArguments),
     /// Say whether this machine and this build can do their work.
@@ -116,7 +118,7 @@ pub struct ReplayArguments {
 /// Options of `check`.
 #[derive(Args)]
 pub struct CheckArguments {
-    /// Script files, or folders that are searched for *.lcs.
+    /// Script files, or folders that are searched for *.lcs and *.rsi.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Write the model's answers into the scripts. Scripts marked `by hand` are only compared.
@@ -147,6 +149,38 @@ pub struct ExplainArguments {
     store: Store,
 }
 
+/// How much a certification does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LevelName {
+    /// Seconds.
+    Smoke,
+    /// Minutes.
+    Full,
+}
+
+/// Options of `certify`.
+#[derive(Args)]
+pub struct CertifyArguments {
+    /// The store.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+    /// How much is done.
+    #[arg(long, value_enum, default_value = "smoke")]
+    level: LevelName,
+    /// The folder of the scripts, *.rsi.
+    #[arg(long, default_value = "conformance/scripts/store")]
+    scripts: PathBuf,
+    /// The seed of the first random plan.
+    #[arg(long, default_value_t = 0)]
+    first_seed: u64,
+    /// Where reproductions and, if it is given, certification.json are written.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The report on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
 /// Options of `bench`.
 #[derive(Args)]
 pub struct BenchArguments {
@@ -164,10 +198,10 @@ pub struct PlantedArguments {
     /// Only the defects whose names contain this.
     #[arg(long)]
     only: Option<String>,
-    /// Only apply and compile.
+    /// Apply and compile, and do not hunt.
     #[arg(long)]
     compile_only: bool,
-    /// Run this many of them to detection, chosen by the rotation number, and compile the rest.
+    /// Take this many of them, chosen by the rotation number, and only apply the rest.
     #[arg(long)]
     sample: Option<usize>,
     /// Where the sample begins.
@@ -207,6 +241,7 @@ fn execute(command: &Command) -> commands::CommandResult {
         Command::Replay(arguments) => commands::replay::replay(arguments),
         Command::Check(arguments) => commands::check::check(arguments),
         Command::Explain(arguments) => commands::explain::explain(arguments),
+        Command::Certify(arguments) => commands::certify::certify(arguments),
         Command::Bench(arguments) => commands::bench::bench(arguments),
         Command::Doctor => commands::doctor::doctor(),
         Command::Planted(arguments) => commands::planted::planted(arguments),

@@ -348,6 +348,20 @@ fn a_wrong_expectation_is_shown_beside_the_answer() {
 }
 
 #[test]
+fn a_wrong_request_is_shown_beside_what_was_sent() {
+    let text = format!("{CONTEST}  sends lookup <Machine> A\n  sends nothing\n");
+    let folder = Folder::with("wrong-request", "contest.lcs", &text);
+    let finished = folder.run("check contest.lcs --store memory").exits(1);
+    expect![[r#"
+        contest.lcs:4: the target sends something else than the script expects
+          expected                                                     got
+          lookup <Machine> A                                           lookup <Machine> A
+          nothing                                                    | query_values <Machine\A> name=x
+        1 scripts, 0 pass, 1 fail, 0 undecided
+    "#]].assert_eq(&finished.out);
+}
+
+#[test]
 fn scripts_that_show_too_little_are_vacuous_as_a_set() {
     let text = format!("# requirements: RES-10, RES-05\n{CONTEST}  -> dword 2 from gpo\n");
     let folder = Folder::with("coverage", "contest.lcs", &text);
@@ -387,6 +401,16 @@ fn an_explanation_tells_the_contest() {
           base precedence 0
           gpo precedence 10
 
+        step 2 sent:
+          lookup <Machine> A
+          lookup <Machine> A
+          read_key <Machine>
+          create_entry <Machine> A = <Machine\A> in base sequence=6
+          create_key <Machine\A> = <Machine> A sd=120
+          query_values <Machine\A> name=x
+          set_value <Machine\A> x dword 1 in base sequence=7
+          write_key <Machine\A> last_write_time
+
         Machine\A value "x"
         * base: precedence 0, sequence 7: dword 1
     "#]]
@@ -395,6 +419,10 @@ fn an_explanation_tells_the_contest() {
         after step 4, layers:
           base precedence 0
           gpo precedence 10
+
+        step 4 sent:
+          lookup <Machine> A
+          query_values <Machine\A> name=x
 
         Machine\A value "x"
         * gpo: precedence 10, sequence 8: dword 2

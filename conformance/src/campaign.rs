@@ -247,6 +247,7 @@ mod tests {
             statistics,
             trace,
             answers: Vec::new(),
+            requests: Vec::new(),
             states: Vec::new(),
             history: Vec::new(),
         }

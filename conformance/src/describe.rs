@@ -1,6 +1,9 @@
 //! Calls in words, for reports: one line a call, in the names of PSD-005 §6.
 
-use registry_model::input::Call;
+use registry_model::input::{Call, Input};
+
+use crate::address_space::AddressSpace;
+use crate::target::RawCall;
 
 /// Bytes as readable text: UTF-8 as it is, anything else escaped.
 pub fn text(bytes: &[u8]) -> String {
@@ -16,6 +19,35 @@ fn layer(bytes: &[u8]) -> String {
 
 fn name(bytes: &[u8]) -> String {
     if bytes.is_empty() { "\"\"".to_owned() } else { text(bytes) }
+}
+
+/// One line that says what is called, in numbers and bytes.
+pub fn raw_call(call: &RawCall, memory: &AddressSpace) -> String {
+    match call {
+        RawCall::Syscall { number, arguments } => {
+            let arguments: Vec<String> =
+                arguments.iter().map(|argument| format!("{argument:#x}")).collect();
+            format!("syscall {number}({})", arguments.join(", "))
+        }
+        RawCall::Ioctl { fd, request, argument } => {
+            let size = u64::from(request >> 16 & 0x3FFF);
+            let structure = match memory.read(*argument, size) {
+                Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+                Err(_) => "not mapped".to_owned(),
+            };
+            format!("ioctl(fd {fd}, request {request:#010x}, argument {argument:#x}: {structure})")
+        }
+        RawCall::Close { fd } => format!("close(fd {fd})"),
+    }
+}
+
+/// One line that says what happened.
+pub fn input(input: &Input) -> String {
+    match input {
+        Input::Call { call: typed, .. } => call(typed),
+        Input::RawCall { call, memory, .. } => raw_call(call, memory),
+        Input::Environment(environment) => format!("{environment:?}"),
+    }
 }
 
 /// One line that says what is called.

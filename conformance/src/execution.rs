@@ -13,16 +13,26 @@ use registry_model::{State, Step as ModelStep};
 
 use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
-use crate::lockstep::{Happening, RawHappening};
-use crate::plan::{ActorIndex, Fault, Handle, Plan};
+use crate::lockstep::{Happening, Options, RawHappening};
+use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
+use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
 use crate::target::{Registered, Target, WorldEvent};
 use crate::trace::Trace;
 use crate::typed;
-use crate::wire::{Violation, WireMonitor};
+use crate::wire::{Transcript, Violation, WireMonitor};
 
 /// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
 const STATES_MAX: usize = 256;
+
+/// What was seen of a key when someone looked for changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// The last write time, in nanoseconds since the Unix epoch.
+    pub(crate) written: u64,
+    /// The generation of the hive.
+    pub(crate) generation: u64,
+}
 
 /// A plan, its target, and what is believed of the target.
 pub struct Execution<'a> {
@@ -35,6 +45,10 @@ pub struct Execution<'a> {
     /// Position in the plan, for reports.
     pub(crate) step: usize,
     pub(crate) handles: Vec<BTreeMap<Handle, Fd>>,
+    /// What each actor saw of a key when it last looked for changes.
+    pub(crate) looks: Vec<BTreeMap<KeyReference, Look>>,
+    /// Whether anything was put into a store that no call made.
+    pub(crate) is_seeded: bool,
     /// Sources that are down now.
     pub(crate) down: BTreeSet<SourceId>,
     processes: Vec<ProcessId>,
@@ -43,6 +57,8 @@ pub struct Execution<'a> {
     covered: Covered,
     /// What happened so far, if it is recorded.
     history: Option<Vec<Happening>>,
+    /// What the kernel sends, if it is recorded.
+    transcript: Option<Transcript>,
 }
 
 impl<'a> Execution<'a> {
@@ -53,7 +69,7 @@ impl<'a> Execution<'a> {
     pub async fn start(
         plan: &'a Plan,
         target: &'a mut dyn Target,
-        record: bool,
+        options: Options,
     ) -> Result<Execution<'a>, Stop> {
         let mut execution = Execution {
             plan,
@@ -63,11 +79,14 @@ impl<'a> Execution<'a> {
             trace: Trace::default(),
             step: 0,
             handles: vec![BTreeMap::new(); plan.actors.len()],
+            looks: vec![BTreeMap::new(); plan.actors.len()],
+            is_seeded: false,
             down: BTreeSet::new(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
             covered: Covered::new(),
-            history: record.then(Vec::new),
+            history: options.record.then(Vec::new),
+            transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
@@ -80,27 +99,33 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// The divergence, if no model state allows the answer.
     pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
+        self.monitor.call_began();
         let (answer, began) = self.unchecked_call(actor, &call).await;
         let ended = self.target.now();
-        let observation = match answer {
-            Ok(observation) => observation,
-            Err(malformed) => {
-                let expected = "an answer whose parts fit together".to_owned();
-                return Err(self.diverged(
-                    Kind::Malformed,
-                    Some(actor),
-                    describe::call(&call),
-                    &[],
-                    expected,
-                    malformed.0,
-                ));
-            }
-        };
+        let observation =
+            answer.map_err(|fault| self.malformed(actor, describe::call(&call), fault))?;
+        let raw = self.history.is_some().then(|| self.raw_happening(actor, &call));
+        self.judge(actor, observation, raw, |caller, interrupted| Input::Call {
+            caller,
+            call,
+            began,
+            ended,
+            interrupted,
+        })
+    }
+
+    /// Checks the answer of a call that was just made. `input` makes the model's input of the
+    /// caller and of whether a source died during the call.
+    pub(crate) fn judge(
+        &mut self,
+        actor: ActorIndex,
+        observation: Observation,
+        raw: Option<RawHappening>,
+        input: impl FnOnce(Caller, bool) -> Input,
+    ) -> Result<Observation, Stop> {
         let events = self.target.take_events();
         let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
-        let caller = self.caller(actor);
-        let raw = self.history.is_some().then(|| self.raw_happening(actor, &call));
-        let input = Input::Call { caller, call, began, ended, interrupted };
+        let input = input(self.caller(actor), interrupted);
         if let Some(history) = &mut self.history {
             let observation = Some(observation.clone());
             history.push(Happening { input: input.clone(), observation, raw });
@@ -108,8 +133,27 @@ impl<'a> Execution<'a> {
         self.count(&observation, interrupted);
         self.check(actor, &input, &observation)?;
         self.check_frames()?;
+        self.check_call(actor, &input, &observation, interrupted)?;
         self.environment(events)?;
         Ok(observation)
+    }
+
+    /// Checks what the call sent; its frames have been seen.
+    fn check_call(
+        &mut self,
+        actor: ActorIndex,
+        input: &Input,
+        observation: &Observation,
+        interrupted: bool,
+    ) -> Result<(), Stop> {
+        let process = self.processes[actor];
+        let Input::Call { call, .. } = input else {
+            self.monitor.raw_call_ended(process, observation);
+            return Ok(());
+        };
+        self.monitor
+            .call_ended(process, call, observation, interrupted)
+            .map_err(|violation| self.violated(&violation, describe::call(call)))
     }
 
     /// Makes a call that the model is not asked about. Returns the answer and when it began.
@@ -131,16 +175,18 @@ impl<'a> Execution<'a> {
         (answer, began)
     }
 
-    /// Makes a fault happen.
+    /// Makes a fault happen. The answer says whether a record could be stored.
     ///
     /// # Errors
     /// A divergence on the wire, or a fault that the target cannot make.
-    pub async fn fault(&mut self, fault: &Fault) -> Result<(), Stop> {
+    pub async fn fault(&mut self, fault: &Fault) -> Result<StepAnswer, Stop> {
         self.statistics.faults += 1;
         let now = self.target.now();
         self.trace.record("fault", now, format!("{fault:?}").as_bytes());
         let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
-        self.environment(events)
+        let not_stored = matches!(fault, Fault::StoreEntry(_)) && events.is_empty();
+        self.environment(events)?;
+        Ok(if not_stored { StepAnswer::NotStored } else { StepAnswer::Nothing })
     }
 
     /// Tells the model what happened to the world.
@@ -159,17 +205,21 @@ impl<'a> Execution<'a> {
                     Environment::SourceRegistered { source, hives, at }
                 }
                 WorldEvent::Rebooted => Environment::Reboot,
+                WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),
+                WorldEvent::MaximumFalsified { source, max_sequence } => {
+                    Environment::FalseMaximum { source, max_sequence }
+                }
             };
             let input = Input::Environment(environment);
             if let Some(history) = &mut self.history {
                 history.push(Happening { input: input.clone(), observation: None, raw: None });
             }
-            let next: Vec<State> = self
-                .states
-                .iter()
-                .flat_map(|state| state.step(&input))
-                .map(|step| step.next().clone())
-                .collect();
+            let steps: Vec<ModelStep> =
+                self.states.iter().flat_map(|state| state.step(&input)).collect();
+            if let Some(step) = steps.first() {
+                self.covered.add(&step.covered);
+            }
+            let next = steps.iter().map(|step| step.next().clone()).collect();
             self.replace_states(next, "an environment step")?;
         }
         self.check_frames()
@@ -188,8 +238,16 @@ impl<'a> Execution<'a> {
                 let Registered { source, max_sequence, roots } = registered;
                 self.monitor.connection_opened(*source);
                 self.monitor.registered(*source, *max_sequence, roots);
+                if let Some(transcript) = &mut self.transcript {
+                    transcript.registered(&self.plan.sources[source.0 as usize], roots);
+                }
                 self.down.remove(source);
             }
+            WorldEvent::EntryStored { source, entry } => {
+                self.is_seeded = true;
+                self.monitor.stored(*source, &entry.record);
+            }
+            WorldEvent::MaximumFalsified { source, .. } => self.monitor.falsified(*source),
             WorldEvent::Rebooted => {
                 self.monitor.rebooted();
                 self.down.clear();
@@ -231,7 +289,6 @@ impl<'a> Execution<'a> {
         if !next.is_empty() {
             return self.replace_states(next, "a call");
         }
-        let Input::Call { call, .. } = input else { unreachable!("only calls are checked here") };
         let requirements: BTreeSet<&'static str> =
             refused.iter().flat_map(|step| step.covered.iter()).collect();
         let mut expected: Vec<String> =
@@ -240,7 +297,7 @@ impl<'a> Execution<'a> {
         Err(self.diverged(
             Kind::Answer,
             Some(actor),
-            describe::call(call),
+            describe::input(input),
             &requirements.into_iter().collect::<Vec<_>>(),
             expected.join("\nor "),
             observation.to_string(),
@@ -274,11 +331,19 @@ impl<'a> Execution<'a> {
         let now = self.target.now();
         for frame in self.target.take_frames() {
             self.trace.record("frame", now, &frame.bytes);
+            if let Some(transcript) = &mut self.transcript {
+                transcript.observe(&frame);
+            }
             if let Err(violation) = self.monitor.observe(&frame) {
                 return Err(self.violated(&violation, describe::text(&frame.bytes)));
             }
         }
         Ok(())
+    }
+
+    /// The requests that the kernel sent since the last time of asking, if they are recorded.
+    pub(crate) fn take_requests(&mut self) -> Vec<String> {
+        self.transcript.as_mut().map(Transcript::take).unwrap_or_default()
     }
 
     /// Checks that every request that had to be sent by now was sent.
@@ -312,6 +377,17 @@ impl<'a> Execution<'a> {
         }
     }
 
+    /// An answer whose parts contradict each other.
+    pub(crate) fn malformed(
+        &self,
+        actor: ActorIndex,
+        what: String,
+        malformed: typed::Malformed,
+    ) -> Stop {
+        let expected = "an answer whose parts fit together".to_owned();
+        self.diverged(Kind::Malformed, Some(actor), what, &[], expected, malformed.0)
+    }
+
     /// A divergence here and now.
     pub(crate) fn diverged(
         &self,
@@ -341,6 +417,15 @@ impl<'a> Execution<'a> {
         statistics.covered.extend(self.covered.iter());
         statistics.covered.extend(self.monitor.covered());
         (statistics, self.trace.digest(), self.states, self.history.unwrap_or_default())
+    }
+
+    /// Whether what happens is kept.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.history.is_some()
+    }
+
+    pub(crate) fn process(&self, actor: ActorIndex) -> ProcessId {
+        self.processes[actor]
     }
 
     fn raw_happening(&self, actor: ActorIndex, call: &Call) -> RawHappening {

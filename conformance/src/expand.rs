@@ -8,9 +8,10 @@ use registry_model::input::{Call, Fd};
 use registry_model::observation::Observation;
 
 use crate::divergence::Stop;
-use crate::execution::Execution;
+use crate::execution::{Execution, Look};
 use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
-use crate::script::answer::StepAnswer;
+use crate::script::answer::{Changes, StepAnswer};
+use crate::twist::{Layout, Twist};
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
 const KEY_SET_VALUE: u32 = 0x0002;
@@ -39,13 +40,23 @@ impl Execution<'_> {
     /// The divergence of the first call whose answer the model does not allow.
     pub async fn act(&mut self, actor: ActorIndex, action: &Action) -> Result<StepAnswer, Stop> {
         match action {
-            Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
-                self.act_on_handle(actor, action).await.map(StepAnswer::Observation)
+            Action::Raw { twists, action } if Layout::of(action).is_some() => {
+                self.act_on_one(actor, action, Some(twists)).await.map(StepAnswer::Observation)
             }
-            Action::Set { key: KeyReference::Path(path), .. } => {
-                self.set_by_path(actor, path, action).await.map(StepAnswer::Observation)
+            Action::Raw { .. } => {
+                let problem = "the plan twists an action that is not about one call";
+                Err(Stop::HarnessFault(problem.to_owned()))
+            }
+            Action::Ioctl { fd, request, structure } => {
+                let answer = self.ioctl(actor, fd, *request, structure.as_deref()).await?;
+                Ok(StepAnswer::Observation(answer))
+            }
+            Action::Syscall { number, arguments } => {
+                let answer = self.syscall(actor, *number, arguments).await?;
+                Ok(StepAnswer::Observation(answer))
             }
             Action::List { key } => self.list(actor, key).await,
+            Action::Changes { key } => self.changes(actor, key, action).await,
             Action::LayerCreate { name, precedence, enabled } => {
                 self.layer_create(actor, name, *precedence, *enabled).await
             }
@@ -59,7 +70,7 @@ impl Execution<'_> {
             Action::LayerDelete { name } => {
                 let key = KeyReference::Path(layer_path(name));
                 let delete = Action::Delete { key, layer: Text::default() };
-                self.act_on_key(actor, &delete).await.map(StepAnswer::Observation)
+                self.act_on_key(actor, &delete, None).await.map(StepAnswer::Observation)
             }
             Action::View { path } => {
                 let below: Vec<String> = components(&path.0)
@@ -71,7 +82,39 @@ impl Execution<'_> {
                     .await?
                     .map_or(StepAnswer::Nothing, StepAnswer::View))
             }
-            _ => self.act_on_key(actor, action).await.map(StepAnswer::Observation),
+            _ => self.act_on_one(actor, action, None).await.map(StepAnswer::Observation),
+        }
+    }
+
+    /// Does an action that is about one call, and twists that call if there are `twists`.
+    async fn act_on_one(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        twists: Option<&[Twist]>,
+    ) -> Result<Observation, Stop> {
+        match action {
+            Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
+                self.act_on_handle(actor, action, twists).await
+            }
+            Action::Set { key: KeyReference::Path(path), .. } => {
+                self.set_by_path(actor, path, action, twists).await
+            }
+            _ => self.act_on_key(actor, action, twists).await,
+        }
+    }
+
+    /// Makes the call that an action is about.
+    async fn principal(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        call: Call,
+        twists: Option<&[Twist]>,
+    ) -> Result<Observation, Stop> {
+        match (twists, Layout::of(action)) {
+            (Some(twists), Some(layout)) => self.twisted_call(actor, &call, layout, twists).await,
+            _ => self.call(actor, call).await,
         }
     }
 
@@ -79,6 +122,7 @@ impl Execution<'_> {
         &mut self,
         actor: ActorIndex,
         action: &Action,
+        twists: Option<&[Twist]>,
     ) -> Result<Observation, Stop> {
         match action {
             Action::Open { handle, parent, path, access, flags } => {
@@ -89,7 +133,7 @@ impl Execution<'_> {
                     desired_access: *access,
                     flags: *flags,
                 };
-                let answer = self.call(actor, call).await?;
+                let answer = self.principal(actor, action, call, twists).await?;
                 self.keep(actor, Some(handle), &answer);
                 Ok(answer)
             }
@@ -105,7 +149,7 @@ impl Execution<'_> {
                     layer: layer.as_ref().map(|layer| layer.0.clone()),
                     transaction: -1,
                 };
-                let answer = self.call(actor, call).await?;
+                let answer = self.principal(actor, action, call, twists).await?;
                 match (&answer, handle) {
                     (Observation::Opened { fd, .. }, None) => {
                         self.call(actor, Call::Close { fd: *fd }).await?;
@@ -116,7 +160,7 @@ impl Execution<'_> {
             }
             Action::Close { handle } => {
                 let fd = self.handles[actor].remove(handle).unwrap_or(NO_FD);
-                self.call(actor, Call::Close { fd }).await
+                self.principal(actor, action, Call::Close { fd }, twists).await
             }
             _ => unreachable!("only opens and closes work on handles themselves"),
         }
@@ -127,16 +171,18 @@ impl Execution<'_> {
         &mut self,
         actor: ActorIndex,
         action: &Action,
+        twists: Option<&[Twist]>,
     ) -> Result<Observation, Stop> {
         let (key, access) = key_and_access(action);
         match key {
             KeyReference::Handle(handle) => {
                 let fd = self.fd(actor, handle);
-                self.call(actor, key_call(action, fd)).await
+                self.principal(actor, action, key_call(action, fd), twists).await
             }
             KeyReference::Path(path) => match self.open(actor, path, access).await? {
                 Ok(fd) => {
-                    let answer = self.call(actor, key_call(action, fd)).await?;
+                    let call = key_call(action, fd);
+                    let answer = self.principal(actor, action, call, twists).await?;
                     self.call(actor, Call::Close { fd }).await?;
                     Ok(answer)
                 }
@@ -150,6 +196,7 @@ impl Execution<'_> {
         actor: ActorIndex,
         path: &Text,
         action: &Action,
+        twists: Option<&[Twist]>,
     ) -> Result<Observation, Stop> {
         let fd = match self.open(actor, path, KEY_SET_VALUE).await? {
             Ok(fd) => fd,
@@ -161,7 +208,7 @@ impl Execution<'_> {
             }
             Err(failed) => return Ok(failed),
         };
-        let answer = self.call(actor, key_call(action, fd)).await?;
+        let answer = self.principal(actor, action, key_call(action, fd), twists).await?;
         self.call(actor, Call::Close { fd }).await?;
         Ok(answer)
     }
@@ -278,6 +325,25 @@ impl Execution<'_> {
         Ok(failed.map_or(StepAnswer::List(names), StepAnswer::Observation))
     }
 
+    /// What has changed since the last look.
+    async fn changes(
+        &mut self,
+        actor: ActorIndex,
+        key: &KeyReference,
+        action: &Action,
+    ) -> Result<StepAnswer, Stop> {
+        let info = match self.act_on_key(actor, action, None).await? {
+            Observation::KeyInfo(info) => info,
+            failed => return Ok(StepAnswer::Observation(failed)),
+        };
+        let look = Look { written: info.last_write_time, generation: info.hive_generation };
+        let former = self.looks[actor].insert(key.clone(), look);
+        Ok(StepAnswer::Changes(former.map(|former| Changes {
+            written: former.written != look.written,
+            generation: i128::from(look.generation) - i128::from(former.generation),
+        })))
+    }
+
     async fn open(
         &mut self,
         actor: ActorIndex,
@@ -305,7 +371,7 @@ impl Execution<'_> {
         }
     }
 
-    fn fd(&self, actor: ActorIndex, handle: &Handle) -> Fd {
+    pub(crate) fn fd(&self, actor: ActorIndex, handle: &Handle) -> Fd {
         self.handles[actor].get(handle).copied().unwrap_or(NO_FD)
     }
 
@@ -340,7 +406,7 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::Blanket { key, .. }
         | Action::Flush { key } => (key, KEY_SET_VALUE),
         Action::EnumerateSubkey { key, .. } | Action::List { key } => (key, KEY_ENUMERATE_SUB_KEYS),
-        Action::Info { key, .. } => (key, READ_CONTROL),
+        Action::Info { key, .. } | Action::Changes { key } => (key, READ_CONTROL),
         Action::Delete { key, .. } | Action::Hide { key, .. } => (key, DELETE),
         Action::Open { .. }
         | Action::Create { .. }
@@ -348,7 +414,10 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
         | Action::LayerDelete { .. }
-        | Action::View { .. } => unreachable!("not an action of one call on one key"),
+        | Action::View { .. }
+        | Action::Raw { .. }
+        | Action::Ioctl { .. }
+        | Action::Syscall { .. } => unreachable!("not an action of one call on one key"),
     }
 }
 
@@ -396,6 +465,7 @@ fn key_call(action: &Action, fd: Fd) -> Call {
         Action::Info { name_capacity, .. } => {
             Call::QueryKeyInfo { fd, name_capacity: name_capacity.unwrap_or(NAME_CAPACITY) }
         }
+        Action::Changes { .. } => Call::QueryKeyInfo { fd, name_capacity: NAME_CAPACITY },
         Action::Delete { layer, .. } => Call::DeleteKey { fd, layer: layer.0.clone(), transaction },
         Action::Hide { layer, .. } => Call::HideKey { fd, layer: layer.0.clone(), transaction },
         Action::Flush { .. } => Call::Flush { fd },

@@ -7,6 +7,8 @@
 //! the model.
 
 mod features;
+mod stored;
+mod twists;
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -43,11 +45,21 @@ impl Profile {
             Errno::ERANGE,
             Errno::ENAMETOOLONG,
             Errno::ENOTEMPTY,
+            Errno::EFAULT,
+            Errno::ENOTTY,
         ];
         if self != Profile::Calm {
             errnos.push(Errno::EIO);
         }
         errnos
+    }
+
+    /// How often records are put into stores behind the kernel's back.
+    fn stored_weight_max(self) -> u32 {
+        match self {
+            Profile::Default | Profile::Crash => 6,
+            Profile::Calm => 0,
+        }
     }
 
     fn fault_weight_max(self) -> u32 {
@@ -81,7 +93,7 @@ const ACCESS: &[u32] =
     &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
 
 /// The features that a seed weighs.
-const FEATURES: usize = 21;
+const FEATURES: usize = 23;
 type Feature = fn(&mut Generator);
 
 struct Generator {
@@ -179,6 +191,8 @@ impl Generator {
             (0, 4, Generator::bad_call),
             (0, 1, Generator::compare_or_flush),
             (0, fault_max, Generator::fault),
+            (0, 12, Generator::raw_call),
+            (0, self.profile.stored_weight_max(), Generator::store_entry),
         ];
         table
             .into_iter()

@@ -1,9 +1,8 @@
 //! Plans, generators, scripts, the lockstep checker, the oracle and the wire monitor.
 //!
 //! Knows the model and no implementation: a target is a raw surface (`target`), and the ABI is
-//! encoded here once more (`typed`).
+//! encoded here once more (`typed`), and malformed on purpose (`twist`).
 
-pub mod address_space;
 pub mod campaign;
 pub mod coverage;
 pub mod describe;
@@ -16,12 +15,17 @@ pub mod lockstep;
 pub mod oracle;
 pub mod panics;
 pub mod plan;
+mod raw;
 pub mod requirements;
 pub mod script;
 pub mod shrink;
 pub mod statistics;
+pub mod store_client;
 pub mod target;
 pub mod trace;
+pub mod twist;
 pub mod typed;
 mod views;
 pub mod wire;
+
+pub use registry_model::memory as address_space;

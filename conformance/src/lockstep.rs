@@ -24,6 +24,8 @@ pub struct Options {
     pub steps_max: Option<usize>,
     /// Keep what happened in `Run::history`.
     pub record: bool,
+    /// Keep what the kernel sends in `Run::requests`.
+    pub record_requests: bool,
 }
 
 /// One thing that happened in a run, with all that is needed to do it again.
@@ -74,6 +76,8 @@ pub struct Run {
     pub trace: u128,
     /// The answer of every step that was taken, in order.
     pub answers: Vec<StepAnswer>,
+    /// The requests that each of these steps sent, as `script` has them, if they were to be kept.
+    pub requests: Vec<Vec<String>>,
     /// The states that agree with everything seen.
     pub states: Vec<State>,
     /// What happened, if it was to be recorded. View dumps are not in it.
@@ -93,19 +97,27 @@ pub async fn run_watched(
     watch: &mut dyn FnMut(usize),
 ) -> Run {
     let plan = plan.with_defaults();
-    let mut answers = Vec::new();
-    let mut execution = match Execution::start(&plan, target, options.record).await {
+    let (mut answers, mut requests) = (Vec::new(), Vec::new());
+    let mut execution = match Execution::start(&plan, target, options).await {
         Ok(execution) => execution,
         Err(stop) => {
             let statistics = Statistics::default();
             let verdict = verdict_of(Err(stop));
             let (states, history) = (vec![State::new()], Vec::new());
-            return Run { verdict, statistics, trace: 0, answers, states, history };
+            return Run { verdict, statistics, trace: 0, answers, requests, states, history };
         }
     };
-    let result = run_steps(&plan, &mut execution, options, &mut answers, watch).await;
+    // Nobody asked for what starting the target sent.
+    execution.take_requests();
+    let taken = &mut |answer, sent| {
+        answers.push(answer);
+        if options.record_requests {
+            requests.push(sent);
+        }
+    };
+    let result = run_steps(&plan, &mut execution, options, taken, watch).await;
     let (statistics, trace, states, history) = execution.finish();
-    Run { verdict: verdict_of(result), statistics, trace, answers, states, history }
+    Run { verdict: verdict_of(result), statistics, trace, answers, requests, states, history }
 }
 
 /// Makes the calls of a recorded history on a target that has just been made, and checks nothing.
@@ -162,7 +174,7 @@ async fn run_steps(
     plan: &Plan,
     execution: &mut Execution<'_>,
     options: Options,
-    answers: &mut Vec<StepAnswer>,
+    taken: &mut dyn FnMut(StepAnswer, Vec<String>),
     watch: &mut dyn FnMut(usize),
 ) -> Result<(), Stop> {
     for (position, step) in plan.steps.iter().enumerate() {
@@ -173,16 +185,13 @@ async fn run_steps(
         execution.step = position;
         let answer = match step {
             Step::Act { actor, action } => execution.act(*actor, action).await?,
-            Step::Fault(fault) => {
-                execution.fault(fault).await?;
-                StepAnswer::Nothing
-            }
+            Step::Fault(fault) => execution.fault(fault).await?,
             Step::CompareViews => {
                 execution.compare_views().await?;
                 StepAnswer::Nothing
             }
         };
-        answers.push(answer);
+        taken(answer, execution.take_requests());
         if options.views_after_each_step {
             execution.compare_views().await?;
         }

@@ -52,6 +52,7 @@ impl<R: Runner> Runner for Guarded<R> {
             statistics: Statistics::default(),
             trace: 0,
             answers: Vec::new(),
+            requests: Vec::new(),
             states: vec![State::new()],
             history: Vec::new(),
         })

@@ -4,6 +4,10 @@
 //! same plan runs against any target. Its text form is the script language (`script`); its
 //! meaning, call by call, is in `expand`.
 
+use registry_model::store_entry::StoreEntry;
+
+use crate::twist::{FdReference, Twist};
+
 /// A byte string in a plan: mostly UTF-8, but a plan may say malformed things too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(pub Vec<u8>);
@@ -108,7 +112,7 @@ pub enum Step {
 }
 
 /// A key that an action works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyReference {
     /// A key held open.
     Handle(Handle),
@@ -231,6 +235,12 @@ pub enum Action {
         /// Length of the name buffer.
         name_capacity: Option<u32>,
     },
+    /// Reads key metadata and compares its last write time and the generation of its hive with
+    /// those of the same actor's former look at the key under the same reference.
+    Changes {
+        /// The key.
+        key: KeyReference,
+    },
     /// Removes a layer's path entry.
     Delete {
         /// The key.
@@ -284,6 +294,43 @@ pub enum Action {
         /// Where to begin.
         path: Text,
     },
+    /// Does another action whose call is changed in its numbers and bytes before it is made. The
+    /// opening and closing of a key given by path are not changed.
+    Raw {
+        /// The changes, which the call has to have room for (`twist::Layout::has`).
+        twists: Vec<Twist>,
+        /// The action; one that is about a single call (`twist::Layout::of`).
+        action: Box<Action>,
+    },
+    /// An ioctl, number by number.
+    Ioctl {
+        /// The fd.
+        fd: FdReference,
+        /// The request code.
+        request: u32,
+        /// The bytes that its argument points to; `None` for an argument of 0.
+        structure: Option<Vec<u8>>,
+    },
+    /// A syscall, number by number. A key that it opens is closed again at once.
+    Syscall {
+        /// The number.
+        number: u64,
+        /// Its first arguments, at most six; the others are 0.
+        arguments: Vec<RawArgument>,
+    },
+}
+
+/// An argument of a syscall.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RawArgument {
+    /// The whole register.
+    Number(u64),
+    /// The fd of a handle.
+    Handle(Handle),
+    /// The address of these bytes, which can be written.
+    Bytes(Vec<u8>),
+    /// The address of this string, ended by a null byte.
+    String(Text),
 }
 
 /// What may happen to the world.
@@ -310,6 +357,16 @@ pub enum Fault {
     },
     /// The machine goes down and comes up, and every source starts.
     Reboot,
+    /// A record is put into a store behind the kernel's back, whether or not its source lives.
+    /// Nothing happens where its place is not there.
+    StoreEntry(StoreEntry),
+    /// The next registration of a source reports this maximum instead of what it has stored.
+    FalseMaximum {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// The number.
+        max_sequence: u64,
+    },
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn every_id_that_a_script_cites_is_in_the_catalogue() {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-        for path in files_below(&scripts, "lcs") {
+        for path in ["lcs", "rsi"].iter().flat_map(|of| files_below(&scripts, of)) {
             for id in cited_in_script(&fs::read_to_string(&path).unwrap()) {
                 assert!(is_known(&id), "{}: {id} is not in requirements/*.toml", path.display());
             }

@@ -2,12 +2,13 @@
 //!
 //! Delta debugging over the steps of a plan (Zeller and Hildebrandt, "Simplifying and Isolating
 //! Failure-Inducing Input", 2002), without the complement phase: chunks are removed from the back
-//! to the front, halving until single steps. The other axes of a plan are left alone.
+//! to the front, halving until single steps; then twists are taken off the calls that are left. The
+//! other axes of a plan are left alone.
 
 use crate::campaign::Runner;
 use crate::divergence::{Divergence, Finding};
 use crate::lockstep::{Options, Verdict};
-use crate::plan::Plan;
+use crate::plan::{Action, Plan, Step};
 
 /// Runs that shrinking may spend.
 const RUNS_MAX: usize = 2_000;
@@ -29,6 +30,7 @@ pub fn shrink(finding: &Finding, runner: &dyn Runner) -> Finding {
     loop {
         let removed = remove_chunks(&mut best, chunk, seed, runner, &mut runs);
         if runs >= RUNS_MAX || (chunk == 1 && !removed) {
+            remove_twists(&mut best, seed, runner, &mut runs);
             return best;
         }
         chunk = if chunk > 1 { chunk.div_ceil(2) } else { 1 };
@@ -62,6 +64,32 @@ fn remove_chunks(
         }
     }
     removed
+}
+
+fn remove_twists(best: &mut Finding, seed: u64, runner: &dyn Runner, runs: &mut usize) {
+    for position in 0..best.plan.steps.len() {
+        let mut index = 0;
+        while *runs < RUNS_MAX {
+            let mut plan = best.plan.clone();
+            let Some(Step::Act { action: Action::Raw { twists, .. }, .. }) =
+                plan.steps.get_mut(position)
+            else {
+                break;
+            };
+            if index >= twists.len() {
+                break;
+            }
+            twists.remove(index);
+            *runs += 1;
+            match divergence_of(&plan, seed, runner) {
+                Some(divergence) if divergence.kind == best.divergence.kind => {
+                    best.plan = plan;
+                    best.divergence = divergence;
+                }
+                _ => index += 1,
+            }
+        }
+    }
 }
 
 fn divergence_of(plan: &Plan, seed: u64, runner: &dyn Runner) -> Option<Divergence> {

@@ -5,40 +5,16 @@
 use std::future::Future;
 use std::pin::Pin;
 
+pub use registry_model::RawCall;
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token;
+use registry_model::store_entry::StoreEntry;
 
 use crate::address_space::AddressSpace;
 use crate::plan::Fault;
 
 /// A future of a target; it lives in the world's own thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
-/// A call as it reaches a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RawCall {
-    /// `syscall(2)`.
-    Syscall {
-        /// The number.
-        number: u64,
-        /// The arguments.
-        arguments: [u64; 6],
-    },
-    /// `ioctl(2)`.
-    Ioctl {
-        /// The fd.
-        fd: i32,
-        /// The request code.
-        request: u32,
-        /// The third argument.
-        argument: u64,
-    },
-    /// `close(2)`.
-    Close {
-        /// The fd.
-        fd: i32,
-    },
-}
 
 /// What a fault led to, for the model to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +27,20 @@ pub enum WorldEvent {
     SourceResumed(Registered),
     /// The machine went down.
     Rebooted,
+    /// A record was put into the store of a source.
+    EntryStored {
+        /// Which source.
+        source: SourceId,
+        /// What and where.
+        entry: StoreEntry,
+    },
+    /// A source will report a maximum that is not its own.
+    MaximumFalsified {
+        /// Which source.
+        source: SourceId,
+        /// The number that it will report.
+        max_sequence: u64,
+    },
 }
 
 /// What a source said of itself as it registered.

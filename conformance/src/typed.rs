@@ -2,11 +2,15 @@
 //!
 //! States the numbers and layouts of PSD-005 §11.1 and §11.2 once more, on the harness's own
 //! account; it may not use `impl/abi`, since a wrong offset shared by both sides would not show.
+//! `reply` reads answers.
 
-use registry_model::errno::Errno;
+mod reply;
+
 use registry_model::input::{Call, Fd};
-use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
+use registry_model::observation::Observation;
 
+use self::reply::Buffer;
+pub use self::reply::{Malformed, Reply};
 use crate::address_space::{AddressSpace, Protection};
 use crate::target::RawCall;
 
@@ -29,25 +33,18 @@ pub struct Encoded {
     pub call: RawCall,
     /// The memory it points into.
     pub memory: AddressSpace,
-    reply: Reply,
+    /// Where its answer will be.
+    pub reply: Reply,
 }
 
-/// Where the outputs of a call lie.
-enum Reply {
-    Open,
-    Create { disposition: u64 },
-    Done,
-    Value { arguments: u64, data: Buffer, layer: Buffer },
-    Batch { arguments: u64, buffer: Buffer },
-    EnumeratedValue { arguments: u64, name: Buffer, data: Buffer },
-    EnumeratedSubkey { arguments: u64, name: Buffer },
-    KeyInfo { arguments: u64, name: Buffer },
-}
-
-#[derive(Clone, Copy)]
-struct Buffer {
-    address: u64,
-    capacity: u32,
+impl Encoded {
+    /// Reads the answer out of the result and the memory that came back.
+    ///
+    /// # Errors
+    /// Those of [`Reply::decode`].
+    pub fn decode(&self, result: i64, memory: &AddressSpace) -> Result<Observation, Malformed> {
+        self.reply.decode(result, memory)
+    }
 }
 
 /// An argument structure under construction: fields are appended in the order of §11.2.
@@ -318,193 +315,8 @@ fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
     }
 }
 
-/// An answer that no conforming target can give: its parts contradict each other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Malformed(pub String);
-
-impl Encoded {
-    /// Reads the answer out of the result and the memory that came back.
-    ///
-    /// # Errors
-    /// `Malformed` when lengths exceed their buffers, padding is not zero, or the like.
-    pub fn decode(&self, result: i64, memory: &AddressSpace) -> Result<Observation, Malformed> {
-        let reader = Reader(memory);
-        if result < 0 {
-            let number = i32::try_from(-result)
-                .map_err(|_| Malformed(format!("the result {result} is no errno")))?;
-            return self.decode_failure(Errno::from_number(number), &reader);
-        }
-        if !matches!(self.reply, Reply::Open | Reply::Create { .. }) && result != 0 {
-            return Err(Malformed(format!("success is 0, not {result}")));
-        }
-        self.decode_success(result, &reader)
-    }
-
-    fn decode_failure(&self, errno: Errno, reader: &Reader) -> Result<Observation, Malformed> {
-        if errno != Errno::ERANGE {
-            return Ok(Observation::Failed(errno));
-        }
-        let sizes = match &self.reply {
-            Reply::Value { arguments, .. } => Sizes {
-                data: Some(reader.u32(arguments + 20)?),
-                layer: Some(reader.u32(arguments + 48)?),
-                ..Sizes::default()
-            },
-            Reply::Batch { arguments, .. } => {
-                Sizes { buffer: Some(reader.u32(*arguments)?), ..Sizes::default() }
-            }
-            Reply::EnumeratedValue { arguments, .. } => Sizes {
-                name: Some(reader.u32(arguments + 4)?),
-                data: Some(reader.u32(arguments + 20)?),
-                ..Sizes::default()
-            },
-            Reply::EnumeratedSubkey { arguments, .. } => {
-                Sizes { name: Some(reader.u32(arguments + 4)?), ..Sizes::default() }
-            }
-            Reply::KeyInfo { arguments, .. } => {
-                Sizes { name: Some(reader.u32(*arguments)?), ..Sizes::default() }
-            }
-            Reply::Open | Reply::Create { .. } | Reply::Done => {
-                return Ok(Observation::Failed(errno));
-            }
-        };
-        Ok(Observation::TooSmall(sizes))
-    }
-
-    fn decode_success(&self, result: i64, reader: &Reader) -> Result<Observation, Malformed> {
-        match &self.reply {
-            Reply::Done => Ok(Observation::Done),
-            Reply::Open => Ok(Observation::Opened { fd: fd_of(result)?, disposition: None }),
-            Reply::Create { disposition } => {
-                let disposition = Some(reader.u32(*disposition)?);
-                Ok(Observation::Opened { fd: fd_of(result)?, disposition })
-            }
-            Reply::Value { arguments, data, layer } => {
-                reader.zeros(arguments + 4, 4)?;
-                reader.zeros(arguments + 52, 4)?;
-                Ok(Observation::Value {
-                    value_type: reader.u32(arguments + 16)?,
-                    data: reader.buffer(*data, reader.u32(arguments + 20)?, "data_len")?,
-                    sequence: reader.u64(arguments + 40)?,
-                    layer: reader.buffer(*layer, reader.u32(arguments + 48)?, "layer_len")?,
-                })
-            }
-            Reply::Batch { arguments, buffer } => {
-                reader.zeros(arguments + 20, 4)?;
-                let bytes = reader.buffer(*buffer, reader.u32(*arguments)?, "buf_len")?;
-                decode_batch(&bytes, reader.u32(arguments + 4)?).map(Observation::Values)
-            }
-            Reply::EnumeratedValue { arguments, name, data } => {
-                reader.zeros(arguments + 36, 4)?;
-                Ok(Observation::EnumeratedValue(NamedValue {
-                    name: reader.buffer(*name, reader.u32(arguments + 4)?, "name_len")?,
-                    value_type: reader.u32(arguments + 16)?,
-                    data: reader.buffer(*data, reader.u32(arguments + 20)?, "data_len")?,
-                }))
-            }
-            Reply::EnumeratedSubkey { arguments, name } => {
-                reader.zeros(arguments + 36, 4)?;
-                Ok(Observation::EnumeratedSubkey {
-                    name: reader.buffer(*name, reader.u32(arguments + 4)?, "name_len")?,
-                    last_write_time: reader.u64(arguments + 16)?,
-                    subkey_count: reader.u32(arguments + 24)?,
-                    value_count: reader.u32(arguments + 28)?,
-                })
-            }
-            Reply::KeyInfo { arguments, name } => decode_key_info(reader, *arguments, *name),
-        }
-    }
-}
-
-fn decode_key_info(reader: &Reader, at: u64, name: Buffer) -> Result<Observation, Malformed> {
-    reader.zeros(at + 4, 4)?;
-    reader.zeros(at + 50, 6)?;
-    Ok(Observation::KeyInfo(KeyInfo {
-        name: reader.buffer(name, reader.u32(at)?, "name_len")?,
-        last_write_time: reader.u64(at + 16)?,
-        subkey_count: reader.u32(at + 24)?,
-        value_count: reader.u32(at + 28)?,
-        max_subkey_name_len: reader.u32(at + 32)?,
-        max_value_name_len: reader.u32(at + 36)?,
-        max_value_data_size: reader.u32(at + 40)?,
-        sd_size: reader.u32(at + 44)?,
-        volatile_key: reader.bytes::<1>(at + 48)?[0],
-        symlink: reader.bytes::<1>(at + 49)?[0],
-        hive_generation: reader.u64(at + 56)?,
-    }))
-}
-
-fn fd_of(result: i64) -> Result<Fd, Malformed> {
-    Fd::try_from(result).map_err(|_| Malformed(format!("the result {result} is no fd")))
-}
-
-/// The packed records of a batch read (§11.2). They must fill the bytes exactly.
-fn decode_batch(bytes: &[u8], count: u32) -> Result<Vec<NamedValue>, Malformed> {
-    let mut rest = bytes;
-    let mut values = Vec::new();
-    while !rest.is_empty() {
-        let name = take_counted(&mut rest)?;
-        let value_type = take_u32(&mut rest)?;
-        let data = take_counted(&mut rest)?;
-        values.push(NamedValue { name, value_type, data });
-    }
-    if values.len() != count as usize {
-        return Err(Malformed(format!("count is {count}, but the buffer holds {}", values.len())));
-    }
-    Ok(values)
-}
-
-fn take_u32(rest: &mut &[u8]) -> Result<u32, Malformed> {
-    let (head, tail) = rest
-        .split_first_chunk::<4>()
-        .ok_or_else(|| Malformed("a record of the batch ends early".to_owned()))?;
-    *rest = tail;
-    Ok(u32::from_le_bytes(*head))
-}
-
-fn take_counted(rest: &mut &[u8]) -> Result<Vec<u8>, Malformed> {
-    let length = take_u32(rest)? as usize;
-    let (head, tail) = rest.split_at_checked(length).ok_or_else(|| {
-        Malformed("a length in the batch passes the end of the buffer".to_owned())
-    })?;
-    *rest = tail;
-    Ok(head.to_vec())
-}
-
-struct Reader<'a>(&'a AddressSpace);
-
-impl Reader<'_> {
-    fn bytes<const N: usize>(&self, address: u64) -> Result<[u8; N], Malformed> {
-        self.0
-            .read(address, N as u64)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| Malformed(format!("nothing is mapped at {address:#x}")))
-    }
-    fn u32(&self, address: u64) -> Result<u32, Malformed> {
-        self.bytes(address).map(u32::from_le_bytes)
-    }
-    fn u64(&self, address: u64) -> Result<u64, Malformed> {
-        self.bytes(address).map(u64::from_le_bytes)
-    }
-    fn zeros(&self, address: u64, count: u64) -> Result<(), Malformed> {
-        match self.0.read(address, count) {
-            Ok(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(()),
-            _ => Err(Malformed("a reserved field of the answer is not zero".to_owned())),
-        }
-    }
-    fn buffer(&self, buffer: Buffer, length: u32, field: &str) -> Result<Vec<u8>, Malformed> {
-        if length > buffer.capacity {
-            let capacity = buffer.capacity;
-            return Err(Malformed(format!("{field} is {length} in a buffer of {capacity}")));
-        }
-        if length == 0 {
-            return Ok(Vec::new());
-        }
-        let bytes = self.0.read(buffer.address, u64::from(length));
-        bytes.map(<[u8]>::to_vec).map_err(|_| Malformed(format!("{field} is not mapped")))
-    }
-}
+#[cfg(test)]
+mod laws;
 
 #[cfg(test)]
 mod tests {
@@ -554,13 +366,5 @@ mod tests {
             .map(size_of_request);
         assert_eq!(sizes, [64, 64, 40, 24, 24, 40, 40, 64, 24]);
         assert_eq!(size_of_request(&Call::Flush { fd: 3 }), 0);
-    }
-
-    #[test]
-    fn a_batch_that_ends_early_is_malformed() {
-        assert!(decode_batch(&[1, 0, 0, 0, b'a', 4, 0, 0, 0, 2, 0, 0, 0, 7], 1).is_err());
-        let whole = [1, 0, 0, 0, b'a', 4, 0, 0, 0, 1, 0, 0, 0, 7];
-        assert_eq!(decode_batch(&whole, 1).map(|values| values.len()), Ok(1));
-        assert!(decode_batch(&whole, 2).is_err());
     }
 }

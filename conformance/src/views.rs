@@ -9,22 +9,27 @@ use registry_model::State;
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd};
 use registry_model::observation::{NamedValue, Observation};
-use registry_model::view::{KeyView, Path, ValueView, View};
+use registry_model::security::{SecurityDescriptor, Token};
+use registry_model::view::{KeyView, Part, Path, ValueView, View};
 
 use crate::divergence::{Kind, Stop};
 use crate::execution::Execution;
-use crate::oracle;
+use crate::oracle::{self, Validation};
 use crate::plan::ActorIndex;
 use crate::typed::Malformed;
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
 const KEY_ENUMERATE_SUB_KEYS: u32 = 0x0008;
 const READ_CONTROL: u32 = 0x0002_0000;
+/// What a dump opens keys for.
+const DUMP_ACCESS: u32 = KEY_QUERY_VALUE | KEY_ENUMERATE_SUB_KEYS | READ_CONTROL;
 const REG_OPEN_LINK: u32 = 1;
 /// A buffer that holds most keys' values at the first try.
 const BUFFER_CAPACITY: u32 = 4096;
 /// Paths in one dump; a target that shows more is lost in its own tree.
 const PATHS_MAX: usize = 100_000;
+/// MaxPathComponentLength, which bounds every name (PSD-005 §11.4).
+const NAME_LENGTH_MAX: usize = 255;
 /// Subkeys of one key in a dump.
 const SUBKEYS_MAX: u32 = 100_000;
 
@@ -35,6 +40,13 @@ enum Found {
     Absent,
     /// Neither there nor absent: words for a report.
     Odd(String),
+}
+
+impl Found {
+    /// A key that the actor may not read.
+    fn denied() -> Found {
+        Found::Odd("open gives EACCES".to_owned())
+    }
 }
 
 type Dump = BTreeMap<Path, Found>;
@@ -113,7 +125,9 @@ impl Execution<'_> {
         }
         self.replace_states(agreeing, "a view")?;
         self.check_quiescence()?;
-        if below.is_empty() && self.down.is_empty() {
+        // The oracle knows nothing of access: it speaks for those who may read everything.
+        let reads_all = !dump.values().any(|found| *found == Found::denied());
+        if below.is_empty() && self.down.is_empty() && reads_all {
             self.compare_with_oracle(actor, &token, &dump)?;
         }
         Ok(Some(view_of(&dump)))
@@ -126,13 +140,29 @@ impl Execution<'_> {
             .into_iter()
             .filter(|(path, _)| path.starts_with(below))
             .filter(|(path, _)| !down.contains(&path[0]))
-            .map(|(path, key)| (path, key.map_or(Found::Absent, Found::Key)))
+            .map(|(path, key)| {
+                let found = match key {
+                    None => Found::Absent,
+                    Some(key) if key.unreadable.contains(&Part::Key) => Found::Key(key),
+                    Some(_) if self.is_denied(state, actor, &path) => Found::denied(),
+                    Some(key) => Found::Key(key),
+                };
+                (path, found)
+            })
             .collect();
         // A path that another state knows of is tried too, and must be absent in this one.
         for path in self.paths_to_dump(below) {
             dump.entry(path).or_insert(Found::Absent);
         }
         dump
+    }
+
+    /// Whether the model refuses an actor the open of a dump. SYSTEM made all there is, unless
+    /// records were put into stores, and may see it, which spares the check.
+    fn is_denied(&self, state: &State, actor: ActorIndex, path: &Path) -> bool {
+        let token = &self.plan.actors[actor].token;
+        let may_be = self.is_seeded || *token != Token::system();
+        may_be && !state.grants(path, token, DUMP_ACCESS)
     }
 
     fn hives_down(&self) -> BTreeSet<String> {
@@ -179,12 +209,17 @@ impl Execution<'_> {
         let open = Call::OpenKey {
             parent: -1,
             path: path.join("\\").into_bytes(),
-            desired_access: KEY_QUERY_VALUE | KEY_ENUMERATE_SUB_KEYS | READ_CONTROL,
+            desired_access: DUMP_ACCESS,
             flags: REG_OPEN_LINK,
         };
         let fd = match self.dump_call(actor, &open).await? {
             Observation::Opened { fd, .. } => fd,
             Observation::Failed(Errno::ENOENT) => return Ok(Found::Absent),
+            Observation::Failed(Errno::EACCES) => return Ok(Found::denied()),
+            Observation::Failed(Errno::EIO) => {
+                let unreadable = [Part::Key].into();
+                return Ok(Found::Key(KeyView { unreadable, ..KeyView::default() }));
+            }
             other => return Ok(Found::Odd(format!("open gives {other}"))),
         };
         let found = self.dump_key(actor, fd).await?;
@@ -193,58 +228,88 @@ impl Execution<'_> {
     }
 
     async fn dump_key(&mut self, actor: ActorIndex, fd: Fd) -> Result<Found, Broken> {
-        let values = match self.dump_values(actor, fd).await? {
-            Ok(values) => values,
+        let mut view = KeyView::default();
+        match self.dump_values(actor, fd).await? {
+            Ok(Some(values)) => view.values = values,
+            Ok(None) => {
+                view.unreadable.insert(Part::Values);
+            }
+            Err(odd) => return Ok(Found::Odd(odd)),
+        }
+        let listed = match self.dump_subkeys(actor, fd, &mut view).await? {
+            Ok(listed) => listed,
             Err(odd) => return Ok(Found::Odd(odd)),
         };
-        let mut subkeys = BTreeSet::new();
-        for index in 0..=SUBKEYS_MAX {
-            let call =
-                Call::EnumSubkeys { fd, index, name_capacity: BUFFER_CAPACITY, transaction: -1 };
-            match self.dump_call(actor, &call).await? {
-                Observation::EnumeratedSubkey { name, .. } => {
-                    let name = String::from_utf8_lossy(&name).into_owned();
-                    if !subkeys.insert(name.clone()) {
-                        return Ok(Found::Odd(format!("subkey {name} is listed twice")));
-                    }
-                }
-                Observation::Failed(Errno::ENOENT) => break,
-                other => return Ok(Found::Odd(format!("subkey {index} gives {other}"))),
-            }
-        }
         let call = Call::QueryKeyInfo { fd, name_capacity: BUFFER_CAPACITY };
         match self.dump_call(actor, &call).await? {
             Observation::KeyInfo(info) => {
-                if info.subkey_count as usize != subkeys.len()
-                    || info.value_count as usize != values.len()
-                {
+                let values = view.values.len();
+                if info.subkey_count as usize != listed || info.value_count as usize != values {
                     return Ok(Found::Odd(format!(
-                        "key info counts {} subkeys and {} values, enumeration {} and {}",
-                        info.subkey_count,
-                        info.value_count,
-                        subkeys.len(),
-                        values.len()
+                        "key info counts {} subkeys and {} values, enumeration {listed} and \
+                         {values}",
+                        info.subkey_count, info.value_count,
                     )));
                 }
-                Ok(Found::Key(KeyView {
-                    values,
-                    subkeys,
-                    volatile_key: info.volatile_key != 0,
-                    symlink: info.symlink != 0,
-                    sd_size: info.sd_size,
-                }))
+                (view.volatile_key, view.symlink) = (info.volatile_key != 0, info.symlink != 0);
+                view.sd_size = info.sd_size;
             }
-            other => Ok(Found::Odd(format!("key info gives {other}"))),
+            Observation::Failed(Errno::EIO) => {
+                view.unreadable.insert(Part::Information);
+            }
+            other => return Ok(Found::Odd(format!("key info gives {other}"))),
         }
+        Ok(Found::Key(view))
     }
 
+    /// Lists the subkeys into the view and returns how many there are, those that enumeration
+    /// cannot tell of included; words for what should not be.
+    async fn dump_subkeys(
+        &mut self,
+        actor: ActorIndex,
+        fd: Fd,
+        view: &mut KeyView,
+    ) -> Result<Result<usize, String>, Broken> {
+        let at = |index| Call::EnumSubkeys {
+            fd,
+            index,
+            name_capacity: BUFFER_CAPACITY,
+            transaction: -1,
+        };
+        for index in 0..=SUBKEYS_MAX {
+            match self.dump_call(actor, &at(index)).await? {
+                Observation::EnumeratedSubkey { name, .. } => {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    if !view.subkeys.insert(name.clone()) {
+                        return Ok(Err(format!("subkey {name} is listed twice")));
+                    }
+                }
+                Observation::Failed(Errno::ENOENT) => return Ok(Ok(index as usize)),
+                Observation::Failed(Errno::EIO) if view.subkeys.len() == index as usize => {
+                    // Past the end only the whole can be unreadable.
+                    let past = self.dump_call(actor, &at(SUBKEYS_MAX)).await?;
+                    if past == Observation::Failed(Errno::EIO) {
+                        view.unreadable.insert(Part::Subkeys);
+                        return Ok(Ok(0));
+                    }
+                    view.unreadable.insert(Part::SomeSubkeys);
+                }
+                Observation::Failed(Errno::EIO) => {}
+                other => return Ok(Err(format!("subkey {index} gives {other}"))),
+            }
+        }
+        Ok(Err("too many subkeys".to_owned()))
+    }
+
+    /// The values; `None` if the source answers with malformed data, words for what should not be.
     async fn dump_values(
         &mut self,
         actor: ActorIndex,
         fd: Fd,
-    ) -> Result<Result<BTreeMap<String, ValueView>, String>, Broken> {
+    ) -> Result<Result<Option<BTreeMap<String, ValueView>>, String>, Broken> {
         let batch = match self.dump_batch(actor, fd).await? {
-            Ok(batch) => batch,
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(Ok(None)),
             Err(odd) => return Ok(Err(odd)),
         };
         let mut values = BTreeMap::new();
@@ -274,19 +339,20 @@ impl Execution<'_> {
                 }
             }
         }
-        Ok(Ok(values))
+        Ok(Ok(Some(values)))
     }
 
     async fn dump_batch(
         &mut self,
         actor: ActorIndex,
         fd: Fd,
-    ) -> Result<Result<Vec<NamedValue>, String>, Broken> {
+    ) -> Result<Result<Option<Vec<NamedValue>>, String>, Broken> {
         let mut capacity = BUFFER_CAPACITY;
         for _ in 0..2 {
             let call = Call::QueryValuesBatch { fd, capacity, transaction: -1 };
             match self.dump_call(actor, &call).await? {
-                Observation::Values(values) => return Ok(Ok(values)),
+                Observation::Values(values) => return Ok(Ok(Some(values))),
+                Observation::Failed(Errno::EIO) => return Ok(Ok(None)),
                 Observation::TooSmall(sizes) => capacity = sizes.buffer.unwrap_or(capacity),
                 other => return Ok(Err(format!("the batch gives {other}"))),
             }
@@ -308,52 +374,79 @@ impl Execution<'_> {
         answer.map_err(Broken::Malformed)
     }
 
+    /// The oracle must see the dump in one of the states that agree with it: they may differ in
+    /// what a death left of the counter.
     fn compare_with_oracle(
         &mut self,
         actor: ActorIndex,
-        token: &registry_model::security::Token,
+        token: &Token,
         dump: &Dump,
     ) -> Result<(), Stop> {
         let raw = self.target.raw_entries().map_err(Stop::HarnessFault)?;
         let Some(raw) = raw else { return Ok(()) };
-        let mut table = oracle::LayerTable::new(registry_model::names::fold);
-        for layer in self.states[0].layers() {
-            table.publish(oracle::Layer {
-                name: layer.name.to_string(),
-                precedence: layer.precedence,
-                enabled: layer.enabled,
-            });
-        }
-        let what = "the effective view, against the store's raw entries".to_owned();
-        let view = match oracle::effective_view(&raw, &table, &token.0.private_layers) {
-            Ok(view) => view,
-            Err(malformed) => {
-                let expected = "entries that resolve".to_owned();
-                let got = malformed.to_string();
-                return Err(self.diverged(Kind::Oracle, Some(actor), what, &[], expected, got));
-            }
-        };
-        let expected: Dump = view
-            .into_iter()
-            .filter_map(|(path, key)| Some((folded(&path), Found::Key(key?))))
-            .collect();
         // A path that a masked entry spells otherwise is the same path.
         let got: Dump = dump
             .iter()
-            .filter(|(_, found)| **found != Found::Absent)
+            .filter(|(path, found)| **found != Found::Absent && !is_beyond(dump, path))
             .map(|(path, found)| (folded(path), found.clone()))
             .collect();
-        if lines(&expected, false) == lines(&got, false) {
-            return Ok(());
+        let got = lines(&got, false);
+        let mut expected = None;
+        for state in &self.states {
+            let seen = oracle_lines(state, &raw, &token.0.private_layers);
+            if seen.as_ref() == Ok(&got) {
+                return Ok(());
+            }
+            expected.get_or_insert(seen);
         }
-        let expected = lines(&expected, false).join("\n");
-        let got = lines(&got, false).join("\n");
+        let what = "the effective view, against the store's raw entries".to_owned();
+        let (expected, got) = match expected {
+            Some(Err(malformed)) => ("entries that resolve".to_owned(), malformed.to_string()),
+            Some(Ok(expected)) => (expected.join("\n"), got.join("\n")),
+            None => return Ok(()),
+        };
         Err(self.diverged(Kind::Oracle, Some(actor), what, &[], expected, got))
     }
 }
 
+/// What the oracle sees by the layer table and the counter of a state, as a dump's lines.
+fn oracle_lines(
+    state: &State,
+    raw: &[oracle::RawHive],
+    private_layers: &[String],
+) -> Result<Vec<String>, oracle::Malformed> {
+    let mut table = oracle::LayerTable::new(registry_model::names::fold);
+    for layer in state.layers() {
+        table.publish(oracle::Layer {
+            name: layer.name.to_string(),
+            precedence: layer.precedence,
+            enabled: layer.enabled,
+        });
+    }
+    let validation = Validation {
+        next_sequence: state.next_sequence(),
+        is_descriptor: |bytes| SecurityDescriptor::parse(bytes).is_ok(),
+        name_length_max: NAME_LENGTH_MAX,
+    };
+    let view = oracle::effective_view(raw, &table, validation, private_layers)?;
+    let seen: Dump = view
+        .into_iter()
+        .filter_map(|(path, key)| Some((folded(&path), Found::Key(key?))))
+        .collect();
+    Ok(lines(&seen, false))
+}
+
 fn folded(path: &[String]) -> Vec<String> {
     path.iter().map(|part| registry_model::names::fold(part)).collect()
+}
+
+/// Whether a path goes through one that cannot be resolved, so that raw entries say nothing of it. A
+/// hive's root is no name to resolve.
+fn is_beyond(dump: &Dump, path: &[String]) -> bool {
+    (2..path.len()).any(|length| match dump.get(&path[..length]) {
+        Some(Found::Key(key)) => key.unreadable.contains(&Part::Key),
+        _ => false,
+    })
 }
 
 fn view_of(dump: &Dump) -> View {
@@ -383,6 +476,9 @@ fn lines(dump: &Dump, with_absent: bool) -> Vec<String> {
                     flags.push_str(" symlink");
                 }
                 lines.push(format!("{name}{flags} (SD of {} bytes)", key.sd_size));
+                for part in &key.unreadable {
+                    lines.push(format!("  {part:?} unreadable"));
+                }
                 for (value, view) in &key.values {
                     lines.push(format!("  {value:?} = {}", provenance(view)));
                 }

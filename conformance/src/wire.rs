@@ -1,10 +1,13 @@
 //! The wire monitor: a passive checker of every frame between the kernel and its sources.
 //!
-//! It reads frames by itself from the tables of PSD-005 §11.3, knows no codec, no model and no
-//! store, and sees no calls. It checks what only the source interface shows: request ids,
-//! responses, names, fresh GUIDs, sequence numbers over all sources, transaction ids (§2.3 to
-//! §2.8, §7.1, §7.2). What it cannot know it leaves alone, so that every violation is one.
+//! It reads frames by itself from the tables of PSD-005 §11.3 and knows no codec, no model and no
+//! store. It checks what only the source interface shows: request ids, responses, names, fresh
+//! GUIDs, sequence numbers over all sources, transaction ids (§2.3 to §2.8, §7.1, §7.2), and, where
+//! it is told of calls, what a call may send (§6.2, §6.3). What it cannot know it leaves alone, so
+//! that every violation is one.
 
+mod calls;
+pub mod codec;
 mod connection;
 mod fields;
 mod frame;
@@ -13,24 +16,31 @@ mod obligations;
 mod requests;
 mod responses;
 mod rules;
+mod seeded;
 mod sequences;
 #[cfg(test)]
 mod tests;
 mod transactions;
+mod transcript;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use registry_model::input::SourceId;
+use registry_model::input::{Call, ProcessId, SourceId};
+use registry_model::observation::Observation;
+use registry_model::store_entry::StoredRecord;
 
 use crate::target::Frame;
+use calls::CallRules;
 use connection::Connection;
 use keys::Keys;
 use obligations::Obligations;
 pub use rules::Rule;
 use rules::{Failure, Held};
+use seeded::Seeded;
 use sequences::{Calls, Sequences};
 use transactions::Transactions;
+pub use transcript::Transcript;
 
 /// Who sent what breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +97,10 @@ pub struct WireMonitor {
     transactions: Transactions,
     keys: Keys,
     obligations: Obligations,
+    call_rules: CallRules,
+    /// Sources that have registered since the last reboot.
+    known_sources: BTreeSet<SourceId>,
+    seeded: Seeded,
     held: Held,
 }
 
@@ -115,6 +129,9 @@ impl WireMonitor {
             transactions: Transactions::default(),
             keys: Keys::default(),
             obligations: Obligations::default(),
+            call_rules: CallRules::default(),
+            known_sources: BTreeSet::new(),
+            seeded: Seeded::default(),
             held: Held::default(),
         }
     }
@@ -128,11 +145,25 @@ impl WireMonitor {
     /// A source registered or resumed on its open connection. `max_sequence` is the number that it
     /// reported, `roots` are the root GUIDs of its hives.
     pub fn registered(&mut self, source: SourceId, max_sequence: u64, roots: &[[u8; 16]]) {
-        self.connections.entry(source).or_default().is_registered = true;
+        let is_resumed = !self.known_sources.insert(source);
+        let connection = self.connections.entry(source).or_default();
+        connection.is_registered = true;
+        connection.is_resumed = is_resumed;
+        self.call_rules.registered(source, roots);
         self.sequences.registered(source, max_sequence);
         for root in roots {
             self.keys.add_root(*root);
         }
+    }
+
+    /// A record was put into a source's store, which the source now returns as it is.
+    pub fn stored(&mut self, source: SourceId, record: &StoredRecord) {
+        self.seeded.stored(source, record);
+    }
+
+    /// A source was made to report a lower maximum than it has stored.
+    pub fn falsified(&mut self, source: SourceId) {
+        self.seeded.falsified(source);
     }
 
     /// A source's connection is gone, with all that was in flight on it.
@@ -153,6 +184,35 @@ impl WireMonitor {
         }
         self.transactions = Transactions::default();
         self.sequences.rebooted();
+        self.call_rules.rebooted();
+        self.known_sources.clear();
+    }
+
+    /// A call begins; no other is under way. Frames until [`WireMonitor::call_ended`] are its own.
+    pub fn call_began(&mut self) {
+        self.call_rules.began();
+    }
+
+    /// A call has ended, and every frame of it was observed.
+    ///
+    /// # Errors
+    /// A rule that what it sent breaks.
+    pub fn call_ended(
+        &mut self,
+        process: ProcessId,
+        call: &Call,
+        observation: &Observation,
+        was_interrupted: bool,
+    ) -> Result<(), Violation> {
+        self.call_rules
+            .ended(&mut self.held, process, call, observation, was_interrupted)
+            .map_err(|(source, failure)| violation(Party::Kernel, source, failure))
+    }
+
+    /// A call made of raw numbers and bytes has ended. What it asked for is not known here, so what
+    /// it sent is not judged, and what it opened is not known.
+    pub fn raw_call_ended(&mut self, process: ProcessId, observation: &Observation) {
+        self.call_rules.passed_over(process, observation);
     }
 
     /// Checks the next frame.
@@ -169,6 +229,12 @@ impl WireMonitor {
         checked.map_err(|failure| violation(by, frame.source, failure))
     }
 
+    /// Takes note of a request that no kernel sent, but a client that talks to a source by itself.
+    /// It may break every rule for the kernel; what comes back is checked as ever.
+    pub fn client_request(&mut self, source: SourceId, bytes: &[u8]) {
+        self.unjudged_request(source, bytes);
+    }
+
     /// Checks what must have been sent by now. To be called when no call is under way and none
     /// timed out since the last time; while a request is unanswered nothing is judged.
     ///
@@ -182,6 +248,9 @@ impl WireMonitor {
             self.keys.disconnected(source);
             let failure = Failure::new(Rule::EntryWithKey, message);
             return Err(violation(Party::Kernel, source, failure));
+        }
+        if self.connections.values().any(Connection::was_used) {
+            self.held.mark(Rule::AllAnswered);
         }
         let connections = self.connections.iter();
         let registered = connections.filter(|(_, c)| c.is_registered).map(|(id, _)| *id).collect();

@@ -1,11 +1,14 @@
-//! The front door: constants of the interface, fds, and the checks that open every operation.
+//! What every operation begins with: fds, the granted mask, pointers, layers, transactions.
 //!
 //! States PSD-005 §6.2 and §6.3 as far as they say what comes first (with D-10 and D-11), and
-//! the constants of §11.1 that calls carry. Access rights are in `security::rights`.
+//! the constants of §11.1 that calls carry. Access rights are in `security::rights`, numbers and
+//! structures in `front_door`.
 
 use crate::coverage::covers;
 use crate::errno::Errno;
+use crate::front_door::{OutputBuffer, Results, UserBytes, UserString};
 use crate::input::Fd;
+use crate::name_marks;
 use crate::names::LayerName;
 use crate::security::rights;
 use crate::state::OpenKey;
@@ -30,8 +33,12 @@ pub const NO_FD: Fd = -1;
 /// # Errors
 ///
 /// EBADF if the process has no such fd open.
-pub(crate) fn key_fd(work: &Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
-    work.state.open_keys.get(&(work.caller.process, fd)).cloned().ok_or(Errno::EBADF)
+pub(crate) fn key_fd(work: &mut Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
+    let open = work.state.open_keys.get(&(work.caller.process, fd)).cloned();
+    open.ok_or_else(|| {
+        covers!(work.covered, "ERR-36");
+        Errno::EBADF
+    })
 }
 
 /// The check of a transaction argument that needs nothing but the number.
@@ -53,7 +60,7 @@ pub(crate) fn transaction(work: &mut Work<'_>, transaction: Fd) -> Result<(), Er
     if transaction == NO_FD {
         return Ok(());
     }
-    covers!(work.covered, "IOC-206");
+    covers!(work.covered, "IOC-206", "ERR-36");
     Err(Errno::EBADF)
 }
 
@@ -63,36 +70,107 @@ pub(crate) fn transaction(work: &mut Work<'_>, transaction: Fd) -> Result<(), Er
 ///
 /// EACCES if the mask lacks the right.
 pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result<(), Errno> {
+    if right <= 0xFFFF {
+        covers!(work.covered, "CONST-27");
+    } else {
+        covers!(work.covered, "CONST-28");
+    }
     if rights::holds(open.granted, right) {
         return Ok(());
     }
-    covers!(work.covered, "ERR-01", "ERR-13", "KEY-05");
+    covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "KEY-13", "CONV-05", "CONV-33");
     match right {
         rights::KEY_QUERY_VALUE => covers!(work.covered, "IOC-021"),
         rights::KEY_SET_VALUE => covers!(work.covered, "IOC-030", "LAUTH-23"),
         rights::KEY_ENUMERATE_SUB_KEYS => covers!(work.covered, "IOC-072"),
         rights::READ_CONTROL => covers!(work.covered, "IOC-078"),
-        rights::DELETE => covers!(work.covered, "IOC-095", "LAUTH-24"),
+        rights::DELETE => covers!(work.covered, "IOC-095", "IOC-103", "LAUTH-24"),
         _ => {}
     }
     Err(Errno::EACCES)
+}
+
+/// The bytes that an ioctl passes by length and address.
+///
+/// # Errors
+///
+/// EFAULT if one of them cannot be read.
+pub(crate) fn copied<'a>(work: &mut Work<'_>, bytes: UserBytes<'a>) -> Result<&'a [u8], Errno> {
+    match bytes {
+        UserBytes::Readable(bytes) => {
+            covers!(work.covered, "ABI-05", "ABI-06", "CONV-23");
+            Ok(bytes)
+        }
+        UserBytes::Faulting { .. } => Err(fault(work)),
+    }
+}
+
+/// The bytes of a value's or layer's name, of which the stated length is looked at first (P-32).
+///
+/// # Errors
+///
+/// ENAMETOOLONG above `MaxPathComponentLength`, EFAULT if one of them cannot be read.
+pub(crate) fn copied_name<'a>(
+    work: &mut Work<'_>,
+    bytes: UserBytes<'a>,
+) -> Result<&'a [u8], Errno> {
+    if bytes.length() > work.state.limits.max_path_component_length as usize {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    copied(work, bytes)
+}
+
+/// The string that a syscall passes by address.
+///
+/// # Errors
+///
+/// EFAULT if no null byte comes before the first byte that cannot be read.
+pub(crate) fn copied_string<'a>(
+    work: &mut Work<'_>,
+    string: UserString<'a>,
+) -> Result<&'a [u8], Errno> {
+    string.map_err(|_| fault(work))
+}
+
+fn fault(work: &mut Work<'_>) -> Errno {
+    covers!(work.covered, "BUF-11", "BUF-12", "ERR-02", "ERR-17");
+    Errno::EFAULT
+}
+
+/// Checks where a call writes to: these buffers, and its argument structure or its disposition. That
+/// comes before any question to the source, and does not depend on what would be written (§6.3,
+/// P-31).
+///
+/// # Errors
+///
+/// EFAULT if one of them cannot be written to its whole length.
+pub(crate) fn outputs(work: &mut Work<'_>, buffers: &[OutputBuffer]) -> Result<(), Errno> {
+    let results = work.results != Results::Faulting;
+    if results && buffers.iter().all(|buffer| buffer.is_writable) {
+        return Ok(());
+    }
+    covers!(work.covered, "BUF-04", "BUF-05", "BUF-13", "ERR-02", "ERR-17");
+    Err(Errno::EFAULT)
 }
 
 /// The layer argument of an ioctl, which is base if it is empty (§6.3).
 ///
 /// # Errors
 ///
-/// Those of [`LayerName::parse`].
-pub(crate) fn layer_argument(work: &mut Work<'_>, bytes: &[u8]) -> Result<LayerName, Errno> {
-    if bytes.is_empty() {
+/// Those of [`copied_name`] and of [`LayerName::parse`].
+pub(crate) fn layer_argument(
+    work: &mut Work<'_>,
+    bytes: UserBytes<'_>,
+) -> Result<LayerName, Errno> {
+    if bytes.length() == 0 {
         covers!(work.covered, "LAYER-19");
         return Ok(LayerName::base());
     }
-    let name = LayerName::parse(bytes, &work.state.limits);
-    match name {
-        Err(Errno::ENAMETOOLONG) => covers!(work.covered, "LAYER-05"),
-        Err(_) => covers!(work.covered, "CONV-14"),
-        Ok(_) => {}
-    }
-    name
+    let limits = work.state.limits;
+    let name = copied_name(work, bytes).and_then(|bytes| LayerName::parse(bytes, &limits));
+    name.inspect_err(|errno| {
+        if *errno != Errno::EFAULT {
+            name_marks::layer_name_refused(bytes.readable(), *errno, &mut work.covered);
+        }
+    })
 }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::input::{SourceId, UnixTime};
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
-use crate::security::SecurityDescriptor;
+use crate::security::{MalformedDescriptor, SecurityDescriptor};
+use crate::values::REG_TOMBSTONE;
 
 /// A persistent ordered map.
 pub(crate) type Map<K, V> = rpds::RedBlackTreeMapSync<K, V>;
@@ -58,7 +59,8 @@ pub(crate) struct KeyRecord {
     pub(crate) name: KeyName,
     /// `None` for a hive root (KEY-24).
     pub(crate) parent: Option<Guid>,
-    pub(crate) descriptor: Arc<SecurityDescriptor>,
+    /// The SD, if the bytes that are stored are one.
+    pub(crate) descriptor: Result<Arc<SecurityDescriptor>, MalformedDescriptor>,
     /// The size of the SD as stored, in bytes.
     pub(crate) sd_size: u32,
     pub(crate) last_write_time: Time,
@@ -101,6 +103,25 @@ pub(crate) struct BlanketTombstone {
     pub(crate) sequence: u64,
 }
 
+/// What a layer had in a hive when it was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DeletedLayer {
+    /// The keys that lost their last path entry.
+    pub(crate) orphans: Vec<Guid>,
+    /// Whether it named keys.
+    pub(crate) named_keys: bool,
+    /// Whether it named keys where other layers have entries.
+    pub(crate) replacements: bool,
+    /// Whether it had HIDDEN entries.
+    pub(crate) hidden: bool,
+    /// Whether it had values.
+    pub(crate) values: bool,
+    /// Whether it had value tombstones.
+    pub(crate) tombstones: bool,
+    /// Whether it had blanket tombstones.
+    pub(crate) blankets: bool,
+}
+
 /// The stored contents of one hive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Database {
@@ -114,6 +135,9 @@ pub(crate) struct Database {
     pub(crate) path_entries: Map<Guid, Map<FoldedName, Layered<PathEntry>>>,
     pub(crate) values: Map<Guid, Map<FoldedName, Layered<ValueEntry>>>,
     pub(crate) blankets: Map<Guid, Layered<BlanketTombstone>>,
+    /// Whether it may hold anything that the kernel did not store. Without that nothing in it is
+    /// malformed.
+    pub(crate) seeded: bool,
 }
 
 impl Database {
@@ -122,7 +146,8 @@ impl Database {
         let name = record.name.folded().clone();
         let keys = Map::new_sync().insert(root, record);
         let (path_entries, values, blankets) = (Map::new_sync(), Map::new_sync(), Map::new_sync());
-        Database { source, name, root, keys, path_entries, values, blankets }
+        let seeded = false;
+        Database { source, name, root, keys, path_entries, values, blankets, seeded }
     }
 
     /// All layers' entries for one child name (RSI_LOOKUP).
@@ -214,33 +239,43 @@ impl Database {
         put_or_remove(&mut self.blankets, key, blankets);
     }
 
-    /// Removes everything tagged with a layer and returns the keys that lost their last path
-    /// entry by it (RSI_DELETE_LAYER).
-    pub(crate) fn delete_layer(&mut self, layer: &FoldedName) -> Vec<Guid> {
+    /// Removes everything tagged with a layer and says what it was (RSI_DELETE_LAYER).
+    pub(crate) fn delete_layer(&mut self, layer: &FoldedName) -> DeletedLayer {
+        let mut deleted = DeletedLayer::default();
         let mut targets = BTreeSet::new();
         for (parent, names) in self.path_entries.clone().iter() {
             for (child, entries) in names.iter() {
-                if entries.contains_key(layer)
-                    && let Some(entry) = self.delete_entry(*parent, child, layer)
-                    && let Target::Key(guid) = entry.target
-                {
-                    targets.insert(guid);
+                if !entries.contains_key(layer) {
+                    continue;
+                }
+                match self.delete_entry(*parent, child, layer).map(|entry| entry.target) {
+                    Some(Target::Key(guid)) => {
+                        targets.insert(guid);
+                        deleted.replacements |= entries.size() > 1;
+                    }
+                    Some(Target::Hidden) => deleted.hidden = true,
+                    None => {}
                 }
             }
         }
         for (key, names) in self.values.clone().iter() {
             for (name, entries) in names.iter() {
-                if entries.contains_key(layer) {
+                if let Some(entry) = entries.get(layer) {
+                    deleted.values |= entry.value_type != REG_TOMBSTONE;
+                    deleted.tombstones |= entry.value_type == REG_TOMBSTONE;
                     self.delete_value(*key, name, layer);
                 }
             }
         }
         for (key, blankets) in self.blankets.clone().iter() {
             if blankets.contains_key(layer) {
+                deleted.blankets = true;
                 put_or_remove(&mut self.blankets, *key, blankets.remove(layer));
             }
         }
-        targets.into_iter().filter(|guid| self.is_orphan(*guid)).collect()
+        deleted.named_keys = !targets.is_empty();
+        deleted.orphans = targets.into_iter().filter(|guid| self.is_orphan(*guid)).collect();
+        deleted
     }
 
     /// Whether a key record is there that no layer names and that is no hive root (DEL-20, D-61).

@@ -7,6 +7,7 @@ use crate::abi;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, PathEntry, Target};
 use crate::errno::Errno;
+use crate::front_door::UserBytes;
 use crate::input::Fd;
 use crate::layers::{self, Touched};
 use crate::names::LayerName;
@@ -21,26 +22,30 @@ use crate::values::key_request;
 pub(crate) fn delete_key(
     work: &mut Work<'_>,
     fd: Fd,
-    layer: &[u8],
+    layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
     let (hive, name) = (open.hive(), open.place.name().folded());
     let everybody = Viewer::global();
-    let children = work.state.resolver(hive, &everybody).subkeys(open.key(), &mut work.covered).0;
+    let children = work.state.resolver(hive, &everybody).subkeys(open.key(), &mut work.covered)?.0;
     if !children.is_empty() {
-        covers!(work.covered, "DEL-62", "IOC-101", "ERR-25");
+        covers!(work.covered, "DEL-62", "DEL-65", "IOC-100", "IOC-101", "ERR-25");
         return Err(Errno::ENOTEMPTY);
     }
     let before = work.state.clone();
     let database = work.state.database_mut(hive);
     let removed = database.delete_entry(parent, name, layer.folded());
+    covers!(work.covered, "IOC-099", "SYS-37");
     work.requested(hive);
     let time = work.time;
     work.state.database_mut(hive).write_time(parent, time);
     work.requested(hive);
     if let Some(removed) = removed {
         covers!(work.covered, "DEL-01");
+        if work.state.database(hive).lookup(parent, name.as_str()).is_some() {
+            covers!(work.covered, "DEL-09");
+        }
         name_lost(&mut work.state, hive, removed.target, &mut work.covered);
     }
     layers::committed(work, &before, Touched::Child(hive, parent, name))?;
@@ -51,7 +56,7 @@ pub(crate) fn delete_key(
 pub(crate) fn hide_key(
     work: &mut Work<'_>,
     fd: Fd,
-    layer: &[u8],
+    layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
@@ -59,7 +64,7 @@ pub(crate) fn hide_key(
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.requested(hive);
-    covers!(work.covered, "IOC-105", "SEQ-04", "PATH-18");
+    covers!(work.covered, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
     let database = work.state.database_mut(hive);
     let replaced = database.delete_entry(parent, name.folded(), layer.folded());
     let entry = PathEntry {
@@ -85,17 +90,25 @@ struct Checked {
 }
 
 /// What both ask before anything else (D-13).
-fn check(work: &mut Work<'_>, fd: Fd, layer: &[u8], transaction: Fd) -> Result<Checked, Errno> {
+fn check(
+    work: &mut Work<'_>,
+    fd: Fd,
+    layer: UserBytes<'_>,
+    transaction: Fd,
+) -> Result<Checked, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, rights::DELETE)?;
+    if layer.length() == 0 {
+        covers!(work.covered, "IOC-096", "IOC-104");
+    }
     let layer = abi::layer_argument(work, layer)?;
     if work.state.orphans.contains(&(open.hive(), open.key())) {
         covers!(work.covered, "DEL-37", "DEL-38");
         return Err(Errno::ENOENT);
     }
     let Some(parent) = open.place.parent() else {
-        covers!(work.covered, "DEL-03", "DEL-04", "DEL-07");
+        covers!(work.covered, "DEL-03", "DEL-04", "DEL-07", "IOC-102", "IOC-109");
         return Err(Errno::EINVAL);
     };
     layers::check_write(work, &layer)
@@ -113,12 +126,14 @@ fn check(work: &mut Work<'_>, fd: Fd, layer: &[u8], transaction: Fd) -> Result<C
 /// `close` on a key fd.
 pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
+    covers!(work.covered, "SYS-04");
     work.state.open_keys.remove_mut(&(work.caller.process, fd));
+    covers!(work.covered, "SYS-04");
     let (hive, key) = (open.hive(), open.key());
     if work.state.orphans.contains(&(hive, key)) && !work.state.is_open(hive, key) {
         work.state.orphans.remove_mut(&(hive, key));
         if work.state.is_active(hive) {
-            covers!(work.covered, "DEL-23", "DEL-45", "DEL-66");
+            covers!(work.covered, "DEL-23", "DEL-33", "DEL-45", "DEL-66");
             work.state.database_mut(hive).drop_key(key);
         } else {
             covers!(work.covered, "DEL-49", "DEL-51");
@@ -132,11 +147,10 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 pub(crate) fn name_lost(state: &mut State, hive: HiveId, target: Target, covered: &mut Covered) {
     let Target::Key(key) = target else { return };
     if !state.database(hive).is_orphan(key) {
-        covers!(covered, "DEL-09");
         return;
     }
     if state.is_open(hive, key) {
-        covers!(covered, "DEL-10", "IOC-098", "DEL-24");
+        covers!(covered, "DEL-02", "DEL-10", "DEL-20", "DEL-24", "IOC-098");
         state.orphans.insert_mut((hive, key));
     } else {
         covers!(covered, "DEL-46");

@@ -8,13 +8,15 @@ use crate::abi;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
+use crate::front_door::OutputBuffer;
 use crate::input::Fd;
 use crate::names::FoldedName;
 use crate::observation::{NamedValue, Sizes};
 use crate::outcome::{Choice, KeyInfoPattern, OneOf, Outcome, Selected};
-use crate::resolution::EffectiveValue;
+use crate::resolution::{EffectiveValue, Resolver};
+use crate::responses::{Malformed, descriptor_of};
 use crate::security::rights;
-use crate::state::{Enumeration, EnumerationKind, OpenKey};
+use crate::state::{Enumeration, EnumerationKind, Generation, OpenKey};
 use crate::step::Work;
 use crate::values::{key_request, length};
 
@@ -22,23 +24,27 @@ use crate::values::{key_request, length};
 pub(crate) fn batch(
     work: &mut Work<'_>,
     fd: Fd,
-    capacity: u32,
+    buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE)
+    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &[buffer])
         .inspect_err(|_| covers!(work.covered, "IOC-062"))?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (values, contest) = resolver.values(open.key(), &mut work.covered);
+    let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
     let mut values: Vec<NamedValue> = values.iter().map(named).collect();
     work.contested(contest);
     // A packed value has three length and type fields of four bytes (ABI-23).
     let required =
         values.iter().map(|value| 12 + value.name.len() + value.data.len()).sum::<usize>();
-    if length(required) > capacity {
-        covers!(work.covered, "BUF-17");
+    if length(required) > buffer.capacity {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-17", "ERR-32");
         return Ok(Outcome::TooSmall(Sizes { buffer: Some(length(required)), ..Sizes::default() }));
     }
-    covers!(work.covered, "IOC-063");
+    covers!(work.covered, "ABI-23", "BUF-18", "IOC-063");
+    if values.len() > 1 {
+        covers!(work.covered, "VAL-13", "IOC-065");
+    }
+    mark_spellings(values.iter().map(|value| &value.name[..]), &mut work.covered);
     values.sort();
     Ok(Outcome::Values(values))
 }
@@ -48,20 +54,22 @@ pub(crate) fn values(
     work: &mut Work<'_>,
     fd: Fd,
     index: u32,
-    (name_capacity, data_capacity): (u32, u32),
+    name_buffer: OutputBuffer,
+    data_buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE)
+    let buffers = [name_buffer, data_buffer];
+    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &buffers)
         .inspect_err(|_| covers!(work.covered, "IOC-066"))?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (values, contest) = resolver.values(open.key(), &mut work.covered);
+    let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
     let choices: Vec<Choice> = values
         .iter()
         .map(|value| {
             let id = value.entry.name.folded().clone();
             let value = named(value);
             let (name, data) = (length(value.name.len()), length(value.data.len()));
-            let selected = if name > name_capacity || data > data_capacity {
+            let selected = if name > name_buffer.capacity || data > data_buffer.capacity {
                 let (name, data) = (Some(name), Some(data));
                 Selected::TooSmall(Sizes { name, data, ..Sizes::default() })
             } else {
@@ -79,12 +87,15 @@ pub(crate) fn subkeys(
     work: &mut Work<'_>,
     fd: Fd,
     index: u32,
-    name_capacity: u32,
+    name_buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS)?;
+    let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS, &[name_buffer])?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (children, contest) = resolver.subkeys(open.key(), &mut work.covered);
+    let (children, contest) = resolver.subkeys(open.key(), &mut work.covered)?;
+    if contest.active > 1 {
+        covers!(work.covered, "IOC-074");
+    }
     let ignored = &mut Covered::new();
     let choices: Vec<Choice> = children
         .iter()
@@ -92,43 +103,90 @@ pub(crate) fn subkeys(
             let record = resolver.database.keys.get(&child.key)?;
             let name = child.entry.name.spelling();
             let size = length(name.len());
-            let selected = if size > name_capacity {
+            let selected = if size > name_buffer.capacity {
                 Selected::TooSmall(Sizes { name: Some(size), ..Sizes::default() })
             } else {
-                Selected::Subkey {
-                    key: child.key,
-                    name: name.as_bytes().to_vec(),
-                    last_write_time: record.last_write_time,
-                    subkey_count: length(resolver.subkeys(child.key, ignored).0.len()),
-                    value_count: length(resolver.values(child.key, ignored).0.len()),
-                }
+                let counts = counts(&resolver, child.key, ignored);
+                counts.map_or(Selected::Failed(Errno::EIO), |(subkey_count, value_count)| {
+                    Selected::Subkey {
+                        key: child.key,
+                        name: name.as_bytes().to_vec(),
+                        last_write_time: record.last_write_time,
+                        subkey_count,
+                        value_count,
+                    }
+                })
             };
             Some(Choice { id: child.entry.name.folded().clone(), selected })
         })
         .collect();
+    let names = children.iter().map(|child| child.entry.name.spelling().as_bytes());
+    mark_spellings(names, &mut work.covered);
     work.contested(contest);
     one_of(work, &open, EnumerationKind::Subkeys, index, choices)
 }
 
+/// How many subkeys and values a key has, which are requests of their own for the child that an
+/// index stands for.
+pub(crate) fn counts(
+    resolver: &Resolver<'_>,
+    key: Guid,
+    covered: &mut Covered,
+) -> Result<(u32, u32), Malformed> {
+    let (subkeys, _) = resolver.subkeys(key, covered)?;
+    let (values, _) = resolver.values(key, covered)?;
+    Ok((length(subkeys.len()), length(values.len())))
+}
+
 /// `REG_IOC_QUERY_KEY_INFO`.
-pub(crate) fn key_info(work: &mut Work<'_>, fd: Fd, name_capacity: u32) -> Result<Outcome, Errno> {
+pub(crate) fn key_info(
+    work: &mut Work<'_>,
+    fd: Fd,
+    name_buffer: OutputBuffer,
+) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::granted(work, &open, rights::READ_CONTROL)?;
+    abi::outputs(work, &[name_buffer])?;
     let name = open.place.name().spelling().as_bytes().to_vec();
     let size = length(name.len());
     let too_small = Outcome::TooSmall(Sizes { name: Some(size), ..Sizes::default() });
     if let Err(errno) = key_request(work, &open) {
         // The kernel knows the name by itself (IOC-081) and may look at its buffer first.
-        if size > name_capacity {
+        if size > name_buffer.capacity {
             work.alternatives.push(too_small);
         }
         return Err(errno);
     }
-    if size > name_capacity {
-        covers!(work.covered, "BUF-21");
+    let info = match describe(work, open.hive(), open.key(), name) {
+        Ok(info) => info,
+        Err(errno) => {
+            // Either may be found first (P-18).
+            if size > name_buffer.capacity {
+                work.alternatives.push(too_small);
+            }
+            return Err(errno);
+        }
+    };
+    if size > name_buffer.capacity {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-21", "ERR-32");
         return Ok(too_small);
     }
-    Ok(Outcome::KeyInfo(describe(work, open.hive(), open.key(), name)?))
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-31");
+    }
+    if open.place.parent().is_none() {
+        covers!(work.covered, "HIVE-17");
+    }
+    mark_info(&info, &mut work.covered);
+    Ok(Outcome::KeyInfo(info))
+}
+
+fn mark_info(info: &KeyInfoPattern, covered: &mut Covered) {
+    covers!(covered, "IOC-079", "SEQ-23");
+    match info.generation {
+        Generation::Exactly(_) => covers!(covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094"),
+        Generation::AtLeast(_) => covers!(covered, "IOC-093"),
+    }
 }
 
 /// The answer of key info, as the calling thread sees the key (P-04).
@@ -140,8 +198,9 @@ fn describe(
 ) -> Result<KeyInfoPattern, Errno> {
     let resolver = work.state.resolver(hive, &work.viewer);
     let record = resolver.database.keys.get(&key).ok_or(Errno::ENOENT)?;
-    let (children, contest) = resolver.subkeys(key, &mut work.covered);
-    let (values, other) = resolver.values(key, &mut work.covered);
+    descriptor_of(record, &mut work.covered)?;
+    let (children, contest) = resolver.subkeys(key, &mut work.covered)?;
+    let (values, other) = resolver.values(key, &mut work.covered)?;
     let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));
     let info = KeyInfoPattern {
         hive,
@@ -164,18 +223,24 @@ fn describe(
             .state
             .hives
             .get(&hive)
-            .map_or(crate::state::Generation::AtLeast(0), |hive| hive.generation),
+            .map_or(Generation::AtLeast(0), |hive| hive.generation),
     };
     work.contested(contest.max(other));
-    covers!(work.covered, "IOC-079", "IOC-082");
     Ok(info)
 }
 
 /// The checks before any of these reads.
-fn start(work: &mut Work<'_>, fd: Fd, transaction: Fd, right: u32) -> Result<OpenKey, Errno> {
+fn start(
+    work: &mut Work<'_>,
+    fd: Fd,
+    transaction: Fd,
+    right: u32,
+    buffers: &[OutputBuffer],
+) -> Result<OpenKey, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, right)?;
+    abi::outputs(work, buffers)?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
     Ok(open)
@@ -186,6 +251,13 @@ fn named(value: &EffectiveValue<'_>) -> NamedValue {
         name: value.entry.name.spelling().as_bytes().to_vec(),
         value_type: value.entry.value_type,
         data: value.entry.data.to_vec(),
+    }
+}
+
+/// Whether names came back that are not what they are compared by.
+fn mark_spellings<'a>(mut names: impl Iterator<Item = &'a [u8]>, covered: &mut Covered) {
+    if names.any(|name| name.iter().any(u8::is_ascii_uppercase)) {
+        covers!(covered, "CONV-30", "VAL-16");
     }
 }
 
@@ -218,6 +290,16 @@ fn one_of(
                 choices.retain(|choice| !taken.contains(&&choice.id));
             }
         }
+    }
+    if choices.iter().any(|choice| matches!(choice.selected, Selected::TooSmall(_))) {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "ERR-32");
+        match kind {
+            EnumerationKind::Values => covers!(work.covered, "BUF-08", "BUF-19"),
+            EnumerationKind::Subkeys => covers!(work.covered, "BUF-20"),
+        }
+    }
+    if choices.len() > 1 {
+        covers!(work.covered, "IOC-070");
     }
     match kind {
         EnumerationKind::Values => covers!(work.covered, "IOC-067"),

@@ -6,6 +6,7 @@
 use crate::coverage::covers;
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
+use crate::name_marks;
 use crate::names::{KeyName, parse_path};
 use crate::state::Place;
 use crate::step::Work;
@@ -35,16 +36,22 @@ pub(crate) enum LastLink {
 /// ENOENT if no such hive is registered, EIO if its source is Down.
 fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
     let Some(id) = work.state.routes.get(hive.folded()).copied() else {
-        covers!(work.covered, "HIVE-21", "BOOT-24");
+        covers!(work.covered, "HIVE-21", "HIVE-25", "BOOT-24");
         return Err(Errno::ENOENT);
     };
     if !work.state.is_active(id) {
         covers!(work.covered, "HIVE-22", "SYS-48", "REG-16");
+    } else if work.state.sources.values().any(|source| !source.active) {
+        covers!(work.covered, "HIVE-04");
     }
     work.request(id)?;
     let registered = work.state.hives.get(&id).map_or_else(|| hive.clone(), |h| h.name.clone());
     if registered.spelling() != hive.spelling() {
         covers!(work.covered, "HIVE-16");
+        name_marks::spellings_matched(registered.spelling(), hive.spelling(), &mut work.covered);
+    }
+    if !matches!(hive.folded().as_str(), "machine" | "users") {
+        covers!(work.covered, "HIVE-25", "HIVE-26");
     }
     Ok(Place { hive: id, chain: vec![work.state.database(id).root], path: vec![registered] })
 }
@@ -79,11 +86,12 @@ pub(crate) fn walk(
     while let Some(name) = rest.get(next).cloned() {
         next += 1;
         let is_last = next == rest.len();
-        let Some(child) = child(work, &place, &name) else {
+        let Some(child) = child(work, &place, &name)? else {
+            mark_missing(work, &place, &name);
             if is_last && own > 0 {
                 return Ok(Walk::LastMissing { parent: place, name });
             }
-            covers!(work.covered, "SYS-66");
+            covers!(work.covered, "KEY-38");
             return Err(Errno::ENOENT);
         };
         if child.symlink && !(is_last && last_link == LastLink::Open) {
@@ -101,11 +109,24 @@ pub(crate) fn walk(
             next = 0;
             continue;
         }
+        if name.folded().as_str() == "currentuser" {
+            covers!(work.covered, "HIVE-11", "SYS-22");
+        }
         place.chain.push(child.key);
         // A lookup returns no spelling, so the walk's own stays (D-06, P-13).
         place.path.push(name);
     }
     Ok(Walk::Found(place))
+}
+
+/// What a miss shows: an orphan that has no name any more, or a likeness that does not count.
+fn mark_missing(work: &mut Work<'_>, place: &Place, name: &KeyName) {
+    if work.state.orphan_at(place, name) {
+        covers!(work.covered, "DEL-22");
+    }
+    let siblings = work.state.database(place.hive).children(place.key());
+    let siblings = siblings.map(|(folded, _)| folded.as_str());
+    name_marks::missed(name.folded().as_str(), siblings, &mut work.covered);
 }
 
 struct Child {
@@ -114,25 +135,32 @@ struct Child {
 }
 
 /// One component of a walk (SYS-34).
-fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Option<Child> {
+///
+/// # Errors
+///
+/// EIO if the source returns malformed data for it.
+fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Result<Option<Child>, Errno> {
     let resolver = work.state.resolver(place.hive, &work.viewer);
     let (effective, contest) =
-        resolver.child(place.key(), name.folded().as_str(), &mut work.covered);
-    if effective.as_ref().is_some_and(|child| child.entry.name.spelling() != name.spelling()) {
+        resolver.child(place.key(), name.folded().as_str(), &mut work.covered)?;
+    if let Some(stored) = effective.as_ref().map(|child| child.entry.name.spelling())
+        && stored != name.spelling()
+    {
         covers!(work.covered, "CONV-29", "KEY-22");
+        name_marks::spellings_matched(stored, name.spelling(), &mut work.covered);
     }
     let child = effective.map(|child| Child {
         key: child.key,
         symlink: resolver.database.keys.get(&child.key).is_some_and(|key| key.symlink),
     });
     work.contested(contest);
-    child
+    Ok(child)
 }
 
 /// The path to which a symlink key leads (§2.3, "Target resolution").
 fn link_target(work: &mut Work<'_>, hive: HiveId, key: Guid) -> Result<Vec<KeyName>, Errno> {
     let resolver = work.state.resolver(hive, &work.viewer);
-    let (value, _) = resolver.value(key, "", &mut work.covered);
+    let (value, _) = resolver.value(key, "", &mut work.covered)?;
     let Some(data) =
         value.filter(|value| value.entry.value_type == REG_LINK).map(|v| v.entry.data.clone())
     else {

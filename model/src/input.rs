@@ -3,7 +3,12 @@
 //! States the argument structures of PSD-005 §6.2, §6.3 and §11.2 field by field, so that
 //! nothing a caller can say is out of reach. Knows nothing of how a target is driven.
 
+use std::sync::Arc;
+
+use crate::front_door::RawCall;
+use crate::memory::AddressSpace;
 use crate::security::Token;
+use crate::store_entry::StoreEntry;
 
 /// A file descriptor number as the target gave it out. Negative numbers are what a caller passes
 /// for "none" (-1) or by mistake.
@@ -47,19 +52,35 @@ pub enum Input {
         /// If it did, the call may have taken effect in part, wholly or not at all.
         interrupted: bool,
     },
+    /// A call as numbers and bytes, which may be malformed in any way.
+    RawCall {
+        /// Who calls.
+        caller: Caller,
+        /// What is called.
+        call: RawCall,
+        /// The caller's memory before the call.
+        memory: Arc<AddressSpace>,
+        /// When the call began.
+        began: UnixTime,
+        /// When the call returned. Not before `began`.
+        ended: UnixTime,
+        /// As for `Call`.
+        interrupted: bool,
+    },
     /// Something that no caller did.
     Environment(Environment),
 }
 
 /// A call, with the fields of its argument structure. Strings are raw bytes: they may be
-/// malformed. Output buffers are given by their length; their addresses are always good here.
+/// malformed. Output buffers are given by their length. All addresses are good: a call that has bad
+/// ones is an [`Input::RawCall`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
     /// `reg_open_key`, §6.2.
     OpenKey {
         /// -1, or the key fd that a relative path starts from.
         parent: Fd,
-        /// The path without its terminator.
+        /// The path, up to its end or its first null byte (CONV-22).
         path: Vec<u8>,
         /// The access asked for.
         desired_access: u32,
@@ -70,13 +91,13 @@ pub enum Call {
     CreateKey {
         /// -1, or the key fd that a relative path starts from.
         parent: Fd,
-        /// The path without its terminator.
+        /// The path, up to its end or its first null byte (CONV-22).
         path: Vec<u8>,
         /// The access asked for.
         desired_access: u32,
         /// `REG_OPTION_VOLATILE`, `REG_OPTION_CREATE_LINK`.
         flags: u32,
-        /// The layer, `None` for a null pointer.
+        /// The layer, `None` for a null pointer, up to its end or its first null byte.
         layer: Option<Vec<u8>>,
         /// -1, or a transaction.
         transaction: Fd,
@@ -234,4 +255,14 @@ pub enum Environment {
     /// its compiled-in defaults, and no source has registered yet. What sources had stored in
     /// persistent keys is still there.
     Reboot,
+    /// A record was put into a store behind the kernel's back. There is no step where the place
+    /// that it names does not exist.
+    StoreEntry(StoreEntry),
+    /// The next registration of the source reports this maximum instead of what it has stored.
+    FalseMaximum {
+        /// Which source.
+        source: SourceId,
+        /// The number it will report.
+        max_sequence: u64,
+    },
 }

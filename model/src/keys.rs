@@ -12,11 +12,14 @@ use crate::abi::{
 use crate::coverage::covers;
 use crate::database::{Guid, KeyRecord, PathEntry, Target};
 use crate::errno::Errno;
+use crate::front_door::UserString;
 use crate::hives::{LastLink, Walk, walk};
 use crate::input::Fd;
 use crate::layers;
+use crate::name_marks;
 use crate::names::{KeyName, LayerName, parse_path};
 use crate::outcome::{Opened, Outcome};
+use crate::responses::descriptor_of;
 use crate::security::{
     Privilege, SecurityDescriptor, access_check, check_desired_access, inherit, rights, well_known,
 };
@@ -28,7 +31,7 @@ use crate::values::length;
 pub(crate) struct Create<'a> {
     pub(crate) desired_access: u32,
     pub(crate) flags: u32,
-    pub(crate) layer: Option<&'a [u8]>,
+    pub(crate) layer: Option<UserString<'a>>,
     pub(crate) transaction: Fd,
 }
 
@@ -36,18 +39,24 @@ pub(crate) struct Create<'a> {
 pub(crate) fn open(
     work: &mut Work<'_>,
     parent: Fd,
-    path: &[u8],
+    path: UserString<'_>,
     desired_access: u32,
     flags: u32,
 ) -> Result<Outcome, Errno> {
     check_access_argument(work, desired_access)?;
     if flags & !REG_OPEN_LINK != 0 {
-        covers!(work.covered, "SYS-25");
+        covers!(work.covered, "SYS-25", "ABI-15");
         return Err(Errno::EINVAL);
+    }
+    if flags == REG_OPEN_LINK {
+        covers!(work.covered, "CONST-24");
     }
     let last_link = if flags & REG_OPEN_LINK != 0 { LastLink::Open } else { LastLink::Follow };
     match walk_argument(work, parent, path, last_link)? {
-        Walk::Found(place) => finish_open(work, place, desired_access, None),
+        Walk::Found(place) => {
+            covers!(work.covered, "SYS-14");
+            finish_open(work, place, desired_access, None)
+        }
         Walk::LastMissing { .. } => {
             covers!(work.covered, "SYS-15", "ERR-12");
             Err(Errno::ENOENT)
@@ -59,55 +68,110 @@ pub(crate) fn open(
 pub(crate) fn create(
     work: &mut Work<'_>,
     parent: Fd,
-    path: &[u8],
+    path: UserString<'_>,
     create: &Create<'_>,
 ) -> Result<Outcome, Errno> {
     check_access_argument(work, create.desired_access)?;
     if create.flags & !(REG_OPTION_VOLATILE | REG_OPTION_CREATE_LINK) != 0 {
-        covers!(work.covered, "SYS-59");
+        covers!(work.covered, "SYS-59", "ABI-15");
         return Err(Errno::EINVAL);
     }
     // An open first, with the open's errors (D-21).
-    match walk_argument(work, parent, path, LastLink::Follow)? {
+    let walked =
+        walk_argument(work, parent, path, LastLink::Follow).inspect_err(|errno| match errno {
+            Errno::ENOENT => covers!(work.covered, "SYS-65", "SYS-66"),
+            Errno::EIO => covers!(work.covered, "SYS-88"),
+            Errno::ENAMETOOLONG => covers!(work.covered, "SYS-52", "SYS-86"),
+            _ => covers!(work.covered, "SYS-52", "SYS-67"),
+        })?;
+    match walked {
         Walk::Found(place) => {
             covers!(work.covered, "SYS-53", "SYS-54");
+            mark_ignored_arguments(work, &place, create);
             finish_open(work, place, create.desired_access, Some(REG_OPENED_EXISTING))
         }
         Walk::LastMissing { parent, name } => create_child(work, parent, name, create),
     }
 }
 
-fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(), Errno> {
-    check_desired_access(desired_access).inspect_err(|_| covers!(work.covered, "ERR-16"))
+/// What an existing key makes of the arguments that only a creation looks at.
+fn mark_ignored_arguments(work: &mut Work<'_>, place: &Place, create: &Create<'_>) {
+    if create.layer.is_some() {
+        covers!(work.covered, "SYS-57");
+    }
+    let Some(record) = work.state.database(place.hive).keys.get(&place.key()) else { return };
+    if record.volatile_key != (create.flags & REG_OPTION_VOLATILE != 0) {
+        covers!(work.covered, "KEY-33");
+    }
+    if record.symlink != (create.flags & REG_OPTION_CREATE_LINK != 0) {
+        covers!(work.covered, "KEY-34");
+    }
+    let layers_key = work.state.layers_key;
+    if record.parent.is_some() && record.parent == layers_key {
+        covers!(work.covered, "LAYER-28");
+    }
 }
 
-/// Steps 1 to 4 of an open, in the order of D-10: the path's form, the parent fd, the walk.
+fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(), Errno> {
+    if desired_access & rights::MAXIMUM_ALLOWED != 0 {
+        covers!(work.covered, "CONST-29");
+    }
+    for (bit, mask) in [
+        (rights::GENERIC_READ, rights::KEY_READ),
+        (rights::GENERIC_WRITE, rights::KEY_WRITE),
+        (rights::GENERIC_ALL, rights::KEY_ALL_ACCESS),
+    ] {
+        if desired_access & bit != 0 {
+            covers!(work.covered, "CONST-30");
+        }
+        if desired_access == bit || desired_access == mask {
+            match mask {
+                rights::KEY_READ => covers!(work.covered, "CONST-31"),
+                rights::KEY_WRITE => covers!(work.covered, "CONST-32"),
+                _ => covers!(work.covered, "CONST-33"),
+            }
+        }
+    }
+    check_desired_access(desired_access)
+        .inspect_err(|_| covers!(work.covered, "CONST-34", "CONST-37", "ERR-16"))
+}
+
+/// Steps 1 to 4 of an open, in the order of D-10 and P-31: the path and its form, the disposition's
+/// address, the parent fd, the walk.
 fn walk_argument(
     work: &mut Work<'_>,
     parent: Fd,
-    path: &[u8],
+    path: UserString<'_>,
     last_link: LastLink,
 ) -> Result<Walk, Errno> {
-    let start =
-        if parent == NO_FD { None } else { Some(abi::key_fd(work, parent).map(|fd| fd.place)) };
+    let path = abi::copied_string(work, path)?;
+    let start = if parent == NO_FD { None } else { Some(abi::key_fd(work, parent)) };
     // The depth of a parent that is no key fd is nobody's; the path is still looked at first.
-    let depth = start.as_ref().map(|place| {
-        place.as_ref().map_or(0, |place| u32::try_from(place.path.len()).unwrap_or(u32::MAX))
+    let depth = start.as_ref().map(|fd| {
+        fd.as_ref().map_or(0, |fd| u32::try_from(fd.place.path.len()).unwrap_or(u32::MAX))
     });
-    let components =
-        parse_path(path, &work.state.limits, depth).inspect_err(|errno| match errno {
-            Errno::ENAMETOOLONG => covers!(work.covered, "SYS-28", "SYS-29", "ERR-19"),
-            _ => covers!(work.covered, "SYS-42", "CONV-44", "CONV-45", "CONV-46"),
-        })?;
+    let limits = &work.state.limits;
+    let components = parse_path(path, limits, depth).inspect_err(|errno| {
+        name_marks::path_refused(path, *errno, limits, &mut work.covered);
+    })?;
+    name_marks::path_accepted(path, limits, &mut work.covered);
+    abi::outputs(work, &[])?;
     let Some(start) = start else {
+        covers!(work.covered, "SYS-16", "HIVE-19");
         return walk(work, None, &components, last_link);
     };
-    let start = start?;
+    let OpenKey { place: start, granted } = start?;
+    if granted & !rights::KEY_SET_VALUE == 0 || granted & !rights::KEY_QUERY_VALUE == 0 {
+        covers!(work.covered, "SYS-18");
+    }
     if work.state.orphans.contains(&(start.hive, start.key())) {
         covers!(work.covered, "DEL-34", "DEL-35", "DEL-36");
         return Err(Errno::ENOENT);
     }
     covers!(work.covered, "SYS-17", "SYS-33");
+    if components[0].folded().as_str() == "currentuser" {
+        covers!(work.covered, "HIVE-11", "SYS-21");
+    }
     walk(work, Some(&start), &components, last_link)
 }
 
@@ -123,12 +187,20 @@ fn finish_open(
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
-    let granted = access_check(&work.caller.token, &record.descriptor, desired_access)
-        .inspect_err(|_| covers!(work.covered, "SYS-41", "ERR-13"))?;
+    let descriptor = descriptor_of(record, &mut work.covered)?;
+    let granted = access_check(&work.caller.token, &descriptor, desired_access)
+        .inspect_err(|_| covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04"))?;
+    if granted & !desired_access != 0 {
+        // Generic bits were mapped, or whatever can be granted was asked for.
+        covers!(work.covered, "KEY-04");
+    }
     Ok(opened(work, place, granted, disposition))
 }
 
-fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
+fn opened(work: &mut Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
+    if disposition.is_some() {
+        covers!(work.covered, "CONST-26");
+    }
     Outcome::Opened(Opened {
         process: work.caller.process,
         key: OpenKey { place: Arc::new(place), granted },
@@ -158,7 +230,7 @@ fn create_child(
     // A denial now leaves the key in place (D-23).
     let granted = access_check(&work.caller.token, &descriptor, create.desired_access)
         .inspect_err(|_| covers!(work.covered, "SYS-78"))?;
-    covers!(work.covered, "SYS-55");
+    covers!(work.covered, "SYS-51", "SYS-55", "SYS-79");
     let mut place = parent;
     place.chain.push(guid);
     place.path.push(name);
@@ -174,22 +246,29 @@ fn authorize_creation(
 ) -> Result<(LayerName, Arc<SecurityDescriptor>), Errno> {
     let token = &work.caller.token;
     let Some(record) = work.state.database(parent.hive).keys.get(&parent.key()).cloned() else {
-        covers!(work.covered, "FAIL-15", "SYS-65");
+        covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
-    access_check(token, &record.descriptor, rights::KEY_CREATE_SUB_KEY)
+    let above = descriptor_of(&record, &mut work.covered)?;
+    access_check(token, &above, rights::KEY_CREATE_SUB_KEY)
         .inspect_err(|_| covers!(work.covered, "SYS-68", "LAUTH-01"))?;
     if record.volatile_key && create.flags & REG_OPTION_VOLATILE == 0 {
         covers!(work.covered, "KEY-15", "SYS-81");
         return Err(Errno::EINVAL);
     }
+    if record.volatile_key {
+        covers!(work.covered, "KEY-16");
+    }
     if create.flags & REG_OPTION_CREATE_LINK != 0 {
-        access_check(token, &record.descriptor, rights::KEY_CREATE_LINK)
+        access_check(token, &above, rights::KEY_CREATE_LINK)
             .inspect_err(|_| covers!(work.covered, "LINK-01", "SYS-84"))?;
         if !token.has_privilege(Privilege::Tcb) && !token.is_member_of(&well_known::ADMINISTRATORS)
         {
             covers!(work.covered, "LINK-02", "SYS-83");
             return Err(Errno::EPERM);
+        }
+        if !token.has_privilege(Privilege::Tcb) {
+            covers!(work.covered, "SYS-85");
         }
     }
     let layer = match create.layer {
@@ -197,7 +276,12 @@ fn authorize_creation(
             covers!(work.covered, "SYS-58");
             LayerName::base()
         }
-        Some(bytes) => LayerName::parse(bytes, &work.state.limits)?,
+        Some(layer) => {
+            let bytes = abi::copied_string(work, layer)?;
+            LayerName::parse(bytes, &work.state.limits).inspect_err(|errno| {
+                name_marks::layer_name_refused(bytes, *errno, &mut work.covered);
+            })?
+        }
     };
     layers::check_write(work, &layer).inspect_err(|errno| match errno {
         Errno::ENOENT => covers!(work.covered, "SYS-72"),
@@ -205,8 +289,27 @@ fn authorize_creation(
     })?;
     layers::check_total(work, parent, name)?;
     abi::transaction(work, create.transaction)?;
-    let descriptor = inherit(&record.descriptor, token)?;
+    let descriptor = inherit(&above, token)?;
     Ok((layer, Arc::new(descriptor)))
+}
+
+/// What a creation shows about the place at which it takes place.
+fn mark_creation(work: &mut Work<'_>, parent: &Place, name: &KeyName, flags: u32) {
+    let database = work.state.database(parent.hive);
+    let masked = database.lookup(parent.key(), name.folded().as_str());
+    if masked.is_some_and(|entries| !entries.is_empty()) {
+        covers!(work.covered, "PATH-12");
+        if flags != 0 {
+            covers!(work.covered, "KEY-35");
+        }
+    }
+    if work.state.orphan_at(parent, name) {
+        covers!(work.covered, "DEL-61");
+    }
+    if work.state.layers_key == Some(parent.key()) {
+        covers!(work.covered, "LAYER-37", "LAYER-52");
+    }
+    name_marks::key_named(name.spelling(), &mut work.covered);
 }
 
 /// CREATE_ENTRY and CREATE_KEY (D-24, D-29, SYS-76).
@@ -230,7 +333,7 @@ fn store(
         // The source answers RSI_ALREADY_EXISTS, and the call goes on as an open, which finds
         // nothing: the walk has just shown that the entry is masked (SYS-63).
         Some(Target::Key(_)) => {
-            covers!(work.covered, "SYS-63", "SYS-64");
+            covers!(work.covered, "SYS-63", "SYS-64", "ERR-34");
             return Err(Errno::ENOENT);
         }
         Some(Target::Hidden) => {
@@ -240,21 +343,14 @@ fn store(
         }
         None => {}
     }
-    if work
-        .state
-        .database(parent.hive)
-        .lookup(parent.key(), name.folded().as_str())
-        .is_some_and(|entries| !entries.is_empty())
-    {
-        covers!(work.covered, "PATH-12");
-    }
+    mark_creation(work, parent, name, flags);
     let volatile_key = flags & REG_OPTION_VOLATILE != 0;
     if volatile_key {
-        covers!(work.covered, "SYS-60", "SYS-82");
+        covers!(work.covered, "SYS-60", "SYS-82", "CONST-25");
     }
     let symlink = flags & REG_OPTION_CREATE_LINK != 0;
     if symlink {
-        covers!(work.covered, "LINK-08", "SYS-61");
+        covers!(work.covered, "LINK-08", "SYS-61", "CONST-25");
     }
     let entry = PathEntry {
         name: name.clone(),
@@ -269,7 +365,7 @@ fn store(
     let record = KeyRecord {
         name: name.clone(),
         parent: Some(parent.key()),
-        descriptor,
+        descriptor: Ok(descriptor),
         sd_size,
         last_write_time: work.time,
         volatile_key,

@@ -8,13 +8,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId, Map, Target};
+use crate::database::{DeletedLayer, Guid, HiveId, Map, Target};
 use crate::errno::Errno;
 use crate::input::SourceId;
-use crate::layer_metadata::{Metadata, metadata};
+use crate::layer_metadata::{Reading, metadata};
+use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
 use crate::resolution::{Resolver, Viewer};
-use crate::security::{SecurityDescriptor, access_check, base_layer_default_sd, rights};
+use crate::responses::Malformed;
+use crate::security::{
+    SecurityDescriptor, access_check, base_layer_default_sd, rights, well_known,
+};
 use crate::state::{Generation, Place, State};
 use crate::step::Work;
 
@@ -52,9 +56,19 @@ pub(crate) fn initial_table() -> Map<FoldedName, Layer> {
 /// ENOENT if the table has no such layer, EACCES if its metadata key's SD denies KEY_SET_VALUE.
 pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), Errno> {
     let Some(layer) = work.state.layers.get(name.folded()) else {
-        covers!(work.covered, "RES-30", "IOC-017", "ERR-10");
+        covers!(work.covered, "RES-30", "RES-31", "IOC-017", "ERR-10");
         return Err(Errno::ENOENT);
     };
+    if layer.name.spelling() != name.spelling() {
+        covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26", "LAYER-27");
+        name_marks::spellings_matched(layer.name.spelling(), name.spelling(), &mut work.covered);
+    }
+    if name.folded().as_str() == BASE && work.caller.token.0.user != *well_known::SYSTEM {
+        covers!(work.covered, "IOC-019", "CONV-02");
+    }
+    if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
+        covers!(work.covered, "LAYER-10");
+    }
     access_check(&work.caller.token, &layer.descriptor, rights::KEY_SET_VALUE)
         .map(|_| ())
         .inspect_err(|_| covers!(work.covered, "LAUTH-04", "IOC-014"))
@@ -74,7 +88,7 @@ pub(crate) fn check_total(
     let below_layers =
         machine(&work.state) == Some(parent.hive) && work.state.layers_key == Some(parent.key());
     if full && below_layers && !work.state.layers.contains_key(name.folded()) {
-        covers!(work.covered, "LAYER-59");
+        covers!(work.covered, "LAYER-59", "LAYER-60");
         return Err(Errno::ENOSPC);
     }
     Ok(())
@@ -99,10 +113,10 @@ pub(crate) fn machine(state: &State) -> Option<HiveId> {
 pub(crate) fn resolve_layers_key(state: &State) -> Option<Guid> {
     let hive = machine(state).filter(|hive| state.is_active(*hive))?;
     let viewer = Viewer::global();
-    let resolver = state.resolver(hive, &viewer);
+    let resolver = state.kernel_resolver(hive, &viewer);
     let mut key = resolver.database.root;
     for name in ["system", "registry", "layers"] {
-        key = resolver.child(key, name, &mut Covered::new()).0?.key;
+        key = resolver.child(key, name, &mut Covered::new()).ok()?.0?.key;
     }
     Some(key)
 }
@@ -121,6 +135,24 @@ impl Touched<'_> {
         match self {
             Touched::Values(hive, _) | Touched::Child(hive, _, _) => hive,
         }
+    }
+
+    /// The layer that this is about, if its metadata cannot be read: the refresh of that layer is
+    /// required, whatever can be told of the change (LAYER-51, P-75).
+    fn unreadable(self, state: &State) -> Option<FoldedName> {
+        let (_, seen) = state.layers_seen.as_ref()?;
+        let name = match self {
+            Touched::Child(_, parent, name) if state.layers_key == Some(parent) => name.clone(),
+            Touched::Child(..) => return None,
+            Touched::Values(hive, key) => {
+                state.database(hive).keys.get(&key)?.name.folded().clone()
+            }
+        };
+        let unreadable = match seen.get(&name)? {
+            Ok(metadata) => metadata.is_unreadable(),
+            Err(_) => true,
+        };
+        unreadable.then_some(name)
     }
 
     /// Whether this can have changed layer metadata or where it is found.
@@ -152,15 +184,18 @@ pub(crate) fn committed(
     if !touched.concerns_layers(before) {
         return Ok(());
     }
-    let first = dirty_names(&mut work.state);
+    // A Layers key that cannot be enumerated is refreshed by nobody (P-75).
+    let mut first = dirty_names(&mut work.state)?;
+    first.extend(touched.unreadable(&work.state));
     let unrefreshed = work.state.clone();
     let refreshed = refresh(&mut work.state, first.clone(), None, &mut work.covered);
     if work.is_interrupted() {
         deaths_in_refresh(work, before, touched, &unrefreshed, &first, &refreshed);
     }
     if refreshed.published {
-        covers!(work.covered, "LAYER-30", "LAYER-38");
-        step_affected(before, &mut work.state, |hive| hive != touched.hive());
+        covers!(work.covered, "LAYER-23", "LAYER-30", "LAYER-38");
+        let other = |hive| hive != touched.hive();
+        step_affected(before, &mut work.state, other, &mut work.covered);
         work.requested(touched.hive());
     }
     if refreshed.failed { Err(Errno::EIO) } else { Ok(()) }
@@ -187,7 +222,8 @@ fn deaths_in_refresh(
                 let mut state = unrefreshed.clone();
                 let death = Some(Death { source, carried_out, rounds_max });
                 refresh(&mut state, first.clone(), death, &mut Covered::new());
-                step_affected(before, &mut state, |hive| hive != touched.hive());
+                let other = |hive| hive != touched.hive();
+                step_affected(before, &mut state, other, &mut Covered::new());
                 work.may_have_ended_in(state, touched.hive());
             }
         }
@@ -201,12 +237,12 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     for _ in 0..BOOT_PASSES_MAX {
         state.layers_key = resolve_layers_key(state);
         let Some(key) = state.layers_key else { break };
-        let visible = visible_metadata(state, machine, key);
+        let Ok(visible) = visible_metadata(state, machine, key) else { break };
         state.layers_seen = Some((key, visible.clone()));
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
-            let good = visible.get(name).is_some_and(|metadata| {
-                publish(&mut next, name, metadata.clone(), &mut Covered::new())
+            let good = visible.get(name).is_some_and(|reading| {
+                publish(&mut next, name, reading.clone(), &mut Covered::new())
             });
             let room = next.layers.size() < next.limits.max_total_layers as usize;
             if let (false, true, Some(former)) = (good, room, state.layers.get(name)) {
@@ -218,9 +254,9 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         }
         state.layers = next.layers;
     }
-    // What has been seen is what the last table shows.
-    dirty_names(state);
-    step_affected(before, state, |hive| !hives.contains(&hive));
+    // What has been seen is what the last table shows, if it can be seen.
+    let _ = dirty_names(state);
+    step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
 
 /// The refresh when the source of the Machine hive has resumed (P-07).
@@ -229,53 +265,66 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
         return;
     }
     // Every name is read as at boot; what was there when it was last read may have left.
-    let mut names = dirty_names(state);
+    let Ok(mut names) = dirty_names(state) else { return };
     let (Some(_), Some((_, visible))) = (state.layers_key, &state.layers_seen) else { return };
     names.extend(visible.keys().cloned());
     if refresh(state, names, None, &mut Covered::new()).published {
-        step_affected(before, state, |hive| !hives.contains(&hive));
+        step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
     }
 }
 
 /// One step of the generation for each other Active hive whose global effective view has changed
 /// (P-02).
-fn step_affected(before: &State, state: &mut State, other: impl Fn(HiveId) -> bool) {
+fn step_affected(
+    before: &State,
+    state: &mut State,
+    other: impl Fn(HiveId) -> bool,
+    covered: &mut Covered,
+) {
     let viewer = Viewer::global();
     let hives: Vec<HiveId> = state.hives.keys().copied().collect();
     for hive in hives {
-        let affected = other(hive)
-            && state.is_active(hive)
-            && before.is_active(hive)
-            && !same_view(before.resolver(hive, &viewer), state.resolver(hive, &viewer));
-        if affected {
-            state.change_generation(hive, Generation::step);
+        if !other(hive) || !state.is_active(hive) || !before.is_active(hive) {
+            continue;
+        }
+        // No SD has a part in it (P-75).
+        let same =
+            same_view(before.kernel_resolver(hive, &viewer), state.kernel_resolver(hive, &viewer));
+        match same {
+            Ok(true) => {}
+            Ok(false) => {
+                covers!(covered, "LAYER-33", "IOC-090");
+                state.change_generation(hive, Generation::step);
+            }
+            // Nobody can tell what a source's malformed data hides (P-42).
+            Err(_) => state.change_generation(hive, Generation::uncertain),
         }
     }
 }
 
 /// Whether two worlds show the same keys and the same effective values as (type, data).
-fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> bool {
+fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> Result<bool, Malformed> {
     let ignored = &mut Covered::new();
     let mut keys = vec![old.database.root];
     while let Some(key) = keys.pop() {
-        let (old_values, new_values) = (old.values(key, ignored).0, new.values(key, ignored).0);
+        let (old_values, new_values) = (old.values(key, ignored)?.0, new.values(key, ignored)?.0);
         let same_values = old_values.len() == new_values.len()
             && old_values.iter().zip(&new_values).all(|(old, new)| {
                 old.entry.name.folded() == new.entry.name.folded()
                     && old.entry.value_type == new.entry.value_type
                     && old.entry.data == new.entry.data
             });
-        let (old_keys, new_keys) = (old.subkeys(key, ignored).0, new.subkeys(key, ignored).0);
+        let (old_keys, new_keys) = (old.subkeys(key, ignored)?.0, new.subkeys(key, ignored)?.0);
         let same_keys = old_keys.len() == new_keys.len()
             && old_keys.iter().zip(&new_keys).all(|(old, new)| {
                 old.key == new.key && old.entry.name.folded() == new.entry.name.folded()
             });
         if !same_values || !same_keys {
-            return false;
+            return Ok(false);
         }
         keys.extend(new_keys.iter().map(|child| child.key));
     }
-    true
+    Ok(true)
 }
 
 struct Refreshed {
@@ -310,7 +359,7 @@ fn refresh(
     let mut dirty = first;
     while !dirty.is_empty() && refreshed.rounds < rounds_max {
         if refreshed.published {
-            covers!(covered, "LAYER-32");
+            covers!(covered, "LAYER-29", "LAYER-31", "LAYER-32");
         }
         let round = state.clone();
         for name in &dirty {
@@ -319,8 +368,8 @@ fn refresh(
                 None => {
                     refreshed.deleted += usize::from(delete(state, name, &mut death, covered));
                 }
-                Some(metadata) => {
-                    let good = publish(state, name, metadata, covered);
+                Some(reading) => {
+                    let good = publish(state, name, reading, covered);
                     refreshed.failed |= !good;
                 }
             }
@@ -328,7 +377,10 @@ fn refresh(
         refreshed.published = true;
         refreshed.rounds += 1;
         done.extend(dirty);
-        dirty = dirty_names(state);
+        dirty = dirty_names(state).unwrap_or_else(|_| {
+            refreshed.failed = true;
+            BTreeSet::new()
+        });
         dirty.retain(|name| !done.contains(name));
     }
     refreshed
@@ -336,76 +388,96 @@ fn refresh(
 
 /// The layers whose metadata effectively differs from what was last read of it, after the Layers
 /// key has been found again (P-03, P-15). What is read now is what was last read from now on.
-fn dirty_names(state: &mut State) -> BTreeSet<FoldedName> {
+///
+/// # Errors
+///
+/// If the source's enumeration of the Layers key is malformed.
+fn dirty_names(state: &mut State) -> Result<BTreeSet<FoldedName>, Malformed> {
     state.layers_key = resolve_layers_key(state);
     let (Some(machine), Some(key)) = (machine(state), state.layers_key) else {
-        return BTreeSet::new();
+        return Ok(BTreeSet::new());
     };
-    let now = visible_metadata(state, machine, key);
+    let now = visible_metadata(state, machine, key)?;
     let visible: BTreeSet<FoldedName> = now.keys().cloned().collect();
     let seen = state.layers_seen.replace((key, now.clone()));
     let Some((_, seen)) = seen.filter(|(seen_key, _)| *seen_key == key) else {
-        return visible;
+        return Ok(visible);
     };
     let mut names = visible;
     names.extend(seen.keys().cloned());
     names.retain(|name| seen.get(name) != now.get(name));
-    names
+    Ok(names)
 }
 
 /// What is visible below the Layers key, by name.
-fn visible_metadata(state: &State, machine: HiveId, key: Guid) -> Map<FoldedName, Metadata> {
+///
+/// # Errors
+///
+/// If the source's enumeration of it is malformed, so that no name is known.
+fn visible_metadata(
+    state: &State,
+    machine: HiveId,
+    key: Guid,
+) -> Result<Map<FoldedName, Reading>, Malformed> {
     let viewer = Viewer::global();
-    let resolver = state.resolver(machine, &viewer);
-    let (children, _) = resolver.subkeys(key, &mut Covered::new());
+    let resolver = state.kernel_resolver(machine, &viewer);
+    let (children, _) = resolver.subkeys(key, &mut Covered::new())?;
     let names = children.iter().map(|child| child.entry.name.folded());
-    names.filter_map(|name| Some((name.clone(), metadata(state, name)?))).collect()
+    Ok(names.filter_map(|name| Some((name.clone(), metadata(state, name)?))).collect())
+}
+
+/// What was put into a store behind the kernel's back makes no layer dirty: what it would read now
+/// is what it last read (P-41).
+pub(crate) fn unnoticed(state: &mut State) {
+    let (Some(machine), Some(key)) = (machine(state), state.layers_key) else { return };
+    if state.is_active(machine)
+        && let Ok(now) = visible_metadata(state, machine, key)
+    {
+        state.layers_seen = Some((key, now));
+    }
 }
 
 /// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so
-/// that the former entry stays (D-52).
-fn publish(
-    state: &mut State,
-    name: &FoldedName,
-    metadata: Metadata,
-    covered: &mut Covered,
-) -> bool {
+/// that the former entry stays (LAYER-50, D-52).
+fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut Covered) -> bool {
+    let Some((metadata, descriptor)) =
+        reading.ok().and_then(|metadata| Some((metadata.clone(), metadata.descriptor.ok()?)))
+    else {
+        covers!(covered, "LAYER-36", "LAYER-50", "LAYER-51", "SRC-49");
+        return false;
+    };
     if name.as_str() == BASE {
         // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
-        covers!(covered, "LAYER-12", "LAYER-13", "LAYER-16");
-        let layer = Layer {
-            name: LayerName::base(),
-            precedence: 0,
-            enabled: true,
-            descriptor: metadata.descriptor,
-        };
+        covers!(covered, "LAYER-12", "LAYER-13", "LAYER-15", "LAYER-16");
+        let layer = Layer { name: LayerName::base(), precedence: 0, enabled: true, descriptor };
         state.layers.insert_mut(name.clone(), layer);
         return true;
     }
-    let Some((precedence, enabled)) = metadata.precedence().zip(metadata.enabled()) else {
+    let Some((precedence, enabled)) =
+        metadata.precedence().zip(metadata.enabled()).filter(|_| metadata.has_good_owner())
+    else {
+        // Nothing of it is taken, the good parts neither.
+        covers!(covered, "LAYER-41", "LAYER-42");
         return false;
     };
-    if !metadata.has_good_owner() {
-        return false;
-    }
+    metadata.mark(state, covered);
     match state.layers.get(name) {
         None => {
             if state.layers.size() >= state.limits.max_total_layers as usize {
                 return true;
             }
-            covers!(covered, "LAYER-53", "RES-29");
+            covers!(covered, "LAYER-01", "LAYER-22", "LAYER-35", "LAYER-52", "LAYER-53", "RES-29");
         }
         Some(former) => {
             if former.precedence != precedence {
-                covers!(covered, "LAYER-07", "IOC-091");
+                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091");
             }
             if former.enabled != enabled {
-                covers!(covered, "LAYER-08");
+                covers!(covered, "LAYER-08", "LAYER-22", "RES-02");
             }
         }
     }
-    let (name_spelt, descriptor) = (metadata.name, metadata.descriptor);
-    let layer = Layer { name: name_spelt, precedence, enabled, descriptor };
+    let layer = Layer { name: metadata.name, precedence, enabled, descriptor };
     state.layers.insert_mut(name.clone(), layer);
     true
 }
@@ -425,7 +497,8 @@ fn delete(
     // The metadata key may have been there without the layer: with bad metadata, or in a full
     // table. Its entries go all the same (P-24).
     state.layers.remove_mut(name);
-    covers!(covered, "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    covers!(covered, "IOC-088", "IOC-089");
     let slots: Vec<_> = state.sources.keys().copied().collect();
     for source in slots {
         let active = state.sources.get(&source).is_some_and(|slot| slot.active);
@@ -447,6 +520,29 @@ fn delete(
     true
 }
 
+/// What the end of a layer shows in one hive. Nobody rewrites anything, and keys keep what is theirs
+/// (RES-37, KEY-08).
+fn mark_deleted(deleted: &DeletedLayer, covered: &mut Covered) {
+    if deleted.named_keys {
+        covers!(covered, "PATH-02", "PATH-22", "PATH-23");
+    }
+    if deleted.replacements {
+        covers!(covered, "PATH-21", "RES-37");
+    }
+    if deleted.hidden {
+        covers!(covered, "PATH-17", "IOC-108");
+    }
+    if deleted.values {
+        covers!(covered, "VAL-03", "DEL-14", "RES-37", "KEY-01", "KEY-08");
+    }
+    if deleted.tombstones {
+        covers!(covered, "VAL-11", "VAL-22");
+    }
+    if deleted.blankets {
+        covers!(covered, "VAL-11", "VAL-33", "DEL-15");
+    }
+}
+
 /// RSI_DELETE_LAYER to one source, and the keys it orphans.
 pub(crate) fn delete_at_source(
     state: &mut State,
@@ -457,7 +553,9 @@ pub(crate) fn delete_at_source(
     let hives: Vec<HiveId> =
         state.hives.iter().filter(|(_, hive)| hive.source == source).map(|(id, _)| *id).collect();
     for hive in hives {
-        for key in state.database_mut(hive).delete_layer(name) {
+        let deleted = state.database_mut(hive).delete_layer(name);
+        mark_deleted(&deleted, covered);
+        for key in deleted.orphans {
             covers!(covered, "DEL-13", "FAIL-43");
             crate::deletion::name_lost(state, hive, Target::Key(key), covered);
         }

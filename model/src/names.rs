@@ -62,6 +62,11 @@ macro_rules! name_type {
         }
 
         impl $name {
+            /// The name as a store has it, which may break the rules of its kind.
+            pub(crate) fn stored(text: &str) -> $name {
+                $name::of_valid(text)
+            }
+
             fn of_valid(text: &str) -> $name {
                 let spelling: Arc<str> = text.into();
                 let folded = fold(text);

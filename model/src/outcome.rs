@@ -77,6 +77,8 @@ pub struct Choice {
 pub enum Selected {
     /// ERANGE.
     TooSmall(Sizes),
+    /// Another failure, which concerns this entry alone.
+    Failed(Errno),
     /// A value.
     Value(NamedValue),
     /// A subkey.
@@ -239,6 +241,7 @@ impl Selected {
     fn example(&self) -> Observation {
         match self {
             Selected::TooSmall(sizes) => Observation::TooSmall(*sizes),
+            Selected::Failed(errno) => Observation::Failed(*errno),
             Selected::Value(value) => Observation::EnumeratedValue(value.clone()),
             Selected::Subkey { name, last_write_time, subkey_count, value_count, .. } => {
                 Observation::EnumeratedSubkey {
@@ -254,6 +257,7 @@ impl Selected {
     fn admits(&self, observation: &Observation) -> bool {
         match (self, observation) {
             (Selected::TooSmall(sizes), Observation::TooSmall(got)) => sizes == got,
+            (Selected::Failed(errno), Observation::Failed(got)) => errno == got,
             (Selected::Value(value), Observation::EnumeratedValue(got)) => value == got,
             (
                 Selected::Subkey { name, last_write_time, subkey_count, value_count, .. },

@@ -7,8 +7,10 @@ use crate::coverage::{Covered, covers};
 use crate::database::{
     BlanketTombstone, Database, Guid, Layered, Map, PathEntry, Target, ValueEntry,
 };
-use crate::layers::Layer;
+use crate::layers::{BASE, Layer};
+use crate::limits::Limits;
 use crate::names::FoldedName;
+use crate::responses::Malformed;
 use crate::security::Token;
 use crate::values::REG_TOMBSTONE;
 
@@ -64,6 +66,18 @@ pub(crate) struct Resolver<'a> {
     pub(crate) database: &'a Database,
     pub(crate) layers: &'a Map<FoldedName, Layer>,
     pub(crate) viewer: &'a Viewer,
+    pub(crate) next_sequence: u64,
+    pub(crate) limits: &'a Limits,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a request is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// What a caller asked.
+    Call,
+    /// What the kernel wants to know for itself: it judges SDs where it uses them (LAYER-50, P-75).
+    Kernel,
 }
 
 /// One that competes: `(precedence, sequence, item)`.
@@ -76,12 +90,14 @@ struct Candidate<T> {
 /// Collects candidates and keeps the greatest by precedence, then by sequence.
 struct Selection<T> {
     winner: Option<Candidate<T>>,
+    /// Whether another candidate equals the winner in both.
+    tie: bool,
     contest: Contest,
 }
 
 impl<T> Selection<T> {
     fn new() -> Selection<T> {
-        Selection { winner: None, contest: Contest::default() }
+        Selection { winner: None, tie: false, contest: Contest::default() }
     }
 
     fn add(&mut self, candidate: Candidate<T>, covered: &mut Covered) {
@@ -99,10 +115,13 @@ impl<T> Selection<T> {
                 covers!(covered, "LAYER-21");
             }
             self.contest.top = 1;
+            self.tie = false;
             self.winner = Some(candidate);
         } else if candidate.precedence == winner.precedence {
             covers!(covered, "SEQ-21", "LAYER-20");
             self.contest.top += 1;
+            self.tie = candidate.sequence == winner.sequence
+                || self.tie && candidate.sequence < winner.sequence;
             if candidate.sequence > winner.sequence {
                 self.winner = Some(candidate);
             }
@@ -110,12 +129,33 @@ impl<T> Selection<T> {
             covers!(covered, "LAYER-21");
         }
     }
+
+    /// The winner.
+    ///
+    /// # Errors
+    ///
+    /// If two candidates tie for the win (SEQ-19, D-34).
+    fn finish(self, covered: &mut Covered) -> Result<Option<Candidate<T>>, Malformed> {
+        if self.tie {
+            covers!(covered, "SEQ-19", "SRC-47");
+            return Err(Malformed::of_source(covered));
+        }
+        Ok(self.winner)
+    }
 }
 
 /// An effective value with the entry it comes from.
 pub(crate) struct EffectiveValue<'a> {
     pub(crate) entry: &'a ValueEntry,
     pub(crate) layer: &'a Layer,
+}
+
+/// What the contest for a value comes to.
+enum Effective<'a> {
+    Value(EffectiveValue<'a>),
+    Tombstone,
+    Blanket,
+    Nothing,
 }
 
 /// An effective path entry with the key it leads to.
@@ -137,9 +177,27 @@ impl<'a> Resolver<'a> {
         key: Guid,
         name: &str,
         covered: &mut Covered,
-    ) -> (Option<EffectiveValue<'a>>, Contest) {
+    ) -> Result<(Option<EffectiveValue<'a>>, Contest), Malformed> {
         let entries = self.database.value(key, name);
-        self.resolve_value(entries, self.database.blankets.get(&key), covered)
+        let blankets = self.database.blankets.get(&key);
+        self.check_values(entries, blankets, covered)?;
+        let (effective, contest) = self.resolve_value(entries, blankets, covered)?;
+        let value = match effective {
+            Effective::Value(value) => Some(value),
+            Effective::Tombstone => {
+                covers!(covered, "IOC-027", "IOC-035");
+                None
+            }
+            Effective::Blanket => {
+                covers!(covered, "IOC-028");
+                None
+            }
+            Effective::Nothing => {
+                covers!(covered, "IOC-029");
+                None
+            }
+        };
+        Ok((value, contest))
     }
 
     fn resolve_value(
@@ -147,7 +205,7 @@ impl<'a> Resolver<'a> {
         entries: Option<&'a Layered<ValueEntry>>,
         blankets: Option<&'a Layered<BlanketTombstone>>,
         covered: &mut Covered,
-    ) -> (Option<EffectiveValue<'a>>, Contest) {
+    ) -> Result<(Effective<'a>, Contest), Malformed> {
         // Step 2: candidates from per-value entries. Step 3: blanket tombstones, each of which is
         // a tombstone for every name.
         let mut selection = Selection::new();
@@ -162,7 +220,7 @@ impl<'a> Resolver<'a> {
                     covered,
                 ),
                 Err(Passed::Unknown) => covers!(covered, "RES-11", "RES-28"),
-                Err(Passed::Inactive) => covers!(covered, "RES-12", "LAYER-08"),
+                Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-12", "LAYER-08"),
             }
         }
         for (layer, blanket) in blankets.into_iter().flat_map(|blankets| blankets.iter()) {
@@ -183,34 +241,46 @@ impl<'a> Resolver<'a> {
             }
         }
         // Steps 4 and 5.
-        let value = match selection.winner {
+        let contest = selection.contest;
+        let effective = match selection.finish(covered)? {
             None => {
                 covers!(covered, "RES-16");
-                None
+                Effective::Nothing
             }
-            Some(Candidate { item: None, .. }) => {
+            Some(Candidate { item: None, sequence, .. }) => {
                 covers!(covered, "RES-19", "VAL-29");
-                None
+                let mut entries = entries.into_iter().flat_map(|entries| entries.values());
+                if entries.any(|entry| entry.sequence > sequence) {
+                    covers!(covered, "VAL-26");
+                }
+                Effective::Blanket
             }
             Some(Candidate { item: Some((_, entry)), .. }) if entry.value_type == REG_TOMBSTONE => {
-                covers!(covered, "RES-20", "VAL-21");
-                None
+                covers!(covered, "RES-20", "VAL-04", "VAL-21");
+                Effective::Tombstone
             }
             Some(Candidate { item: Some((layer, entry)), .. }) => {
                 covers!(covered, "RES-21");
-                if selection.contest.active > 1 {
-                    covers!(covered, "RES-17", "VAL-20");
+                if contest.active > 1 {
+                    covers!(covered, "RES-17", "VAL-19", "VAL-20");
                 }
-                if selection.contest.top > 1 {
+                if contest.top > 1 {
                     covers!(covered, "RES-18");
                 }
-                if blankets.is_some() {
+                if let Some(blankets) = blankets {
                     covers!(covered, "VAL-30");
+                    if blankets.contains_key(layer.name.folded()) {
+                        covers!(covered, "VAL-31");
+                    }
                 }
-                Some(EffectiveValue { entry, layer })
+                let has_base = entries.is_some_and(|entries| entries.contains_key(BASE));
+                if has_base && contest.active > 1 {
+                    covers!(covered, "LAYER-14");
+                }
+                Effective::Value(EffectiveValue { entry, layer })
             }
         };
-        (value, selection.contest)
+        Ok((effective, contest))
     }
 
     /// The key visible at (parent, child name): `resolve_path`.
@@ -219,15 +289,17 @@ impl<'a> Resolver<'a> {
         parent: Guid,
         name: &str,
         covered: &mut Covered,
-    ) -> (Option<EffectiveChild<'a>>, Contest) {
-        self.resolve_path(self.database.lookup(parent, name), covered)
+    ) -> Result<(Option<EffectiveChild<'a>>, Contest), Malformed> {
+        let entries = self.database.lookup(parent, name);
+        self.check_lookup(entries, covered)?;
+        self.resolve_path(entries, covered)
     }
 
     fn resolve_path(
         &self,
         entries: Option<&'a Layered<PathEntry>>,
         covered: &mut Covered,
-    ) -> (Option<EffectiveChild<'a>>, Contest) {
+    ) -> Result<(Option<EffectiveChild<'a>>, Contest), Malformed> {
         let mut selection = Selection::new();
         for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
             match self.active_layer(layer) {
@@ -240,22 +312,25 @@ impl<'a> Resolver<'a> {
                     covered,
                 ),
                 Err(Passed::Unknown) => covers!(covered, "RES-22", "RES-28"),
-                Err(Passed::Inactive) => covers!(covered, "RES-03", "LAYER-08"),
+                Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-03", "LAYER-08"),
             }
         }
-        if selection.contest.active > 1 {
+        let contest = selection.contest;
+        let winner = selection.finish(covered)?;
+        if contest.active > 1 {
             covers!(covered, "RES-05", "PATH-13");
+            self.mark_contest(entries, winner.as_ref(), covered);
         }
-        if selection.contest.top > 1 {
+        if contest.top > 1 {
             covers!(covered, "RES-06");
         }
-        let child = match selection.winner {
+        let child = match winner {
             None => {
                 covers!(covered, "RES-09");
                 None
             }
             Some(Candidate { item: PathEntry { target: Target::Hidden, .. }, .. }) => {
-                covers!(covered, "RES-07", "PATH-16");
+                covers!(covered, "RES-07", "PATH-16", "IOC-106");
                 None
             }
             Some(Candidate { item: entry, .. }) => match entry.target {
@@ -263,7 +338,33 @@ impl<'a> Resolver<'a> {
                 Target::Key(key) => Some(EffectiveChild { entry, key }),
             },
         };
-        (child, selection.contest)
+        Ok((child, contest))
+    }
+
+    /// What a contest between several active path entries shows about those that lost it.
+    fn mark_contest(
+        &self,
+        entries: Option<&Layered<PathEntry>>,
+        winner: Option<&Candidate<&PathEntry>>,
+        covered: &mut Covered,
+    ) {
+        let Some(winner) = winner else { return };
+        let is_key = |entry: &PathEntry| entry.target != Target::Hidden;
+        for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
+            let Ok(layer) = self.active_layer(layer) else { continue };
+            if entry.sequence == winner.sequence {
+                continue;
+            }
+            if is_key(winner.item) && is_key(entry) {
+                covers!(covered, "PATH-01", "RES-08");
+                if layer.precedence < winner.precedence {
+                    covers!(covered, "PATH-20");
+                }
+            }
+            if is_key(winner.item) != is_key(entry) && layer.precedence == winner.precedence {
+                covers!(covered, "PATH-19");
+            }
+        }
     }
 
     /// All effective values of a key: `enumerate_values`.
@@ -271,24 +372,31 @@ impl<'a> Resolver<'a> {
         &self,
         key: Guid,
         covered: &mut Covered,
-    ) -> (Vec<EffectiveValue<'a>>, Contest) {
+    ) -> Result<(Vec<EffectiveValue<'a>>, Contest), Malformed> {
         let blankets = self.database.blankets.get(&key);
+        self.check_all_values(key, covered)?;
         let mut contest = Contest::default();
         let mut results = Vec::new();
         for (_, entries) in self.database.value_names(key) {
-            let (value, this) = self.resolve_value(Some(entries), blankets, covered);
+            let (value, this) = self.resolve_value(Some(entries), blankets, covered)?;
             contest = contest.max(this);
             match value {
-                Some(value) => {
+                Effective::Value(value) => {
                     if entries.size() > 1 {
-                        covers!(covered, "RES-24");
+                        covers!(covered, "RES-23", "RES-24", "RES-27");
                     }
                     results.push(value);
                 }
-                None => covers!(covered, "RES-25", "IOC-068"),
+                Effective::Tombstone => {
+                    covers!(covered, "RES-25", "IOC-035", "IOC-064", "IOC-068", "VAL-24");
+                }
+                Effective::Blanket => {
+                    covers!(covered, "RES-26", "IOC-058", "IOC-064", "IOC-068", "VAL-32");
+                }
+                Effective::Nothing => {}
             }
         }
-        (results, contest)
+        Ok((results, contest))
     }
 
     /// All visible children of a key: `enumerate_subkeys`.
@@ -296,23 +404,26 @@ impl<'a> Resolver<'a> {
         &self,
         parent: Guid,
         covered: &mut Covered,
-    ) -> (Vec<EffectiveChild<'a>>, Contest) {
+    ) -> Result<(Vec<EffectiveChild<'a>>, Contest), Malformed> {
+        self.check_children(parent, covered)?;
         let mut contest = Contest::default();
         let mut results = Vec::new();
         for (_, entries) in self.database.children(parent) {
-            let (child, this) = self.resolve_path(Some(entries), covered);
+            let (child, this) = self.resolve_path(Some(entries), covered)?;
             contest = contest.max(this);
             match child {
                 Some(child) => {
+                    covers!(covered, "RES-33", "RES-34", "IOC-074");
                     if entries.size() > 1 {
                         covers!(covered, "RES-36");
                     }
                     results.push(child);
                 }
-                None => covers!(covered, "RES-35"),
+                None if this.active > 0 => covers!(covered, "RES-35", "IOC-074"),
+                None => {}
             }
         }
-        (results, contest)
+        Ok((results, contest))
     }
 }
 

@@ -14,10 +14,11 @@ use crate::outcome::Outcome;
 use crate::security::{SecurityDescriptor, default_root_sd};
 use crate::state::{Generation, Hive, Source, State};
 use crate::step::Step;
+use crate::store_entry;
 use crate::values::length;
 
-/// The one step of an environment input.
-pub(crate) fn environment(state: &State, environment: &Environment) -> Step {
+/// The one step of an environment input; none where it names a place that is not there.
+pub(crate) fn environment(state: &State, environment: &Environment) -> Option<Step> {
     let mut next = state.clone();
     next.enumerations = Map::new_sync();
     let mut covered = Covered::new();
@@ -30,8 +31,12 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Step {
             resumed(state, &mut next, *source, &mut covered);
         }
         Environment::Reboot => next = reboot(state),
+        Environment::FalseMaximum { source, max_sequence } => {
+            next.false_maxima.insert_mut(*source, *max_sequence);
+        }
+        Environment::StoreEntry(entry) => next = store_entry::store(state, entry)?,
     }
-    Step { outcome: Outcome::Nothing, covered, contest: None, next }
+    Some(Step { outcome: Outcome::Nothing, covered, contest: None, next })
 }
 
 /// A first registration since boot.
@@ -46,21 +51,33 @@ fn registered(
     covers!(covered, "HIVE-23", "REG-06", "SEQ-13", "SEQ-15");
     let slot = Source { active: true, pending_layer_deletions: Vec::new() };
     state.sources.insert_mut(source, slot);
+    if names.len() > 1 {
+        covers!(covered, "HIVE-05");
+    }
     let mut hives = Vec::new();
     // A name that §7.1 forbids cannot have been registered.
     let limits = state.limits;
     for name in names.iter().filter_map(|name| KeyName::parse(name.as_bytes(), &limits).ok()) {
         let id = stored_hive(state, source, &name, at);
-        let database = state.database_mut(id);
-        database.restart();
-        let first_free = database.max_sequence().saturating_add(1);
-        state.next_sequence = state.next_sequence.max(first_free);
+        restart(state.database_mut(id), covered);
         state.routes.insert_mut(name.folded().clone(), id);
         let hive = Hive { name, source, generation: Generation::AtLeast(0) };
         state.hives.insert_mut(id, hive);
         hives.push(id);
     }
+    report_maximum(state, source, &hives);
     layers::load(before, state, &hives);
+}
+
+/// What the source does to a hive before it registers.
+fn restart(database: &mut Database, covered: &mut Covered) {
+    if database.keys.keys().any(|key| database.is_orphan(*key)) {
+        covers!(covered, "DEL-50", "DEL-59", "DEL-60");
+    }
+    if database.keys.values().any(|key| key.volatile_key) {
+        covers!(covered, "KEY-31", "KEY-32");
+    }
+    database.restart();
 }
 
 /// The database of a hive, which the source makes at its first boot (§7.3, "Hive root creation").
@@ -81,7 +98,7 @@ fn stored_hive(state: &mut State, source: SourceId, name: &KeyName, at: UnixTime
         name: name.clone(),
         parent: None,
         sd_size: length(bytes.len()),
-        descriptor: Arc::new(descriptor),
+        descriptor: Ok(Arc::new(descriptor)),
         // The source makes its roots at some time before it registers.
         last_write_time: Time::Within(0, at),
         volatile_key: false,
@@ -108,16 +125,28 @@ fn resumed(before: &State, state: &mut State, source: SourceId, covered: &mut Co
     let hives: Vec<HiveId> =
         state.hives.iter().filter(|(_, hive)| hive.source == source).map(|(id, _)| *id).collect();
     for hive in &hives {
-        let database = state.database_mut(*hive);
-        database.restart();
-        let first_free = database.max_sequence().saturating_add(1);
-        state.next_sequence = state.next_sequence.max(first_free);
+        restart(state.database_mut(*hive), covered);
     }
+    report_maximum(state, source, &hives);
     // The source has purged orphans, open ones included (D-111); the kernel still knows them.
     for layer in missed {
         layers::delete_at_source(state, source, &layer, covered);
     }
     layers::reload(before, state, &hives);
+}
+
+/// The source reports the highest number that it has stored, or should (SEQ-12), and the counter is
+/// above it from now on (SEQ-13, SEQ-15).
+fn report_maximum(state: &mut State, source: SourceId, hives: &[HiveId]) {
+    let stored = hives.iter().map(|hive| state.database(*hive).max_sequence()).max().unwrap_or(0);
+    let reported = state.false_maxima.get(&source).copied().unwrap_or(stored);
+    state.false_maxima.remove_mut(&source);
+    state.next_sequence = state.next_sequence.max(reported.saturating_add(1));
+    if reported < stored {
+        for hive in hives {
+            state.database_mut(*hive).seeded = true;
+        }
+    }
 }
 
 /// What sources have stored is all that is left. What is in volatile keys goes when the source
@@ -126,6 +155,7 @@ fn reboot(state: &State) -> State {
     State {
         databases: state.databases.clone(),
         next_guid: state.next_guid,
+        false_maxima: state.false_maxima.clone(),
         orphans: Set::new_sync(),
         ..State::new()
     }

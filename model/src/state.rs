@@ -6,7 +6,7 @@
 
 use crate::database::{Database, Guid, HiveId, Map, Set};
 use crate::input::{Fd, ProcessId, SourceId};
-use crate::layer_metadata::Metadata;
+use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
@@ -28,7 +28,9 @@ pub struct State {
     pub(crate) layers_key: Option<Guid>,
     /// The Layers key when the path to it last resolved, and what was visible below it when it was
     /// last read (P-03, P-07, P-15).
-    pub(crate) layers_seen: Option<(Guid, Map<FoldedName, Metadata>)>,
+    pub(crate) layers_seen: Option<(Guid, Map<FoldedName, Reading>)>,
+    /// What sources will report as their highest sequence number although it is not.
+    pub(crate) false_maxima: Map<SourceId, u64>,
     /// The next sequence number to be allocated (§2.7).
     pub(crate) next_sequence: u64,
     /// Open key fds.
@@ -173,6 +175,7 @@ impl State {
             layers: crate::layers::initial_table(),
             layers_key: None,
             layers_seen: None,
+            false_maxima: Map::new_sync(),
             next_sequence: 1,
             open_keys: Map::new_sync(),
             orphans: Set::new_sync(),
@@ -214,6 +217,22 @@ impl State {
     /// Whether any fd refers to the key.
     pub(crate) fn is_open(&self, hive: HiveId, key: Guid) -> bool {
         self.open_keys.values().any(|open| open.hive() == hive && open.key() == key)
+    }
+
+    /// Whether the key of an fd is known to be an orphan (§2.8).
+    pub(crate) fn is_orphaned(&self, open: &OpenKey) -> bool {
+        self.orphans.contains(&(open.hive(), open.key()))
+    }
+
+    /// Whether an orphan that is still open was created at this place.
+    pub(crate) fn orphan_at(&self, parent: &Place, name: &KeyName) -> bool {
+        self.orphans.iter().any(|(hive, key)| {
+            let record = self.database(*hive).keys.get(key);
+            *hive == parent.hive
+                && record.is_some_and(|record| {
+                    record.parent == Some(parent.key()) && record.name.folded() == name.folded()
+                })
+        })
     }
 
     /// A GUID that no key has or had (KEY-20).

@@ -8,9 +8,10 @@ use crate::abi;
 use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map, Time};
 use crate::errno::Errno;
-use crate::input::{Call, Caller, Input};
+use crate::front_door::{self, Operation, Results};
+use crate::input::{Caller, Input};
 use crate::outcome::Outcome;
-use crate::resolution::{Contest, Resolver, Viewer};
+use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::state::{Generation, State};
 use crate::{deletion, enumeration, keys, sources, values};
 
@@ -43,6 +44,8 @@ pub(crate) struct Work<'a> {
     pub(crate) time: Time,
     pub(crate) covered: Covered,
     pub(crate) contest: Option<Contest>,
+    /// Where the answer goes, of a call that came as numbers and bytes.
+    pub(crate) results: Results,
     /// Other answers that the text allows, which leave the state as it is.
     pub(crate) alternatives: Vec<Outcome>,
     interrupted: bool,
@@ -59,6 +62,7 @@ impl<'a> Work<'a> {
             time,
             covered: Covered::new(),
             contest: None,
+            results: Results::Writable,
             alternatives: Vec::new(),
             interrupted,
             prefixes: Vec::new(),
@@ -131,11 +135,19 @@ impl State {
     /// follows from it.
     pub fn step(&self, input: &Input) -> Vec<Step> {
         match input {
-            Input::Environment(environment) => vec![sources::environment(self, environment)],
+            Input::Environment(environment) => {
+                sources::environment(self, environment).into_iter().collect()
+            }
             Input::Call { caller, call, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);
                 let mut work = Work::new(self, caller, time, *interrupted);
-                let result = perform(&mut work, call);
+                let result = perform(&mut work, &Operation::from(call));
+                work.into_steps(result)
+            }
+            Input::RawCall { caller, call, memory, began, ended, interrupted } => {
+                let time = Time::Within(*began, *ended);
+                let mut work = Work::new(self, caller, time, *interrupted);
+                let result = front_door::perform(&mut work, call, memory, perform);
                 work.into_steps(result)
             }
         }
@@ -143,7 +155,19 @@ impl State {
 
     /// What resolution in one hive looks at.
     pub(crate) fn resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
-        Resolver { database: self.database(hive), layers: &self.layers, viewer }
+        Resolver {
+            database: self.database(hive),
+            layers: &self.layers,
+            viewer,
+            next_sequence: self.next_sequence,
+            limits: &self.limits,
+            purpose: Purpose::Call,
+        }
+    }
+
+    /// The same where the kernel looks for itself.
+    pub(crate) fn kernel_resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
+        Resolver { purpose: Purpose::Kernel, ..self.resolver(hive, viewer) }
     }
 }
 
@@ -167,61 +191,55 @@ impl Work<'_> {
     }
 }
 
-fn perform(work: &mut Work<'_>, call: &Call) -> Result<Outcome, Errno> {
-    match call {
-        Call::OpenKey { parent, path, desired_access, flags } => {
-            keys::open(work, *parent, path, *desired_access, *flags)
+fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Errno> {
+    match *operation {
+        Operation::OpenKey { parent, path, desired_access, flags } => {
+            keys::open(work, parent, path, desired_access, flags)
         }
-        Call::CreateKey { parent, path, desired_access, flags, layer, transaction } => {
-            abi::transaction_field(*transaction)?;
-            let create = keys::Create {
-                desired_access: *desired_access,
-                flags: *flags,
-                layer: layer.as_deref(),
-                transaction: *transaction,
-            };
-            keys::create(work, *parent, path, &create)
+        Operation::CreateKey { parent, path, desired_access, flags, layer, transaction } => {
+            abi::transaction_field(transaction)?;
+            let create = keys::Create { desired_access, flags, layer, transaction };
+            keys::create(work, parent, path, &create)
         }
-        Call::QueryValue { fd, name, transaction, data_capacity, layer_capacity } => {
-            values::query(work, *fd, name, *transaction, *data_capacity, *layer_capacity)
+        Operation::QueryValue { fd, name, transaction, data, layer } => {
+            values::query(work, fd, name, transaction, data, layer)
         }
-        Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence } => {
-            let write = values::Write {
-                name,
-                value_type: *value_type,
-                data,
-                layer,
-                transaction: *transaction,
-                expected_sequence: *expected_sequence,
-            };
-            values::set(work, *fd, &write)
+        Operation::SetValue {
+            fd,
+            name,
+            value_type,
+            data,
+            layer,
+            transaction,
+            expected_sequence,
+        } => {
+            let write =
+                values::Write { name, value_type, data, layer, transaction, expected_sequence };
+            values::set(work, fd, &write)
         }
-        Call::DeleteValue { fd, name, layer, transaction } => {
-            values::delete(work, *fd, name, layer, *transaction)
+        Operation::DeleteValue { fd, name, layer, transaction } => {
+            values::delete(work, fd, name, layer, transaction)
         }
-        Call::BlanketTombstone { fd, layer, set, transaction } => {
-            values::blanket(work, *fd, layer, *set, *transaction)
+        Operation::BlanketTombstone { fd, layer, set, transaction } => {
+            values::blanket(work, fd, layer, set, transaction)
         }
-        Call::QueryValuesBatch { fd, capacity, transaction } => {
-            enumeration::batch(work, *fd, *capacity, *transaction)
+        Operation::QueryValuesBatch { fd, buffer, transaction } => {
+            enumeration::batch(work, fd, buffer, transaction)
         }
-        Call::EnumValues { fd, index, name_capacity, data_capacity, transaction } => {
-            let capacities = (*name_capacity, *data_capacity);
-            enumeration::values(work, *fd, *index, capacities, *transaction)
+        Operation::EnumValues { fd, index, name, data, transaction } => {
+            enumeration::values(work, fd, index, name, data, transaction)
         }
-        Call::EnumSubkeys { fd, index, name_capacity, transaction } => {
-            enumeration::subkeys(work, *fd, *index, *name_capacity, *transaction)
+        Operation::EnumSubkeys { fd, index, name, transaction } => {
+            enumeration::subkeys(work, fd, index, name, transaction)
         }
-        Call::QueryKeyInfo { fd, name_capacity } => {
-            enumeration::key_info(work, *fd, *name_capacity)
+        Operation::QueryKeyInfo { fd, name } => enumeration::key_info(work, fd, name),
+        Operation::DeleteKey { fd, layer, transaction } => {
+            deletion::delete_key(work, fd, layer, transaction)
         }
-        Call::DeleteKey { fd, layer, transaction } => {
-            deletion::delete_key(work, *fd, layer, *transaction)
+        Operation::HideKey { fd, layer, transaction } => {
+            deletion::hide_key(work, fd, layer, transaction)
         }
-        Call::HideKey { fd, layer, transaction } => {
-            deletion::hide_key(work, *fd, layer, *transaction)
-        }
-        Call::Flush { fd } => values::flush(work, *fd),
-        Call::Close { fd } => deletion::close(work, *fd),
+        Operation::Flush { fd } => values::flush(work, fd),
+        Operation::Close { fd } => deletion::close(work, fd),
     }
 }

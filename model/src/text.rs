@@ -211,6 +211,7 @@ impl Display for Selected {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Selected::TooSmall(sizes) => write!(f, "{sizes}"),
+            Selected::Failed(errno) => write!(f, "{errno}"),
             Selected::Value(value) => write!(f, "value {value}"),
             Selected::Subkey { name, last_write_time, subkey_count, value_count, .. } => {
                 write!(f, "{}", Subkey(name, last_write_time, *subkey_count, *value_count))

@@ -7,14 +7,17 @@ use crate::abi;
 use crate::coverage::covers;
 use crate::database::ValueEntry;
 use crate::errno::Errno;
+use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
 use crate::layers::{self, Touched};
+use crate::name_marks;
 use crate::names::ValueName;
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::security::{Privilege, rights};
 use crate::state::OpenKey;
 use crate::step::Work;
+use crate::value_marks;
 
 /// `REG_BINARY`.
 pub const REG_BINARY: u32 = 3;
@@ -29,10 +32,10 @@ pub const REG_TOMBSTONE: u32 = 0xFFFF;
 
 /// The arguments of `REG_IOC_SET_VALUE`.
 pub(crate) struct Write<'a> {
-    pub(crate) name: &'a [u8],
+    pub(crate) name: UserBytes<'a>,
     pub(crate) value_type: u32,
-    pub(crate) data: &'a [u8],
-    pub(crate) layer: &'a [u8],
+    pub(crate) data: UserBytes<'a>,
+    pub(crate) layer: UserBytes<'a>,
     pub(crate) transaction: Fd,
     pub(crate) expected_sequence: u64,
 }
@@ -41,38 +44,37 @@ pub(crate) struct Write<'a> {
 pub(crate) fn query(
     work: &mut Work<'_>,
     fd: Fd,
-    name: &[u8],
+    name: UserBytes<'_>,
     transaction: Fd,
-    data_capacity: u32,
-    layer_capacity: u32,
+    data_buffer: OutputBuffer,
+    layer_buffer: OutputBuffer,
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, rights::KEY_QUERY_VALUE)?;
     let name = value_name(work, name)?;
+    abi::outputs(work, &[data_buffer, layer_buffer])?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-25");
+    }
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered);
+    let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered)?;
     let Some(value) = value else {
         work.contested(contest);
         covers!(work.covered, "ERR-12");
-        if contest.active == 0 {
-            covers!(work.covered, "IOC-029");
-        }
         return Err(Errno::ENOENT);
     };
     let (entry, layer) = (value.entry.clone(), value.layer.name.clone());
     work.contested(contest);
-    if entry.name.spelling() != name.spelling() {
-        covers!(work.covered, "VAL-15");
-    }
-    if name.is_default() {
-        covers!(work.covered, "IOC-023", "VAL-55");
-    }
+    value_marks::read(&entry, &layer, &name, &mut work.covered);
     let (data_size, layer_size) = (length(entry.data.len()), length(layer.spelling().len()));
-    if data_size > data_capacity || layer_size > layer_capacity {
-        match (data_size > data_capacity, layer_size > layer_capacity) {
+    let (data_fits, layer_fits) =
+        (data_size <= data_buffer.capacity, layer_size <= layer_buffer.capacity);
+    if !data_fits || !layer_fits {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-08", "BUF-09", "ERR-32");
+        match (!data_fits, !layer_fits) {
             (true, true) => covers!(work.covered, "BUF-16"),
             (true, false) => covers!(work.covered, "BUF-14"),
             _ => covers!(work.covered, "BUF-15"),
@@ -96,24 +98,40 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let name = value_name(work, write.name)?;
     let layer = abi::layer_argument(work, write.layer)?;
     check_type(work, write)?;
-    if write.data.len() > work.state.limits.max_value_size as usize {
+    if write.data.length() > work.state.limits.max_value_size as usize {
         covers!(work.covered, "VAL-57", "IOC-046", "ERR-24");
         return Err(Errno::ENOSPC);
     }
     layers::check_write(work, &layer)?;
-    check_precedence(work, &open, &name, write)?;
+    let data = abi::copied(work, write.data)?;
+    value_marks::write_accepted(
+        write.value_type,
+        data,
+        &name,
+        &work.state.limits,
+        &mut work.covered,
+    );
+    check_precedence(work, &open, &name, write.value_type, data)?;
     abi::transaction(work, write.transaction)?;
     key_request(work, &open)?;
-    let database = work.state.database(open.hive());
-    let entries = database.value(open.key(), name.folded().as_str());
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-26");
+    }
+    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let entries = resolver.database.value(open.key(), name.folded().as_str());
+    // The count for the layer cap is the source's answer to a query (LAYER-64, P-44).
+    let blankets = resolver.database.blankets.get(&open.key());
+    resolver.check_values(entries, blankets, &mut work.covered)?;
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
     let count = entries.map_or(0, |entries| entries.size());
     if count >= work.state.limits.max_layers_per_value as usize {
         if own.is_none() {
-            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045");
+            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24");
             return Err(Errno::ENOSPC);
         }
         covers!(work.covered, "LAYER-65");
+    } else if own.is_none() && count + 1 == work.state.limits.max_layers_per_value as usize {
+        covers!(work.covered, "LAYER-61");
     }
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
@@ -126,10 +144,19 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         return Err(Errno::EAGAIN);
     }
     if write.expected_sequence != 0 {
-        covers!(work.covered, "IOC-038");
+        covers!(work.covered, "IOC-038", "SEQ-07", "ABI-17");
+        if count > 1 {
+            covers!(work.covered, "IOC-042");
+        }
+    } else if own.is_some() {
+        covers!(work.covered, "ABI-19");
+    }
+    covers!(work.covered, "IOC-036", "KEY-27");
+    if write.layer.length() == 0 {
+        covers!(work.covered, "IOC-031");
     }
     let entry =
-        ValueEntry { name, layer, value_type: write.value_type, data: write.data.into(), sequence };
+        ValueEntry { name, layer, value_type: write.value_type, data: data.into(), sequence };
     work.state.database_mut(open.hive()).put_value(open.key(), entry);
     written(work, &open, &before)
 }
@@ -138,8 +165,8 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
 pub(crate) fn delete(
     work: &mut Work<'_>,
     fd: Fd,
-    name: &[u8],
-    layer: &[u8],
+    name: UserBytes<'_>,
+    layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
@@ -151,15 +178,22 @@ pub(crate) fn delete(
     layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-18"))?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-27");
+    }
     let before = work.state.clone();
     let database = work.state.database_mut(open.hive());
     let held = database.value(open.key(), name.folded().as_str());
     if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
-        covers!(work.covered, "IOC-051", "IOC-054");
+        covers!(work.covered, "IOC-051", "IOC-054", "KEY-28");
     } else {
         covers!(work.covered, "IOC-052");
     }
     database.delete_value(open.key(), name.folded(), layer.folded());
+    covers!(work.covered, "IOC-053");
+    if layer.folded().as_str() == layers::BASE {
+        covers!(work.covered, "IOC-050");
+    }
     written(work, &open, &before)
 }
 
@@ -167,7 +201,7 @@ pub(crate) fn delete(
 pub(crate) fn blanket(
     work: &mut Work<'_>,
     fd: Fd,
-    layer: &[u8],
+    layer: UserBytes<'_>,
     set: u8,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
@@ -182,6 +216,9 @@ pub(crate) fn blanket(
     layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-22"))?;
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-28");
+    }
     let before = work.state.clone();
     // Removing takes no number (D-30).
     let sequence = if set == 1 {
@@ -193,6 +230,10 @@ pub(crate) fn blanket(
         covers!(work.covered, "IOC-059");
         None
     };
+    covers!(work.covered, "IOC-060");
+    if layer.folded().as_str() == layers::BASE {
+        covers!(work.covered, "IOC-056");
+    }
     work.state.database_mut(open.hive()).set_blanket(open.key(), &layer, sequence);
     written(work, &open, &before)
 }
@@ -204,7 +245,10 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         .inspect_err(|_| covers!(work.covered, "IOC-144"))?;
     // A flush concerns the hive; it succeeds on a key that is gone as well (P-06, DEL-32).
     work.request(open.hive())?;
-    covers!(work.covered, "IOC-145");
+    covers!(work.covered, "IOC-145", "IOC-146");
+    if work.state.is_orphaned(&open) {
+        covers!(work.covered, "DEL-32");
+    }
     Ok(Outcome::Done)
 }
 
@@ -216,7 +260,7 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
     work.request(open.hive())?;
     if work.state.database(open.hive()).keys.contains_key(&open.key()) {
-        if work.state.orphans.contains(&(open.hive(), open.key())) {
+        if work.state.is_orphaned(open) {
             covers!(work.covered, "DEL-21", "KEY-07");
         }
         return Ok(());
@@ -236,14 +280,19 @@ fn written(
     let time = work.time;
     work.state.database_mut(open.hive()).write_time(open.key(), time);
     work.requested(open.hive());
+    covers!(work.covered, "SEQ-22");
     layers::committed(work, before, Touched::Values(open.hive(), open.key()))?;
     Ok(Outcome::Done)
 }
 
-fn value_name(work: &mut Work<'_>, bytes: &[u8]) -> Result<ValueName, Errno> {
-    ValueName::parse(bytes, &work.state.limits).inspect_err(|errno| match errno {
-        Errno::ENAMETOOLONG => covers!(work.covered, "IOC-047", "ERR-19"),
-        _ => covers!(work.covered, "CONV-13", "VAL-53", "VAL-54"),
+fn value_name(work: &mut Work<'_>, bytes: UserBytes<'_>) -> Result<ValueName, Errno> {
+    let limits = work.state.limits;
+    let name = abi::copied_name(work, bytes).and_then(|bytes| ValueName::parse(bytes, &limits));
+    name.inspect_err(|errno| {
+        if *errno != Errno::EFAULT {
+            let bytes = bytes.readable();
+            name_marks::value_name_refused(bytes, *errno, &limits, &mut work.covered);
+        }
     })
 }
 
@@ -251,8 +300,8 @@ fn value_name(work: &mut Work<'_>, bytes: &[u8]) -> Result<ValueName, Errno> {
 fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
     match write.value_type {
         0..=REG_QWORD => Ok(()),
-        REG_TOMBSTONE if write.data.is_empty() => {
-            covers!(work.covered, "VAL-45", "IOC-033");
+        REG_TOMBSTONE if write.data.length() == 0 => {
+            covers!(work.covered, "VAL-04", "VAL-23", "VAL-45", "IOC-033", "CONST-38");
             Ok(())
         }
         REG_TOMBSTONE => {
@@ -260,7 +309,7 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
             Err(Errno::EINVAL)
         }
         _ => {
-            covers!(work.covered, "VAL-40", "IOC-044", "VAL-42");
+            covers!(work.covered, "VAL-40", "IOC-044", "VAL-42", "CONST-38");
             Err(Errno::EINVAL)
         }
     }
@@ -271,10 +320,11 @@ fn check_precedence(
     work: &mut Work<'_>,
     open: &OpenKey,
     name: &ValueName,
-    write: &Write<'_>,
+    value_type: u32,
+    data: &[u8],
 ) -> Result<(), Errno> {
-    let raises = write.value_type == REG_DWORD
-        && <[u8; 4]>::try_from(write.data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
+    let raises = value_type == REG_DWORD
+        && <[u8; 4]>::try_from(data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
     if !raises
         || name.folded().as_str() != "precedence"
         || !layers::is_metadata_key(&work.state, open.hive(), open.key())

@@ -26,6 +26,24 @@ pub struct KeyView {
     pub symlink: bool,
     /// Size of the SD in bytes.
     pub sd_size: u32,
+    /// What cannot be read, since the source answers with malformed data. What would be read there
+    /// is empty, false or 0 above.
+    pub unreadable: std::collections::BTreeSet<Part>,
+}
+
+/// A part of a key that takes requests of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The key itself: it cannot be opened, and nothing of it read.
+    Key,
+    /// Its values.
+    Values,
+    /// Its subkeys.
+    Subkeys,
+    /// What enumeration says of one subkey or more. They are not listed.
+    SomeSubkeys,
+    /// Its key info: the flags and the size of the SD.
+    Information,
 }
 
 /// One effective value and where it comes from.

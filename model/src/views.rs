@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::coverage::Covered;
 use crate::database::{Guid, HiveId, Layered, PathEntry, Target};
+use crate::enumeration::counts;
+use crate::errno::Errno;
 use crate::hives::{LastLink, Walk, walk};
 use crate::input::{Caller, ProcessId};
 use crate::names::{FoldedName, KeyName};
-use crate::resolution::Viewer;
-use crate::security::Token;
+use crate::resolution::{EffectiveValue, Viewer};
+use crate::security::{Token, access_check};
 use crate::state::{Place, State};
 use crate::step::Work;
-use crate::view::{KeyView, Path, ValueView, View};
+use crate::view::{KeyView, Part, Path, ValueView, View};
 
 /// How many paths [`State::known_paths`] gives at most.
 pub const KNOWN_PATHS_MAX: usize = 65_536;
@@ -54,12 +56,26 @@ impl State {
         paths.into_iter().map(|path| (path.clone(), self.key_view(&path, token))).collect()
     }
 
+    /// Whether a caller with this token who asks for `desired_access` to the key at a path gets it.
+    /// False where there is no key, and where its SD is none.
+    pub fn grants(&self, path: &[String], token: &Token, desired_access: u32) -> bool {
+        let place = self.place(path, token);
+        let record = place.and_then(|place| self.database(place.hive).keys.get(&place.key()));
+        let descriptor = record.and_then(|key| key.descriptor.as_ref().ok());
+        descriptor.is_some_and(|sd| access_check(token, sd, desired_access).is_ok())
+    }
+
     /// The names below any of `keys`, with the keys that each leads to.
     fn known_children(&self, hive: HiveId, keys: &Keys) -> Vec<(String, Keys)> {
         let mut children: BTreeMap<&FoldedName, Vec<&Layered<PathEntry>>> = BTreeMap::new();
         for key in keys {
             for (name, entries) in self.database(hive).children(*key) {
-                children.entry(name).or_default().push(entries);
+                // A name that no call can say leads nowhere.
+                if !self.database(hive).seeded
+                    || KeyName::parse(name.as_str().as_bytes(), &self.limits).is_ok()
+                {
+                    children.entry(name).or_default().push(entries);
+                }
             }
         }
         let everybody = Viewer::global();
@@ -67,10 +83,11 @@ impl State {
         children
             .into_iter()
             .map(|(folded, entries)| {
+                let ignored = &mut Covered::new();
                 let all = || entries.iter().flat_map(|entries| entries.values());
                 let visible = keys
                     .iter()
-                    .find_map(|key| resolver.child(*key, folded.as_str(), &mut Covered::new()).0);
+                    .find_map(|key| resolver.child(*key, folded.as_str(), ignored).ok()?.0);
                 let spelling = match visible {
                     Some(child) => child.entry.name.spelling(),
                     None => all()
@@ -88,40 +105,83 @@ impl State {
 
     fn key_view(&self, path: &[String], token: &Token) -> Option<KeyView> {
         let viewer = Viewer::of(token);
-        let place = self.place(path, token)?;
+        let place = match self.lead(path, token) {
+            Ok(place) => place?,
+            Err(_) => {
+                return Some(KeyView { unreadable: [Part::Key].into(), ..KeyView::default() });
+            }
+        };
         let resolver = self.resolver(place.hive, &viewer);
         let record = resolver.database.keys.get(&place.key())?;
         let ignored = &mut Covered::new();
-        let values = resolver.values(place.key(), ignored).0;
-        let values = values.iter().map(|value| {
-            let view = ValueView {
-                value_type: value.entry.value_type,
-                data: value.entry.data.to_vec(),
-                layer: value.layer.name.spelling().to_owned(),
-                sequence: value.entry.sequence,
-            };
-            (value.entry.name.spelling().to_owned(), view)
-        });
-        let subkeys = resolver.subkeys(place.key(), ignored).0;
-        Some(KeyView {
-            values: values.collect(),
-            subkeys: subkeys.iter().map(|child| child.entry.name.spelling().to_owned()).collect(),
+        let mut view = KeyView {
             volatile_key: record.volatile_key,
             symlink: record.symlink,
             sd_size: record.sd_size,
-        })
+            ..KeyView::default()
+        };
+        if place.parent().is_none() && record.descriptor.is_err() {
+            return Some(KeyView { unreadable: [Part::Key].into(), ..KeyView::default() });
+        }
+        match resolver.values(place.key(), ignored) {
+            Ok((values, _)) => view.values = values.iter().map(value_view).collect(),
+            Err(_) => view.cannot_read(Part::Values),
+        }
+        match resolver.subkeys(place.key(), ignored) {
+            Ok((subkeys, _)) => {
+                for child in subkeys {
+                    if counts(&resolver, child.key, ignored).is_ok() {
+                        view.subkeys.insert(child.entry.name.spelling().to_owned());
+                    } else {
+                        view.unreadable.insert(Part::SomeSubkeys);
+                    }
+                }
+            }
+            Err(_) => view.cannot_read(Part::Subkeys),
+        }
+        Some(view)
     }
 
     /// Where a path leads for a token, a symlink at its end not followed.
     pub(crate) fn place(&self, path: &[String], token: &Token) -> Option<Place> {
+        self.lead(path, token).ok().flatten()
+    }
+
+    /// The same; `Err` if the source answers with malformed data on the way.
+    fn lead(&self, path: &[String], token: &Token) -> Result<Option<Place>, Errno> {
         let components: Result<Vec<KeyName>, _> =
             path.iter().map(|name| KeyName::parse(name.as_bytes(), &self.limits)).collect();
-        let components = components.ok().filter(|components| !components.is_empty())?;
+        let Some(components) = components.ok().filter(|components| !components.is_empty()) else {
+            return Ok(None);
+        };
+        let routed = self.routes.get(components[0].folded());
+        if !routed.is_some_and(|hive| self.is_active(*hive)) {
+            return Ok(None);
+        }
         let caller = Caller { process: ProcessId(0), token: token.clone() };
         let mut work = Work::looking(self, &caller);
         match walk(&mut work, None, &components, LastLink::Open) {
-            Ok(Walk::Found(place)) => Some(place),
-            _ => None,
+            Ok(Walk::Found(place)) => Ok(Some(place)),
+            Err(Errno::EIO) => Err(Errno::EIO),
+            _ => Ok(None),
         }
     }
+}
+
+impl KeyView {
+    /// Key info reads values and subkeys too, and is not to be had where one of them is not.
+    fn cannot_read(&mut self, part: Part) {
+        self.unreadable.extend([part, Part::Information]);
+        (self.volatile_key, self.symlink, self.sd_size) = (false, false, 0);
+    }
+}
+
+fn value_view(value: &EffectiveValue<'_>) -> (String, ValueView) {
+    let view = ValueView {
+        value_type: value.entry.value_type,
+        data: value.entry.data.to_vec(),
+        layer: value.layer.name.spelling().to_owned(),
+        sequence: value.entry.sequence,
+    };
+    (value.entry.name.spelling().to_owned(), view)
 }

@@ -9,7 +9,7 @@ use madsim::runtime::NodeHandle;
 use madsim::time::{Instant, sleep};
 
 /// When every world begins: 2026-01-01, in Unix nanoseconds.
-const EPOCH: u64 = 1_767_225_600_000_000_000;
+pub(crate) const EPOCH: u64 = 1_767_225_600_000_000_000;
 
 /// The virtual clock of a world.
 #[derive(Clone, Copy)]

@@ -11,12 +11,15 @@ compile_error!(
 
 mod env;
 mod memory;
+mod seed;
 mod source;
+mod store_target;
 mod tokens;
 mod world;
 
 pub use env::{Clock, Randomness, SimEnv};
 pub use memory::CallMemory;
+pub use store_target::SimStoreMachine;
 pub use world::World;
 
 use conformance::campaign::Runner;

@@ -14,7 +14,8 @@ use registry_model::input::SourceId;
 use rsi::{decode_request, encode_response};
 use simulated_disk::Disk;
 use stores::{
-    HiveInfo, Inspect, MemoryConfig, MemoryDisk, MemoryStore, SqliteConfig, SqliteStore, Store,
+    HiveInfo, Inspect, MemoryConfig, MemoryDisk, MemoryStore, Seed, SqliteConfig, SqliteStore,
+    Store,
 };
 
 use crate::StoreKind;
@@ -32,9 +33,9 @@ pub struct Log {
 /// The log of a world, shared by its tasks.
 pub type SharedLog = Arc<Mutex<Log>>;
 
-/// A store that can be looked into.
-pub trait SimStore: Store + Inspect {}
-impl<T: Store + Inspect> SimStore for T {}
+/// A store that can be looked into and put into.
+pub trait SimStore: Store + Inspect + Seed {}
+impl<T: Store + Inspect + Seed> SimStore for T {}
 
 /// An armed death.
 #[derive(Clone, Copy, Debug)]
@@ -222,7 +223,7 @@ pub fn raw_hives(store: &OpenStore) -> Result<Vec<oracle::RawHive>, String> {
                     guid: key.guid.0,
                     volatile_key: key.volatile_key,
                     symlink: key.symlink,
-                    sd_size: key.sd.len() as u32,
+                    sd: key.sd,
                 })
                 .collect(),
             values: hive

@@ -14,17 +14,19 @@ use lcs::{Caller, HiveRegistration, Lcs, Process, Registration};
 use madsim::runtime::{Handle, NodeHandle};
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token as ModelToken;
+use registry_model::store_entry::StoreEntry;
 
 use rsi::Guid;
 
 use crate::StoreKind;
 use crate::env::{Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
+use crate::seed;
 use crate::source::{self, Armed, OpenStore, SharedLog, Storage, lock};
 use crate::tokens;
 
 /// Numbers storage within this process; two worlds must not share a disk.
-static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
+pub(crate) static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
 
 /// How often the world looks whether a killed process is gone, a millisecond apart.
 const KILL_LOOKS_MAX: u32 = 1_000;
@@ -50,6 +52,8 @@ struct Source {
     storage_id: u64,
     incarnation: u32,
     armed: Arc<Mutex<Option<Armed>>>,
+    /// What the next registration reports in place of the highest sequence number.
+    false_maximum: Option<u64>,
     running: Option<Running>,
 }
 
@@ -85,7 +89,8 @@ impl World {
         let _ = self.kernel.settled().await;
     }
 
-    async fn start_source(&mut self, index: usize) -> Result<Registered, String> {
+    /// Opens the store of a source that has no process.
+    fn open_store(&mut self, index: usize) -> Result<OpenStore, String> {
         let source = &mut self.sources[index];
         source.incarnation += 1;
         // The clean close of a process that ended by itself must not write any more.
@@ -99,8 +104,35 @@ impl World {
             &self.randomness,
             self.clock.now(),
         )?;
-        let store: OpenStore = Arc::new(Mutex::new(store));
+        Ok(Arc::new(Mutex::new(store)))
+    }
+
+    /// Puts a record into the store of a source, which is opened for it if the source is dead.
+    fn store_entry(&mut self, entry: &StoreEntry) -> Result<Vec<WorldEvent>, String> {
+        let hive = entry.key.path.first().map_or("", String::as_str);
+        let holds = |source: &Source| {
+            source.hives.iter().any(|name| stores::fold(name) == stores::fold(hive))
+        };
+        let Some(index) = self.sources.iter().position(holds) else { return Ok(Vec::new()) };
+        let store = match &self.sources[index].running {
+            Some(running) => Arc::clone(&running.store),
+            None => self.open_store(index)?,
+        };
+        let stored = seed::store(&store, entry, &self.randomness)?;
+        if self.sources[index].running.is_none() {
+            // As after any death, the files stay as they were written.
+            self.sources[index].storage.kill();
+        }
+        let source = self.sources[index].id;
+        let event = || WorldEvent::EntryStored { source, entry: entry.clone() };
+        Ok(stored.then(event).into_iter().collect())
+    }
+
+    async fn start_source(&mut self, index: usize) -> Result<Registered, String> {
+        let store = self.open_store(index)?;
+        let source = &mut self.sources[index];
         let (hives, max_sequence) = source::hives_of(&store);
+        let max_sequence = source.false_maximum.take().unwrap_or(max_sequence);
         let roots = hives.iter().map(|hive| hive.root.0).collect();
         let token = Arc::new(Token::system());
         let device = self.kernel.open_device(&token).map_err(|errno| format!("{errno:?}"))?;
@@ -187,6 +219,14 @@ impl World {
     async fn make_fault(&mut self, fault: &Fault) -> Result<Vec<WorldEvent>, String> {
         match fault {
             Fault::Reboot => self.reboot().await,
+            Fault::StoreEntry(entry) => self.store_entry(entry),
+            Fault::FalseMaximum { source, max_sequence } => {
+                self.source(*source)?;
+                let source = &mut self.sources[*source];
+                source.false_maximum = Some(*max_sequence);
+                let (source, max_sequence) = (source.id, *max_sequence);
+                Ok(vec![WorldEvent::MaximumFalsified { source, max_sequence }])
+            }
             Fault::KillSource { source } => {
                 let id = self.source(*source)?.id;
                 let killed = self.kill(*source).await;
@@ -243,6 +283,7 @@ impl Target for World {
                         storage_id,
                         incarnation: 0,
                         armed: Arc::default(),
+                        false_maximum: None,
                         running: None,
                     }
                 })

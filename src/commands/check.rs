@@ -8,10 +8,12 @@ use conformance::coverage::{Coverage, ScriptMarks};
 use conformance::divergence::Finding;
 use conformance::lockstep::{Options, Run, Verdict};
 use conformance::plan::{Plan, Step};
+use conformance::script::store::StoreScript;
 use conformance::script::{self, Script, answer};
 use reports::side_by_side::side_by_side;
 use reports::terminal;
 
+use super::check_store::{self, is_store_script};
 use super::{CommandResult, Exit, read_script, runner, store_option};
 use crate::CheckArguments;
 
@@ -29,7 +31,7 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
     }
     files.sort();
     if files.is_empty() {
-        return Err("there is no *.lcs file in what was given".to_owned());
+        return Err("there is no *.lcs or *.rsi file in what was given".to_owned());
     }
     let scripts = read_scripts(&files)?;
     let mut failed = 0;
@@ -58,7 +60,22 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
 struct ScriptFile<'a> {
     file: &'a Path,
     text: String,
-    script: Script,
+    script: AnyScript,
+}
+
+/// A script of either language.
+enum AnyScript {
+    /// Of calls, `*.lcs`.
+    Calls(Box<Script>),
+    /// Of requests, `*.rsi`.
+    Requests(StoreScript),
+}
+
+fn read_any(file: &Path) -> Result<(String, AnyScript), String> {
+    if is_store_script(file) {
+        return check_store::read(file).map(|(text, script)| (text, AnyScript::Requests(script)));
+    }
+    read_script(file).map(|(text, script)| (text, AnyScript::Calls(Box::new(script))))
 }
 
 /// Reads all of them before any runs, so that every malformed one is named at once.
@@ -66,7 +83,7 @@ fn read_scripts(files: &[PathBuf]) -> Result<Vec<ScriptFile<'_>>, String> {
     let mut scripts = Vec::new();
     let mut problems = Vec::new();
     for file in files {
-        match read_script(file) {
+        match read_any(file) {
             Ok((text, script)) => scripts.push(ScriptFile { file, text, script }),
             Err(problem) => problems.push(problem),
         }
@@ -80,7 +97,8 @@ fn report_coverage(coverage: &Coverage) -> bool {
     coverage.per_mille() >= COVERED_PER_MILLE_MIN && coverage.excluded_but_shown.is_empty()
 }
 
-fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
+/// Adds the scripts at a path.
+pub(super) fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
     if depth > FOLDER_DEPTH_MAX {
         return Err(format!("{}: the folders are nested too deep", path.display()));
     }
@@ -94,7 +112,10 @@ fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), St
         let entry = entry
             .map_err(|error| format!("failed to read the folder {}: {error}", path.display()))?;
         let path = entry.path();
-        if path.is_dir() || path.extension().is_some_and(|extension| extension == "lcs") {
+        if path.is_dir()
+            || is_store_script(&path)
+            || path.extension().is_some_and(|extension| extension == "lcs")
+         {
             collect(&path, depth + 1, files)?;
         }
     }
@@ -106,8 +127,26 @@ fn check_script(
     arguments: &CheckArguments,
     marks: &mut Vec<ScriptMarks>,
 ) -> CommandResult {
-    let run =
-        runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), Options::default());
+    match script {
+        AnyScript::Calls(script) => check_calls(file, text, script, arguments, marks),
+        AnyScript::Requests(script) => {
+            check_store::check_script(file, text, script, arguments, marks)
+        }
+    }
+}
+
+fn check_calls(
+    file: &Path,
+    text: &str,
+    script: &Script,
+    arguments: &CheckArguments,
+    marks: &mut Vec<ScriptMarks>,
+) -> CommandResult {
+    let options = Options {
+        record_requests: script.sends.iter().any(|expected| !expected.is_empty()),
+        ..Options::default()
+    };
+    let run = runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), options);
     marks.push(ScriptMarks {
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered.clone(),
@@ -136,30 +175,44 @@ fn check_script(
     }
     let answers = answer_lines(&script.plan, &run);
     if arguments.bless {
-        return bless(file, text, script, &answers);
+        return bless(file, text, script, &answers, &run.requests);
     }
-    Ok(compare(file, script, &answers))
+    Ok(compare(file, script, &answers, &run.requests))
 }
 
-fn compare(file: &Path, script: &Script, answers: &[Vec<String>]) -> Exit {
-    let differences = script::compare(script, answers);
-    for difference in &differences {
-        println!(
-            "{}:{}: model and target agree, the script expects something else",
-            file.display(),
-            difference.line
-        );
-        print!("{}", side_by_side(&difference.expected.join("\n"), &difference.got.join("\n")));
+fn compare(
+    file: &Path,
+    script: &Script,
+    answers: &[Vec<String>],
+    requests: &[Vec<String>],
+) -> Exit {
+    let answered = script::compare(script, answers);
+    let sent = script::compare_requests(script, requests);
+    for (differences, what) in [
+        (&answered, "model and target agree, the script expects something else"),
+        (&sent, "the target sends something else than the script expects"),
+    ] {
+        for difference in differences {
+            println!("{}:{}: {what}", file.display(), difference.line);
+            let (expected, got) = (difference.expected.join("\n"), difference.got.join("\n"));
+            print!("{}", side_by_side(&expected, &got));
+        }
     }
-    if differences.is_empty() { Exit::Conforms } else { Exit::Divergence }
+    if answered.is_empty() && sent.is_empty() { Exit::Conforms } else { Exit::Divergence }
 }
 
-fn bless(file: &Path, text: &str, script: &Script, answers: &[Vec<String>]) -> CommandResult {
+fn bless(
+    file: &Path,
+    text: &str,
+    script: &Script,
+    answers: &[Vec<String>],
+    requests: &[Vec<String>],
+) -> CommandResult {
     if script.by_hand {
         // A story by hand is checked as ever; only its text stays.
-        return Ok(compare(file, script, answers));
+        return Ok(compare(file, script, answers, requests));
     }
-    let blessed = script::bless(text, script, answers)
+    let blessed = script::bless(text, script, answers, requests)
         .map_err(|refused| format!("{}: {refused}", file.display()))?;
     if blessed != text {
         fs::write(file, blessed)
@@ -176,7 +229,7 @@ pub fn answer_lines(plan: &Plan, run: &Run) -> Vec<Vec<String>> {
         .zip(&run.answers)
         .map(|(step, answer)| match step {
             Step::Act { action, .. } => answer::lines(action, answer),
-            Step::Fault(_) | Step::CompareViews => Vec::new(),
+            Step::Fault(_) | Step::CompareViews => answer::fault_lines(answer),
         })
         .collect()
 }

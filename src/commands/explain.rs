@@ -15,7 +15,7 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
     if at > steps {
         return Err(format!("the script has {steps} steps; --at {at} is past its end"));
     }
-    let options = Options { steps_max: Some(at), ..Options::default() };
+    let options = Options { steps_max: Some(at), record_requests: true, ..Options::default() };
     let run = runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), options);
     let exit = match &run.verdict {
         Verdict::Conforms => Exit::Conforms,
@@ -48,6 +48,13 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
         println!("  {} precedence {}{enabled}", layer.name, layer.precedence);
     }
     println!();
+    if let Some(requests) = at.checked_sub(1).and_then(|step| run.requests.get(step)) {
+        println!("step {at} sent:");
+        for request in requests {
+            println!("  {request}");
+        }
+        println!();
+    }
     match &arguments.path {
         None => print_view(&state.view(token)),
         Some(path) => {
@@ -64,6 +71,9 @@ fn print_view(view: &View) {
             None => println!("{} (not visible)", path.join("\\")),
             Some(key) => {
                 println!("{}", path.join("\\"));
+                for part in &key.unreadable {
+                    println!("  ({part:?} unreadable)");
+                }
                 for (name, value) in &key.values {
                     println!(
                         "  {name:?} = type {} \"{}\" from {}, sequence {}",

@@ -1,7 +1,9 @@
 //! The commands, one a file, and what they share: exit statuses and how options become things.
 
 pub mod bench;
+pub mod certify;
 pub mod check;
+pub mod check_store;
 pub mod doctor;
 pub mod explain;
 pub mod planted;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use conformance::generate::Profile;
 use conformance::panics::Guarded;
 use conformance::script::{self, Script};
-use sim::{SimRunner, StoreKind};
+use sim::{SimRunner, SimStoreMachine, StoreKind};
 
 use crate::Store;
 
@@ -53,12 +55,18 @@ impl From<Exit> for ExitCode {
 pub type CommandResult = Result<Exit, String>;
 
 fn runner(store: Store) -> Guarded<SimRunner> {
-    Guarded(SimRunner {
-        store: match store {
-            Store::Sqlite => StoreKind::Sqlite,
-            Store::Memory => StoreKind::Memory,
-        },
-    })
+    Guarded(SimRunner { store: store_kind(store) })
+}
+
+fn store_machine(store: Store) -> SimStoreMachine {
+    SimStoreMachine { store: store_kind(store) }
+}
+
+fn store_kind(store: Store) -> StoreKind {
+    match store {
+        Store::Sqlite => StoreKind::Sqlite,
+        Store::Memory => StoreKind::Memory,
+    }
 }
 
 fn profile(name: &str) -> Result<Profile, String> {

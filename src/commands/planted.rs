@@ -2,7 +2,8 @@
 //! run until it is found.
 //!
 //! A defect is a patch in `conformance/planted/`, with its requirement ids and the options of the
-//! campaign that must find it in the lines before the diff.
+//! campaign that must find it in the lines before the diff. The copy is built without `--release`:
+//! a build is repeated for each defect, and what a campaign loses in speed it does not need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ struct Outcome {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
+    Applies,
     Compiles,
     Found,
     Missed,
@@ -44,6 +46,7 @@ enum State {
 impl State {
     fn name(self) -> &'static str {
         match self {
+            State::Applies => "applies",
             State::Compiles => "compiles",
             State::Found => "found",
             State::Missed => "MISSED",
@@ -64,12 +67,16 @@ pub fn planted(arguments: &PlantedArguments) -> CommandResult {
     let work = root.join("target/planted/tree");
     let mut outcomes = Vec::new();
     for (position, defect) in defects.iter().enumerate() {
-        let hunt = !arguments.compile_only
-            && arguments.sample.is_none_or(|sample| {
-                let count = defects.len();
-                (position + count - arguments.rotation % count) % count < sample
-            });
-        let outcome = try_defect(&root, &work, defect, hunt)?;
+        let sampled = arguments.sample.is_none_or(|sample| {
+            let count = defects.len();
+            (position + count - arguments.rotation % count) % count < sample
+        });
+        let until = match (sampled, arguments.compile_only) {
+            (false, _) => State::Applies,
+            (true, true) => State::Compiles,
+            (true, false) => State::Found,
+        };
+        let outcome = try_defect(&root, &work, defect, until)?;
         if arguments.format == Format::Human {
             println!("{}", row(&outcome));
         }
@@ -80,7 +87,8 @@ pub fn planted(arguments: &PlantedArguments) -> CommandResult {
     }
     let missed = outcomes.iter().filter(|outcome| outcome.state == State::Missed).count();
     if arguments.format == Format::Human {
-        let hunted = outcomes.iter().filter(|outcome| outcome.state != State::Compiles).count();
+        let hunted = |outcome: &&Outcome| matches!(outcome.state, State::Found | State::Missed);
+        let hunted = outcomes.iter().filter(hunted).count();
         println!("{} defects, {hunted} hunted, {missed} missed", outcomes.len());
     }
     Ok(if missed == 0 { Exit::Conforms } else { Exit::Divergence })
@@ -123,7 +131,8 @@ fn defects(folder: &Path) -> Result<Vec<Defect>, String> {
     Ok(defects)
 }
 
-fn try_defect(root: &Path, work: &Path, defect: &Defect, hunt: bool) -> Result<Outcome, String> {
+/// Takes a defect as far as `until`: applied, compiled, or hunted.
+fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result<Outcome, String> {
     copy_tree(root, work)?;
     let apply = Command::new("git")
         .args(["apply", "--whitespace=nowarn"])
@@ -133,26 +142,24 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, hunt: bool) -> Result<O
         .current_dir(work)
         .output();
     expect_success(apply, &format!("apply {}; update the patch", defect.patch.display()))?;
-    let mut build = Command::new("cargo");
-    if hunt {
-        build.args(["build", "--bin", BINARY]);
-    } else {
-        build.arg("check");
-    }
-    // The checkout's own target folder, since the dependencies there are the same.
-    build.args(["--release", "--quiet"]).env("CARGO_TARGET_DIR", root.join("target"));
-    let built = build.current_dir(work).output();
-    expect_success(built, &format!("compile the tree with {}", defect.name))?;
     let mut outcome = Outcome {
         name: defect.name.clone(),
         requirements: defect.requirements.clone(),
-        state: State::Compiles,
+        state: until,
         elapsed_ms: 0,
         seeds: 0,
     };
-    if hunt {
+    if until == State::Applies {
+        return Ok(outcome);
+    }
+    // The checkout's own target folder, since the dependencies there are the same.
+    let mut build = Command::new("cargo");
+    build.args(["build", "--bin", BINARY, "--quiet"]);
+    let built = build.env("CARGO_TARGET_DIR", root.join("target")).current_dir(work).output();
+    expect_success(built, &format!("compile the tree with {}", defect.name))?;
+    if until == State::Found {
         let began = Instant::now();
-        let binary = root.join("target/release").join(BINARY);
+        let binary = root.join("target/debug").join(BINARY);
         let run = Command::new("timeout")
             .arg(DETECTION_MAX_S.to_string())
             .arg(binary)

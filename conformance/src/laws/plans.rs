@@ -9,7 +9,7 @@ use registry_model::names::fold;
 use registry_model::view::KeyView;
 
 use super::views::{Seen, is_system};
-use crate::plan::{Action, Handle, KeyReference, Plan, Step, Text};
+use crate::plan::{Action, Handle, KeyReference, Plan, RawArgument, Step, Text};
 
 /// A layer name that no generated plan has.
 pub(super) const FRESH_LAYER: &str = "law-fresh";
@@ -262,11 +262,20 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         | Action::EnumerateSubkey { key, .. }
         | Action::List { key }
         | Action::Info { key, .. }
+        | Action::Changes { key }
         | Action::Flush { key } => (Some(key), Vec::new()),
         Action::LayerCreate { name, .. }
         | Action::LayerSet { name, .. }
         | Action::LayerDelete { name } => (None, vec![name]),
-        Action::Close { .. } => (None, Vec::new()),
+        Action::Raw { action, .. } => return names_in(action),
+        Action::Syscall { arguments, .. } => {
+            let strings = arguments.iter_mut().filter_map(|argument| match argument {
+                RawArgument::String(text) => Some(text),
+                _ => None,
+            });
+            (None, strings.collect())
+        }
+        Action::Close { .. } | Action::Ioctl { .. } => (None, Vec::new()),
     };
     if let Some(KeyReference::Path(path)) = key {
         names.push(path);

@@ -100,6 +100,8 @@ pub(super) fn without_spelling(answer: &StepAnswer) -> StepAnswer {
             StepAnswer::List(names)
         }
         StepAnswer::View(view) => StepAnswer::View(folded_view(view)),
+        StepAnswer::Changes(changes) => StepAnswer::Changes(*changes),
+        StepAnswer::NotStored => StepAnswer::NotStored,
         StepAnswer::Nothing => StepAnswer::Nothing,
     }
 }

@@ -61,8 +61,8 @@ pub struct RawKey {
     pub volatile_key: bool,
     /// The symlink flag.
     pub symlink: bool,
-    /// Size of the SD in bytes.
-    pub sd_size: u32,
+    /// The bytes of the SD.
+    pub sd: Vec<u8>,
 }
 
 /// A value entry, or a tombstone (§2.5).

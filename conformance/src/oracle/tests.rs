@@ -1,5 +1,9 @@
 //! The oracle against a statement of the rules in words, exhaustively over small worlds.
 
+use std::collections::BTreeMap;
+
+use registry_model::view::ValueView;
+
 use super::*;
 
 const ROOT: Guid = [1; 16];
@@ -59,7 +63,7 @@ fn guid_of(layer: usize) -> Guid {
 }
 
 fn key(guid: Guid) -> RawKey {
-    RawKey { guid, volatile_key: false, symlink: false, sd_size: 20 }
+    RawKey { guid, volatile_key: false, symlink: false, sd: vec![0; 20] }
 }
 
 fn empty_hive() -> RawHive {
@@ -140,7 +144,9 @@ fn worlds(claims: &[Claim]) -> Vec<[Holding; 3]> {
 }
 
 fn root_view(hive: &RawHive, table: &LayerTable, private_layers: &[String]) -> KeyView {
-    let mut view = effective_view(std::slice::from_ref(hive), table, private_layers).unwrap();
+    let sound = Validation::of_sound_entries();
+    let hives = std::slice::from_ref(hive);
+    let mut view = effective_view(hives, table, sound, private_layers).unwrap();
     view.remove(&vec!["Machine".to_owned()]).unwrap().unwrap()
 }
 
@@ -167,7 +173,8 @@ fn a_value_is_effective_when_nothing_active_beats_it() {
 fn a_child_is_visible_when_nothing_active_beats_it() {
     for world in worlds(&[Claim::Nothing, Claim::Present, Claim::Absent]) {
         let hive = hive_with_children(&world);
-        let view = effective_view(&[hive], &table(&world), &[]).unwrap();
+        let view =
+            effective_view(&[hive], &table(&world), Validation::of_sound_entries(), &[]).unwrap();
         let expected = effective(&world).map(|holding| ["c", "C"][holding.layer % 2].to_owned());
         let children: Vec<_> = view.keys().filter(|path| path.len() == 2).collect();
         let expected: Vec<_> =
@@ -217,9 +224,10 @@ fn a_tie_for_the_win_is_malformed_and_a_tie_below_is_not() {
     hive.values.push(value(&holding, 3));
     hive.values.push(value(&holding, TOMBSTONE));
     let table = LayerTable::new(fold);
-    assert!(effective_view(std::slice::from_ref(&hive), &table, &[]).is_err());
+    assert!(root_view(&hive, &table, &[]).unreadable.contains(&Part::Values));
     hive.values.push(value(&Holding { sequence: 6, ..holding }, 3));
-    assert_eq!(root_view(&hive, &table, &[]).values.len(), 1);
+    let seen = root_view(&hive, &table, &[]);
+    assert_eq!((seen.values.len(), seen.unreadable.len()), (1, 0));
 }
 
 #[test]
@@ -234,14 +242,103 @@ fn a_circle_of_path_entries_is_malformed() {
         sequence: 1,
     };
     hive.path_entries.push(entry);
-    assert!(effective_view(&[hive], &LayerTable::new(fold), &[]).is_err());
+    let (table, sound) = (LayerTable::new(fold), Validation::of_sound_entries());
+    assert!(effective_view(&[hive], &table, sound, &[]).is_err());
 }
 
 #[test]
 fn an_entry_whose_key_has_no_record_is_malformed() {
     let mut hive = hive_with_children(&worlds(&[Claim::Present])[0]);
     hive.keys.truncate(1);
-    assert!(effective_view(&[hive], &LayerTable::new(fold), &[]).is_err());
+    let whole = [Part::Subkeys, Part::Information];
+    assert_eq!(unreadable_parts(hive), (whole.to_vec(), Some(vec![Part::Key])));
+}
+
+/// A kernel that has given out the numbers below 10, takes names of up to 8 bytes, and takes for
+/// an SD what begins with 0.
+const STRICT: Validation =
+    Validation { next_sequence: 10, is_descriptor: |bytes| bytes[0] == 0, name_length_max: 8 };
+
+/// What is unreadable of the root, and of its child if that is there.
+fn unreadable_parts(hive: RawHive) -> (Vec<Part>, Option<Vec<Part>>) {
+    let mut view = effective_view(&[hive], &LayerTable::new(fold), STRICT, &[]).unwrap();
+    let mut parts = |path: &[&str]| {
+        let path: Vec<_> = path.iter().map(|name| (*name).to_owned()).collect();
+        view.remove(&path).flatten().map(|key| key.unreadable.into_iter().collect())
+    };
+    (parts(&["Machine"]).unwrap(), parts(&["Machine", "c"]))
+}
+
+/// The root of a hive with a value and a child, after one of the two was changed.
+fn unreadable_after(change: impl FnOnce(&mut RawHive)) -> (Vec<Part>, Option<Vec<Part>>) {
+    let mut hive = hive_with_children(&worlds(&[Claim::Present])[0]);
+    hive.path_entries.truncate(1);
+    let entry = RawValue {
+        key: ROOT,
+        name: "v".into(),
+        layer: "base".into(),
+        value_type: 3,
+        data: Vec::new(),
+        sequence: 1,
+    };
+    hive.values.push(entry);
+    change(&mut hive);
+    unreadable_parts(hive)
+}
+
+#[test]
+fn sound_entries_are_all_readable() {
+    assert_eq!(unreadable_after(|_| ()), (vec![], Some(vec![])));
+}
+
+#[test]
+fn one_malformed_value_spoils_all_values_and_key_info() {
+    let spoiled = (vec![Part::Values, Part::Information], Some(vec![]));
+    let changes: [fn(&mut RawValue); 6] = [
+        |value| value.sequence = 10,
+        |value| value.value_type = 12,
+        |value| (value.value_type, value.data) = (TOMBSTONE, vec![0]),
+        |value| value.layer = "un\\known".into(),
+        |value| value.name = "v\0".into(),
+        |value| value.name = "longer than 8".into(),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        assert_eq!(unreadable_after(|hive| change(&mut hive.values[0])), spoiled, "{number}");
+    }
+    let blanket = RawBlanket { key: ROOT, layer: String::new(), sequence: 1 };
+    assert_eq!(unreadable_after(|hive| hive.blankets.push(blanket)), spoiled);
+}
+
+#[test]
+fn one_malformed_path_entry_spoils_its_name_and_all_subkeys() {
+    let whole = vec![Part::Subkeys, Part::Information];
+    let spoiled = (whole.clone(), Some(vec![Part::Key]));
+    let latent = |hive: &mut RawHive, sequence, layer: &str| {
+        let entry = RawPathEntry { sequence, layer: layer.into(), ..hive.path_entries[0].clone() };
+        hive.path_entries.push(entry);
+    };
+    assert_eq!(unreadable_after(|hive| latent(hive, 10, "unknown")), spoiled);
+    assert_eq!(unreadable_after(|hive| latent(hive, 9, "a/b")), spoiled);
+    assert_eq!(unreadable_after(|hive| latent(hive, 9, "unknown")), (vec![], Some(vec![])));
+    assert_eq!(unreadable_after(|hive| hive.keys[1].sd = vec![7]), spoiled);
+    let named = |hive: &mut RawHive| hive.path_entries[0].child_name = String::new();
+    assert_eq!(unreadable_after(named), (whole, None));
+}
+
+#[test]
+fn a_child_of_malformed_contents_is_not_enumerated() {
+    let below = |hive: &mut RawHive| {
+        let key = hive.path_entries[0].target.unwrap();
+        hive.values.push(RawValue { key, sequence: 99, ..hive.values[0].clone() });
+    };
+    let parts = Some(vec![Part::Values, Part::Information]);
+    assert_eq!(unreadable_after(below), (vec![Part::SomeSubkeys], parts));
+}
+
+#[test]
+fn a_root_without_a_sound_descriptor_cannot_be_opened_and_its_children_can() {
+    let parts = unreadable_after(|hive| hive.keys[0].sd = vec![7]);
+    assert_eq!(parts, (vec![Part::Key], Some(vec![])));
 }
 
 /// A metadata key: its name, the layer that holds it, and its values with types and data.

@@ -10,6 +10,7 @@
 //! | subkeys, sorted | their names, one a line |
 //! | one subkey | `NAME subkeys=0 values=2` |
 //! | key info | one line without last write time and generation |
+//! | changes | `noted` at the first look, then `written generation=+1`, `unwritten generation=+0` |
 //! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
 //! | an empty list or view | `(empty)` |
 //!
@@ -18,7 +19,7 @@
 
 use registry_model::errno::Errno;
 use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
-use registry_model::view::{KeyView, Path, View};
+use registry_model::view::{KeyView, Part, Path, View};
 
 use super::data::typed_words;
 use super::token::{quoted, word};
@@ -31,10 +32,23 @@ pub enum StepAnswer {
     Observation(Observation),
     /// The subkeys of `list`, in the order they came.
     List(Vec<Vec<u8>>),
+    /// What `changes` found, `None` at the first look.
+    Changes(Option<Changes>),
     /// The view of `view`, with the whole paths of its keys.
     View(View),
+    /// A record that could not be put into a store, since its place is not there.
+    NotStored,
     /// Nothing: something happened to the world, or views were compared.
     Nothing,
+}
+
+/// How a key and its hive differ from a former look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether the last write time is another.
+    pub written: bool,
+    /// By how much the generation of the hive has grown; less than 0 only after a reboot.
+    pub generation: i128,
 }
 
 /// The lines that say what a step answered.
@@ -46,19 +60,32 @@ pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
             names.sort();
             or_empty(names.iter().map(|name| word(name)).collect())
         }
+        StepAnswer::Changes(changes) => vec![changes_line(*changes)],
         StepAnswer::View(view) => view_lines(action, view),
-        StepAnswer::Nothing => Vec::new(),
+        StepAnswer::NotStored | StepAnswer::Nothing => fault_lines(answer),
+    }
+}
+
+/// The lines that say what a step answered that nobody took.
+pub fn fault_lines(answer: &StepAnswer) -> Vec<String> {
+    match answer {
+        StepAnswer::NotStored => vec![NOT_STORED.to_owned()],
+        _ => Vec::new(),
     }
 }
 
 /// Whether an answer is a failure of any kind.
 pub fn is_failure(lines: &[String]) -> bool {
     let first_word = lines.first().and_then(|line| line.split(' ').next()).unwrap_or("");
-    first_word == UNKNOWN_ERRNO || Errno::ALL.iter().any(|errno| errno.to_string() == first_word)
+    lines == [NOT_STORED]
+        || first_word == UNKNOWN_ERRNO
+        || Errno::ALL.iter().any(|errno| errno.to_string() == first_word)
 }
 
 /// How an errno that the registry does not have begins (`Errno::Other`).
 const UNKNOWN_ERRNO: &str = "errno";
+/// What a record for a place that is not there answers.
+const NOT_STORED: &str = "not stored";
 /// A list or a view without anything in it.
 const EMPTY: &str = "(empty)";
 /// `REG_CREATED_NEW`.
@@ -128,6 +155,12 @@ fn info_line(info: &KeyInfo) -> String {
     )
 }
 
+fn changes_line(changes: Option<Changes>) -> String {
+    let Some(Changes { written, generation }) = changes else { return "noted".to_owned() };
+    let written = if written { "written" } else { "unwritten" };
+    format!("{written} generation={generation:+}")
+}
+
 /// The keys of a view, each below its header `[relative path]`; the first key needs none. A view
 /// in which no key opens says what opening its first key says.
 fn view_lines(action: &Action, view: &View) -> Vec<String> {
@@ -146,10 +179,18 @@ fn key_lines(view: &View, depth: usize, path: &Path, key: &KeyView) -> Vec<Strin
     let below = path.get(depth..).unwrap_or(&[]);
     let mut lines = Vec::new();
     let flags = [(key.volatile_key, " volatile"), (key.symlink, " symlink")];
-    let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+    let mut flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+    if key.unreadable.contains(&Part::Key) {
+        let errno = Errno::EIO.to_string();
+        if below.is_empty() {
+            return vec![errno];
+        }
+        flags = format!(" {errno}");
+    }
     if !below.is_empty() || !flags.is_empty() {
         lines.push(format!("{}{flags}", header(below)));
     }
+    lines.extend(key.unreadable.iter().filter_map(|part| unreadable_line(*part)));
     for (name, value) in &key.values {
         let data = typed_words(value.value_type, &value.data);
         let (name, layer) = (word(name.as_bytes()), word(value.layer.as_bytes()));
@@ -162,6 +203,18 @@ fn key_lines(view: &View, depth: usize, path: &Path, key: &KeyView) -> Vec<Strin
         }
     }
     lines
+}
+
+/// The line for a part of an open key that cannot be read.
+fn unreadable_line(part: Part) -> Option<String> {
+    let part = match part {
+        Part::Key => return None,
+        Part::Values => "values",
+        Part::Subkeys => "subkeys",
+        Part::SomeSubkeys => "subkey",
+        Part::Information => "info",
+    };
+    Some(format!("{part}: {}", Errno::EIO))
 }
 
 fn header(components: &[String]) -> String {

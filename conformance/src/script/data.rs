@@ -43,7 +43,7 @@ pub(super) fn data_words(value_type: u32, data: &[u8]) -> String {
 }
 
 /// A type word and its data, with a space only where there is data to show.
-pub(super) fn typed_words(value_type: u32, data: &[u8]) -> String {
+pub(crate) fn typed_words(value_type: u32, data: &[u8]) -> String {
     let mut text = super::vocabulary::value_type_word(value_type);
     let data = data_words(value_type, data);
     if !data.is_empty() {

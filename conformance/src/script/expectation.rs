@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::Script;
 use super::answer::is_failure;
-use super::{Script, StepLines};
+use super::requests::{matches, or_nothing};
 use crate::plan::{Action, Step};
 
 /// What a difference shows as expected where a step says nothing.
@@ -57,7 +58,8 @@ impl std::error::Error for Refused {}
 /// script that expects anything at all, a step that says nothing must not fail; a script without
 /// expectations expects nothing.
 pub fn compare(script: &Script, answers: &[Vec<String>]) -> Vec<ExpectationDifference> {
-    let is_vector = script.expectations.iter().any(|expected| !expected.is_empty());
+    let says = |lines: &Vec<Vec<String>>| lines.iter().any(|expected| !expected.is_empty());
+    let is_vector = says(&script.expectations) || says(&script.sends);
     let mut differences = Vec::new();
     for (step, expected) in script.expectations.iter().enumerate() {
         let got = answers.get(step).map_or(&[][..], Vec::as_slice);
@@ -75,12 +77,18 @@ pub fn compare(script: &Script, answers: &[Vec<String>]) -> Vec<ExpectationDiffe
 
 /// The text of a script with its expectations replaced by `answers`; everything else stays.
 ///
-/// A step that had no expectation gets one if it reads something, or did not answer what a step of
+/// Lines `sends` are written only where the script has some for the step already. A step that had
+/// no expectation gets one if it reads something, or did not answer what a step of
 /// its kind usually does (`ok`, `opened`, for a creation `created`).
 ///
 /// # Errors
 /// `Refused` for a script written by hand, and unless there is one answer for each step.
-pub fn bless(text: &str, script: &Script, answers: &[Vec<String>]) -> Result<String, Refused> {
+pub fn bless(
+    text: &str,
+    script: &Script,
+    answers: &[Vec<String>],
+    requests: &[Vec<String>],
+) -> Result<String, Refused> {
     if script.by_hand {
         return Err(Refused::ByHand);
     }
@@ -91,30 +99,43 @@ pub fn bless(text: &str, script: &Script, answers: &[Vec<String>]) -> Result<Str
     let mut lines: Vec<Option<String>> = text.split('\n').map(|l| Some(l.to_owned())).collect();
     for (index, step) in script.plan.steps.iter().enumerate() {
         let had_any = script.expectations.get(index).is_some_and(|lines| !lines.is_empty());
+        // A line that stands for several steps has no place for the answer of one of them.
+        let line = |index: usize| script.lines.get(index).map(|lines| lines.step);
+        if line(index) == line(index + 1) || index > 0 && line(index) == line(index - 1) {
+            continue;
+        }
         let is_said = had_any || is_worth_saying(step, &answers[index]);
-        if let (true, Some(places)) = (is_said, script.lines.get(index)) {
-            replace(&mut lines, places, &answers[index]);
+        let Some(places) = script.lines.get(index) else { continue };
+        if is_said {
+            replace(&mut lines, places.step, &places.expectations, &said("->", &answers[index]));
+        }
+        let sent = or_nothing(requests.get(index).map_or(&[][..], Vec::as_slice));
+        if !places.sends.is_empty() && !matches(&script.sends[index], &sent) {
+            replace(&mut lines, places.step, &places.sends, &said("sends", &sent));
         }
     }
     Ok(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
 }
 
-/// Puts the answer where the first expectation stood, or else below the step.
-fn replace(lines: &mut [Option<String>], places: &StepLines, answer: &[String]) {
-    let text: String = answer.iter().map(|line| format!("  -> {line}\n")).collect();
-    let text = text.strip_suffix('\n').unwrap_or(&text).to_owned();
-    let mut slots = places.expectations.iter().filter_map(|number| number.checked_sub(1));
+/// The lines of an answer or of requests, each behind its mark.
+pub(super) fn said(mark: &str, lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  {mark} {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Puts text where the first of some lines stood, or else below the step.
+pub(super) fn replace(lines: &mut [Option<String>], step: usize, places: &[usize], text: &str) {
+    let mut slots = places.iter().filter_map(|number| number.checked_sub(1));
     match slots.next() {
         Some(first) => {
-            set(lines, first, (!text.is_empty()).then_some(text));
+            set(lines, first, (!text.is_empty()).then(|| text.to_owned()));
             slots.for_each(|slot| set(lines, slot, None));
         }
         None if text.is_empty() => {}
         None => {
-            let slot = places.step.saturating_sub(1);
+            let slot = step.saturating_sub(1);
             if let Some(Some(step)) = lines.get_mut(slot) {
                 step.push('\n');
-                step.push_str(&text);
+                step.push_str(text);
             }
         }
     }
@@ -127,7 +148,7 @@ fn set(lines: &mut [Option<String>], slot: usize, text: Option<String>) {
 }
 
 fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
-    let Step::Act { action, .. } = step else { return false };
+    let Step::Act { action, .. } = step else { return !answer.is_empty() };
     let usual = match action {
         Action::Open { .. } => "opened",
         Action::Create { .. } => "created",
@@ -147,12 +168,16 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::EnumerateSubkey { .. }
         | Action::List { .. }
         | Action::Info { .. }
-        | Action::View { .. } => return true,
+        | Action::Changes { .. }
+        | Action::View { .. }
+        | Action::Raw { .. }
+        | Action::Ioctl { .. }
+        | Action::Syscall { .. } => return true,
     };
     answer != [usual]
 }
 
-fn are_same(expected: &[String], got: &[String]) -> bool {
+pub(super) fn are_same(expected: &[String], got: &[String]) -> bool {
     expected.len() == got.len()
         && expected.iter().zip(got).all(|(left, right)| squeezed(left) == squeezed(right))
 }

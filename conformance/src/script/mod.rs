@@ -30,12 +30,19 @@
 //! batch KEY [buffer=BYTES]
 //! value KEY INDEX [name=BYTES] [data=BYTES]  subkey KEY INDEX [name=BYTES]
 //! list KEY                                   info KEY [name=BYTES]
+//! changes KEY                                last write time and generation since the last `changes`
 //! delete KEY [in LAYER]                      hide KEY [in LAYER]
 //! flush KEY                                  close h
 //! layer create NAME [precedence=N] [enabled=N]    layer set NAME ...    layer delete NAME
 //! view PATH
+//! raw TWISTS : ACTION                        ioctl FD REQUEST [hex:..]   syscall N ARGUMENT...
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
 //! reboot                                     compare views
+//! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
+//! store entry PATH value NAME TYPE DATA      store entry PATH blanket
+//! store entry PATH child NAME hidden|key|link|missing|of LAYER
+//! store entry PATH descriptor hex:...        store entry PATH lost
+//! store maximum [source N] SEQUENCE
 //! ```
 //!
 //! Types are `none sz expand_sz binary dword dword_be link multi_sz resource_list
@@ -44,8 +51,39 @@
 //! or text: exactly its bytes, without a terminator, except that `multi_sz "a" "b"` ends each
 //! string and the list with a null.
 //!
+//! `raw` changes the call of an action in its numbers and bytes before it is made; with no twist at
+//! all it only has the caller's memory looked at more closely. The key of an action on a path is
+//! opened and closed as always. Twists stand before a lone colon and take effect in their order:
+//!
+//! ```text
+//! bytes=OFFSET:HEX                 overwrites bytes of the argument structure
+//! request=N direction=none|write|read|both size=N      the request code, or those bits of it
+//! number=N register=INDEX:N        a syscall's number, or one of its arguments, from 0
+//! fd=N (or fd @h)                  makes the ioctl or close on another fd
+//! transaction=N (or transaction @h)       the transaction fd in the argument structure
+//! POINTER=null|unmapped|read-only|cut:N   a pointer, or the bytes that it points to: without
+//!                                  access, without writing, without their last N
+//! ```
+//!
+//! Pointers are `argument` (the structure), `path`, `name`, `data`, `layer`, `buffer` and
+//! `disposition`, as the call has them: `data` of a `get` is its buffer, and `path=cut:1` takes a
+//! path's terminator away. `ioctl` takes an fd (a number or `@h`), a request code, and the bytes
+//! that its argument points to, 0 without any. An argument of `syscall` is a number, `@h`, or the
+//! address of `hex:..` or of a `"string"` with its terminator; what is missing is 0.
+//!
+//! `store entry` puts a record into a store behind the kernel's back, whether its source lives or
+//! not: a state that no call can make (`registry_model::store_entry` has the particulars). It
+//! takes `[in LAYER] [sequence=N | like LAYER] [through LAYER]`: the layer that is named (base),
+//! the sequence number (0) or the layer whose entry there has it, and the layer whose path entries
+//! lead to the key. It answers `not stored` where its place is not there. `store maximum` is what
+//! a source will report at its next registration in place of its highest sequence number.
+//!
 //! Lines `  -> ...` below a step say what it answers (see [`answer`]). In a script that expects
 //! anything, a step that says nothing must succeed.
+//!
+//! Lines `  sends ...` below a step, a fault included, list every request that the kernel sent to
+//! its sources while the step was carried out, in order; `  sends nothing` says that there was
+//! none (see [`requests`]). A step without such lines may send what it likes.
 
 mod actor;
 pub mod answer;
@@ -55,7 +93,11 @@ mod expectation;
 mod parse;
 mod parse_action;
 mod print;
+mod raw;
+mod requests;
 mod sid;
+pub mod store;
+mod store_entry;
 mod token;
 mod vocabulary;
 mod words;
@@ -67,10 +109,13 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use data::typed_words;
 pub use error::ScriptError;
 pub use expectation::{ExpectationDifference, Refused, bless, compare};
 pub use parse::parse;
 pub use print::print;
+pub use requests::compare_requests;
+pub(crate) use token::word;
 
 use crate::plan::Plan;
 
@@ -87,6 +132,8 @@ pub struct Script {
     pub plan: Plan,
     /// The expected answer of each step of the plan, line by line; empty where it says nothing.
     pub expectations: Vec<Vec<String>>,
+    /// The requests that each step must send, line by line; empty where it says nothing of them.
+    pub sends: Vec<Vec<String>>,
     /// Where each step of the plan stands.
     pub lines: Vec<StepLines>,
 }
@@ -98,4 +145,6 @@ pub struct StepLines {
     pub step: usize,
     /// The lines of its expectations, from 1.
     pub expectations: Vec<usize>,
+    /// The lines of its requests, from 1.
+    pub sends: Vec<usize>,
 }

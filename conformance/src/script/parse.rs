@@ -3,12 +3,16 @@
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
-use super::{Script, ScriptError, StepLines, actor, parse_action};
+use super::{Script, ScriptError, StepLines, actor, parse_action, store_entry};
 use crate::plan::{Action, ActorIndex, Fault, Step};
 
 /// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
 /// take more memory than its size suggests by some fixed amount.
 const DATA_LENGTH_TOTAL_MAX: usize = 64 * 1024 * 1024;
+/// Most steps that one line stands for.
+const REPETITIONS_MAX: u32 = 2000;
+/// How a repetition is written.
+const TIMES_USAGE: &str = "write `times FIRST..LAST STATEMENT`, with {n} for the number";
 /// The actor of a plan that declares none.
 const DEFAULT_ACTOR: &str = "system";
 
@@ -42,6 +46,21 @@ impl Parser {
         if let Some(expected) = content.strip_prefix("->") {
             return self.expectation(expected.trim(), number, (start, start + content.len()));
         }
+        if let Some(request) = content.strip_prefix("sends")
+            && (request.is_empty() || request.starts_with([' ', '\t']))
+        {
+            return self.sends(request.trim(), number, (start, start + content.len()));
+        }
+        if let Some(repetition) = content.strip_prefix("times ") {
+            let whole = (start, start + content.len());
+            return self.repeated(repetition, number).map_err(|complaint| {
+                Complaint::new(whole, complaint.problem, complaint.advice).or_advise(TIMES_USAGE)
+            });
+        }
+        self.plain_line(line, number)
+    }
+
+    fn plain_line(&mut self, line: &str, number: usize) -> Result<(), Complaint> {
         let tokens = tokens(line)?;
         match tokens.first() {
             Some(first) => self.statement(first, &tokens, line, number),
@@ -49,25 +68,29 @@ impl Parser {
         }
     }
 
+    /// Takes `FIRST..LAST STATEMENT`, the numbers both included. Every step stands at one line.
+    fn repeated(&mut self, repetition: &str, number: usize) -> Result<(), Complaint> {
+        let complaint = |problem: &str| Complaint::new((0, 0), problem, "");
+        let (range, statement) =
+            repetition.trim().split_once(' ').ok_or_else(|| complaint("no statement follows"))?;
+        let (first, last) = range.split_once("..").ok_or_else(|| complaint("no FIRST..LAST"))?;
+        let (first, last): (u32, u32) =
+            (parse_number(first, (0, 0), "a number")?, parse_number(last, (0, 0), "a number")?);
+        if last.checked_sub(first).is_none_or(|more| more >= REPETITIONS_MAX) {
+            return Err(complaint("no range of 1 to 2000 numbers"));
+        }
+        for n in first..=last {
+            self.plain_line(&statement.replace("{n}", &n.to_string()), number)?;
+        }
+        Ok(())
+    }
+
     fn comment(&mut self, comment: &str, span: (usize, usize)) -> Result<(), Complaint> {
-        let comment = comment.trim();
-        if comment == "by hand" {
-            self.script.by_hand = true;
-        } else if let Some(seed) = comment.strip_prefix("seed:") {
-            let seed = seed.trim();
-            self.script.seed = Some(seed.parse().map_err(|_| {
-                let advice = "write a whole number, as in `# seed: 17`";
-                Complaint::new(span, format!("`{seed}` is no seed"), advice)
-            })?);
-        } else if let Some(list) = comment.strip_prefix("requirements:") {
-            let ids = list.split([',', ' ', '\t']).filter(|id| !id.is_empty());
-            for id in ids {
-                if !is_requirement_id(id) {
-                    let advice = "write ids such as RES-03 or D-52, with commas";
-                    return Err(Complaint::new(span, format!("`{id}` is no requirement"), advice));
-                }
-                self.script.requirements.push(id.to_owned());
-            }
+        match header_comment(comment, span)? {
+            Header::None => {}
+            Header::ByHand => self.script.by_hand = true,
+            Header::Seed(seed) => self.script.seed = Some(seed),
+            Header::Requirements(ids) => self.script.requirements.extend(ids),
         }
         Ok(())
     }
@@ -79,8 +102,13 @@ impl Parser {
         span: (usize, usize),
     ) -> Result<(), Complaint> {
         let complaint = |problem| Err(Complaint::new(span, problem, EXPECTATION_ADVICE));
-        let answers = matches!(self.script.plan.steps.last(), Some(Step::Act { .. }));
+        let answers = matches!(
+            self.script.plan.steps.last(),
+            Some(Step::Act { .. } | Step::Fault(Fault::StoreEntry(_)))
+        );
+        let repeated = matches!(&self.script.lines[..], [.., one, other] if one.step == other.step);
         match (self.script.expectations.last_mut(), self.script.lines.last_mut()) {
+            _ if repeated => complaint("an expectation below `times`, whose steps must succeed"),
             (Some(lines), Some(numbers)) if answers && !expected.is_empty() => {
                 lines.push(expected.to_owned());
                 numbers.expectations.push(number);
@@ -89,6 +117,25 @@ impl Parser {
             _ if expected.is_empty() => complaint("an expectation that says nothing"),
             (None, _) => complaint("an expectation before the first step"),
             _ => complaint("an expectation of something that answers nothing"),
+        }
+    }
+
+    /// Takes what stands after `sends`.
+    fn sends(
+        &mut self,
+        request: &str,
+        number: usize,
+        span: (usize, usize),
+    ) -> Result<(), Complaint> {
+        let complaint = |problem| Err(Complaint::new(span, problem, SENDS_ADVICE));
+        match (self.script.sends.last_mut(), self.script.lines.last_mut()) {
+            _ if request.is_empty() => complaint("a request without words"),
+            (Some(lines), Some(numbers)) => {
+                lines.push(request.to_owned());
+                numbers.sends.push(number);
+                Ok(())
+            }
+            _ => complaint("a request before the first step"),
         }
     }
 
@@ -104,10 +151,10 @@ impl Parser {
         let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
-            "kill" | "restart" | "reboot" | "compare" => {
+            "kill" | "restart" | "reboot" | "compare" | "store" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
-                    world_step(verb, &mut words, sources).map_err(|c| c.or_advise(WORLD_USAGE))?;
+                    world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
                 if actor.is_some() {
                     let advice = "leave out the actor: this happens to the world";
                     return Err(Complaint::new(first.span, "nobody does this", advice));
@@ -171,10 +218,14 @@ impl Parser {
     fn step(&mut self, step: Step, number: usize) {
         self.script.plan.steps.push(step);
         self.script.expectations.push(Vec::new());
-        self.script.lines.push(StepLines { step: number, expectations: Vec::new() });
+        self.script.sends.push(Vec::new());
+        self.script.lines.push(StepLines { step: number, ..StepLines::default() });
     }
 
     fn count_data(&mut self, action: &Action, span: (usize, usize)) -> Result<(), Complaint> {
+        if let Action::Raw { action, .. } = action {
+            return self.count_data(action, span);
+        }
         if let Action::Set { data, .. } = action {
             self.data_length_total = self.data_length_total.saturating_add(data.len());
         }
@@ -188,16 +239,22 @@ impl Parser {
 
 const EXPECTATION_ADVICE: &str =
     "write `-> ANSWER` below an action; what happens to the world answers nothing";
+const SENDS_ADVICE: &str = "write `sends REQUEST` or `sends nothing` below a step";
 const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `restart source [N]`, `reboot` or `compare views`";
 
-/// Takes what follows `kill`, `restart`, `reboot` or `compare` in a script of so many sources.
+fn usage(verb: &str) -> &'static str {
+    if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
+}
+
+/// Takes what follows `kill`, `restart`, `reboot`, `store` or `compare` in a script of so many sources.
 fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
         "kill" => Step::Fault(kill(words, sources)?),
         "restart" => Step::Fault(Fault::RestartSource { source: source(words, sources)? }),
         "reboot" => Step::Fault(Fault::Reboot),
+        "store" => Step::Fault(store(words, sources)?),
         _ => {
             words.expect("views")?;
             Step::CompareViews
@@ -205,6 +262,19 @@ fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step,
     };
     words.end()?;
     Ok(step)
+}
+
+fn store(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    match words.bare("`entry` or `maximum`")? {
+        ("entry", _) => store_entry::parse_store_entry(words),
+        ("maximum", _) => {
+            let has_source = words.peek_bare() == Some("source");
+            let source = if has_source { numbered_source(words, sources)? } else { 0 };
+            let max_sequence = words.number("a sequence number")?;
+            Ok(Fault::FalseMaximum { source, max_sequence })
+        }
+        (word, span) => Err(Complaint::new(span, format!("`{word}` cannot stand here"), "")),
+    }
 }
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
@@ -237,12 +307,64 @@ fn source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
         Some(_) if words.peek_bare() == Some("at") => return Ok(0),
         Some(token) => token.span,
     };
+    numbered(words, sources, span)
+}
+
+/// Takes `source N`.
+fn numbered_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
+    words.expect("source")?;
+    let span = words.peek().map_or((0, 0), |token| token.span);
+    numbered(words, sources, span)
+}
+
+fn numbered(
+    words: &mut Words<'_>,
+    sources: usize,
+    span: (usize, usize),
+) -> Result<usize, Complaint> {
     let number = words.number("the number of a source")?;
     if number < sources {
         return Ok(number);
     }
     let advice = format!("the script has {sources} of them, counted from 0; declare more above");
     Err(Complaint::new(span, format!("there is no source {number}"), advice))
+}
+
+/// What a comment says to a reader of scripts.
+pub(super) enum Header {
+    /// Nothing.
+    None,
+    /// `# by hand`.
+    ByHand,
+    /// `# seed: N`.
+    Seed(u64),
+    /// `# requirements: IDS`.
+    Requirements(Vec<String>),
+}
+
+/// Reads what stands after the `#` of a comment.
+pub(super) fn header_comment(comment: &str, span: (usize, usize)) -> Result<Header, Complaint> {
+    let comment = comment.trim();
+    if comment == "by hand" {
+        return Ok(Header::ByHand);
+    }
+    if let Some(seed) = comment.strip_prefix("seed:") {
+        let seed = seed.trim();
+        return seed.parse().map(Header::Seed).map_err(|_| {
+            let advice = "write a whole number, as in `# seed: 17`";
+            Complaint::new(span, format!("`{seed}` is no seed"), advice)
+        });
+    }
+    let Some(list) = comment.strip_prefix("requirements:") else { return Ok(Header::None) };
+    let ids = list.split([',', ' ', '\t']).filter(|id| !id.is_empty());
+    let read = ids.map(|id| {
+        if is_requirement_id(id) {
+            return Ok(id.to_owned());
+        }
+        let advice = "write ids such as RES-03 or D-52, with commas";
+        Err(Complaint::new(span, format!("`{id}` is no requirement"), advice))
+    });
+    read.collect::<Result<_, _>>().map(Header::Requirements)
 }
 
 /// Letters, a hyphen, digits.

@@ -1,9 +1,9 @@
 //! Reading what an actor does.
 
-use super::data;
 use super::error::Complaint;
 use super::vocabulary::{ALL_ACCESS, CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, parse_value_type};
 use super::words::{OptionKind, Words};
+use super::{data, raw};
 use crate::plan::{Action, Handle, Text};
 
 /// Every verb and how it is written.
@@ -23,16 +23,22 @@ const USAGES: &[(&str, &str)] = &[
     ("subkey", "subkey KEY INDEX [name=BYTES]"),
     ("list", "list KEY"),
     ("info", "info KEY [name=BYTES]"),
+    ("changes", "changes KEY"),
     ("delete", "delete KEY [in LAYER]"),
     ("hide", "hide KEY [in LAYER]"),
     ("flush", "flush KEY"),
     ("close", "close HANDLE"),
     ("layer", "layer create|set NAME [precedence=N] [enabled=N], or layer delete NAME"),
     ("view", "view PATH"),
+    ("raw", "raw TWISTS : ACTION, with twists such as bytes=OFFSET:HEX or data=unmapped"),
+    ("ioctl", "ioctl FD REQUEST [hex:BYTES]"),
+    ("syscall", "syscall NUMBER ARGUMENT..., with numbers, @handles, hex:BYTES and \"strings\""),
     // The rest stands in `parse`; it is here for suggestions.
     ("kill", ""),
     ("restart", ""),
     ("reboot", ""),
+    ("times", ""),
+    ("store", ""),
     ("compare", ""),
     ("actor", ""),
     ("source", ""),
@@ -57,6 +63,9 @@ pub(super) fn parse_action(
         "create" => create(words),
         "get" | "set" | "unset" | "blanket" | "unblanket" => value_action(verb, words),
         "layer" => layer(words),
+        "raw" => raw::parse_raw(words),
+        "ioctl" => raw::parse_ioctl(words),
+        "syscall" => raw::parse_syscall(words),
         _ => key_action(verb, words),
     };
     let action = action.and_then(|action| words.end().map(|()| action));
@@ -173,6 +182,7 @@ fn key_action(verb: &str, words: &mut Words<'_>) -> Result<Action, Complaint> {
             Action::Info { key, name_capacity: options.number("name") }
         }
         "list" => Action::List { key },
+        "changes" => Action::Changes { key },
         "flush" => Action::Flush { key },
         "hide" => Action::Hide { key, layer: layer_option(words)? },
         _ => Action::Delete { key, layer: layer_option(words)? },

@@ -2,6 +2,8 @@
 
 use super::actor::actor_words;
 use super::data::typed_words;
+use super::raw::raw_words;
+use super::store_entry::store_entry_words;
 use super::token::word;
 use super::vocabulary::{CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, access_word};
 use crate::plan::{Action, Fault, Handle, KeyReference, Plan, Step, Text};
@@ -56,10 +58,15 @@ fn fault_words(fault: &Fault) -> String {
         }
         Fault::RestartSource { source } => format!("restart source {source}"),
         Fault::Reboot => "reboot".to_owned(),
+        Fault::StoreEntry(entry) => store_entry_words(entry),
+        Fault::FalseMaximum { source, max_sequence } => {
+            format!("store maximum source {source} {max_sequence}")
+        }
     }
 }
 
-fn action_words(action: &Action) -> String {
+/// The words of an action, without its actor.
+pub(super) fn action_words(action: &Action) -> String {
     match action {
         Action::Open { .. } | Action::Create { .. } => open_words(action),
         Action::Set { key, name, value_type, data, layer, expected_sequence } => {
@@ -98,6 +105,7 @@ fn action_words(action: &Action) -> String {
         Action::Info { key, name_capacity } => {
             Line::new("info").key(key).number("name", *name_capacity).0
         }
+        Action::Changes { key } => Line::new("changes").key(key).0,
         Action::Delete { key, layer } => Line::new("delete").key(key).layer(layer).0,
         Action::Hide { key, layer } => Line::new("hide").key(key).layer(layer).0,
         Action::Flush { key } => Line::new("flush").key(key).0,
@@ -112,6 +120,7 @@ fn action_words(action: &Action) -> String {
         }
         Action::LayerDelete { name } => Line::new("layer delete").text(&name.0).0,
         Action::View { path } => Line::new("view").text(&path.0).0,
+        Action::Raw { .. } | Action::Ioctl { .. } | Action::Syscall { .. } => raw_words(action),
     }
 }
 
@@ -144,28 +153,36 @@ fn access_option(access: u32) -> String {
     format!("access={}", access_word(access))
 }
 
+/// A handle where something else could stand.
+pub(super) fn handle_word(handle: &Handle) -> String {
+    format!("@{}", word(handle.0.as_bytes()))
+}
+
 /// A line that grows word by word.
-struct Line(String);
+pub(super) struct Line(String);
 
 impl Line {
-    fn new(verb: &str) -> Line {
+    pub(super) fn new(verb: &str) -> Line {
         Line(verb.to_owned())
     }
 
-    fn raw(mut self, words: &str) -> Line {
+    pub(super) fn raw(mut self, words: &str) -> Line {
         self.0.push(' ');
         self.0.push_str(words);
         self
     }
 
-    fn text(self, bytes: &[u8]) -> Line {
+    pub(super) fn text(self, bytes: &[u8]) -> Line {
         let word = word(bytes);
         self.raw(&word)
     }
 
+    pub(super) fn end(self) -> String {
+        self.0
+    }
+
     fn handle(self, handle: &Handle) -> Line {
-        let word = word(handle.0.as_bytes());
-        self.raw(&format!("@{word}"))
+        self.raw(&handle_word(handle))
     }
 
     fn parent(self, parent: Option<&Handle>) -> Line {

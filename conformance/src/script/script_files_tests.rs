@@ -55,7 +55,11 @@ fn every_script_by_hand_says_what_each_read_answers() {
                     | Action::EnumerateSubkey { .. }
                     | Action::List { .. }
                     | Action::Info { .. }
+                    | Action::Changes { .. }
                     | Action::View { .. }
+                    | Action::Raw { .. }
+                    | Action::Ioctl { .. }
+                    | Action::Syscall { .. }
             );
             let line = script.lines[index].step;
             assert!(!reads || !script.expectations[index].is_empty(), "{name}:{line}");

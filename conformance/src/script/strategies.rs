@@ -7,8 +7,12 @@ use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use registry_model::security::{Group, Privilege, Sid, Token, TokenFields};
+use registry_model::store_entry::{
+    StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
+};
 
-use crate::plan::{Action, Actor, Fault, Handle, KeyReference, Plan, Step, Text};
+use crate::plan::{Action, Actor, Fault, Handle, KeyReference, Plan, RawArgument, Step, Text};
+use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
 
 /// Any plan whose actors have distinct names and whose faults strike sources that it has.
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
@@ -25,7 +29,12 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
 
 /// Any action.
 pub(super) fn actions() -> BoxedStrategy<Action> {
-    prop_oneof![opens(), values(), reads(), others()].boxed()
+    prop_oneof![
+        8 => prop_oneof![opens(), values(), reads(), others()],
+        1 => twisted(),
+        1 => spelled_out(),
+    ]
+    .boxed()
 }
 
 /// Names that look like words of the language, odd ones and any text at all.
@@ -123,8 +132,51 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         }),
         source.prop_map(|source| Fault::RestartSource { source }),
         Just(Fault::Reboot),
+        store_entries().prop_map(Fault::StoreEntry),
+        (0..source_count, any::<u64>())
+            .prop_map(|(source, max_sequence)| Fault::FalseMaximum { source, max_sequence }),
     ]
     .boxed()
+}
+
+fn store_entries() -> BoxedStrategy<StoreEntry> {
+    let sequence = || {
+        prop_oneof![
+            any::<u64>().prop_map(StoredSequence::Number),
+            strings().prop_map(StoredSequence::Of),
+        ]
+    };
+    let target = prop_oneof![
+        Just(StoredTarget::Hidden),
+        Just(StoredTarget::Missing),
+        any::<bool>().prop_map(|symlink| StoredTarget::Key { symlink }),
+        strings().prop_map(StoredTarget::Of),
+    ];
+    let record = prop_oneof![
+        (strings(), strings(), typed_data(), sequence()).prop_map(
+            |(name, layer, (value_type, data), sequence)| StoredRecord::Value {
+                name,
+                layer,
+                value_type,
+                data,
+                sequence
+            }
+        ),
+        (strings(), sequence())
+            .prop_map(|(layer, sequence)| StoredRecord::Blanket { layer, sequence }),
+        (strings(), strings(), target, sequence()).prop_map(|(name, layer, target, sequence)| {
+            StoredRecord::Child { name, layer, target, sequence }
+        }),
+        vec(any::<u8>(), 0..9).prop_map(|bytes| StoredRecord::Descriptor { bytes }),
+        Just(StoredRecord::Lost),
+    ];
+    let path = vec(r"[^\\/]{0,5}", 1..4);
+    (path, option::of(strings()), record)
+        .prop_map(|(path, through, record)| {
+            let key = StoredKey { path, through };
+            StoreEntry { key, record }
+        })
+        .boxed()
 }
 
 fn opens() -> BoxedStrategy<Action> {
@@ -208,6 +260,7 @@ fn reads() -> BoxedStrategy<Action> {
             Action::EnumerateSubkey { key, index, name_capacity }
         }),
         keys().prop_map(|key| Action::List { key }),
+        keys().prop_map(|key| Action::Changes { key }),
         (keys(), capacity()).prop_map(|(key, name_capacity)| Action::Info { key, name_capacity }),
         texts().prop_map(|path| Action::View { path }),
     ]
@@ -229,6 +282,66 @@ fn others() -> BoxedStrategy<Action> {
             enabled
         }),
         texts().prop_map(|name| Action::LayerDelete { name }),
+    ]
+    .boxed()
+}
+
+fn fd_references() -> BoxedStrategy<FdReference> {
+    prop_oneof![any::<i32>().prop_map(FdReference::Number), handles().prop_map(FdReference::Handle)]
+        .boxed()
+}
+
+fn twists() -> BoxedStrategy<Twist> {
+    let pointers: Vec<Pointer> = Pointer::ALL.iter().map(|(_, pointer)| *pointer).collect();
+    let faults = prop_oneof![
+        Just(PointerFault::Null),
+        Just(PointerFault::Unmapped),
+        Just(PointerFault::ReadOnly),
+        any::<u32>().prop_map(PointerFault::Cut),
+    ];
+    prop_oneof![
+        (any::<u32>(), vec(any::<u8>(), 0..5))
+            .prop_map(|(offset, bytes)| Twist::Bytes { offset, bytes }),
+        (0u8..6, any::<u64>()).prop_map(|(index, value)| Twist::Register { index, value }),
+        any::<u64>().prop_map(Twist::Number),
+        any::<u32>().prop_map(Twist::Request),
+        (0u8..4).prop_map(Twist::Direction),
+        (0u16..0x4000).prop_map(Twist::Size),
+        fd_references().prop_map(Twist::Fd),
+        fd_references().prop_map(Twist::Transaction),
+        (prop::sample::select(pointers), faults)
+            .prop_map(|(pointer, fault)| Twist::Pointer { pointer, fault }),
+    ]
+    .boxed()
+}
+
+/// Actions about one call with the twists that fit them, of some.
+fn twisted() -> BoxedStrategy<Action> {
+    let simple = prop_oneof![opens(), values(), reads(), others()];
+    (simple, vec(twists(), 0..4))
+        .prop_map(|(action, mut twists)| match Layout::of(&action) {
+            None => action,
+            Some(layout) => {
+                twists.retain(|twist| layout.has(twist));
+                Action::Raw { twists, action: Box::new(action) }
+            }
+        })
+        .boxed()
+}
+
+fn spelled_out() -> BoxedStrategy<Action> {
+    let bytes = || vec(any::<u8>(), 0..12);
+    let argument = prop_oneof![
+        any::<u64>().prop_map(RawArgument::Number),
+        handles().prop_map(RawArgument::Handle),
+        bytes().prop_map(RawArgument::Bytes),
+        texts().prop_map(RawArgument::String),
+    ];
+    prop_oneof![
+        (fd_references(), any::<u32>(), option::of(bytes()))
+            .prop_map(|(fd, request, structure)| Action::Ioctl { fd, request, structure }),
+        (any::<u64>(), vec(argument, 0..7))
+            .prop_map(|(number, arguments)| Action::Syscall { number, arguments }),
     ]
     .boxed()
 }

@@ -6,9 +6,9 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use registry_model::errno::Errno;
 use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
-use registry_model::view::{KeyView, ValueView, View};
+use registry_model::view::{KeyView, Part, ValueView, View};
 
-use super::answer::{StepAnswer, lines};
+use super::answer::{Changes, StepAnswer, lines};
 use super::strategies::{actions, plans};
 use super::{Refused, Script, bless, compare, parse, print};
 use crate::plan::{Action, Handle, KeyReference, Step, Text};
@@ -34,6 +34,56 @@ fn action(text: &str) -> Action {
 
 fn answer_lines(text: &str, answer: StepAnswer) -> String {
     lines(&action(text), &answer).join("\n")
+}
+
+#[test]
+fn a_repetition_is_one_step_for_each_number() {
+    let text = "times 9..11 layer create l{n}\n";
+    check_print(
+        text,
+        expect![[r#"
+            layer create l9
+            layer create l10
+            layer create l11
+        "#]],
+    );
+    let lines: Vec<usize> = script(text).lines.iter().map(|lines| lines.step).collect();
+    assert_eq!(lines, [1, 1, 1]);
+}
+
+#[test]
+fn a_repetition_that_is_none_is_refused() {
+    for text in ["times 3..1 flush A", "times 1..2001 flush A", "times 1 flush A", "times 1..2"] {
+        let error = parse(text, "test.lcs").expect_err("an error");
+        assert_eq!((error.column, error.length), (1, text.len()), "{text}");
+    }
+    check_error(
+        "times 1..2 flush A\n  -> ok\n",
+        expect![[r#"
+            test.lcs:2:3: an expectation below `times`, whose steps must succeed
+             2 |   -> ok
+               |   ^^^^^
+               = write `-> ANSWER` below an action; what happens to the world answers nothing"#]],
+    );
+}
+
+#[test]
+fn blessing_leaves_a_repetition_alone() {
+    let text = "times 1..2 get A {n}\nget A x\n";
+    let answers = vec![vec!["ENOENT".to_owned()]; 3];
+    let blessed = bless(text, &script(text), &answers, &[]).expect("a script to bless");
+    assert_eq!(blessed, "times 1..2 get A {n}\nget A x\n  -> ENOENT\n");
+}
+
+#[test]
+fn changes_are_told_from_the_look_before() {
+    let answer = |changes| answer_lines("changes A", StepAnswer::Changes(changes));
+    assert_eq!(answer(None), "noted");
+    let changes = Changes { written: true, generation: 1 };
+    assert_eq!(answer(Some(changes)), "written generation=+1");
+    let changes = Changes { written: false, generation: -3 };
+    assert_eq!(answer(Some(changes)), "unwritten generation=-3");
+    check_print("changes @h", expect![["changes @h\n"]]);
 }
 
 #[test]
@@ -73,6 +123,15 @@ fn every_statement_has_a_canonical_form() {
         view Machine
         kill source
         kill source 1 at request 3 executed
+        store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
+        store entry Machine/A value "" tombstone hex:00 like base
+        store entry Machine\A blanket sequence=0x10
+        store entry Machine child "a\\b" of base in "" like base
+        store entry Machine child A missing
+        store entry Machine\A descriptor bytes:65536*01
+        store entry Machine\A lost
+        store maximum source 1 7
+        store maximum 7
         restart source
         reboot
         compare views
@@ -111,6 +170,15 @@ fn every_statement_has_a_canonical_form() {
             view Machine
             kill source 0
             kill source 1 at request 3 executed
+            store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
+            store entry Machine\A value "" tombstone hex:00 like base
+            store entry Machine\A blanket sequence=16
+            store entry Machine child a\b of base in "" like base
+            store entry Machine child A missing sequence=0
+            store entry Machine\A descriptor bytes:65536*01
+            store entry Machine\A lost
+            store maximum source 1 7
+            store maximum source 0 7
             restart source 0
             reboot
             compare views
@@ -245,6 +313,39 @@ fn a_fault_of_a_source_that_is_not_there_is_shown_at_its_place() {
                |                ^
                = the script has 1 of them, counted from 0; declare more above"#]],
     );
+}
+
+#[test]
+fn a_stored_entry_may_answer_and_says_what_it_can_be() {
+    let script = script("store entry Machine\\A lost\n  -> not stored");
+    assert_eq!(script.expectations, [["not stored"]]);
+    check_error(
+        "store entry Machine\\A found",
+        expect![[r#"
+            test.lcs:1:23: `found` cannot stand here
+             1 | store entry Machine\A found
+               |                       ^^^^^
+               = write `store entry PATH WHAT [in LAYER] [sequence=N | like LAYER] [through LAYER]`, where WHAT is `value NAME TYPE DATA`, `blanket`, `child NAME hidden|key|link|missing|of LAYER`, `descriptor hex:...` or `lost`, or `store maximum [source N] SEQUENCE`"#]],
+    );
+}
+
+#[test]
+fn a_view_shows_what_cannot_be_read() {
+    let path = |path: &str| path.split('\\').map(str::to_owned).collect::<Vec<_>>();
+    let key = |parts: &[Part]| {
+        Some(KeyView { unreadable: parts.iter().copied().collect(), ..KeyView::default() })
+    };
+    let view = View::from([
+        (path("Machine\\A"), key(&[Part::Values, Part::SomeSubkeys, Part::Information])),
+        (path("Machine\\A\\B"), key(&[Part::Key])),
+        (path("Machine\\A\\C"), key(&[Part::Subkeys, Part::Information])),
+    ]);
+    let shown = answer_lines("view Machine\\A", StepAnswer::View(view));
+    let expected =
+        ["values: EIO", "subkey: EIO", "info: EIO", "[B] EIO", "[C]", "subkeys: EIO", "info: EIO"];
+    assert_eq!(shown, expected.join("\n"));
+    let alone = View::from([(path("Machine\\A"), key(&[Part::Key]))]);
+    assert_eq!(answer_lines("view Machine\\A", StepAnswer::View(alone)), "EIO");
 }
 
 #[test]
@@ -414,7 +515,7 @@ fn blessing_replaces_expectations_and_keeps_the_rest() {
     let text = "# top\nset A x dword 1\nbatch A\n  -> old\n  # why\n  -> older\ncreate A\n\
                 get A x  # last\nreboot";
     let answers = answers(&[&["ok"], &["x = dword 1"], &["opened"], &["EIO"], &[]]);
-    let blessed = bless(text, &script(text), &answers).expect("blessed");
+    let blessed = bless(text, &script(text), &answers, &[]).expect("blessed");
     expect![[r#"
         # top
         set A x dword 1
@@ -433,13 +534,13 @@ fn blessing_replaces_expectations_and_keeps_the_rest() {
 #[test]
 fn blessing_refuses_what_a_person_wrote() {
     let text = "# by hand\nreboot\n";
-    assert_eq!(bless(text, &script(text), &answers(&[&[]])), Err(Refused::ByHand));
+    assert_eq!(bless(text, &script(text), &answers(&[&[]]), &[]), Err(Refused::ByHand));
 }
 
 #[test]
 fn blessing_needs_an_answer_for_each_step() {
     let refused = Refused::AnswerCount { steps: 1, answers: 0 };
-    assert_eq!(bless("reboot\n", &script("reboot\n"), &[]), Err(refused));
+    assert_eq!(bless("reboot\n", &script("reboot\n"), &[], &[]), Err(refused));
 }
 
 proptest! {

@@ -44,7 +44,7 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token>, Complaint> {
 }
 
 /// Bytes as a word: bare where that is possible, in quotes otherwise.
-pub(super) fn word(bytes: &[u8]) -> String {
+pub(crate) fn word(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if may_be_bare(text) => text.to_owned(),
         _ => quoted(bytes),

@@ -25,6 +25,12 @@ pub(super) enum OptionKind {
     Access,
     /// A word that stands for a flag bit.
     Flag(&'static str, u32),
+    /// `sequence=N`.
+    Sequence,
+    /// `like LAYER`.
+    Like,
+    /// `through LAYER`.
+    Through,
     /// `name=N`.
     Number(&'static str),
     /// `name=N` of one byte.
@@ -38,6 +44,9 @@ pub(super) struct Options {
     pub condition: Option<u64>,
     pub access: Option<u32>,
     pub flags: u32,
+    pub sequence: Option<u64>,
+    pub like: Option<String>,
+    pub through: Option<String>,
     numbers: BTreeMap<&'static str, u32>,
 }
 
@@ -181,6 +190,12 @@ impl<'a> Words<'a> {
                 (OptionKind::Condition, _) => {
                     options.condition = Some(self.number("a sequence number")?);
                 }
+                (OptionKind::Like, _) => options.like = Some(self.string("a layer")?),
+                (OptionKind::Through, _) => options.through = Some(self.string("a layer")?),
+                (OptionKind::Sequence, value) => {
+                    let number = parse_number(value.unwrap_or(""), span, "a sequence number")?;
+                    options.sequence = Some(number);
+                }
                 (OptionKind::Access, value) => {
                     options.access = Some(vocabulary::parse_access(value.unwrap_or(""), span)?);
                 }
@@ -216,6 +231,9 @@ fn is_spelled(kind: OptionKind, name: &str, value: Option<&str>) -> bool {
     match kind {
         OptionKind::Layer => name == "in" && value.is_none(),
         OptionKind::Condition => name == "if" && value.is_none(),
+        OptionKind::Like => name == "like" && value.is_none(),
+        OptionKind::Through => name == "through" && value.is_none(),
+        OptionKind::Sequence => name == "sequence" && value.is_some(),
         OptionKind::Access => name == "access" && value.is_some(),
         OptionKind::Flag(word, _) => name == word && value.is_none(),
         OptionKind::Number(word) | OptionKind::Byte(word) => name == word && value.is_some(),

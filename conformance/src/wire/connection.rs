@@ -56,6 +56,10 @@ pub(super) enum Effect {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Connection {
     pub(super) is_registered: bool,
+    /// Whether the source had registered before.
+    pub(super) is_resumed: bool,
+    /// Whether a response had a status other than success.
+    pub(super) has_failed: bool,
     last_id: Option<u64>,
     in_flight: BTreeMap<u64, Sent>,
 }
@@ -74,11 +78,23 @@ impl Connection {
     /// Puts a request in flight.
     pub(super) fn sent(&mut self, held: &mut Held, id: u64, sent: Sent) -> Result<(), Failure> {
         self.in_flight.insert(id, sent);
+        if self.has_failed {
+            held.mark(Rule::SurvivesFailure);
+        }
+        if self.is_resumed {
+            held.mark(Rule::ResumedTraffic);
+        }
         let count = self.in_flight.len();
         if count > 1 {
             held.mark(Rule::Multiplexed);
         }
         held.require(Rule::InFlight, count <= MAX_IN_FLIGHT, || format!("{count} are in flight"))
+    }
+
+    /// Puts a request in flight whose id is not to be judged.
+    pub(super) fn unjudged(&mut self, id: u64, sent: Sent) {
+        self.last_id = self.last_id.max(Some(id));
+        self.in_flight.insert(id, sent);
     }
 
     /// Takes the request out of flight that a response answers.
@@ -94,6 +110,11 @@ impl Connection {
             held.mark(Rule::Reordered);
         }
         Ok(sent)
+    }
+
+    /// Whether a request was ever sent on it.
+    pub(super) fn was_used(&self) -> bool {
+        self.last_id.is_some()
     }
 
     pub(super) fn is_idle(&self) -> bool {

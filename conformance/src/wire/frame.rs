@@ -199,6 +199,7 @@ pub(super) struct KeyMetadata<'a> {
     pub(super) security_descriptor: &'a [u8],
     pub(super) volatile_key: u8,
     pub(super) symlink: u8,
+    pub(super) last_write_time: u64,
 }
 
 /// One value entry in a response.
@@ -231,6 +232,17 @@ pub(super) fn parse_request(
     let request = reader.request(operation)?;
     reader.finish()?;
     Ok(request)
+}
+
+/// Reads a request's payload as a source does, which passes over what follows the last field that
+/// it knows (SRC-60). Returns that, too.
+pub(super) fn parse_request_and_rest(
+    operation: Operation,
+    payload: &[u8],
+) -> Result<(Request<'_>, &[u8]), ShapeError> {
+    let mut reader = Reader { rest: payload };
+    let request = reader.request(operation)?;
+    Ok((request, reader.rest))
 }
 
 /// Reads a response's payload: the status, and the rest if it is 0. A failure has no rest.
@@ -451,8 +463,8 @@ impl<'a> Reader<'a> {
     fn metadata_of(&mut self, guid: Guid) -> Result<KeyMetadata<'a>, ShapeError> {
         let security_descriptor = self.bytes()?;
         let (volatile_key, symlink) = (self.flag()?, self.flag()?);
-        let _last_write_time = self.u64()?;
-        Ok(KeyMetadata { guid, security_descriptor, volatile_key, symlink })
+        let last_write_time = self.u64()?;
+        Ok(KeyMetadata { guid, security_descriptor, volatile_key, symlink, last_write_time })
     }
 
     fn value_entry(&mut self) -> Result<ValueEntry<'a>, ShapeError> {

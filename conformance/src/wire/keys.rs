@@ -33,6 +33,8 @@ pub(super) struct Keys {
     places: BTreeMap<Place, Vec<(String, Guid)>>,
     place_of: BTreeMap<Guid, Place>,
     dropped: BTreeSet<Guid>,
+    /// What deletions of layers left without a name.
+    orphaned: BTreeSet<Guid>,
 }
 
 impl Keys {
@@ -212,8 +214,16 @@ impl Keys {
             return Err(Failure::new(Rule::DropNamed, message));
         }
         held.mark(Rule::DropNamed);
+        if self.orphaned.remove(&guid) {
+            held.mark(Rule::LayerOrphanDropped);
+        }
         self.dropped.insert(guid);
         Ok(())
+    }
+
+    /// RSI_DELETE_LAYER was answered with these keys.
+    pub(super) fn orphaned(&mut self, guids: &[Guid]) {
+        self.orphaned.extend(guids);
     }
 
     pub(super) fn is_dropped(&self, guid: Guid) -> bool {

@@ -39,6 +39,10 @@ impl WireMonitor {
         let request = parsed?;
         self.held.mark(operation.request_rule());
         self.held.mark(Rule::NoIdentity);
+        if is_mutation(&request) {
+            self.held.mark(Rule::NoGeneration);
+        }
+        self.call_rules.log.sent(source, header.request_id, operation, &request);
         let located = |failure: Failure| Failure {
             message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
             ..failure
@@ -48,6 +52,26 @@ impl WireMonitor {
         self.transaction(source, &request, &header).map_err(located)?;
         self.sequence_number(source, &request).map_err(located)?;
         self.consequences(source, &request, &header).map_err(located)
+    }
+
+    /// Puts a request in flight whose sender is not to be judged.
+    pub(super) fn unjudged_request(&mut self, source: SourceId, bytes: &[u8]) {
+        let Some((header, payload)) = frame::split_header(bytes, true) else { return };
+        let Some(operation) = Operation::from_code(header.op_code) else { return };
+        let connection = self.connections.entry(source).or_default();
+        let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
+            let sent = Sent { operation, effect: Effect::Nothing, is_numbered: false };
+            connection.unjudged(header.request_id, sent);
+            return;
+        };
+        let number = sequence(&parsed);
+        let effect = effect(&parsed, &header);
+        connection.unjudged(header.request_id, Sent { operation, effect, is_numbered: false });
+        if let Some((_, number)) = number {
+            self.sequences.foreign(number);
+        }
+        self.held.mark(Rule::RequestHeader);
+        self.held.mark(operation.request_rule());
     }
 
     fn names(&mut self, request: &Request<'_>) -> Result<(), Failure> {
@@ -86,7 +110,9 @@ impl WireMonitor {
         let held = &mut self.held;
         match *request {
             Request::CreateKey { security_descriptor, .. } => {
-                fields::security_descriptor(held, security_descriptor)
+                fields::security_descriptor(held, security_descriptor)?;
+                held.mark(Rule::NewSecurityDescriptor);
+                Ok(())
             }
             Request::WriteKey { field_mask, security_descriptor, .. } => {
                 held.require(Rule::WriteKeyMask, field_mask & !3 == 0, || {

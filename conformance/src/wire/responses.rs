@@ -40,16 +40,25 @@ impl WireMonitor {
             .map_err(|shape| Failure::new(operation.response_rule(), shape))?;
         self.held
             .require(Rule::Status, status <= MAX_STATUS, || format!("the status is {status}"))?;
-        if status != 0 && is_numbered {
-            self.sequences.failed();
+        if status != 0 {
+            self.held.mark(Rule::KnownStatus);
+            self.connections.entry(source).or_default().has_failed = true;
+            if is_numbered {
+                self.sequences.failed();
+            }
         }
+        self.call_rules.log.answered(source, header.request_id, status, success.as_ref());
         self.apply(source, &effect, success.is_some());
         let Some(success) = success else { return Ok(()) };
         self.held.mark(operation.response_rule());
-        self.success(&effect, &success).map_err(|failure| Failure {
-            message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
-            ..failure
-        })
+        match self.success(&effect, &success) {
+            // Not the source's own doing. What follows in the response is not looked at.
+            Err(failure) if self.seeded.excuses(source, failure.rule) => Ok(()),
+            checked => checked.map_err(|failure| Failure {
+                message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
+                ..failure
+            }),
+        }
     }
 
     fn apply(&mut self, source: SourceId, effect: &Effect, succeeded: bool) {
@@ -75,6 +84,8 @@ impl WireMonitor {
         match success {
             Success::StatusOnly => Ok(()),
             Success::Entries { entries, metadata } => {
+                let found = if entries.is_empty() { Rule::NoEntries } else { Rule::EntriesListed };
+                self.held.mark(found);
                 let guids = self.path_entries(entries)?;
                 self.metadata(Rule::LookupMetadata, &guids, metadata)
             }
@@ -101,6 +112,9 @@ impl WireMonitor {
                     fields::layer_name(&mut self.held, layer)?;
                     self.sequences.stored(&mut self.held, *sequence)?;
                 }
+                if entries.windows(2).any(|pair| pair[0].name == pair[1].name) {
+                    self.held.mark(Rule::Unresolved);
+                }
                 entries.iter().try_for_each(|entry| self.value_entry(effect, entry))
             }
             Success::Orphans(guids) => {
@@ -109,13 +123,18 @@ impl WireMonitor {
                     && !guids.iter().any(|guid| *guid == [0; 16] || self.keys.is_root(*guid));
                 self.held.require(Rule::Orphans, sound, || {
                     guids.iter().map(|guid| shown(*guid)).collect::<Vec<_>>().join(" ")
-                })
+                })?;
+                self.keys.orphaned(guids);
+                Ok(())
             }
         }
     }
 
     /// Checks path entries and returns the GUIDs that they name.
     fn path_entries(&mut self, entries: &[PathEntry<'_>]) -> Result<BTreeSet<Guid>, Failure> {
+        if entries.len() > 1 {
+            self.held.mark(Rule::Unresolved);
+        }
         let mut guids = BTreeSet::new();
         for entry in entries {
             fields::layer_name(&mut self.held, entry.layer)?;

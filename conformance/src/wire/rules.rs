@@ -63,11 +63,21 @@ rules! {
         "several requests are outstanding at once";
     Reordered covers ["RSI-08"] cites []
         "responses arrive in another order than the requests";
+    SurvivesFailure covers ["RSI-27"] cites []
+        "a status other than success leaves the connection up";
+    ResumedTraffic covers ["REG-41"] cites []
+        "after a resumption requests go to the new connection";
+    AllAnswered covers ["SRC-01"] cites []
+        "every request is answered";
+    KnownStatus covers ["CONST-47"] cites []
+        "a failure has one of the status codes";
+    NoGeneration covers ["IOC-092" "SEQ-25"] cites []
+        "what is sent with a mutation has no hive generation";
     NoIdentity covers ["CONV-03" "CONV-24" "CONV-43" "RSI-02" "RSI-55"] cites []
         "a request has the fields of its table and no others";
 
     // Payloads, one rule a table.
-    LookupRequest covers ["WIRE-09"] cites [] "RSI_LOOKUP request";
+    LookupRequest covers ["WIRE-09" "WIRE-04"] cites [] "RSI_LOOKUP request";
     LookupResponse covers ["WIRE-10" "OP-05"] cites [] "RSI_LOOKUP response";
     CreateEntryRequest covers ["WIRE-11"] cites [] "RSI_CREATE_ENTRY request";
     CreateEntryResponse covers ["WIRE-12"] cites [] "RSI_CREATE_ENTRY response";
@@ -87,11 +97,11 @@ rules! {
     DropKeyResponse covers ["WIRE-26"] cites [] "RSI_DROP_KEY response";
     QueryValuesRequest covers ["WIRE-27"] cites [] "RSI_QUERY_VALUES request";
     QueryValuesResponse covers ["WIRE-28" "OP-36"] cites [] "RSI_QUERY_VALUES response";
-    SetValueRequest covers ["WIRE-29"] cites [] "RSI_SET_VALUE request";
+    SetValueRequest covers ["WIRE-29" "VAL-12"] cites [] "RSI_SET_VALUE request";
     SetValueResponse covers ["WIRE-30"] cites [] "RSI_SET_VALUE response";
     DeleteValueEntryRequest covers ["WIRE-31"] cites [] "RSI_DELETE_VALUE_ENTRY request";
     DeleteValueEntryResponse covers ["WIRE-32"] cites [] "RSI_DELETE_VALUE_ENTRY response";
-    SetBlanketTombstoneRequest covers ["WIRE-33"] cites [] "RSI_SET_BLANKET_TOMBSTONE request";
+    SetBlanketTombstoneRequest covers ["WIRE-33" "VAL-27"] cites [] "RSI_SET_BLANKET_TOMBSTONE request";
     SetBlanketTombstoneResponse covers ["WIRE-34"] cites [] "RSI_SET_BLANKET_TOMBSTONE response";
     BeginTransactionRequest covers ["WIRE-35" "OP-52" "CONST-48"] cites []
         "RSI_BEGIN_TRANSACTION request";
@@ -132,13 +142,21 @@ rules! {
         "a stored sequence number was given out before";
     QueriedName covers ["OP-35"] cites []
         "a query for one value returns entries of that name only";
+    NoEntries covers ["OP-10"] cites []
+        "a lookup without entries means that no layer has the child";
+    EntriesListed covers ["WIRE-05"] cites []
+        "an array is its count and its elements";
+    Unresolved covers ["CONV-41" "OP-02" "RES-01"] cites []
+        "a source returns the entries of several layers and picks none";
+    NewSecurityDescriptor covers ["KEY-25"] cites []
+        "a creation sends the SD of the new key";
     RootParent covers ["KEY-24"] cites []
         "a hive root has the null GUID as its parent";
     Orphans covers [] cites ["OP-74"]
         "an orphan list names each key once, and no hive root";
 
     // Keys.
-    FreshGuid covers ["KEY-18" "KEY-20" "KEY-36" "PATH-09" "SYS-74"] cites ["PATH-14" "PATH-15"]
+    FreshGuid covers ["KEY-18" "KEY-20" "KEY-36" "PATH-09" "SYS-74" "PATH-14" "PATH-15"] cites []
         "a new key has a GUID that was never seen before";
     EntryWithKey covers ["OP-12" "OP-21" "PATH-11"] cites ["D-29"]
         "an entry and the record of its key come in a pair";
@@ -174,6 +192,8 @@ rules! {
         "removing a blanket tombstone takes no sequence number and sends 0";
     SequenceOrder covers ["SEQ-06"] cites ["SEQ-07"]
         "sequence numbers go up from one call to the next";
+    SequenceStep covers ["SEQ-07"] cites []
+        "an allocation raises the next number by one";
     SequenceShared covers ["SEQ-01"] cites []
         "one counter serves all sources";
     SequenceUnique covers [] cites ["SEQ-07" "SEQ-08" "SEQ-09" "SEQ-10"]
@@ -202,8 +222,130 @@ rules! {
         "a read-only transaction ends with an abort";
     BaseLayer covers [] cites ["LAYER-17" "LAYER-11"]
         "the base layer is never deleted";
+    LayerOrphanDropped covers ["OP-76"] cites []
+        "a key that a layer deletion orphaned is dropped";
     LayerEverywhere covers ["LAYER-56" "DEL-12"] cites ["D-55"]
         "a layer deletion goes to every registered source";
+
+    // What one call may send.
+    EncodingBeforeSource covers ["CONV-16"] cites []
+        "a string that is not UTF-8 is refused before anything is sent";
+    PathBeforeSource covers ["SYS-30"] cites []
+        "a malformed path is refused before anything is sent";
+    TypeBeforeSource covers ["VAL-41"] cites []
+        "an unknown type is refused before anything is sent";
+    TombstoneBeforeSource covers ["VAL-47"] cites []
+        "tombstone data is refused before anything is sent";
+    Walk covers ["OP-04" "SYS-34"] cites ["SYS-33"]
+        "a walk sends one lookup for each component";
+    Routed covers ["HIVE-20" "REG-38"] cites []
+        "an absolute walk begins at a root of the source that has the hive";
+    SeveralHives covers ["HIVE-05"] cites []
+        "one source is asked about several hives";
+    RelativeWalk covers ["SYS-09" "SYS-32" "SYS-33"] cites []
+        "a relative walk begins at the parent's key, at its source";
+    AuthorizedFirst covers ["SYS-73"] cites ["D-23"]
+        "a creation refused for access or for its layer changes nothing";
+    AbsentLayer covers ["RES-31"] cites []
+        "a write that names an absent layer changes nothing";
+    CreationSent covers [] cites ["PATH-10" "PATH-11"]
+        "a creation sends an entry and a key record";
+    CreationRetried covers ["SRC-33"] cites ["SYS-63"]
+        "an entry that exists already makes a creation look again";
+    CreationInBase covers ["SYS-58"] cites []
+        "a key that is created without a layer goes to base";
+    FlagsAsAsked covers [] cites ["SYS-60" "SYS-61"]
+        "a key record has the flags of the creation";
+    CreatedVolatile covers ["SYS-60"] cites []
+        "a volatile creation sends the volatile flag";
+    CreatedLink covers ["SYS-61"] cites []
+        "the creation of a link sends the symlink flag";
+    LayerAsAsked covers [] cites ["VAL-02" "D-06"]
+        "a request has the layer of its call";
+    KeyByGuid covers ["KEY-37"] cites []
+        "what is done through an fd names its key by GUID and resolves no path";
+    QueryAsksOnce covers ["IOC-025" "CONV-35"] cites []
+        "reading a value asks the source once, for that value";
+    ReadAsksForAll covers ["IOC-065"] cites []
+        "reading all values asks the source once, for all";
+    InfoFromSource covers ["IOC-080"] cites []
+        "key info asks the source";
+    ChildrenFromSource covers [] cites ["IOC-074"]
+        "subkey enumeration asks the source for the children";
+    NoReadPerChild covers ["OP-19"] cites []
+        "subkey enumeration reads no key record";
+    WriteSent covers ["IOC-032"] cites []
+        "a value write sends what the caller wrote";
+    TombstoneSent covers ["IOC-033"] cites []
+        "a tombstone write sends a tombstone";
+    WriteInBase covers ["LAYER-19" "IOC-031"] cites []
+        "a value write without a layer goes to base";
+    ConditionPassed covers ["IOC-037"] cites []
+        "the condition of a write is the caller's";
+    ConditionAtSource covers ["IOC-043" "IOC-041"] cites []
+        "the source refuses a write whose condition fails";
+    CapAsked covers ["LAYER-64"] cites []
+        "a value write asks for the entries of the name first";
+    CapBeforeWrite covers ["LAYER-63"] cites []
+        "a write over the layer cap is not sent";
+    MetadataRead covers ["LAYER-40"] cites []
+        "a write of layer metadata is followed by reading it";
+    ValueRemovalSent covers ["IOC-051"] cites []
+        "deleting a value removes the layer's entry";
+    RemovalInBase covers ["IOC-050"] cites []
+        "deleting a value without a layer works on base";
+    BlanketSent covers [] cites ["IOC-057" "IOC-059"]
+        "a blanket tombstone is set or removed as asked";
+    BlanketInBase covers ["IOC-056"] cites []
+        "a blanket tombstone without a layer works on base";
+    BlanketTouchesKey covers ["IOC-060"] cites []
+        "a blanket tombstone updates the last write time of its key";
+    DeletionSent covers ["IOC-097" "DEL-01"] cites []
+        "deleting a key removes the entry of the fd's name";
+    OneEntryRemoved covers ["DEL-65" "IOC-100"] cites []
+        "deleting a key removes one entry and none below it";
+    ValuesKept covers ["DEL-66"] cites []
+        "deleting a key deletes no values";
+    DeletionInBase covers ["IOC-096"] cites []
+        "deleting a key without a layer works on base";
+    DeletionTouchesParent covers ["IOC-099"] cites []
+        "deleting a key updates the last write time of its parent";
+    HidingSent covers ["IOC-105"] cites []
+        "hiding a key hides the fd's name";
+    HidingInBase covers ["IOC-104"] cites []
+        "hiding a key without a layer works on base";
+    LayerDeletionSent covers ["OP-69" "LAYER-55"] cites []
+        "deleting a layer's metadata key deletes the layer at the source";
+    RootKept covers ["DEL-05"] cites []
+        "deleting or hiding a hive root sends nothing";
+    RootClosed covers ["DEL-67"] cites []
+        "closing a hive root sends nothing";
+    DropAtClose covers ["DEL-23" "OP-31" "DEL-48"] cites ["DEL-24"]
+        "a close sends nothing but the drop of its key";
+    FlushSent covers ["IOC-145" "OP-80"] cites []
+        "a flush names the hive of the fd";
+    FlushConfirmed covers ["IOC-146"] cites []
+        "a flush returns after the source has confirmed it";
+    AccessBeforeMutation covers ["IOC-016"] cites []
+        "a call refused for access changes nothing";
+    StatusOk covers ["SRC-31"] cites []
+        "success of the source completes the call";
+    StatusNotFound covers ["SRC-32"] cites []
+        "RSI_NOT_FOUND is ENOENT";
+    StatusStorageError covers ["SRC-34"] cites []
+        "RSI_STORAGE_ERROR is EIO";
+    StatusNotEmpty covers ["SRC-35"] cites []
+        "RSI_NOT_EMPTY is ENOTEMPTY";
+    StatusTooLarge covers ["SRC-36"] cites []
+        "RSI_TOO_LARGE is ENOSPC";
+    StatusBusy covers ["SRC-37"] cites []
+        "RSI_TXN_BUSY is EBUSY";
+    StatusInvalid covers ["SRC-38"] cites []
+        "RSI_INVALID is EINVAL";
+    StatusConditionFailed covers ["SRC-39"] cites []
+        "RSI_CAS_FAILED is EAGAIN";
+    StatusNotSupported covers ["SRC-40"] cites []
+        "RSI_TXN_NOT_SUPPORTED is ENOTSUP";
 }
 
 /// Requirements that take several rules together.
@@ -245,6 +387,7 @@ const COMBINED: &[(&str, &[Rule])] = &[
         ],
     ),
     ("CONST-45", &[Rule::FlushRequest, Rule::DeleteLayerRequest]),
+    ("PATH-07", &[Rule::CreateEntryRequest, Rule::HideEntryRequest]),
 ];
 
 /// A rule that a frame breaks, and how.
@@ -262,9 +405,9 @@ impl Failure {
 
 /// The rules that have been seen to hold, one bit each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Held(u128);
+pub(super) struct Held([u128; 2]);
 
-const _: () = assert!(Rule::ALL.len() <= 128);
+const _: () = assert!(Rule::ALL.len() <= 256);
 
 impl Held {
     /// Marks the rule if it holds.
@@ -282,11 +425,13 @@ impl Held {
     }
 
     pub(super) fn mark(&mut self, rule: Rule) {
-        self.0 |= 1 << rule as u32;
+        let bit = rule as usize;
+        self.0[bit / 128] |= 1 << (bit % 128);
     }
 
     pub(super) fn contains(self, rule: Rule) -> bool {
-        self.0 >> rule as u32 & 1 == 1
+        let bit = rule as usize;
+        self.0[bit / 128] >> (bit % 128) & 1 == 1
     }
 
     pub(super) fn covered(self) -> BTreeSet<&'static str> {

@@ -57,6 +57,11 @@ impl Sequences {
         self.has_registered_late |= self.last_source.is_some();
     }
 
+    /// A number that came from somewhere else than the counter.
+    pub(super) fn foreign(&mut self, number: u64) {
+        self.highest = self.highest.max(number);
+    }
+
     /// A request that carried a number was refused or lost.
     pub(super) fn failed(&mut self) {
         self.has_failed = true;
@@ -86,6 +91,9 @@ impl Sequences {
         if self.last_source.is_some() {
             let in_order = number > last || self.calls == Calls::Concurrent;
             held.require(Rule::SequenceOrder, in_order, || format!("{number} after {last}"))?;
+            if last.checked_add(1) == Some(number) {
+                held.mark(Rule::SequenceStep);
+            }
         }
         if self.last_source.is_some_and(|other| other != source) {
             held.mark(Rule::SequenceShared);

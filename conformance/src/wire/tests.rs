@@ -1,9 +1,11 @@
 //! The monitor against frames written by hand, against frames that break one rule each, and
 //! against arbitrary bytes.
 
+mod calls;
 mod golden;
 mod kernel;
 mod source;
+mod transcript;
 
 use proptest::prelude::*;
 use registry_model::input::SourceId;

@@ -8,6 +8,7 @@ pub mod errno;
 pub mod ioctl;
 pub mod layout;
 mod number;
+pub mod source_stream;
 pub mod value_type;
 
 pub use access::*;

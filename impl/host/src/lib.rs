@@ -1,5 +1,6 @@
 //! The kernel half on real threads: an [`Env`](lcs::env::Env) of the operating system's clock,
-//! timers and randomness, and a thread that serves a source's device.
+//! timers and randomness, a thread that serves a source's device, and a socket for sources that are
+//! processes of their own.
 //!
 //! What runs here is what runs in the simulation, without the simulation: programs, fuzzers and
 //! certification use it. It may not know what a request means.
@@ -7,8 +8,10 @@
 mod clock;
 mod env;
 mod executor;
+mod listener;
 mod source;
 mod timers;
 
 pub use env::ThreadEnv;
+pub use listener::Listener;
 pub use source::{End, Source, StartError, operating_system_random, registration, serve};

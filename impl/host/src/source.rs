@@ -17,7 +17,7 @@ use lcs::{Device, HiveRegistration, Lcs, Registration};
 use rsi::{
     Guid, Response, ResponseFrame, Status, decode_request, decode_request_header, encode_response,
 };
-use stores::Store;
+use stores::{FatalError, Store};
 
 use crate::env::ThreadEnv;
 
@@ -56,6 +56,8 @@ pub enum End {
     ResponseRefused(Errno),
     /// A request came that is none.
     BadRequest,
+    /// The store cannot go on (LORE-038).
+    StoreFailed(FatalError),
     /// The thread panicked.
     Panicked,
 }
@@ -68,6 +70,9 @@ pub fn serve(device: &Device<ThreadEnv>, env: &ThreadEnv, store: &mut dyn Store)
                 if let Err(errno) = device.write(&encode_response(&frame)) {
                     return ended_by(errno);
                 }
+            }
+            if let Some(error) = store.fatal_error() {
+                return End::StoreFailed(error);
             }
             let wake = store.next_wake().unwrap_or(u64::MAX);
             let bytes = match select(pin!(device.read()), pin!(env.sleep_until(wake))).await {

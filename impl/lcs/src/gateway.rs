@@ -41,14 +41,31 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// `RSI_ENUM_CHILDREN`.
-    pub async fn enum_children(&self, key: KeyId) -> Result<Children, Errno> {
-        match self.ask(key.slot, Request::EnumChildren { parent: key.guid }, None).await? {
-            Response::EnumChildren { children, metadata } => {
-                Ok(Children { groups: children, metadata })
-            }
+    /// As [`Kernel::lookup`] of the entries alone, whatever the descriptors of the keys that they
+    /// name (P-75).
+    pub async fn lookup_entries(
+        &self,
+        slot: SlotId,
+        parent: Guid,
+        name: &str,
+    ) -> Result<Vec<PathEntry>, Errno> {
+        let request = Request::Lookup { parent, child_name: name.as_bytes().to_vec() };
+        match self.ask_leaving_descriptors(slot, request).await? {
+            Response::Lookup { entries, .. } => Ok(entries),
             _ => Err(Errno::EIO),
         }
+    }
+
+    /// `RSI_ENUM_CHILDREN`.
+    pub async fn enum_children(&self, key: KeyId) -> Result<Children, Errno> {
+        let request = Request::EnumChildren { parent: key.guid };
+        children(self.ask(key.slot, request, None).await?)
+    }
+
+    /// As [`Kernel::enum_children`], but the descriptors are as the source gave them (P-75).
+    pub async fn enum_children_unjudged(&self, key: KeyId) -> Result<Children, Errno> {
+        let request = Request::EnumChildren { parent: key.guid };
+        children(self.ask_leaving_descriptors(key.slot, request).await?)
     }
 
     /// `RSI_READ_KEY`.
@@ -120,10 +137,20 @@ impl<E: Env> Kernel<E> {
                 && state.open_keys.get(&key).is_none_or(|open| open.seen != incarnation)
         };
         if unseen {
-            self.read_key(key).await?;
+            // Only whether there is a record matters here (P-75).
+            self.ask_leaving_descriptors(key.slot, Request::ReadKey { guid: key.guid }).await?;
             self.state().see_key(key);
             self.env.yield_point("key is present").await;
         }
         Ok(())
+    }
+}
+
+fn children(response: Response) -> Result<Children, Errno> {
+    match response {
+        Response::EnumChildren { children, metadata } => {
+            Ok(Children { groups: children, metadata })
+        }
+        _ => Err(Errno::EIO),
     }
 }

@@ -103,6 +103,23 @@ impl<E: Env> Kernel<E> {
         request: Request,
         late_effect: Option<LateEffect>,
     ) -> Result<Response, Failure> {
+        self.wait_for_resumption(slot).await;
+        self.ask_at_once(slot, request, late_effect).await
+    }
+
+    /// As [`Kernel::ask`], for a reader that judges descriptors itself, key by key (P-75).
+    pub async fn ask_leaving_descriptors(
+        &self,
+        slot: SlotId,
+        request: Request,
+    ) -> Result<Response, Failure> {
+        self.wait_for_resumption(slot).await;
+        let deadline = self.env.now().saturating_add(REQUEST_TIMEOUT_NS);
+        answered(self.connection(slot).request_leaving_descriptors(deadline, request).await)
+    }
+
+    /// A resumed source hears first what it has to hear before all else.
+    async fn wait_for_resumption(&self, slot: SlotId) {
         let resumption = {
             let state = self.state();
             let place = Place::Resumption(slot);
@@ -111,7 +128,6 @@ impl<E: Env> Kernel<E> {
         if let Some(turn) = resumption {
             drop(turn.await);
         }
-        self.ask_at_once(slot, request, late_effect).await
     }
 
     /// As [`Kernel::ask`], also ahead of what a resumed source has to hear first.
@@ -123,13 +139,7 @@ impl<E: Env> Kernel<E> {
     ) -> Result<Response, Failure> {
         let connection = self.connection(slot);
         let deadline = self.env.now().saturating_add(REQUEST_TIMEOUT_NS);
-        let answer =
-            connection.request_with_late_effect(deadline, None, request, late_effect).await;
-        match answer {
-            Ok(Response::Failed(status)) => Err(Failure::Refused(status)),
-            Ok(response) => Ok(response),
-            Err(error) => Err(Failure::Unanswered(error)),
-        }
+        answered(connection.request_with_late_effect(deadline, None, request, late_effect).await)
     }
 
     /// The newest connection of a slot.
@@ -165,6 +175,14 @@ impl<E: Env> Kernel<E> {
 
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answered(answer: Result<Response, RequestError>) -> Result<Response, Failure> {
+    match answer {
+        Ok(Response::Failed(status)) => Err(Failure::Refused(status)),
+        Ok(response) => Ok(response),
+        Err(error) => Err(Failure::Unanswered(error)),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::name::FoldedName;
 use crate::resolve::is_of;
 use crate::security::{Privileges, SecurityDescriptor, Sid, Token, access_check, inherit};
 use crate::state::KeyId;
+use crate::syscalls::no_transaction;
 use crate::turns::Turn;
 use crate::walk::{Missing, Purpose, Reached, Start, Walked};
 
@@ -56,6 +57,8 @@ pub struct Creation<'a> {
     pub volatile_key: bool,
     /// Whether it is to be a symlink.
     pub symlink: bool,
+    /// The transaction to make it in, -1 for none; looked at only when a key is made (P-76).
+    pub txn_fd: i32,
     /// Reads the layer to make it in; asked for only when a key is made (D-21).
     pub layer: &'a (dyn Fn() -> Result<LayerName, Errno> + Send + Sync),
 }
@@ -212,6 +215,7 @@ impl<E: Env> Kernel<E> {
         authorize_creation(token, &parent_descriptor, &parent_metadata, creation)?;
         let layer = (creation.layer)()?;
         let layer_turn = self.hold_layer(&layer, token).await?;
+        no_transaction(creation.txn_fd)?;
         let descriptor = inherit(&parent_descriptor, token).map_err(|_| Errno::EINVAL)?;
         let metadata = KeyMetadata {
             guid: self.new_guid(),

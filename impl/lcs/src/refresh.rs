@@ -118,8 +118,8 @@ impl<E: Env> Kernel<E> {
             let mut below = BTreeSet::new();
             for parent in level {
                 self.env.yield_point("read the way to the layers").await;
-                let found = self.lookup(slot, parent, name).await;
-                let entries = absent_is_empty(found)?.entries;
+                let found = self.lookup_entries(slot, parent, name).await;
+                let entries = absent_is_empty(found)?;
                 below.extend(entries.iter().filter_map(|entry| entry.target));
                 image.way.insert((place, parent), entries);
             }
@@ -133,7 +133,8 @@ impl<E: Env> Kernel<E> {
 
     async fn read_layers_key(&self, image: &mut Image, layers_key: KeyId) -> Result<(), Errno> {
         self.env.yield_point("read the layers").await;
-        let children = self.enum_children(layers_key).await?;
+        // A malformed descriptor keeps its own layer as it was, and no other (LAYER-50).
+        let children = self.enum_children_unjudged(layers_key).await?;
         for metadata in children.metadata {
             self.env.yield_point("read a layer").await;
             let key = KeyId { slot: layers_key.slot, guid: metadata.guid };

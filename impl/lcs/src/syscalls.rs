@@ -78,10 +78,10 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::EFAULT);
         }
         let target = path.target(caller.token, args.desired_access)?;
-        no_transaction(args.txn_fd)?;
         let creation = Creation {
             volatile_key: args.flags & REG_OPTION_VOLATILE != 0,
             symlink: args.flags & REG_OPTION_CREATE_LINK != 0,
+            txn_fd: args.txn_fd,
             layer: &|| user::read_layer_string(memory, args.layer_ptr),
         };
         let (file, disposition) = self.open_or_create(caller.token, &target, &creation).await?;

@@ -5,8 +5,8 @@
 
 use rsi::{Guid, Response, Status, TransactionId};
 
-use crate::HiveInfo;
 use crate::task::{Read, Write};
+use crate::{FatalError, HiveInfo};
 
 /// Through whose eyes a request sees a hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     Status(Status),
     /// Somebody holds a lock that it needs; nothing was changed, and it may be tried again.
     Locked,
+    /// The place where hives are kept can no longer be relied on.
+    Fatal(FatalError),
 }
 
 impl From<Status> for Refusal {

@@ -18,11 +18,13 @@ mod serial;
 mod sqlite;
 mod task;
 
+use std::fmt;
+
 use rsi::{Guid, RequestFrame, ResponseFrame};
 
 pub use fold::fold;
 pub use memory::{MemoryConfig, MemoryDisk, MemoryStore};
-pub use raw::{Inspect, RawBlanket, RawHive, RawKey, RawPathEntry, RawValue};
+pub use raw::{Inspect, RawBlanket, RawHive, RawKey, RawPathEntry, RawRecord, RawValue, Seed};
 pub use serial::{Serial, SerialStore};
 pub use sqlite::{OpenError, Problem, SqliteConfig, SqliteStore};
 
@@ -53,6 +55,33 @@ pub trait Store: Send {
 
     /// The highest sequence number stored in any hive when the store was opened (LORE-031).
     fn max_sequence(&self) -> u64;
+
+    /// What has made the store unable to go on, if anything has. The requests that met it are
+    /// answered; whoever drives the store hands those answers out and ends (LORE-038).
+    fn fatal_error(&self) -> Option<FatalError> {
+        None
+    }
+}
+
+/// A fault of the database that a source does not go on with (PSD-006 §2.1, LORE-038). Any other,
+/// such as a failed read or write, costs the request that meets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FatalError {
+    /// SQLite finds the database corrupt, or no database any more.
+    Corrupt,
+    /// There is no room left on the disk.
+    DiskFull,
+}
+
+impl fmt::Display for FatalError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FatalError::Corrupt => write!(out, "a database is corrupt; restore it from a backup"),
+            FatalError::DiskFull => {
+                write!(out, "the disk is full; make room before the next start")
+            }
+        }
+    }
 }
 
 /// A hive as a source registers it (PSD-005 §7.1). Our sources' hives are all global (LORE-035).

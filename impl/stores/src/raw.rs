@@ -1,4 +1,5 @@
-//! Everything that a store holds, as it holds it: the input of an oracle that trusts no store.
+//! Everything that a store holds, as it holds it: the input of an oracle that trusts no store, and
+//! a way in for records that no request can make.
 //!
 //! Order is not part of it, except that hives come as configured.
 
@@ -12,6 +13,35 @@ pub trait Inspect {
     /// `StorageError` when the content cannot be read or is damaged, `TransactionBusy` while an
     /// open transaction keeps part of it locked.
     fn raw(&mut self) -> Result<Vec<RawHive>, Status>;
+}
+
+/// A store into which records can be put as they are, for whoever tests what reads them.
+pub trait Seed {
+    /// Puts a record in, in place of the one with the same identity. Nothing is validated, and no
+    /// other record changes; what does not fit together, a restart may clean up.
+    ///
+    /// # Errors
+    /// `NotFound` when the store has no hive with this root, or no record of the key that a value
+    /// or blanket tombstone belongs to. `TransactionBusy` while a transaction is open,
+    /// `StorageError` when the record cannot be written.
+    fn seed(&mut self, root: Guid, record: RawRecord) -> Result<(), Status>;
+}
+
+/// One record of any kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RawRecord {
+    /// A key record; its identity is its GUID.
+    Key(RawKey),
+    /// A path entry; its identity is the parent, the folded name and the folded layer.
+    PathEntry(RawPathEntry),
+    /// A value entry; its identity is the key, the folded name and the folded layer. It goes where
+    /// its key is, whatever `stored_volatile` says.
+    Value(RawValue),
+    /// A blanket tombstone; its identity is the key and the folded layer. It goes where its key is.
+    Blanket(RawBlanket),
+    /// The record of this key is to go, with its values and blanket tombstones. Path entries that
+    /// name it stay.
+    LostKey(Guid),
 }
 
 /// The records of one hive, persistent and volatile.

@@ -13,7 +13,7 @@ use rsi::{Request, RequestFrame, Response, ResponseFrame, Status, TransactionId}
 use crate::backend::{Backend, Outcome, Refusal, View};
 use crate::fold;
 use crate::task::{self, Read, Task, Write};
-use crate::{BUSY_TIMEOUT_NS, HiveInfo, Store};
+use crate::{BUSY_TIMEOUT_NS, FatalError, HiveInfo, Store};
 
 /// The most requests that wait at once; one more is RSI_TXN_BUSY. LCS has 256 in flight by
 /// default.
@@ -41,6 +41,7 @@ pub(crate) struct Scheduler<B> {
     /// When to try them again though none has.
     retry_at: Option<u64>,
     ready: VecDeque<ResponseFrame>,
+    fatal: Option<FatalError>,
 }
 
 #[derive(Debug)]
@@ -83,6 +84,7 @@ enum Blocked {
 enum Attempt {
     Answered(Response),
     Waits(Blocked),
+    Fails(FatalError),
 }
 
 impl<B: Backend> Scheduler<B> {
@@ -96,6 +98,7 @@ impl<B: Backend> Scheduler<B> {
             released: false,
             retry_at: None,
             ready: VecDeque::new(),
+            fatal: None,
         }
     }
 
@@ -348,12 +351,26 @@ impl<B: Backend> Scheduler<B> {
                 self.retry_at = Some(now.saturating_add(RETRY_NS));
                 Attempt::Waits(blocked)
             }
+            Refusal::Fatal(error) => Attempt::Fails(error),
         }
     }
 
     fn answer(&mut self, frame: &RequestFrame, response: Response) {
         let operation = frame.request.operation();
         self.ready.push_back(ResponseFrame { id: frame.id, operation, response });
+    }
+
+    /// Answers a request that need not wait; what it waits for otherwise.
+    fn conclude(&mut self, frame: &RequestFrame, attempt: Attempt) -> Option<Blocked> {
+        match attempt {
+            Attempt::Answered(response) => self.answer(frame, response),
+            Attempt::Fails(error) => {
+                self.fatal.get_or_insert(error);
+                self.answer(frame, Response::Failed(Status::StorageError));
+            }
+            Attempt::Waits(blocked) => return Some(blocked),
+        }
+        None
     }
 
     /// Gives up on what has waited too long and, where something has changed, tries the rest.
@@ -382,13 +399,11 @@ impl<B: Backend> Scheduler<B> {
     fn try_waiting(&mut self, now: u64) {
         let mut queue = Queue::default();
         for mut waiting in std::mem::take(&mut self.waiting) {
-            match self.attempt(&waiting.frame, &queue, now) {
-                Attempt::Answered(response) => self.answer(&waiting.frame, response),
-                Attempt::Waits(blocked) => {
-                    waiting.blocked = blocked;
-                    queue.add(blocked);
-                    self.waiting.push_back(waiting);
-                }
+            let attempt = self.attempt(&waiting.frame, &queue, now);
+            if let Some(blocked) = self.conclude(&waiting.frame, attempt) {
+                waiting.blocked = blocked;
+                queue.add(blocked);
+                self.waiting.push_back(waiting);
             }
         }
     }
@@ -400,15 +415,13 @@ impl<B: Backend> Store for Scheduler<B> {
         for waiting in &self.waiting {
             queue.add(waiting.blocked);
         }
-        match self.attempt(&frame, &queue, now) {
-            Attempt::Answered(response) => self.answer(&frame, response),
-            Attempt::Waits(_) if self.waiting.len() >= WAITING_MAX => {
-                self.answer(&frame, Response::Failed(Status::TransactionBusy));
-            }
-            Attempt::Waits(blocked) => {
-                let deadline = now.saturating_add(BUSY_TIMEOUT_NS);
-                self.waiting.push_back(Waiting { frame, deadline, blocked });
-            }
+        let attempt = self.attempt(&frame, &queue, now);
+        let Some(blocked) = self.conclude(&frame, attempt) else { return };
+        if self.waiting.len() >= WAITING_MAX {
+            self.answer(&frame, Response::Failed(Status::TransactionBusy));
+        } else {
+            let deadline = now.saturating_add(BUSY_TIMEOUT_NS);
+            self.waiting.push_back(Waiting { frame, deadline, blocked });
         }
     }
 
@@ -431,14 +444,19 @@ impl<B: Backend> Store for Scheduler<B> {
     fn max_sequence(&self) -> u64 {
         self.backend.max_sequence()
     }
+
+    fn fatal_error(&self) -> Option<FatalError> {
+        self.fatal
+    }
 }
 
 fn answered(outcome: Outcome) -> Attempt {
-    Attempt::Answered(match outcome {
-        Ok(response) => response,
-        Err(Refusal::Status(status)) => Response::Failed(status),
-        Err(Refusal::Locked) => Response::Failed(Status::TransactionBusy),
-    })
+    match outcome {
+        Ok(response) => Attempt::Answered(response),
+        Err(Refusal::Status(status)) => Attempt::Answered(Response::Failed(status)),
+        Err(Refusal::Locked) => Attempt::Answered(Response::Failed(Status::TransactionBusy)),
+        Err(Refusal::Fatal(error)) => Attempt::Fails(error),
+    }
 }
 
 /// Does a transaction's mutations again if the backend has lost it.
@@ -446,16 +464,19 @@ fn restore(backend: &mut impl Backend, bound: &Bound) -> Result<(), Refusal> {
     if backend.is_open(bound.hive) {
         return Ok(());
     }
-    let lost = |_| Refusal::Status(Status::StorageError);
+    let lost = |refusal| match refusal {
+        Refusal::Fatal(_) => refusal,
+        Refusal::Status(_) | Refusal::Locked => Refusal::Status(Status::StorageError),
+    };
     backend.begin(bound.hive).map_err(lost)?;
     for (request, now) in &bound.log {
         let done = match task::understand(None, request) {
             Ok(Task::Write(write)) => backend.write(bound.hive, View::Writer, write, *now),
             _ => Err(Status::StorageError.into()),
         };
-        if done.is_err() {
+        if let Err(refusal) = done {
             backend.rollback(bound.hive);
-            return Err(Status::StorageError.into());
+            return Err(lost(refusal));
         }
     }
     Ok(())

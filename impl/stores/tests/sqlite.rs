@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use rsi::{Guid, Request, Response, Status};
 use rusqlite::{Connection, OpenFlags};
 use simulated_disk::Disk;
-use stores::{SqliteConfig, SqliteStore, Store};
+use stores::{FatalError, SqliteConfig, SqliteStore, Store};
 use support::*;
 
 fn two_hives() -> Driver {
@@ -236,6 +236,8 @@ fn a_configuration_is_checked_before_any_file_is_made() {
     let error = open(&[("Machine", &path), ("MACHINE", &path)]);
     expect!["another hive has this name, letter case aside; give each its own"]
         .assert_eq(error.rsplit(": ").next().unwrap());
+    let error = open(&[("Machine", &path), ("Users", &path)]);
+    assert!(error.ends_with("another hive has this database; give each its own"), "{error}");
     assert!(disk.files().is_empty());
     let error = open(&[("Machine", "/no/such/disk/a.db")]);
     assert!(error.contains("cannot be opened or created"), "{error}");
@@ -263,6 +265,31 @@ fn a_damaged_row_is_a_storage_error() {
     drop(store);
     let error = SqliteStore::open(shelf.config()).unwrap_err().to_string();
     assert!(error.ends_with("; restore it from a backup"), "{error}");
+}
+
+#[test]
+fn a_corrupt_database_is_fatal() {
+    let mut shelf = sqlite(&["Machine"]);
+    let mut store = SqliteStore::open(shelf.config()).unwrap();
+    let root = store.hives()[0].root;
+    assert_eq!(store.fatal_error(), None);
+    Connection::open_with_flags_and_vfs(
+        shelf.disk().path("Machine.regdb"),
+        OpenFlags::default(),
+        shelf.disk().vfs_name(),
+    )
+    .unwrap()
+    .execute_batch(
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'values';
+         PRAGMA schema_version = 99;",
+    )
+    .unwrap();
+    let id = rsi::RequestId(1);
+    let request = set_value(root, "v", "base", "x", 1);
+    store.submit(rsi::RequestFrame { id, transaction: None, request }, START);
+    assert_eq!(store.poll(START).unwrap().response, Response::Failed(Status::StorageError));
+    assert_eq!(store.fatal_error(), Some(FatalError::Corrupt));
 }
 
 #[test]

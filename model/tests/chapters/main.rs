@@ -3,6 +3,7 @@
 mod contracts;
 mod deletion;
 mod enumeration;
+mod front_door;
 mod interruptions;
 mod laws;
 mod layers;
@@ -10,6 +11,7 @@ mod opening;
 mod resolution;
 mod source;
 mod sources;
+mod store_entries;
 mod store_laws;
 mod store_records;
 mod store_start;

@@ -14,6 +14,7 @@ fn bytes(digits: &str) -> Vec<u8> {
 #[track_caller]
 fn golden(request: &str, response: &str, ids: &[&str]) {
     let (request, response) = (bytes(request), bytes(response));
+    codec_agrees(&request, &response);
     let mut wire = Wire::new();
     wire.covers_none_of(ids);
     for (is_request, bytes) in [(true, &request), (false, &response)] {
@@ -28,6 +29,17 @@ fn golden(request: &str, response: &str, ids: &[&str]) {
         assert_eq!(wire.frame(SOURCE, is_request, bytes.clone()), Ok(()));
     }
     wire.covers(ids);
+}
+
+/// The codec reads both messages and writes them again as they were.
+#[track_caller]
+fn codec_agrees(request: &[u8], response: &[u8]) {
+    let (id, decoded) = codec::decode_request(request).unwrap();
+    assert!(!codec::is_malformed(&decoded) && decoded.trailing.is_empty());
+    assert_eq!(codec::encode_request(id, &decoded), request);
+    let answer = codec::decode_response(&decoded, response).unwrap();
+    assert_eq!(codec::response_id(response), Ok(id));
+    assert_eq!(codec::encode_response(id, decoded.op_code(), &answer), response);
 }
 
 fn with_total_length(bytes: &[u8]) -> Vec<u8> {

@@ -451,3 +451,45 @@ fn the_end_of_a_connection_ends_its_transactions() {
     wire.monitor.registered(SOURCE, 100, &[ROOT]);
     assert_eq!(wire.send_to(SOURCE, 0x32, 9, payload().u64(9)), Err(Rule::TransactionOpen));
 }
+
+#[test]
+fn a_resumed_source_gets_requests_on_its_new_connection() {
+    let mut wire = Wire::new();
+    wire.send(0x01, lookup("a")).unwrap();
+    wire.covers_none_of(&["REG-41"]);
+    wire.monitor.connection_closed(SOURCE);
+    wire.monitor.connection_opened(SOURCE);
+    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.send(0x01, lookup("a")).unwrap();
+    wire.covers(&["REG-41"]);
+}
+
+#[test]
+fn numbers_that_follow_each_other_show_the_step() {
+    let mut wire = Wire::new();
+    wire.send(0x21, set_value(101)).unwrap();
+    wire.send(0x21, set_value(103)).unwrap();
+    wire.covers_none_of(&["SEQ-07"]);
+    wire.send(0x21, set_value(104)).unwrap();
+    wire.covers(&["SEQ-07"]);
+}
+
+#[test]
+fn what_a_layer_deletion_orphaned_is_dropped() {
+    let mut wire = Wire::new();
+    wire.send(0x13, payload().guid([3; 16])).unwrap();
+    wire.send(0x50, payload().bytes("role")).unwrap();
+    wire.answer(0x50, payload().u32(0).u32(1).guid(NEW)).unwrap();
+    wire.covers_none_of(&["OP-76"]);
+    wire.send(0x13, payload().guid(NEW)).unwrap();
+    wire.covers(&["OP-76"]);
+}
+
+#[test]
+fn fresh_keys_and_mutations_show_what_they_lack() {
+    let mut wire = Wire::new();
+    wire.covers_none_of(&["PATH-14", "KEY-25", "IOC-092"]);
+    wire.exchange(0x02, create_entry(NEW, 101), 0).unwrap();
+    wire.exchange(0x10, create_key(NEW), 0).unwrap();
+    wire.covers(&["PATH-14", "PATH-15", "KEY-25", "IOC-092", "SEQ-25"]);
+}

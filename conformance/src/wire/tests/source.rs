@@ -160,3 +160,58 @@ fn a_wrong_request_may_still_be_answered() {
     assert_eq!(wire.send(0x01, payload().guid(ROOT).bytes("")), Err(Rule::KeyName));
     assert_eq!(wire.answer(0x01, payload().u32(7)), Ok(()));
 }
+
+#[test]
+fn a_connection_goes_on_after_a_failure() {
+    let mut wire = Wire::new();
+    wire.exchange(0x11, payload().guid(ROOT), 3).unwrap();
+    wire.covers_none_of(&["RSI-27"]);
+    wire.send(0x11, payload().guid(ROOT)).unwrap();
+    wire.covers(&["RSI-27", "CONST-47"]);
+}
+
+#[test]
+fn what_several_layers_have_comes_unresolved() {
+    let mut wire = Wire::new();
+    lookup(&mut wire);
+    let entries = entry(payload().u32(0).u32(1), 1, [0; 16], 1).u32(0);
+    wire.answer(0x01, entries).unwrap();
+    wire.covers_none_of(&["OP-02", "OP-10"]);
+    lookup(&mut wire);
+    let entries = entry(payload().u32(0).u32(2), 1, [0; 16], 1);
+    wire.answer(0x01, entries.bytes("gpo").u8(1).guid([0; 16]).u64(2).u32(0)).unwrap();
+    wire.covers(&["OP-02", "WIRE-05"]);
+    lookup(&mut wire);
+    wire.answer(0x01, payload().u32(0).u32(0).u32(0)).unwrap();
+    wire.covers(&["OP-10"]);
+}
+
+#[test]
+fn requests_are_answered_by_the_time_that_all_is_quiet() {
+    let mut wire = Wire::new();
+    wire.monitor.quiescent().unwrap();
+    lookup(&mut wire);
+    wire.monitor.quiescent().unwrap();
+    wire.covers_none_of(&["SRC-01"]);
+    wire.answer(0x01, payload().u32(1)).unwrap();
+    wire.monitor.quiescent().unwrap();
+    wire.covers(&["SRC-01"]);
+}
+
+#[test]
+fn what_was_put_into_a_store_excuses_its_source_and_no_other_rule() {
+    use registry_model::store_entry::{StoredRecord, StoredSequence};
+    let future = |wire: &mut Wire| {
+        lookup(wire);
+        let answer = entry(payload().u32(0).u32(1), 1, [0; 16], u64::MAX).u32(0);
+        wire.answer(0x01, answer)
+    };
+    let mut wire = Wire::new();
+    assert_eq!(future(&mut wire), Err(Rule::StoredSequence));
+    let (layer, sequence) = ("base".to_owned(), StoredSequence::Number(u64::MAX));
+    wire.monitor.stored(SOURCE, &StoredRecord::Blanket { layer, sequence });
+    assert_eq!(future(&mut wire), Ok(()));
+    lookup(&mut wire);
+    let hidden_with_guid = entry(payload().u32(0).u32(1), 1, [9; 16], 1).u32(0);
+    assert_eq!(wire.answer(0x01, hidden_with_guid), Err(Rule::PathEntry));
+}

@@ -19,7 +19,7 @@ use rsi::{
 };
 
 use super::dispatch::{Call, Delivery, Dispatch, Record, Ticket};
-use super::validation::{Malformed, MalformedResponse, validate};
+use super::validation::{Descriptors, Malformed, MalformedResponse, validate};
 use crate::env::Env;
 
 /// Runs when a response comes for which nobody waits any more, with that response; a failed one
@@ -143,9 +143,27 @@ impl<E: Env> Connection<E> {
         request: Request,
         late_effect: Option<LateEffect>,
     ) -> Result<Response, RequestError> {
+        let call = Call { late_effect, ..Call::new(transaction, request) };
+        self.wait_for(deadline, call).await
+    }
+
+    /// As [`Connection::request`] outside any transaction, for a reader that judges descriptors
+    /// itself: a malformed one does not fail the request (P-75).
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn request_leaving_descriptors(
+        &self,
+        deadline: u64,
+        request: Request,
+    ) -> Result<Response, RequestError> {
+        let descriptors = Descriptors::LeftToReader;
+        self.wait_for(deadline, Call { descriptors, ..Call::new(None, request) }).await
+    }
+
+    async fn wait_for(&self, deadline: u64, call: Call) -> Result<Response, RequestError> {
         let (sender, receiver) = oneshot::channel();
-        let caller = Some(sender);
-        let call = Call { transaction, request, deadline: Some(deadline), caller, late_effect };
+        let call = Call { deadline: Some(deadline), caller: Some(sender), ..call };
         let ticket = self.shared.enqueue(call)?;
         let mut wait = Wait { shared: &self.shared, ticket, receiver };
         let timer = pin!(self.shared.env.sleep_until(deadline));
@@ -165,7 +183,7 @@ impl<E: Env> Connection<E> {
         request: Request,
         late_effect: Option<LateEffect>,
     ) {
-        let call = Call { transaction, request, deadline: None, caller: None, late_effect };
+        let call = Call { late_effect, ..Call::new(transaction, request) };
         // The only error is Down, and then the source's own recovery replaces the clean-up.
         let _ = self.shared.enqueue(call);
     }
@@ -245,10 +263,10 @@ impl<E: Env> Connection<E> {
 
     /// Hands a response that could be read to its end to whoever it is for.
     fn deliver(&self, id: RequestId, record: Record, response: Result<Response, Malformed>) {
-        let Record { request, caller, late_effect } = record;
+        let Record { request, caller, late_effect, descriptors } = record;
         let checked = response.and_then(|response| {
             let next_sequence = self.shared.supervisor.next_sequence();
-            validate(&request, &response, next_sequence).map(|()| response)
+            validate(&request, &response, descriptors, next_sequence).map(|()| response)
         });
         let outcome = match checked {
             Ok(response) => Ok(response),
@@ -346,13 +364,7 @@ impl<E: Env> Shared<E> {
     /// a transaction that it leaves at the source without an owner.
     fn apply_late(&self, delivery: Delivery) {
         if let Some(TransactionId(transaction)) = delivery.begun {
-            let abort = Call {
-                transaction: delivery.begun,
-                request: Request::AbortTransaction { transaction },
-                deadline: None,
-                caller: None,
-                late_effect: None,
-            };
+            let abort = Call::new(delivery.begun, Request::AbortTransaction { transaction });
             // The only error is Down, which ends the source's transactions by itself.
             let _ = self.enqueue(abort);
         }

@@ -11,6 +11,7 @@ use futures::channel::oneshot;
 use rsi::{Operation, Request, RequestFrame, RequestId, Response, TransactionId, encode_request};
 
 use super::connection::{LateEffect, RequestError};
+use super::validation::Descriptors;
 
 /// A place in the line for an in-flight slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,15 @@ pub struct Call {
     pub deadline: Option<u64>,
     pub caller: Option<oneshot::Sender<Delivery>>,
     pub late_effect: Option<LateEffect>,
+    pub descriptors: Descriptors,
+}
+
+impl Call {
+    /// A request that nobody waits for.
+    pub const fn new(transaction: Option<TransactionId>, request: Request) -> Self {
+        let descriptors = Descriptors::Checked;
+        Self { transaction, request, deadline: None, caller: None, late_effect: None, descriptors }
+    }
 }
 
 /// A request in flight.
@@ -46,6 +56,7 @@ pub struct Record {
     pub request: Request,
     pub caller: Option<oneshot::Sender<Delivery>>,
     pub late_effect: Option<LateEffect>,
+    pub descriptors: Descriptors,
 }
 
 /// The state of one connection.
@@ -145,10 +156,10 @@ impl Dispatch {
     fn dispatch(&mut self, call: Call) {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        let Call { transaction, request, caller, late_effect, .. } = call;
+        let Call { transaction, request, caller, late_effect, descriptors, .. } = call;
         let frame = RequestFrame { id, transaction, request };
         self.unread.push_back((id, encode_request(&frame)));
-        let record = Record { request: frame.request, caller, late_effect };
+        let record = Record { request: frame.request, caller, late_effect, descriptors };
         self.in_flight.insert(id, record);
     }
 }

@@ -492,11 +492,48 @@ mod content {
     }
 
     #[test]
+    fn a_sequence_not_given_out_is_refused_in_any_layer_of_any_child_or_value() {
+        let sequence = World::NEXT_SEQUENCE + 1;
+        let future = Malformed::FutureSequence { sequence };
+        let of =
+            |layer: &str, target, sequence| PathEntry { layer: layer.into(), target, sequence };
+        let children = vec![
+            (b"a".to_vec(), vec![of("base", None, 1)]),
+            (b"b".to_vec(), vec![of("base", None, 2), of("latent", None, sequence)]),
+        ];
+        let response = Response::EnumChildren { children, metadata: vec![] };
+        assert_eq!(refused(Request::EnumChildren { parent: GUID }, response), future);
+        let Response::QueryValues { mut entries, blankets } = values("v", 1, b"") else {
+            panic!("values");
+        };
+        entries[0].sequence = sequence;
+        entries[0].layer = b"latent".to_vec();
+        assert_eq!(refused(query("v"), Response::QueryValues { entries, blankets }), future);
+    }
+
+    #[test]
     fn an_unusable_descriptor_is_refused() {
         assert!(matches!(
             refused(lookup(), found("base", 1, b"none")),
             Malformed::SecurityDescriptor { guid: GUID, .. }
         ));
+    }
+
+    #[test]
+    fn a_reader_that_judges_descriptors_itself_gets_an_unusable_one_and_nothing_else_malformed() {
+        let answer = |response: &Response| {
+            let mut world = World::new(8);
+            let call = world.call_leaving_descriptors(100, lookup());
+            let id = world.read().id;
+            assert_eq!(world.answer(id, Operation::Lookup, response.clone()), Ok(()));
+            world.outcome(&call).expect("an answer")
+        };
+        let unusable = found("base", 1, b"none");
+        assert_eq!(answer(&unusable), Ok(unusable));
+        let sequence = World::NEXT_SEQUENCE;
+        let future = Malformed::FutureSequence { sequence };
+        let response = found("base", sequence, b"none");
+        assert_eq!(answer(&response), Err(RequestError::Malformed(future)));
     }
 
     #[test]

@@ -3,12 +3,11 @@
 //!
 //! Only the response and its request are looked at. Equal sequences that tie for a winner are for
 //! whoever resolves; the length limits of names, which may change, are not applied beyond the
-//! greatest that they can have.
+//! greatest that they can have. A malformed descriptor fails the operation of a caller that gets
+//! it; where the kernel reads for itself, it counts only for the key that it is of (§2.6, P-75).
 
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
-use rsi::{
-    Guid, KeyMetadata, Operation, PathEntry, PayloadError, Request, RequestId, Response, ValueEntry,
-};
+use rsi::{Guid, Operation, PathEntry, PayloadError, Request, RequestId, Response, ValueEntry};
 
 use crate::name::FoldedName;
 use crate::security::{MalformedDescriptor, SecurityDescriptor};
@@ -45,6 +44,15 @@ pub enum Malformed {
     },
     /// An orphan without identity.
     NullOrphan,
+}
+
+/// What becomes of a descriptor that may not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Descriptors {
+    /// It makes the whole response malformed: for an operation of a caller (PSD-005 §7.3).
+    Checked,
+    /// It is handed out: to a reader that judges those that it uses, one by one (`LAYER-50`, P-75).
+    LeftToReader,
 }
 
 /// A refused response, for the audit record (PSD-005 §3.1).
@@ -86,28 +94,48 @@ impl MalformedResponse {
 pub(super) fn validate(
     request: &Request,
     response: &Response,
+    descriptors: Descriptors,
+    next_sequence: u64,
+) -> Result<(), Malformed> {
+    check_but_descriptors(request, response, next_sequence)?;
+    match descriptors {
+        Descriptors::Checked => check_descriptors(request, response),
+        Descriptors::LeftToReader => Ok(()),
+    }
+}
+
+fn check_descriptors(request: &Request, response: &Response) -> Result<(), Malformed> {
+    match response {
+        Response::Lookup { metadata, .. } | Response::EnumChildren { metadata, .. } => {
+            metadata.iter().try_for_each(|key| check_descriptor(key.guid, &key.sd))
+        }
+        Response::ReadKey { sd, .. } => check_descriptor(key_of(request).unwrap_or_default(), sd),
+        Response::Failed(_)
+        | Response::Done
+        | Response::QueryValues { .. }
+        | Response::DeleteLayer { .. } => Ok(()),
+    }
+}
+
+fn check_but_descriptors(
+    request: &Request,
+    response: &Response,
     next_sequence: u64,
 ) -> Result<(), Malformed> {
     match response {
         Response::Failed(_) | Response::Done => Ok(()),
-        Response::Lookup { entries, metadata } => {
-            check_entries(entries, next_sequence)?;
-            check_metadata(metadata)
-        }
-        Response::EnumChildren { children, metadata } => {
-            for (name, entries) in children {
+        Response::Lookup { entries, .. } => check_entries(entries, next_sequence),
+        Response::EnumChildren { children, .. } => {
+            children.iter().try_for_each(|(name, entries)| {
                 check_key_name(name)?;
-                check_entries(entries, next_sequence)?;
-            }
-            check_metadata(metadata)
+                check_entries(entries, next_sequence)
+            })
         }
-        Response::ReadKey { name, parent, sd, .. } => {
-            // A hive root has no entry, so its record's name is the source's own affair.
-            if !(*parent == Guid::NULL && name.is_empty()) {
-                check_key_name(name)?;
-            }
-            check_descriptor(key_of(request).unwrap_or_default(), sd)
+        // A hive root has no entry, so its record's name is the source's own affair.
+        Response::ReadKey { name, parent, .. } if *parent == Guid::NULL && name.is_empty() => {
+            Ok(())
         }
+        Response::ReadKey { name, .. } => check_key_name(name),
         Response::QueryValues { entries, blankets } => {
             for entry in entries {
                 check_value(request, entry, next_sequence)?;
@@ -129,10 +157,6 @@ fn check_entries(entries: &[PathEntry], next_sequence: u64) -> Result<(), Malfor
         check_layer_name(&entry.layer)?;
         check_sequence(entry.sequence, next_sequence)
     })
-}
-
-fn check_metadata(metadata: &[KeyMetadata]) -> Result<(), Malformed> {
-    metadata.iter().try_for_each(|key| check_descriptor(key.guid, &key.sd))
 }
 
 fn check_value(request: &Request, entry: &ValueEntry, next_sequence: u64) -> Result<(), Malformed> {

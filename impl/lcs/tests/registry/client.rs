@@ -82,37 +82,10 @@ impl Machine {
 }
 
 pub fn answer(result: i64) -> Answer<i64> {
-    const ALL: [Errno; 25] = [
-        Errno::EPERM,
-        Errno::ENOENT,
-        Errno::EIO,
-        Errno::EBADF,
-        Errno::EAGAIN,
-        Errno::ENOMEM,
-        Errno::EACCES,
-        Errno::EFAULT,
-        Errno::EBUSY,
-        Errno::EEXIST,
-        Errno::EXDEV,
-        Errno::EINVAL,
-        Errno::EMFILE,
-        Errno::ENOTTY,
-        Errno::ENOSPC,
-        Errno::ERANGE,
-        Errno::ENAMETOOLONG,
-        Errno::ENOSYS,
-        Errno::ENOTEMPTY,
-        Errno::ELOOP,
-        Errno::EOVERFLOW,
-        Errno::EMSGSIZE,
-        Errno::ENOTSUP,
-        Errno::ETIMEDOUT,
-        Errno::ESTALE,
-    ];
     if result >= 0 {
         return Ok(result);
     }
-    Err(*ALL.iter().find(|errno| errno.returned() == result).unwrap())
+    Err(*Errno::ALL.iter().find(|errno| errno.returned() == result).unwrap())
 }
 
 impl Client {

@@ -50,8 +50,30 @@ fn any_transaction_fd_is_bad() {
     assert_eq!(client.set_with(fd, args), Err(Errno::EBADF));
     let args = QueryValueArgs { txn_fd: 50, ..client.query_args("v") };
     assert_eq!(query(&client, fd, args).0, Err(Errno::EBADF));
-    let args = CreateKeyArgs { txn_fd: fd, ..client.create_args("Machine\\A", "") };
+    let args = CreateKeyArgs { txn_fd: fd, ..client.create_args("Machine\\B", "") };
     assert_eq!(client.go(|me| async move { me.create_with(args).await }), Err(Errno::EBADF));
+    assert_eq!(client.open("Machine\\B"), Err(Errno::ENOENT));
+}
+
+#[test]
+fn a_creation_that_opens_an_existing_key_does_not_look_at_its_transaction() {
+    let client = Machine::new().client();
+    client.make("Machine\\A");
+    let create = |txn_fd| {
+        let args = CreateKeyArgs { txn_fd, ..client.create_args("Machine\\A", "none") };
+        client
+            .go(|me| async move { me.create_with(args).await })
+            .map(|(_, disposition)| disposition)
+    };
+    assert_eq!(create(77), Ok(abi::REG_OPENED_EXISTING));
+    assert_eq!(create(-2), Err(Errno::EINVAL));
+}
+
+#[test]
+fn the_layer_of_a_creation_is_judged_before_its_transaction() {
+    let client = Machine::new().client();
+    let args = CreateKeyArgs { txn_fd: 77, ..client.create_args("Machine\\A", "none") };
+    assert_eq!(client.go(|me| async move { me.create_with(args).await }), Err(Errno::ENOENT));
 }
 
 #[test]

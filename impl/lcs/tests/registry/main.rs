@@ -8,6 +8,7 @@ mod front_door;
 mod keys;
 mod layers;
 mod links;
+mod malformed;
 mod registration;
 mod source;
 mod stress;

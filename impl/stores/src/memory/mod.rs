@@ -8,6 +8,7 @@ mod content;
 mod disk;
 mod mutation;
 mod query;
+mod seed;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use rsi::{Guid, RequestFrame, Response, ResponseFrame, Status, TransactionId};
 use crate::backend::{Backend, Outcome, Refusal, View};
 use crate::scheduler::Scheduler;
 use crate::task::{Read, Write};
-use crate::{HiveInfo, Inspect, RandomSource, RawHive, Store};
+use crate::{HiveInfo, Inspect, RandomSource, RawHive, RawRecord, Seed, Store};
 use content::Content;
 
 pub use disk::MemoryDisk;
@@ -93,6 +94,17 @@ impl Inspect for MemoryStore {
             backend.disk.with(backend.incarnation, info.root, |content| content.dump(&info.name))
         };
         backend.infos.iter().map(|info| dump(info).ok_or(Status::StorageError)).collect()
+    }
+}
+
+impl Seed for MemoryStore {
+    fn seed(&mut self, root: Guid, record: RawRecord) -> Result<(), Status> {
+        let backend = &self.scheduler.backend;
+        if backend.working.iter().any(Option::is_some) {
+            return Err(Status::TransactionBusy);
+        }
+        let put = |content: &mut Content| seed::put(content, record);
+        backend.disk.with(backend.incarnation, root, put).ok_or(Status::NotFound)?
     }
 }
 

@@ -96,7 +96,7 @@ fn remove_entry(content: &mut Content, at: EntryName<'_>) {
     remove_entry_at(content, at.parent, &folded(at.child_name), &folded(at.layer));
 }
 
-fn remove_entry_at(content: &mut Content, parent: Guid, name: &str, layer: &str) {
+pub(super) fn remove_entry_at(content: &mut Content, parent: Guid, name: &str, layer: &str) {
     let Some(names) = content.children.get_mut(&parent) else { return };
     let Some(layers) = names.get_mut(name) else { return };
     let removed = layers.remove(layer);

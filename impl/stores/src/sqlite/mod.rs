@@ -15,6 +15,7 @@ mod paths;
 mod problem;
 mod raw;
 mod row;
+mod seed;
 mod session;
 mod snapshot;
 mod sql;
@@ -29,7 +30,7 @@ use rsi::{Guid, RequestFrame, Response, ResponseFrame, Status, TransactionId};
 use crate::backend::{Backend, Outcome, Refusal, View};
 use crate::scheduler::Scheduler;
 use crate::task::{Read, Write};
-use crate::{HiveInfo, Inspect, RandomSource, RawHive, Store};
+use crate::{FatalError, HiveInfo, Inspect, RandomSource, RawHive, RawRecord, Seed, Store};
 use hive::Hive;
 use session::{Place, Session};
 
@@ -45,7 +46,8 @@ pub struct SqliteConfig {
     /// The `sqlite3_vfs` to use, or `None` for SQLite's own.
     pub vfs: Option<String>,
     /// Names the volatile stores. No other store that is open in this process, or leaked by a
-    /// simulated death, may have the same.
+    /// simulated death, may have the same. Empty in a process that serves one store only: then the
+    /// names are exactly those of PSD-006 (LORE-015).
     pub incarnation: String,
     /// Where the GUIDs of new hive roots come from.
     pub random: RandomSource,
@@ -60,6 +62,15 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// Checks hive names and paths of a configuration, without touching a file: at least one hive,
+    /// no name twice, no path twice, absolute paths (PSD-006 §2.1).
+    ///
+    /// # Errors
+    /// [`OpenError`] with the first hive that will not do.
+    pub fn check(hives: &[(String, PathBuf)]) -> Result<(), OpenError> {
+        start::check(hives)
+    }
+
     /// Opens or creates the hives' databases, repairs what a crash left, and makes missing roots.
     ///
     /// # Errors
@@ -91,6 +102,10 @@ impl Store for SqliteStore {
     fn max_sequence(&self) -> u64 {
         self.scheduler.max_sequence()
     }
+
+    fn fatal_error(&self) -> Option<FatalError> {
+        self.scheduler.fatal_error()
+    }
 }
 
 impl Inspect for SqliteStore {
@@ -102,10 +117,30 @@ impl Inspect for SqliteStore {
             .zip(&backend.infos)
             .map(|(hive, info)| raw::dump(info, hive.session(View::Committed)?))
             .collect::<Result<_, _>>()
-            .map_err(|refusal| match refusal {
-                Refusal::Status(status) => status,
-                Refusal::Locked => Status::TransactionBusy,
-            })
+            .map_err(status_of)
+    }
+}
+
+impl Seed for SqliteStore {
+    fn seed(&mut self, root: Guid, record: RawRecord) -> Result<(), Status> {
+        let backend = &mut self.scheduler.backend;
+        let found = backend.infos.iter().position(|info| info.root == root);
+        let hive = &mut backend.hives[found.ok_or(Status::NotFound)?];
+        if hive.is_open() {
+            return Err(Status::TransactionBusy);
+        }
+        // A key may have come or gone behind its back.
+        backend.known.clear();
+        seed::put(hive, record).map_err(status_of)
+    }
+}
+
+/// The status of a refusal that nobody waits for.
+fn status_of(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::Status(status) => status,
+        Refusal::Locked => Status::TransactionBusy,
+        Refusal::Fatal(_) => Status::StorageError,
     }
 }
 

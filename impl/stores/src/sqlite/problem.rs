@@ -27,6 +27,8 @@ pub enum Problem {
     DuplicateHive,
     /// The path is relative (LORE-008).
     RelativePath,
+    /// Another hive of the configuration has the same database (LORE-044).
+    SharedDatabase,
     /// The file cannot be opened or created.
     CannotOpen(rusqlite::Error),
     /// The file is no SQLite database.
@@ -65,6 +67,9 @@ impl fmt::Display for Problem {
                 write!(out, "another hive has this name, letter case aside; give each its own")
             }
             Problem::RelativePath => write!(out, "the path is relative; give an absolute one"),
+            Problem::SharedDatabase => {
+                write!(out, "another hive has this database; give each its own")
+            }
             Problem::CannotOpen(error) => write!(
                 out,
                 "cannot be opened or created ({error}); see that its directory exists and may be \

@@ -1,11 +1,14 @@
 //! From a row's columns to our types, and from SQLite's errors to answers.
 //!
-//! A column of the wrong type or length is a damaged database: RSI_STORAGE_ERROR, never a panic.
+//! A column of the wrong type or length is RSI_STORAGE_ERROR, never a panic: the damage is in one
+//! row, and SQLite can still be relied on. What SQLite itself calls corrupt, or a full disk, ends the
+//! source (LORE-038).
 
 use rsi::{Guid, Status};
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, Row};
 
+use crate::FatalError;
 use crate::backend::Refusal;
 
 impl From<rusqlite::Error> for Refusal {
@@ -13,6 +16,10 @@ impl From<rusqlite::Error> for Refusal {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Refusal::Locked,
             Some(ErrorCode::TooBig) => Refusal::Status(Status::TooLarge),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Refusal::Fatal(FatalError::Corrupt)
+            }
+            Some(ErrorCode::DiskFull) => Refusal::Fatal(FatalError::DiskFull),
             _ => Refusal::Status(Status::StorageError),
         }
     }
@@ -93,4 +100,26 @@ pub(super) fn stored(number: u64) -> i64 {
 /// What stands in the column `target_type`.
 pub(super) fn target_type(target: Option<Guid>) -> i64 {
     i64::from(target.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use rsi::Status;
+    use rusqlite::Error;
+    use rusqlite::ffi::{self, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_IOERR, SQLITE_NOTADB};
+
+    use super::Refusal;
+    use crate::FatalError;
+
+    fn refusal(code: i32) -> Refusal {
+        Refusal::from(Error::SqliteFailure(ffi::Error::new(code), None))
+    }
+
+    #[test]
+    fn corruption_and_a_full_disk_are_fatal_and_a_failed_read_or_write_is_not() {
+        assert_eq!(refusal(SQLITE_CORRUPT), Refusal::Fatal(FatalError::Corrupt));
+        assert_eq!(refusal(SQLITE_NOTADB), Refusal::Fatal(FatalError::Corrupt));
+        assert_eq!(refusal(SQLITE_FULL), Refusal::Fatal(FatalError::DiskFull));
+        assert_eq!(refusal(SQLITE_IOERR), Refusal::Status(Status::StorageError));
+    }
 }

@@ -82,18 +82,20 @@ pub(super) fn open(config: SqliteConfig) -> Result<Vec<Opened>, OpenError> {
     Ok(opened)
 }
 
-/// LORE-003, LORE-008, LORE-009.
-fn check(hives: &[(String, PathBuf)]) -> Result<(), OpenError> {
+/// LORE-003, LORE-008, LORE-009, P-78.
+pub(super) fn check(hives: &[(String, PathBuf)]) -> Result<(), OpenError> {
     if hives.is_empty() {
         let (hive, path) = (String::new(), PathBuf::new());
         return Err(OpenError { hive, path, problem: Problem::NoHives });
     }
-    let mut names = BTreeSet::new();
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (name, path) in hives {
         let problem = if !names.insert(fold(name)) {
             Problem::DuplicateHive
         } else if !path.is_absolute() {
             Problem::RelativePath
+        } else if !paths.insert(path) {
+            Problem::SharedDatabase
         } else {
             continue;
         };
@@ -102,10 +104,13 @@ fn check(hives: &[(String, PathBuf)]) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// LORE-015, with the incarnation in the name, so that what a dead process left is not found.
+/// LORE-015, with the incarnation, if there is one, in the name: what a dead process of a simulation
+/// left is not found.
 fn volatile_uri(hive: &str, incarnation: &str) -> String {
     let mut uri = String::from("file:");
-    for byte in fold(hive).bytes().chain(*b"_volatile_").chain(incarnation.bytes()) {
+    let separator = if incarnation.is_empty() { "" } else { "_" };
+    let name = [hive, "_volatile", separator, incarnation].concat();
+    for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
             uri.push(char::from(byte));
         } else {
@@ -332,5 +337,46 @@ fn cannot_open(error: rusqlite::Error) -> Problem {
     match problem(error) {
         Problem::Damaged(error) => Problem::CannotOpen(error),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::{Origin, TABLES, create_tables, volatile_uri};
+
+    #[test]
+    fn a_volatile_store_is_named_after_its_hive() {
+        let uri = volatile_uri("Machine", "");
+        assert_eq!(uri, "file:Machine_volatile?mode=memory&cache=shared");
+        let uri = volatile_uri("a?b c", "7");
+        assert_eq!(uri, "file:a%3fb%20c_volatile_7?mode=memory&cache=shared");
+    }
+
+    #[test]
+    fn a_volatile_store_has_the_tables_and_the_index_of_a_database() {
+        let connection = Connection::open_in_memory().expect("a connection");
+        Origin::prepare(&connection, ":memory:").expect("prepared");
+        let mut objects = ["main", "volatile"].map(|schema| {
+            create_tables(&connection, schema).expect("tables");
+            let sql = format!("SELECT type || ' ' || name FROM {schema}.sqlite_schema ORDER BY 1");
+            let mut statement = connection.prepare(&sql).expect("a statement");
+            let names = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+            names.collect::<Result<Vec<_>, _>>().expect("names")
+        });
+        assert_eq!(objects[0], objects[1]);
+        objects[0].retain(|name| name.starts_with("table "));
+        assert_eq!(objects[0].len(), TABLES.len());
+    }
+
+    #[test]
+    fn a_connection_enforces_foreign_keys_and_syncs_every_commit() {
+        let connection = Connection::open_in_memory().expect("a connection");
+        Origin::prepare(&connection, ":memory:").expect("prepared");
+        let setting = |name: &str| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).expect("a number")
+        };
+        assert_eq!((setting("foreign_keys"), setting("synchronous")), (1, 2));
     }
 }

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rsi::{Guid, Request, RequestFrame, RequestId, Response, Status, TransactionId};
 use simulated_disk::Disk;
 use stores::{
-    Inspect, MemoryConfig, MemoryDisk, MemoryStore, RawHive, SqliteConfig, SqliteStore, Store,
+    Inspect, MemoryConfig, MemoryDisk, MemoryStore, RawHive, Seed, SqliteConfig, SqliteStore, Store,
 };
 
 /// The first moment of every test, in Unix nanoseconds.
 pub const START: u64 = 1_700_000_000_000_000_000;
 
-/// A store that can be looked into.
-pub trait TestStore: Store + Inspect {}
+/// A store that can be looked into and put into.
+pub trait TestStore: Store + Inspect + Seed {}
 
-impl<S: Store + Inspect> TestStore for S {}
+impl<S: Store + Inspect + Seed> TestStore for S {}
 
 /// Makes stores over what the former ones left.
 pub trait Shelf {

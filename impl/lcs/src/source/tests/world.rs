@@ -77,6 +77,18 @@ impl World {
         self.start_call(deadline, request, None)
     }
 
+    /// A call of a reader that judges descriptors itself.
+    pub fn call_leaving_descriptors(
+        &mut self,
+        deadline: u64,
+        request: Request,
+    ) -> Pending<Result<Response, RequestError>> {
+        let connection = self.connection.clone();
+        self.start(send(
+            async move { connection.request_leaving_descriptors(deadline, request).await },
+        ))
+    }
+
     /// A call whose late effect notes the response.
     pub fn call_with_effect(
         &mut self,

@@ -1,0 +1,117 @@
+//! What a call asks for, as far as its requests must agree with it (PSD-005 §6.2, §6.3).
+//!
+//! The one place that knows the model's call type. A call within a transaction asks for nothing
+//! that is judged here.
+
+use registry_model::input::{Call, Fd};
+
+/// The part of a call that its requests are compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked<'a> {
+    /// `reg_open_key`, and `reg_create_key` with what it creates.
+    Path { parent: Fd, path: &'a [u8], access: u32, creation: Option<Creation<'a>> },
+    /// An operation on a key fd.
+    Key { fd: Fd, operation: KeyOperation<'a> },
+}
+
+/// What `reg_create_key` says of a new key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Creation<'a> {
+    pub(super) flags: u32,
+    /// Empty for a null pointer.
+    pub(super) layer: &'a [u8],
+}
+
+/// An ioctl, or `close(2)`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum KeyOperation<'a> {
+    Query { name: &'a [u8] },
+    Batch,
+    EnumerateValue,
+    EnumerateSubkey,
+    Info,
+    Set(Write<'a>),
+    Unset { name: &'a [u8], layer: &'a [u8] },
+    Blanket { layer: &'a [u8], set: u8 },
+    Delete { layer: &'a [u8] },
+    Hide { layer: &'a [u8] },
+    Flush,
+    Close,
+}
+
+/// What `REG_IOC_SET_VALUE` writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Write<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value_type: u32,
+    pub(super) data: &'a [u8],
+    pub(super) layer: &'a [u8],
+    pub(super) expected_sequence: u64,
+}
+
+/// What a string of a syscall holds, up to its first null byte (CONV-22).
+fn before_null(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+/// The part of a call that is judged; `None` within a transaction.
+pub(super) fn asked(call: &Call) -> Option<Asked<'_>> {
+    Some(match call {
+        Call::OpenKey { parent, path, desired_access, .. } => {
+            let path = before_null(path);
+            Asked::Path { parent: *parent, path, access: *desired_access, creation: None }
+        }
+        Call::CreateKey { parent, path, desired_access, flags, layer, transaction: -1 } => {
+            let (path, layer) =
+                (before_null(path), before_null(layer.as_deref().unwrap_or_default()));
+            let creation = Some(Creation { flags: *flags, layer });
+            Asked::Path { parent: *parent, path, access: *desired_access, creation }
+        }
+        Call::QueryValue { fd, name, transaction: -1, .. } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::Query { name } }
+        }
+        Call::SetValue {
+            fd,
+            name,
+            value_type,
+            data,
+            layer,
+            transaction: -1,
+            expected_sequence,
+        } => {
+            let write = Write {
+                name,
+                value_type: *value_type,
+                data,
+                layer,
+                expected_sequence: *expected_sequence,
+            };
+            Asked::Key { fd: *fd, operation: KeyOperation::Set(write) }
+        }
+        Call::DeleteValue { fd, name, layer, transaction: -1 } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::Unset { name, layer } }
+        }
+        Call::BlanketTombstone { fd, layer, set, transaction: -1 } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::Blanket { layer, set: *set } }
+        }
+        Call::QueryValuesBatch { fd, transaction: -1, .. } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::Batch }
+        }
+        Call::EnumValues { fd, transaction: -1, .. } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::EnumerateValue }
+        }
+        Call::EnumSubkeys { fd, transaction: -1, .. } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::EnumerateSubkey }
+        }
+        Call::QueryKeyInfo { fd, .. } => Asked::Key { fd: *fd, operation: KeyOperation::Info },
+        Call::DeleteKey { fd, layer, transaction: -1 } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::Delete { layer } }
+        }
+        Call::HideKey { fd, layer, transaction: -1 } => {
+            Asked::Key { fd: *fd, operation: KeyOperation::Hide { layer } }
+        }
+        Call::Flush { fd } => Asked::Key { fd: *fd, operation: KeyOperation::Flush },
+        Call::Close { fd } => Asked::Key { fd: *fd, operation: KeyOperation::Close },
+        _ => return None,
+    })
+}
