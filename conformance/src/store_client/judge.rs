@@ -60,6 +60,11 @@ impl Judge {
         self.covered.iter().collect()
     }
 
+    /// The transactions that may be open.
+    pub(super) fn open_transactions(&self) -> BTreeSet<u64> {
+        self.states.iter().flat_map(Store::open_transactions).collect()
+    }
+
     /// Judges what the source registers as it starts, between these times.
     pub(super) fn start(
         &mut self,

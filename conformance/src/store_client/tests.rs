@@ -33,6 +33,8 @@ enum Defect {
     Twice,
     /// RSI_DELETE_LAYER ends the process.
     Dies,
+    /// None: answers just come last first.
+    Reversed,
 }
 
 struct Machine(Defect);
@@ -148,6 +150,9 @@ impl StoreTarget for Played {
     }
 
     fn receive(&mut self) -> Result<Option<Vec<u8>>, Gone> {
+        if self.defect == Defect::Reversed {
+            return Ok(self.responses.pop());
+        }
         Ok(if self.responses.is_empty() { None } else { Some(self.responses.remove(0)) })
     }
 
@@ -264,4 +269,12 @@ fn a_generated_plan_prints_as_a_script_that_means_the_same() {
 fn a_seed_has_one_plan() {
     assert_eq!(plan_of_seed(7, 40), plan_of_seed(7, 40));
     assert_ne!(plan_of_seed(7, 40), plan_of_seed(8, 40));
+}
+
+#[test]
+fn answers_in_another_order_conform() {
+    let text = "r1: set-value Machine A dword 1 at 1\nr2: set-value Machine A dword 2 at 2\n\
+        await r1\nawait r2\nquery-values Machine *\n";
+    assert_eq!(kind(Defect::None, text), None);
+    assert_eq!(kind(Defect::Reversed, text), None);
 }

@@ -117,7 +117,7 @@ impl Parser {
         };
         self.script.plan.steps.push(step);
         self.script.expectations.push(Vec::new());
-        self.script.lines.push(StepLines { step: number, expectations: Vec::new() });
+        self.script.lines.push(StepLines { step: number, ..StepLines::default() });
         Ok(())
     }
 
