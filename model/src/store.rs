@@ -68,6 +68,11 @@ impl Store {
         }
         let result = work.carry_out(&request.operation);
         let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);
+        let is_open = transaction == 0 || self.transactions.contains_key(&transaction);
+        if !is_open && work.has_waited() && touches_storage(&request.operation) {
+            // It waited for the lock while its transaction ended (P-71).
+            answers.push(work.refused(Status::TxnBusy));
+        }
         if self.storage_fails && touches_storage(&request.operation) {
             answers.push(work.refused(Status::StorageError));
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use registry_model::store::{Guid, Payload, Response};
 
 use super::execution::Execution;
-use super::lockstep::{StoreKind, Stop};
+use super::lockstep::{Stop, StoreKind};
 use super::plan::PlannedOperation;
 use crate::plan::Text;
 

@@ -8,11 +8,9 @@ use registry_model::store::{Request, Response};
 
 use super::dump;
 use super::judge::{Exchange, Judge, Refusal, StartRefusal};
-use super::lockstep::{StoreDivergence, StoreKind, StoreStatistics, Stop};
+use super::lockstep::{Stop, StoreDivergence, StoreKind, StoreStatistics};
 use super::names::Names;
-use super::plan::{
-    PlannedOperation, PlannedRequest, StorePlan, StoreStep, TransactionName,
-};
+use super::plan::{PlannedOperation, PlannedRequest, StorePlan, StoreStep, TransactionName};
 use super::target::{Gone, StoreTarget};
 use crate::script::store::{answer, request_words, step_words};
 use crate::target::Frame;
@@ -216,9 +214,8 @@ impl<'a> Execution<'a> {
         let words = position.map(|position| self.in_flight[position].words.clone());
         let words = words.unwrap_or_else(|| "a response".to_owned());
         let frame = Frame { source: SOURCE, is_request: false, bytes };
-        let is_malformed = position.is_some_and(|position| {
-            codec::is_malformed(&self.in_flight[position].request)
-        });
+        let is_malformed =
+            position.is_some_and(|position| codec::is_malformed(&self.in_flight[position].request));
         // The monitor knows the tables only; for an op code without one, `decode` says it all.
         let observed = self.monitor.observe(&frame);
         if let Err(violation) = observed

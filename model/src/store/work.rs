@@ -78,7 +78,10 @@ impl Work<'_> {
     ) -> Result<Vec<Answer>, Status> {
         let visible = self.visible()?;
         self.mark_read();
-        let hive = visible.hive(has_key(guid))?;
+        let hive = match visible.hive(has_key(guid)) {
+            Ok(hive) => hive,
+            Err(status) => return Ok(self.refused_or_waiting(status)),
+        };
         let database = visible.databases.get(&hive).ok_or(Status::NotFound)?;
         self.mark_hive(database, guid);
         let mut answers = Vec::new();
@@ -180,6 +183,22 @@ impl Work<'_> {
                 if bound.hive == *hive && bound.database.holds_volatile_data())
         });
         self.has_waited() && holds_volatile_data
+    }
+
+    /// Whether a transaction has made volatile data of some hive wait for it long enough.
+    pub(super) fn may_wait_for_any_volatile_data(&self) -> bool {
+        self.store.hives.keys().any(|hive| {
+            self.store.is_locked(hive, self.transaction) && self.may_wait_for_volatile_data(hive)
+        })
+    }
+
+    /// A refused read. One of a key that is nowhere looks in every hive, and may wait there (P-72).
+    fn refused_or_waiting(&self, status: Status) -> Vec<Answer> {
+        let mut answers = vec![self.refused(status)];
+        if self.may_wait_for_any_volatile_data() {
+            answers.push(self.refused(Status::TxnBusy));
+        }
+        answers
     }
 
     fn mark_read(&mut self) {
