@@ -14,6 +14,7 @@ use abi::value_type::{REG_BINARY, REG_DWORD};
 use rsi::{Guid, PathEntry};
 
 use crate::layers::{Layer, LayerTable, View};
+use crate::mutation::Scope;
 use crate::name::FoldedName;
 use crate::resolve::{ChildGroup, Values, is_of};
 use crate::security::{SecurityDescriptor, Sid};
@@ -43,6 +44,12 @@ pub struct Metadata {
     pub sd: Vec<u8>,
     /// Effective metadata values, unless the source's answer could not be used.
     pub values: Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, Errno>,
+}
+
+impl Metadata {
+    fn is_malformed(&self) -> bool {
+        self.values.is_err() || SecurityDescriptor::parse(&self.sd).is_err()
+    }
 }
 
 /// What the layer table was last made from.
@@ -189,10 +196,11 @@ pub fn read_from_scratch(image: &Image) -> Result<Refresh, Errno> {
 }
 
 /// Which names a refresh takes up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefreshExtent {
-    /// Those whose effective metadata has changed.
-    Changes,
+#[derive(Clone, Copy, Debug)]
+pub enum RefreshExtent<'a> {
+    /// Those whose effective metadata has changed by a mutation of this, and the one that it was
+    /// about if nobody can tell, its metadata being malformed (P-75).
+    Changes(&'a Scope),
     /// All that are visible as well (P-07).
     Everything,
 }
@@ -219,7 +227,7 @@ pub fn refresh(
     table: &Arc<LayerTable>,
     cache: &MetadataCache,
     creator: Option<Sid>,
-    extent: RefreshExtent,
+    extent: RefreshExtent<'_>,
 ) -> Result<Refresh, Errno> {
     let mut next = Refresh {
         table: Arc::clone(table),
@@ -234,8 +242,9 @@ pub fn refresh(
         next.cache.chain = resolved.chain;
         let Some((layers_key, names)) = resolved.layers else { break };
         let mut dirty = dirty_names(&next.cache, layers_key, &names);
-        if extent == RefreshExtent::Everything {
-            dirty.extend(names.keys().cloned());
+        match extent {
+            RefreshExtent::Everything => dirty.extend(names.keys().cloned()),
+            RefreshExtent::Changes(scope) => dirty.extend(unreadable(scope, layers_key, &names)),
         }
         next.cache.layers_key = Some(layers_key);
         next.cache.names = names;
@@ -268,6 +277,22 @@ fn dirty_names(
     let all: BTreeSet<&FoldedName> = cache.names.keys().chain(names.keys()).collect();
     let differs = |name: &&FoldedName| cache.names.get(*name) != names.get(*name);
     all.into_iter().filter(differs).cloned().collect()
+}
+
+/// The name that a mutation was about, if its metadata is malformed.
+fn unreadable(
+    scope: &Scope,
+    layers_key: Guid,
+    names: &BTreeMap<FoldedName, Metadata>,
+) -> Option<FoldedName> {
+    let (name, _) = names.iter().find(|(name, metadata)| {
+        let concerned = match scope {
+            Scope::Name { parent, name: changed } => *parent == layers_key && changed == *name,
+            Scope::Key(guid) => *guid == metadata.guid,
+        };
+        concerned && metadata.is_malformed()
+    })?;
+    Some(name.clone())
 }
 
 fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Sid>) {

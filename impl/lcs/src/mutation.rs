@@ -137,8 +137,8 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(), Errno> {
         if let Some(layers) = &change.layers {
             self.env.yield_point("refresh the layers").await;
-            let refreshed =
-                self.refresh_layers(Some(change.hive), creator, RefreshExtent::Changes).await;
+            let extent = RefreshExtent::Changes(&change.scope);
+            let refreshed = self.refresh_layers(Some(change.hive), creator, extent).await;
             return if layers.required { refreshed } else { Ok(()) };
         }
         self.state().step_generation(change.hive);

@@ -32,13 +32,13 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         hive: Option<HiveId>,
         creator: Option<Sid>,
-        extent: RefreshExtent,
+        extent: RefreshExtent<'_>,
     ) -> Result<(), Errno> {
         let Some(machine) = self.state().machine else { return Ok(()) };
         let image = self.read_image(machine).await;
         let made = image.and_then(|image| {
             let state = self.state();
-            if extent == RefreshExtent::Everything && !state.metadata.loaded {
+            if matches!(extent, RefreshExtent::Everything) && !state.metadata.loaded {
                 return read_from_scratch(&image);
             }
             refresh(&image, &state.layers, &state.metadata, creator, extent)

@@ -29,7 +29,7 @@ impl Setup {
         let machine = Machine::new(&ThreadEnv::new(2).unwrap());
         let path = directory.path().join("registry");
         let listener = Listener::bind(&machine.lcs, &Arc::new(token), &path).unwrap();
-        Setup { machine, listener, directory: directory }
+        Setup { machine, listener, directory }
     }
 
     /// Sends these bytes and nothing more; what comes back until the other side closes.
