@@ -78,10 +78,7 @@ impl Work<'_> {
     ) -> Result<Vec<Answer>, Status> {
         let visible = self.visible()?;
         self.mark_read();
-        let hive = match visible.hive(has_key(guid)) {
-            Ok(hive) => hive,
-            Err(status) => return Ok(self.refused_or_waiting(status)),
-        };
+        let hive = visible.hive(has_key(guid))?;
         let database = visible.databases.get(&hive).ok_or(Status::NotFound)?;
         self.mark_hive(database, guid);
         let mut answers = Vec::new();
@@ -190,15 +187,6 @@ impl Work<'_> {
         self.store.hives.keys().any(|hive| {
             self.store.is_locked(hive, self.transaction) && self.may_wait_for_volatile_data(hive)
         })
-    }
-
-    /// A refused read. One of a key that is nowhere looks in every hive, and may wait there (P-72).
-    fn refused_or_waiting(&self, status: Status) -> Vec<Answer> {
-        let mut answers = vec![self.refused(status)];
-        if self.may_wait_for_any_volatile_data() {
-            answers.push(self.refused(Status::TxnBusy));
-        }
-        answers
     }
 
     fn mark_read(&mut self) {
