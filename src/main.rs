@@ -173,6 +173,12 @@ pub struct CertifyArguments {
     /// The seed of the first random plan.
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
+    /// Random plans keep to one hive.
+    #[arg(long)]
+    one_hive: bool,
+    /// Random plans make no volatile keys.
+    #[arg(long)]
+    no_volatile_keys: bool,
     /// Where reproductions and, if it is given, certification.json are written.
     #[arg(long)]
     report: Option<PathBuf>,

@@ -391,6 +391,41 @@ fn blessing_keeps_what_was_written_by_hand() {
 }
 
 #[test]
+fn a_script_of_requests_is_checked_against_the_store() {
+    let script = "flush Machine\n  -> ok\nlookup Machine App\n  -> (empty)\n";
+    let folder = Folder::with("requests", "a.rsi", script);
+    let finished = folder.run("check --store memory .").exits(0);
+    assert_eq!(finished.out, "1 scripts, 1 pass, 0 fail, 0 undecided\n");
+}
+
+#[test]
+fn a_wrong_expectation_of_a_request_is_shown_beside_the_answer() {
+    let folder = Folder::with("requests-wrong", "a.rsi", "flush Nobody\n  -> ok\n");
+    let finished = folder.run("check --store memory a.rsi").exits(1);
+    assert!(finished.out.contains("a.rsi:1: model and source agree"), "{}", finished.out);
+}
+
+#[test]
+fn a_certification_tells_what_holds() {
+    let script = "# requirements: LORE-135\nflush Nobody\n  -> INVALID\n";
+    let folder = Folder::with("certify", "a.rsi", script);
+    let line = "certify --store memory --one-hive --scripts . --report out";
+    let finished = folder.run(line).exits(0);
+    assert!(finished.out.contains("memory: 1 of 1 scripts pass\n"), "{}", finished.out);
+    assert!(finished.out.contains("LORE                 1         0\n"), "{}", finished.out);
+    let document: serde_json::Value =
+        serde_json::from_str(&folder.read("out/certification.json")).expect("JSON");
+    assert_eq!(document["requirements_held"], 1);
+}
+
+#[test]
+fn a_certification_needs_scripts() {
+    let folder = Folder::with("certify-none", "a.lcs", "");
+    let finished = folder.run("certify --scripts .").exits(2);
+    assert!(finished.err.contains("there is no *.rsi file in ."), "{}", finished.err);
+}
+
+#[test]
 fn an_explanation_tells_the_contest() {
     let folder = Folder::with("explain", "contest.lcs", CONTEST);
     let explain = |options: &str| {

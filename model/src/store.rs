@@ -67,7 +67,17 @@ impl Store {
             covers!(work.covered, "SRC-60");
         }
         let result = work.carry_out(&request.operation);
+        let is_nowhere = matches!(result, Err(Status::NotFound));
         let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);
+        if is_nowhere && is_read(&request.operation) && work.may_wait_for_any_volatile_data() {
+            // It looked in every hive, and may have waited there (P-72).
+            answers.push(work.refused(Status::TxnBusy));
+        }
+        let is_open = transaction == 0 || self.transactions.contains_key(&transaction);
+        if !is_open && work.has_waited() && touches_storage(&request.operation) {
+            // It waited for the lock while its transaction ended (P-71).
+            answers.push(work.refused(Status::TxnBusy));
+        }
         if self.storage_fails && touches_storage(&request.operation) {
             answers.push(work.refused(Status::StorageError));
         }
@@ -201,6 +211,17 @@ impl Work<'_> {
             }
         }
     }
+}
+
+/// Whether a request only looks at a key.
+fn is_read(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Lookup { .. }
+            | Operation::EnumChildren { .. }
+            | Operation::ReadKey { .. }
+            | Operation::QueryValues { .. }
+    )
 }
 
 /// Whether a failure of the backing store can strike. A commit says so by itself.

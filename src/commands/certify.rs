@@ -7,6 +7,7 @@ use conformance::script::store as script;
 use conformance::store_client::certify::{
     Certification, Level, ScriptOutcome, certify as run_certification,
 };
+use conformance::store_client::generate::Features;
 use reports::certification;
 
 use super::{CommandResult, Exit, check, check_store, store_machine};
@@ -34,9 +35,11 @@ pub fn certify(arguments: &CertifyArguments) -> CommandResult {
     for file in &files {
         scripts.push((file.display().to_string(), check_store::read(file)?.1));
     }
+    let features =
+        Features { second_hive: !arguments.one_hive, volatile_keys: !arguments.no_volatile_keys };
     let level = match arguments.level {
-        LevelName::Smoke => Level::SMOKE,
-        LevelName::Full => Level::FULL,
+        LevelName::Smoke => Level { features, ..Level::SMOKE },
+        LevelName::Full => Level { features, ..Level::FULL },
     };
     let store = match arguments.store {
         Store::Sqlite => "sqlite",
@@ -58,7 +61,8 @@ pub fn certify(arguments: &CertifyArguments) -> CommandResult {
         let (kind, seed) = (finding.divergence.kind.name(), finding.seed);
         let plan = script::print(&finding.plan);
         let path = write(&folder, &name, &format!("# {kind}: {what}\n# seed: {seed}\n{plan}"))?;
-        let command = format!("lockstep check {}{}", path.display(), super::store_option(arguments.store));
+        let command =
+            format!("lockstep check {}{}", path.display(), super::store_option(arguments.store));
         printed.push_str(&certification::finding(finding, &command));
     }
     match arguments.format {
@@ -85,9 +89,8 @@ fn exit_of(result: &Certification, vacuous: &[String]) -> Exit {
     let has = |wanted: fn(&ScriptOutcome) -> bool| {
         result.scripts.iter().any(|(_, _, outcome)| wanted(outcome))
     };
-    let diverges = has(|outcome| {
-        matches!(outcome, ScriptOutcome::Diverges(_) | ScriptOutcome::Differs(_))
-    });
+    let diverges =
+        has(|outcome| matches!(outcome, ScriptOutcome::Diverges(_) | ScriptOutcome::Differs(_)));
     if diverges || !result.findings.is_empty() {
         Exit::Divergence
     } else if !result.faults.is_empty() || has(|o| matches!(o, ScriptOutcome::HarnessFault(_))) {

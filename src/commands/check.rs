@@ -115,7 +115,7 @@ pub(super) fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Re
         if path.is_dir()
             || is_store_script(&path)
             || path.extension().is_some_and(|extension| extension == "lcs")
-         {
+        {
             collect(&path, depth + 1, files)?;
         }
     }

@@ -62,9 +62,9 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use descriptor::of_owner_word as descriptor_of;
 pub use parse::parse;
 pub use print::print;
-pub(crate) use descriptor::of_owner_word as descriptor_of;
 pub(crate) use print::{request_words, step_words};
 
 use super::StepLines;
@@ -152,8 +152,5 @@ fn is_read(step: &StoreStep) -> bool {
 
 /// Whether a step answers anything at all.
 fn answers(step: &StoreStep) -> bool {
-    matches!(
-        step,
-        StoreStep::Send { label: None, .. } | StoreStep::Await { .. } | StoreStep::Start
-    )
+    matches!(step, StoreStep::Send { label: None, .. } | StoreStep::Await { .. } | StoreStep::Start)
 }

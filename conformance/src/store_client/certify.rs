@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::generate::plan_of_seed;
+use super::generate::{Features, plan_of_seed};
 use super::lockstep::{StoreDivergence, StoreRun, StoreStatistics, StoreVerdict, run};
 use super::shrink::{StoreFinding, shrink};
 use super::target::StoreMachine;
@@ -23,13 +23,15 @@ pub struct Level {
     pub plans: u64,
     /// About how many requests each has, those of comparisons apart.
     pub requests: usize,
+    /// What the plans make use of.
+    pub features: Features,
 }
 
 impl Level {
     /// In seconds.
-    pub const SMOKE: Level = Level { plans: 200, requests: 60 };
+    pub const SMOKE: Level = Level { plans: 200, requests: 60, features: Features::ALL };
     /// In minutes.
-    pub const FULL: Level = Level { plans: 5_000, requests: 150 };
+    pub const FULL: Level = Level { plans: 5_000, requests: 150, features: Features::ALL };
 }
 
 /// How a script ended.
@@ -117,8 +119,7 @@ impl Certification {
     /// What makes the random plans too thin to conclude anything from, one reason each.
     pub fn vacuous(&self) -> Vec<String> {
         let statuses = &self.of_plans.statuses;
-        let reachable =
-            ["OK", "NOT_FOUND", "ALREADY_EXISTS", "TXN_BUSY", "INVALID", "CAS_FAILED"];
+        let reachable = ["OK", "NOT_FOUND", "ALREADY_EXISTS", "TXN_BUSY", "INVALID", "CAS_FAILED"];
         let missing = reachable.iter().filter(|status| !statuses.contains_key(*status));
         let mut reasons: Vec<String> =
             missing.map(|status| format!("no request was answered {status}")).collect();
@@ -161,7 +162,7 @@ pub fn certify(
         match run.verdict {
             StoreVerdict::Conforms => {}
             StoreVerdict::Diverges(divergence) => {
-                let plan = plan_of_seed(seed, level.requests);
+                let plan = plan_of_seed(seed, level.requests, level.features);
                 let finding = StoreFinding { seed, plan, divergence: *divergence };
                 certification.findings.push(finding);
             }
@@ -178,7 +179,7 @@ pub fn certify(
 
 /// Runs the plan of a seed; some of them twice, which must come to the same.
 fn run_seed(machine: &dyn StoreMachine, level: Level, seed: u64) -> StoreRun {
-    let plan = plan_of_seed(seed, level.requests);
+    let plan = plan_of_seed(seed, level.requests, level.features);
     let mut first = run(&plan, machine, seed);
     if seed.is_multiple_of(TWICE_ONE_IN) {
         let second = run(&plan, machine, seed);

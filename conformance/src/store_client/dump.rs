@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use registry_model::store::{Guid, Payload, Response};
 
 use super::execution::Execution;
-use super::lockstep::{StoreKind, Stop};
+use super::lockstep::{Stop, StoreKind};
 use super::plan::PlannedOperation;
 use crate::plan::Text;
 
 /// Most keys that are read back.
 const KEYS_MAX: usize = 10_000;
 
-/// Reads everything back. The source must be running.
+/// Reads everything back that does not have to wait. The source must be running.
 pub(super) fn compare(execution: &mut Execution<'_>) -> Result<(), Stop> {
     let kind = std::mem::replace(&mut execution.kind, StoreKind::Entries);
     let requests = execution.statistics.requests;
@@ -32,14 +32,14 @@ fn compare_all(execution: &mut Execution<'_>) -> Result<(), Stop> {
     while let Some(guid) = waiting.pop() {
         let key = execution.names.key(guid);
         let read = PlannedOperation::ReadKey { key: key.clone() };
-        if matches!(execution.exchange(read)?, Response::Failed(_)) {
+        if !matches!(execution.exchange(read)?, Some(Response::Ok(_))) {
             continue;
         }
         let query = PlannedOperation::QueryValues { key: key.clone(), name: None };
         execution.exchange(query)?;
         let children = PlannedOperation::EnumChildren { parent: key.clone() };
-        let Response::Ok(Payload::Children { children, metadata }) = execution.exchange(children)?
-        else {
+        let answer = execution.exchange(children)?;
+        let Some(Response::Ok(Payload::Children { children, metadata })) = answer else {
             continue;
         };
         for child in children {

@@ -8,9 +8,9 @@ use registry_model::store::{Request, Response};
 
 use super::dump;
 use super::judge::{Exchange, Judge, Refusal, StartRefusal};
-use super::lockstep::{StoreDivergence, StoreKind, StoreStatistics, Stop};
+use super::lockstep::{Stop, StoreDivergence, StoreKind, StoreStatistics};
 use super::names::Names;
-use super::plan::{PlannedOperation, PlannedRequest, StorePlan, StoreStep};
+use super::plan::{PlannedOperation, PlannedRequest, StorePlan, StoreStep, TransactionName};
 use super::target::{Gone, StoreTarget};
 use crate::script::store::{answer, request_words, step_words};
 use crate::target::Frame;
@@ -110,7 +110,9 @@ impl<'a> Execution<'a> {
         }
         self.step = steps.len();
         self.settle_down()?;
-        if !self.is_running {
+        if self.is_running {
+            self.abort_all()?;
+        } else {
             self.start()?;
         }
         dump::compare(self)
@@ -162,16 +164,16 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Sends a request and returns its answer, which must come at once.
-    pub(super) fn exchange(&mut self, operation: PlannedOperation) -> Result<Response, Stop> {
+    /// Sends a request and returns its answer; `None` if it may wait, and does.
+    pub(super) fn exchange(
+        &mut self,
+        operation: PlannedOperation,
+    ) -> Result<Option<Response>, Stop> {
         let planned = PlannedRequest { operation, transaction: None, trailing: Vec::new() };
         let words = request_words(&planned, &self.hives);
         let id = self.send(self.names.request(&planned), words)?;
-        self.collect()?;
-        match self.answered.remove(&id) {
-            Some(response) => Ok(response),
-            None => Err(self.silence(id, "an answer")),
-        }
+        self.answer_of(id)?;
+        Ok(self.answered.remove(&id))
     }
 
     fn send(&mut self, request: Request, words: String) -> Result<u64, Stop> {
@@ -212,9 +214,8 @@ impl<'a> Execution<'a> {
         let words = position.map(|position| self.in_flight[position].words.clone());
         let words = words.unwrap_or_else(|| "a response".to_owned());
         let frame = Frame { source: SOURCE, is_request: false, bytes };
-        let is_malformed = position.is_some_and(|position| {
-            codec::is_malformed(&self.in_flight[position].request)
-        });
+        let is_malformed =
+            position.is_some_and(|position| codec::is_malformed(&self.in_flight[position].request));
         // The monitor knows the tables only; for an op code without one, `decode` says it all.
         let observed = self.monitor.observe(&frame);
         if let Err(violation) = observed
@@ -308,10 +309,21 @@ impl<'a> Execution<'a> {
             self.target.pass(PATIENCE);
             self.collect()?;
         }
-        match self.in_flight.first().map(|sent| sent.id) {
-            Some(id) => Err(self.silence(id, "an answer within RequestTimeoutMs")),
-            None => Ok(()),
+        if let Some(id) = self.in_flight.first().map(|sent| sent.id) {
+            return Err(self.silence(id, "an answer within RequestTimeoutMs"));
         }
+        // Nothing is in flight, and no kernel owes anything.
+        let _ = self.monitor.quiescent();
+        Ok(())
+    }
+
+    /// Aborts what is still open, so that nothing holds up the last comparison.
+    fn abort_all(&mut self) -> Result<(), Stop> {
+        for number in self.judge.open_transactions() {
+            let transaction = TransactionName::Number(number);
+            self.exchange(PlannedOperation::Abort { transaction })?;
+        }
+        Ok(())
     }
 
     fn start(&mut self) -> Result<Vec<String>, Stop> {

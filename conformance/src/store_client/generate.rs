@@ -5,7 +5,8 @@
 //! which transactions are open; it never asks the model.
 //!
 //! Not generated: payloads that do not fit their op code, which scripts can send (`raw`), and
-//! requests or transactions that name keys of two hives (P-70).
+//! requests or transactions that name keys of two hives (P-70), and RSI_DROP_KEY in a transaction,
+//! since the kernel sends it when the last fd of a key closes (DEL-23).
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -16,13 +17,27 @@ use super::plan::{
 use crate::plan::Text;
 use crate::script::store::descriptor_of;
 
+/// What plans make use of beside what every one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// A second hive, with keys in it.
+    pub second_hive: bool,
+    /// Volatile keys.
+    pub volatile_keys: bool,
+}
+
+impl Features {
+    /// Everything.
+    pub const ALL: Features = Features { second_hive: true, volatile_keys: true };
+}
+
 /// The plan of a seed: about `requests` requests, with deaths in between.
-pub fn plan_of_seed(seed: u64, requests: usize) -> StorePlan {
+pub fn plan_of_seed(seed: u64, requests: usize, features: Features) -> StorePlan {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8] = 1;
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    Generator::new(rng).plan(requests)
+    Generator::new(rng, features).plan(requests)
 }
 
 /// Keys that a plan names, by the hive that they are in: no request names keys of two hives (P-70).
@@ -63,6 +78,7 @@ const FEATURES: [(Feature, u32); 18] = [
 
 struct Generator {
     rng: TestRng,
+    features: Features,
     plan: StorePlan,
     /// Transactions that are probably open, each with the hive that it is for.
     open: Vec<(String, usize)>,
@@ -78,9 +94,10 @@ struct Generator {
 }
 
 impl Generator {
-    fn new(rng: TestRng) -> Generator {
+    fn new(rng: TestRng, features: Features) -> Generator {
         let mut generator = Generator {
             rng,
+            features,
             plan: StorePlan::default(),
             open: Vec::new(),
             existing: [Vec::new(), Vec::new()],
@@ -98,6 +115,9 @@ impl Generator {
         let weights: Vec<u32> =
             FEATURES.iter().map(|(_, highest)| self.rng.random_range(0..=*highest)).collect();
         let total: u32 = weights.iter().sum::<u32>().max(1);
+        if !self.features.second_hive {
+            self.plan.hives = vec!["Machine".to_owned()];
+        }
         self.create();
         self.create();
         // Every feature adds a step.
@@ -127,7 +147,7 @@ impl Generator {
 
     /// The hive of the next request, mostly the first.
     fn hive(&mut self) -> usize {
-        usize::from(self.one_in(4))
+        usize::from(self.one_in(4) && self.features.second_hive)
     }
 
     fn key(&mut self) -> KeyName {
@@ -249,7 +269,7 @@ impl Generator {
         let hive = self.hive();
         let (parent, name, layer) = (self.parent_in(hive), self.child_name(), self.layer());
         let (child, sequence) = (self.any_key(hive), self.sequence());
-        let volatile_key = self.one_in(4);
+        let volatile_key = self.one_in(4) && self.features.volatile_keys;
         self.now_exists(hive, &child);
         let entry = PlannedOperation::CreateEntry {
             parent: parent.clone(),
@@ -293,7 +313,8 @@ impl Generator {
         let (key, parent) = (self.any_key(hive), self.parent_in(hive));
         let name = self.child_name();
         self.now_exists(hive, &key);
-        let (volatile_key, symlink) = (self.one_in(3), self.one_in(3));
+        let volatile_key = self.one_in(3) && self.features.volatile_keys;
+        let symlink = self.one_in(3);
         let operation = self.record(key, parent, name, volatile_key, symlink);
         self.send(operation);
     }
@@ -335,7 +356,7 @@ impl Generator {
         if let KeyName::Named(name) = &key {
             self.existing[hive].retain(|existing| existing != name);
         }
-        self.send(PlannedOperation::DropKey { key });
+        self.send_by(PlannedOperation::DropKey { key }, None);
     }
 
     fn query(&mut self) {

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use registry_model::coverage::Covered;
 use registry_model::Mismatch;
+use registry_model::coverage::Covered;
 use registry_model::store::{
-    Answer, BUSY_TIMEOUT_MS, Description, Outcome, Registration, Request, Response, Start, Status, Store,
+    Answer, BUSY_TIMEOUT_MS, Description, Outcome, Registration, Request, Response, Start, Status,
+    Store,
 };
 
 /// Most states that are kept; beyond them nothing is decided.
@@ -60,6 +61,11 @@ impl Judge {
         self.covered.iter().collect()
     }
 
+    /// The transactions that may be open.
+    pub(super) fn open_transactions(&self) -> BTreeSet<u64> {
+        self.states.iter().flat_map(Store::open_transactions).collect()
+    }
+
     /// Judges what the source registers as it starts, between these times.
     pub(super) fn start(
         &mut self,
@@ -69,8 +75,8 @@ impl Judge {
     ) -> Result<(), StartRefusal> {
         let starts: Vec<Start> = if self.states.is_empty() {
             let hives: Vec<&str> = hives.iter().map(String::as_str).collect();
-            let description = Description::new(&hives)
-                .map_err(|errno| StartRefusal::Hives(errno.to_string()))?;
+            let description =
+                Description::new(&hives).map_err(|errno| StartRefusal::Hives(errno.to_string()))?;
             vec![Store::first_boot(&description, began, ended)]
         } else {
             self.states.iter().map(|state| state.restart(began, ended)).collect()
@@ -105,9 +111,8 @@ impl Judge {
         let mut expected = Vec::new();
         self.states.retain(|state| {
             let answers = state.answer(request, began, refused_at);
-            let may_wait = answers
-                .iter()
-                .any(|answer| answer.outcome == Outcome::Failed(Status::TxnBusy));
+            let may_wait =
+                answers.iter().any(|answer| answer.outcome == Outcome::Failed(Status::TxnBusy));
             expected.extend(answers.iter().map(|answer| answer.outcome.example()));
             may_wait
         });

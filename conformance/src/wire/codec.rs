@@ -10,8 +10,6 @@ use registry_model::store::{
 
 use super::frame::{self, RESPONSE_BIT, Success};
 
-
-
 /// Length of a response's header in bytes.
 const RESPONSE_HEADER_LENGTH: usize = 14;
 
@@ -421,23 +419,17 @@ fn operation(request: &frame::Request<'_>) -> Operation {
 fn value_operation(request: &frame::Request<'_>) -> Operation {
     use frame::Request as Parsed;
     match *request {
-        Parsed::SetValue {
-            guid,
-            name,
-            layer,
-            value_type,
-            data,
-            sequence,
-            expected_sequence,
-        } => Operation::SetValue {
-            guid: Guid(guid),
-            name: name.to_vec(),
-            layer: layer.to_vec(),
-            value_type,
-            data: data.to_vec(),
-            sequence,
-            expected_sequence,
-        },
+        Parsed::SetValue { guid, name, layer, value_type, data, sequence, expected_sequence } => {
+            Operation::SetValue {
+                guid: Guid(guid),
+                name: name.to_vec(),
+                layer: layer.to_vec(),
+                value_type,
+                data: data.to_vec(),
+                sequence,
+                expected_sequence,
+            }
+        }
         Parsed::DeleteValueEntry { guid, name, layer } => Operation::DeleteValueEntry {
             guid: Guid(guid),
             name: name.to_vec(),

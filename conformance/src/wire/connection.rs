@@ -92,9 +92,15 @@ impl Connection {
     }
 
     /// Puts a request in flight whose id is not to be judged.
-    pub(super) fn unjudged(&mut self, id: u64, sent: Sent) {
+    pub(super) fn unjudged(&mut self, held: &mut Held, id: u64, sent: Sent) {
         self.last_id = self.last_id.max(Some(id));
         self.in_flight.insert(id, sent);
+        if self.has_failed {
+            held.mark(Rule::SurvivesFailure);
+        }
+        if self.in_flight.len() > 1 {
+            held.mark(Rule::Multiplexed);
+        }
     }
 
     /// Takes the request out of flight that a response answers.

@@ -61,12 +61,13 @@ impl WireMonitor {
         let connection = self.connections.entry(source).or_default();
         let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
             let sent = Sent { operation, effect: Effect::Nothing, is_numbered: false };
-            connection.unjudged(header.request_id, sent);
+            connection.unjudged(&mut self.held, header.request_id, sent);
             return;
         };
         let number = sequence(&parsed);
         let effect = effect(&parsed, &header);
-        connection.unjudged(header.request_id, Sent { operation, effect, is_numbered: false });
+        let sent = Sent { operation, effect, is_numbered: false };
+        connection.unjudged(&mut self.held, header.request_id, sent);
         if let Some((_, number)) = number {
             self.sequences.foreign(number);
         }

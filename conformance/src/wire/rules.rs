@@ -61,7 +61,7 @@ rules! {
         "a response payload begins with a status of the vocabulary, and a failure has nothing else";
     Multiplexed covers ["RSI-06"] cites []
         "several requests are outstanding at once";
-    Reordered covers ["RSI-08"] cites []
+    Reordered covers ["RSI-07" "RSI-08" "SRC-09" "SRC-10"] cites []
         "responses arrive in another order than the requests";
     SurvivesFailure covers ["RSI-27"] cites []
         "a status other than success leaves the connection up";

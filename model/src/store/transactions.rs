@@ -100,7 +100,12 @@ impl Work<'_> {
         covers!(self.covered, "OP-50", "OP-52", "LORE-074");
         let mut next = self.store.clone();
         next.transactions.insert_mut(id, transaction);
-        Ok(vec![self.answered(Outcome::Done, next)])
+        let mut answers = vec![self.answered(Outcome::Done, next)];
+        if mode == TXN_READ_ONLY && self.may_wait_for_any_volatile_data() {
+            // The snapshot has the volatile data too (P-64, P-72).
+            answers.push(self.refused(Status::TxnBusy));
+        }
+        Ok(answers)
     }
 
     /// RSI_COMMIT_TRANSACTION.

@@ -182,6 +182,13 @@ impl Work<'_> {
         self.has_waited() && holds_volatile_data
     }
 
+    /// Whether a transaction has made volatile data of some hive wait for it long enough.
+    pub(super) fn may_wait_for_any_volatile_data(&self) -> bool {
+        self.store.hives.keys().any(|hive| {
+            self.store.is_locked(hive, self.transaction) && self.may_wait_for_volatile_data(hive)
+        })
+    }
+
     fn mark_read(&mut self) {
         match self.store.transactions.get(&self.transaction) {
             None => covers!(self.covered, "LORE-086", "RSI-52"),

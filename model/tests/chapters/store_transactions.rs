@@ -1,6 +1,8 @@
 //! Transactions and the write lock of the reference store (PSD-005 §7.2, PSD-006 §4.1).
 
-use registry_model::store::{Description, Request, Response, Status, Store};
+use registry_model::store::{
+    Description, Operation, Request, Response, Status, Store, TXN_READ_ONLY,
+};
 
 use crate::source::*;
 
@@ -154,6 +156,30 @@ fn readers_wait_only_for_volatile_data() {
 }
 
 #[test]
+fn whoever_looks_in_every_hive_waits_for_volatile_data_of_any() {
+    let mut source = with_open_transaction();
+    source.ask_in(7, create_volatile_key(key(3), "Three", ROOT));
+    assert_eq!(source.statuses(query(key(9), "v"), 24), ["NOT_FOUND"]);
+    assert_eq!(source.statuses(query(key(9), "v"), 25), ["NOT_FOUND", "TXN_BUSY"]);
+    let begin = Operation::BeginTransaction { transaction: 8, mode: TXN_READ_ONLY };
+    assert_eq!(statuses_in(&source, 8, begin.clone(), 24), ["ok"]);
+    assert_eq!(statuses_in(&source, 8, begin, 25), ["ok", "TXN_BUSY"]);
+}
+
+#[test]
+fn a_request_may_outlive_its_transaction() {
+    let source = with_value();
+    let write = || set(key(1), "w", "base", "x", 5);
+    assert_eq!(statuses_in(&source, 7, write(), 24), ["INVALID"]);
+    assert_eq!(statuses_in(&source, 7, write(), 25), ["INVALID", "TXN_BUSY"]);
+}
+
+fn statuses_in(source: &Source, id: u64, operation: Operation, waited_seconds: u64) -> Vec<String> {
+    let answers = source.answers(&Request::within(id, operation), waited_seconds);
+    answers.iter().map(|answer| shown(&answer.outcome.example())).collect()
+}
+
+#[test]
 fn a_failed_commit_leaves_the_transaction_open() {
     let mut source = with_open_transaction();
     source.store = source.store.with_storage_failing(true);
@@ -196,9 +222,9 @@ fn a_time_that_a_transaction_shows_is_the_time_for_everybody() {
         metadata.last_write_time -= 1;
     }
     assert!(answer.accept(&other).is_ok());
-    let [answer] = &source.answers(&Request::new(read_key(key(1))), 0)[..] else {
-        panic!("one answer")
-    };
-    assert!(answer.accept(&response).is_ok());
-    assert!(answer.accept(&other).is_err());
+    for request in [Request::new(read_key(key(1))), Request::within(7, read_key(key(1)))] {
+        let [answer] = &source.answers(&request, 0)[..] else { panic!("one answer") };
+        assert!(answer.accept(&response).is_ok());
+        assert!(answer.accept(&other).is_err());
+    }
 }

@@ -33,7 +33,10 @@ pub fn lines(response: &Response, names: &Names, clock: &RangeInclusive<u64>) ->
 /// The lines of a start.
 pub fn registration_lines(registration: &Registration) -> Vec<String> {
     let hives = registration.hives.iter().map(|hive| format!("hive {}", word(&hive.name)));
-    sorted(hives).into_iter().chain([format!("max-sequence {}", registration.max_sequence)]).collect()
+    sorted(hives)
+        .into_iter()
+        .chain([format!("max-sequence {}", registration.max_sequence)])
+        .collect()
 }
 
 /// Whether an answer is a failure of any kind, or none at all.

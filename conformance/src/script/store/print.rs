@@ -76,18 +76,26 @@ fn operation_words<'a>(operation: &PlannedOperation, hives: &'a [String]) -> Lin
         }
         PlannedOperation::ReadKey { key } => line("read-key").key(key),
         PlannedOperation::DropKey { key } => line("drop-key").key(key),
-        PlannedOperation::QueryValues { key, name: None } => {
-            line("query-values").key(key).raw("*")
-        }
+        PlannedOperation::QueryValues { key, name: None } => line("query-values").key(key).raw("*"),
         PlannedOperation::QueryValues { key, name: Some(name) } => {
             line("query-values").key(key).name(name)
         }
         PlannedOperation::SetValue {
-            key, name, layer, value_type, data, sequence, expected_sequence
+            key,
+            name,
+            layer,
+            value_type,
+            data,
+            sequence,
+            expected_sequence,
         } => {
             let line = line("set-value").key(key).name(name).raw(&typed_words(*value_type, data));
             let line = line.layer(layer).sequence(*sequence);
-            if *expected_sequence == 0 { line } else { line.raw(&format!("if {expected_sequence}")) }
+            if *expected_sequence == 0 {
+                line
+            } else {
+                line.raw(&format!("if {expected_sequence}"))
+            }
         }
         PlannedOperation::DeleteValueEntry { key, name, layer } => {
             line("delete-value").key(key).name(name).layer(layer)
@@ -127,7 +135,12 @@ fn record_words<'a>(operation: &PlannedOperation, hives: &'a [String]) -> Line<'
     let line = |verb: &str| Line { text: verb.to_owned(), hives };
     match operation {
         PlannedOperation::CreateKey {
-            key, parent, name, security_descriptor, volatile_key, symlink
+            key,
+            parent,
+            name,
+            security_descriptor,
+            volatile_key,
+            symlink,
         } => {
             let mut line = line("create-key").key(key).key(parent).name(name);
             if *security_descriptor != descriptor::default() {
@@ -137,7 +150,10 @@ fn record_words<'a>(operation: &PlannedOperation, hives: &'a [String]) -> Line<'
             if *symlink { line.raw("symlink") } else { line }
         }
         PlannedOperation::WriteKey {
-            key, security_descriptor, last_write_time, undefined_mask_bits
+            key,
+            security_descriptor,
+            last_write_time,
+            undefined_mask_bits,
         } => {
             let mut line = line("write-key").key(key);
             if let Some(bytes) = security_descriptor {

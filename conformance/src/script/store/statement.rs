@@ -42,8 +42,7 @@ const USAGES: &[(&str, &str)] = &[
 ];
 
 /// Units of time and their nanoseconds; a unit that ends in another one comes before it.
-const UNITS: &[(&str, u64)] =
-    &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+const UNITS: &[(&str, u64)] = &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
 
 /// What a statement is.
 pub(super) enum Reading {
@@ -382,10 +381,7 @@ impl Statement<'_, '_> {
     fn hex(&mut self) -> Result<Vec<u8>, Complaint> {
         let (word, span) = self.words.bare("hex: and bytes")?;
         let digits = word.strip_prefix("hex:");
-        parse_hex(
-            digits.ok_or_else(|| Complaint::new(span, "no bytes", "write hex:0a0b"))?,
-            span,
-        )
+        parse_hex(digits.ok_or_else(|| Complaint::new(span, "no bytes", "write hex:0a0b"))?, span)
     }
 }
 
