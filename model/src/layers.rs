@@ -268,8 +268,16 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     let Ok(mut names) = dirty_names(state) else { return };
     let (Some(_), Some((_, visible))) = (state.layers_key, &state.layers_seen) else { return };
     names.extend(visible.keys().cloned());
+    let unrefreshed = state.clone();
     if refresh(state, names, None, &mut Covered::new()).published {
         step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+        let machine = machine(state);
+        for hive in hives.iter().filter(|hive| machine != Some(**hive)) {
+            if same_view(&unrefreshed, state, *hive) != Ok(true) {
+                // A layer operation, but one of a resumption (P-47).
+                state.change_generation(*hive, Generation::uncertain);
+            }
+        }
     }
 }
 
@@ -281,16 +289,12 @@ fn step_affected(
     other: impl Fn(HiveId) -> bool,
     covered: &mut Covered,
 ) {
-    let viewer = Viewer::global();
     let hives: Vec<HiveId> = state.hives.keys().copied().collect();
     for hive in hives {
         if !other(hive) || !state.is_active(hive) || !before.is_active(hive) {
             continue;
         }
-        // No SD has a part in it (P-75).
-        let same =
-            same_view(before.kernel_resolver(hive, &viewer), state.kernel_resolver(hive, &viewer));
-        match same {
+        match same_view(before, state, hive) {
             Ok(true) => {}
             Ok(false) => {
                 covers!(covered, "LAYER-33", "IOC-090");
@@ -302,8 +306,27 @@ fn step_affected(
     }
 }
 
-/// Whether two worlds show the same keys and the same effective values as (type, data).
-fn same_view(old: Resolver<'_>, new: Resolver<'_>) -> Result<bool, Malformed> {
+/// Whether a hive shows the same keys and the same effective values as (type, data) in two worlds.
+///
+/// # Errors
+///
+/// If something in the hive cannot be read, in view or not, and what can be read is the same.
+fn same_view(before: &State, after: &State, hive: HiveId) -> Result<bool, Malformed> {
+    let viewer = Viewer::global();
+    // No SD has a part in it (P-75).
+    let (old, new) = (before.kernel_resolver(hive, &viewer), after.kernel_resolver(hive, &viewer));
+    if !same_in_view(old, new)? {
+        return Ok(false);
+    }
+    let ignored = &mut Covered::new();
+    for key in new.database.keys.keys() {
+        new.values(*key, ignored)?;
+        new.subkeys(*key, ignored)?;
+    }
+    Ok(true)
+}
+
+fn same_in_view(old: Resolver<'_>, new: Resolver<'_>) -> Result<bool, Malformed> {
     let ignored = &mut Covered::new();
     let mut keys = vec![old.database.root];
     while let Some(key) = keys.pop() {

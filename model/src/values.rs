@@ -215,7 +215,15 @@ pub(crate) fn blanket(
     let layer = abi::layer_argument(work, layer)?;
     layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-22"))?;
     abi::transaction(work, transaction)?;
-    key_request(work, &open)?;
+    let present = key_request(work, &open);
+    if present == Err(Errno::ENOENT) && set == 1 && work.state.database(open.hive()).seeded {
+        // The record may have gone under a living source, which answers a request that has its
+        // number already (P-46).
+        let mut other = work.state.clone();
+        other.next_sequence = other.next_sequence.saturating_add(1);
+        work.failed_otherwise = Some(other);
+    }
+    present?;
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-28");
     }
