@@ -1,6 +1,6 @@
 //! Calls in words, for reports: one line a call, in the names of PSD-005 §6.
 
-use registry_model::input::{Call, Input};
+use registry_model::input::{Call, DeviceCall, HiveName, Input, Registration};
 
 use crate::address_space::AddressSpace;
 use crate::target::RawCall;
@@ -46,8 +46,40 @@ pub fn input(input: &Input) -> String {
     match input {
         Input::Call { call: typed, .. } => call(typed),
         Input::RawCall { call, memory, .. } => raw_call(call, memory),
+        Input::Device { source, call, .. } => format!("source {}: {}", source.0, device(call)),
         Input::Environment(environment) => format!("{environment:?}"),
     }
+}
+
+/// One line that says what is called on the source device.
+pub fn device(call: &DeviceCall) -> String {
+    match call {
+        DeviceCall::Open => "open(/dev/pkm_registry)".to_owned(),
+        DeviceCall::Register { registration: None, .. } => {
+            "REG_SRC_REGISTER(unreadable argument)".to_owned()
+        }
+        DeviceCall::Register { registration: Some(registration), .. } => {
+            format!("REG_SRC_REGISTER({})", registered(registration))
+        }
+        DeviceCall::OtherIoctl { request } => format!("ioctl({request:#x})"),
+        DeviceCall::Read => "read()".to_owned(),
+        DeviceCall::Write { response } => format!("write({} bytes)", response.len()),
+        DeviceCall::Poll => "poll()".to_owned(),
+        DeviceCall::Close => "close()".to_owned(),
+    }
+}
+
+fn registered(registration: &Registration) -> String {
+    let hives: Vec<String> = registration
+        .hives
+        .iter()
+        .map(|hive| match &hive.name {
+            HiveName::Bytes(bytes) => format!("{} flags {:#x}", name(bytes), hive.flags),
+            HiveName::Unreadable(length) => format!("a name of {length} unreadable bytes"),
+        })
+        .collect();
+    let (count, highest) = (registration.hive_count, registration.max_sequence);
+    format!("{count} hives: {}, max_sequence {highest}", hives.join(", "))
 }
 
 /// One line that says what is called.

@@ -15,9 +15,10 @@ use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
 use crate::lockstep::{Happening, Options, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
+use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
-use crate::target::{Registered, Target, WorldEvent};
+use crate::target::{Target, WorldEvent};
 use crate::trace::Trace;
 use crate::typed;
 use crate::wire::{Transcript, Violation, WireMonitor};
@@ -49,16 +50,17 @@ pub struct Execution<'a> {
     pub(crate) looks: Vec<BTreeMap<KeyReference, Look>>,
     /// Whether anything was put into a store that no call made.
     pub(crate) is_seeded: bool,
-    /// Sources that are down now.
+    /// Sources of the plan that are dead now.
     pub(crate) down: BTreeSet<SourceId>,
+    pub(crate) devices: Devices,
     processes: Vec<ProcessId>,
-    monitor: WireMonitor,
+    pub(crate) monitor: WireMonitor,
     /// What the model has marked.
     covered: Covered,
     /// What happened so far, if it is recorded.
-    history: Option<Vec<Happening>>,
+    pub(crate) history: Option<Vec<Happening>>,
     /// What the kernel sends, if it is recorded.
-    transcript: Option<Transcript>,
+    pub(crate) transcript: Option<Transcript>,
 }
 
 impl<'a> Execution<'a> {
@@ -82,6 +84,7 @@ impl<'a> Execution<'a> {
             looks: vec![BTreeMap::new(); plan.actors.len()],
             is_seeded: false,
             down: BTreeSet::new(),
+            devices: Devices::default(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
             covered: Covered::new(),
@@ -131,7 +134,7 @@ impl<'a> Execution<'a> {
             history.push(Happening { input: input.clone(), observation, raw });
         }
         self.count(&observation, interrupted);
-        self.check(actor, &input, &observation)?;
+        self.check(Some(actor), &input, &observation)?;
         self.check_frames()?;
         self.check_call(actor, &input, &observation, interrupted)?;
         self.environment(events)?;
@@ -175,18 +178,26 @@ impl<'a> Execution<'a> {
         (answer, began)
     }
 
-    /// Makes a fault happen. The answer says whether a record could be stored.
+    /// Makes a fault happen. A source that starts again answers as its registration is answered;
+    /// a record says whether it could be stored.
     ///
     /// # Errors
-    /// A divergence on the wire, or a fault that the target cannot make.
+    /// A divergence of a registration or on the wire, or a fault that the target cannot make.
     pub async fn fault(&mut self, fault: &Fault) -> Result<StepAnswer, Stop> {
         self.statistics.faults += 1;
         let now = self.target.now();
         self.trace.record("fault", now, format!("{fault:?}").as_bytes());
         let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
-        let not_stored = matches!(fault, Fault::StoreEntry(_)) && events.is_empty();
+        let answer = match fault {
+            Fault::StoreEntry(_) if events.is_empty() => StepAnswer::NotStored,
+            Fault::RestartSource { .. } | Fault::RestartSourceAs { .. } => events
+                .iter()
+                .find_map(answer_of_start)
+                .map_or(StepAnswer::Nothing, StepAnswer::Observation),
+            _ => StepAnswer::Nothing,
+        };
         self.environment(events)?;
-        Ok(if not_stored { StepAnswer::NotStored } else { StepAnswer::Nothing })
+        Ok(answer)
     }
 
     /// Tells the model what happened to the world.
@@ -197,17 +208,14 @@ impl<'a> Execution<'a> {
             self.note(&event)?;
             let environment = match event {
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
-                WorldEvent::SourceResumed(Registered { source, .. }) => {
-                    Environment::SourceResumed { source, at }
-                }
-                WorldEvent::SourceRegistered(Registered { source, .. }) => {
-                    let hives = self.plan.sources[source.0 as usize].clone();
-                    Environment::SourceRegistered { source, hives, at }
-                }
                 WorldEvent::Rebooted => Environment::Reboot,
                 WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),
                 WorldEvent::MaximumFalsified { source, max_sequence } => {
                     Environment::FalseMaximum { source, max_sequence }
+                }
+                WorldEvent::SourceStarted(started) => {
+                    self.source_started(&started)?;
+                    continue;
                 }
             };
             let input = Input::Environment(environment);
@@ -234,14 +242,10 @@ impl<'a> Execution<'a> {
                 self.monitor.connection_closed(*source);
                 self.down.insert(*source);
             }
-            WorldEvent::SourceRegistered(registered) | WorldEvent::SourceResumed(registered) => {
-                let Registered { source, max_sequence, roots } = registered;
-                self.monitor.connection_opened(*source);
-                self.monitor.registered(*source, *max_sequence, roots);
-                if let Some(transcript) = &mut self.transcript {
-                    transcript.registered(&self.plan.sources[source.0 as usize], roots);
+            WorldEvent::SourceStarted(started) => {
+                if started.refused.is_none() {
+                    self.down.remove(&started.source);
                 }
-                self.down.remove(source);
             }
             WorldEvent::EntryStored { source, entry } => {
                 self.is_seeded = true;
@@ -251,6 +255,7 @@ impl<'a> Execution<'a> {
             WorldEvent::Rebooted => {
                 self.monitor.rebooted();
                 self.down.clear();
+                self.devices.rebooted();
                 for handles in &mut self.handles {
                     handles.clear();
                 }
@@ -262,9 +267,9 @@ impl<'a> Execution<'a> {
     }
 
     /// Keeps the states that allow the observation.
-    fn check(
+    pub(crate) fn check(
         &mut self,
-        actor: ActorIndex,
+        actor: Option<ActorIndex>,
         input: &Input,
         observation: &Observation,
     ) -> Result<(), Stop> {
@@ -296,7 +301,7 @@ impl<'a> Execution<'a> {
         expected.dedup();
         Err(self.diverged(
             Kind::Answer,
-            Some(actor),
+            actor,
             describe::input(input),
             &requirements.into_iter().collect::<Vec<_>>(),
             expected.join("\nor "),
@@ -355,14 +360,14 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn violated(&self, violation: &Violation, got: String) -> Stop {
+    pub(crate) fn violated(&self, violation: &Violation, got: String) -> Stop {
         let requirements: Vec<&'static str> = violation.requirements().collect();
         let what = format!("a message on the wire, {violation}");
         let expected = "a message that keeps the rule".to_owned();
         self.diverged(Kind::Wire, None, what, &requirements, expected, got)
     }
 
-    fn count(&mut self, observation: &Observation, interrupted: bool) {
+    pub(crate) fn count(&mut self, observation: &Observation, interrupted: bool) {
         self.statistics.calls += 1;
         self.statistics.interrupted += u64::from(interrupted);
         match observation {
@@ -436,6 +441,16 @@ impl<'a> Execution<'a> {
 
     pub(crate) fn caller(&self, actor: ActorIndex) -> Caller {
         Caller { process: self.processes[actor], token: self.plan.actors[actor].token.clone() }
+    }
+}
+
+/// What a source that started was answered.
+fn answer_of_start(event: &WorldEvent) -> Option<Observation> {
+    match event {
+        WorldEvent::SourceStarted(started) => {
+            Some(started.refused.map_or(Observation::Done, Observation::Failed))
+        }
+        _ => None,
     }
 }
 

@@ -40,6 +40,16 @@ impl Execution<'_> {
     /// The divergence of the first call whose answer the model does not allow.
     pub async fn act(&mut self, actor: ActorIndex, action: &Action) -> Result<StepAnswer, Stop> {
         match action {
+            Action::OpenDevice { .. }
+            | Action::Register { .. }
+            | Action::ReadDevice { .. }
+            | Action::WriteDevice { .. }
+            | Action::PollDevice { .. } => {
+                self.act_on_device(actor, action).await.map(StepAnswer::Observation)
+            }
+            Action::Close { handle } if self.devices.has(handle) => {
+                self.close_device(actor, handle).await.map(StepAnswer::Observation)
+            }
             Action::Raw { twists, action } if Layout::of(action).is_some() => {
                 self.act_on_one(actor, action, Some(twists)).await.map(StepAnswer::Observation)
             }
@@ -414,10 +424,15 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
         | Action::LayerDelete { .. }
-        | Action::View { .. }
         | Action::Raw { .. }
         | Action::Ioctl { .. }
-        | Action::Syscall { .. } => unreachable!("not an action of one call on one key"),
+        | Action::Syscall { .. }
+        | Action::OpenDevice { .. }
+        | Action::Register { .. }
+        | Action::ReadDevice { .. }
+        | Action::WriteDevice { .. }
+        | Action::PollDevice { .. }
+        | Action::View { .. } => unreachable!("not an action of one call on one key"),
     }
 }
 

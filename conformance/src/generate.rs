@@ -7,6 +7,7 @@
 //! the model.
 
 mod features;
+mod registrations;
 mod stored;
 mod twists;
 
@@ -93,7 +94,7 @@ const ACCESS: &[u32] =
     &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
 
 /// The features that a seed weighs.
-const FEATURES: usize = 23;
+const FEATURES: usize = 26;
 type Feature = fn(&mut Generator);
 
 struct Generator {
@@ -111,6 +112,10 @@ struct Generator {
     sequence: u64,
     down: Vec<bool>,
     actor: usize,
+    /// Late hives whose source is probably connected, with the name of its device.
+    late: Vec<(usize, Handle)>,
+    /// Devices opened so far.
+    devices: usize,
     /// The value name of every second access; the first path is met often, too.
     hot_name: usize,
 }
@@ -128,6 +133,8 @@ impl Generator {
             sequence: 1,
             down: Vec::new(),
             actor: 0,
+            late: Vec::new(),
+            devices: 0,
             hot_name: 0,
         }
     }
@@ -155,6 +162,7 @@ impl Generator {
         self.plan.sources = match self.rng.random_range(0..4) {
             0 => vec![hives(&["Machine"]), hives(&["Users"])],
             1 => vec![hives(&["Machine"])],
+            2 if self.chance(2) => vec![hives(&["Users"]), hives(&["Machine"])],
             _ => vec![hives(&["Machine", "Users"])],
         };
         self.down = vec![false; self.plan.sources.len()];
@@ -193,6 +201,9 @@ impl Generator {
             (0, fault_max, Generator::fault),
             (0, 12, Generator::raw_call),
             (0, self.profile.stored_weight_max(), Generator::store_entry),
+            (0, fault_max.min(4), Generator::register),
+            (0, fault_max.min(4), Generator::register_wrongly),
+            (0, fault_max.min(2), Generator::lose_device),
         ];
         table
             .into_iter()
@@ -238,11 +249,22 @@ impl Generator {
         Text::from(path.as_str())
     }
 
+    /// A hive that is there from the start, or was registered late.
+    fn hive(&mut self) -> String {
+        let late: Vec<usize> = self.late.iter().map(|(group, _)| *group).collect();
+        if !late.is_empty() && self.chance(3) {
+            let group = late[self.rng.random_range(0..late.len())];
+            let names = registrations::LATE_HIVES[group];
+            return names[self.rng.random_range(0..names.len())].to_owned();
+        }
+        let users = self.plan.sources.iter().flatten().any(|hive| hive == "Users");
+        if users && self.chance(5) { "Users".to_owned() } else { "Machine".to_owned() }
+    }
+
     /// A path one step below a hive root or a path that probably exists.
     fn fresh_path(&mut self) -> String {
-        let users = self.plan.sources.iter().flatten().any(|hive| hive == "Users");
         let parent = if self.paths.is_empty() || self.chance(3) {
-            if users && self.chance(5) { "Users".to_owned() } else { "Machine".to_owned() }
+            self.hive()
         } else {
             self.paths[self.rng.random_range(0..self.paths.len())].clone()
         };

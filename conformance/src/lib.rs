@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod coverage;
 pub mod describe;
+pub mod device;
 pub mod divergence;
 pub mod execution;
 mod expand;
@@ -16,6 +17,7 @@ pub mod oracle;
 pub mod panics;
 pub mod plan;
 mod raw;
+mod registrations;
 pub mod requirements;
 pub mod script;
 pub mod shrink;

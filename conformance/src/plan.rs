@@ -4,6 +4,9 @@
 //! same plan runs against any target. Its text form is the script language (`script`); its
 //! meaning, call by call, is in `expand`.
 
+mod registration;
+
+pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
 use registry_model::store_entry::StoreEntry;
 
 use crate::twist::{FdReference, Twist};
@@ -18,7 +21,8 @@ impl From<&str> for Text {
     }
 }
 
-/// A handle of an actor: a name in a script, such as `h`.
+/// A handle of an actor, or of a source device, which all actors share: a name in a script, such as
+/// `h`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(pub String);
 
@@ -260,10 +264,40 @@ pub enum Action {
         /// The key.
         key: KeyReference,
     },
-    /// Closes a handle.
+    /// Closes a handle, or a source device if one is open under this name.
     Close {
         /// The handle.
         handle: Handle,
+    },
+    /// Opens the source device. A device that is open already under this name is closed first.
+    OpenDevice {
+        /// Receives the device.
+        device: Handle,
+    },
+    /// Registers hives. A source that is accepted serves them from a store in memory that goes
+    /// with it and has nothing in it at first but their roots.
+    Register {
+        /// The device.
+        device: Handle,
+        /// The argument.
+        registration: PlannedRegistration,
+    },
+    /// Reads from a device without waiting. The source itself takes every request before that.
+    ReadDevice {
+        /// The device.
+        device: Handle,
+    },
+    /// Writes to a device what answers no request.
+    WriteDevice {
+        /// The device.
+        device: Handle,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Asks what a device is ready for.
+    PollDevice {
+        /// The device.
+        device: Handle,
     },
     /// Creates a layer's metadata key in base and sets its values: the key first, then those
     /// of `Precedence` and `Enabled` that are given.
@@ -355,7 +389,15 @@ pub enum Fault {
         /// Position in `Plan::sources`.
         source: usize,
     },
-    /// The machine goes down and comes up, and every source starts.
+    /// A dead source starts again with other hives than the plan gave it, and registers them; it
+    /// dies again if they are refused. Nothing happens to a live one.
+    RestartSourceAs {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// The hives.
+        hives: Vec<String>,
+    },
+    /// The machine goes down and comes up, and every source of the plan starts with its hives.
     Reboot,
     /// A record is put into a store behind the kernel's back, whether or not its source lives.
     /// Nothing happens where its place is not there.

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use registry_model::RawCall;
+use registry_model::errno::Errno;
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token;
 use registry_model::store_entry::StoreEntry;
@@ -16,15 +17,50 @@ use crate::plan::Fault;
 /// A future of a target; it lives in the world's own thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
+/// A call on the source device by a process that is no source of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RawDeviceCall {
+    /// `open("/dev/pkm_registry")`. The new fd is the process's device.
+    Open,
+    /// `ioctl(2)`.
+    Ioctl {
+        /// The request code.
+        request: u32,
+        /// The third argument.
+        argument: u64,
+        /// The global hives that the process serves if that registers it. Requests are then read
+        /// and answered without further calls, until the device is closed.
+        serves: Vec<ServedHive>,
+    },
+    /// `read(2)` without waiting; the value is the length.
+    Read,
+    /// `write(2)`.
+    Write {
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// `poll(2)`; the value is the bits of the events.
+    Poll,
+    /// `close(2)`.
+    Close,
+}
+
+/// A global hive that a process serves from an empty store in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedHive {
+    /// Its name.
+    pub name: String,
+    /// Its root key.
+    pub root: [u8; 16],
+}
+
 /// What a fault led to, for the model to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorldEvent {
     /// A source died.
     SourceDown(SourceId),
-    /// A source registered for the first time since boot.
-    SourceRegistered(Registered),
-    /// A source resumed its slot.
-    SourceResumed(Registered),
+    /// A source of the plan started and registered, or tried to; refused, it ended.
+    SourceStarted(Started),
     /// The machine went down.
     Rebooted,
     /// A record was put into the store of a source.
@@ -43,15 +79,19 @@ pub enum WorldEvent {
     },
 }
 
-/// What a source said of itself as it registered.
+/// What a source said of itself as it registered, and what it was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registered {
+pub struct Started {
     /// Which source.
     pub source: SourceId,
+    /// The hives that it was started with.
+    pub asked: Vec<String>,
+    /// The hives that it registered, with their root GUIDs.
+    pub hives: Vec<(String, [u8; 16])>,
     /// The highest sequence number that it has stored.
     pub max_sequence: u64,
-    /// The root GUIDs of its hives.
-    pub roots: Vec<[u8; 16]>,
+    /// The error of the registration, if it was refused.
+    pub refused: Option<Errno>,
 }
 
 /// A frame on the wire between the kernel and a source.
@@ -70,7 +110,7 @@ pub trait Target {
     /// Virtual or real time, Unix nanoseconds.
     fn now(&self) -> u64;
 
-    /// Brings the target up with these hives for each source. The events are registrations.
+    /// Brings the target up with these hives for each source. The events are their starts.
     ///
     /// # Errors
     /// Why the target does not come up, in words.
@@ -91,6 +131,17 @@ pub trait Target {
         call: RawCall,
         memory: AddressSpace,
     ) -> Answer<'a, (i64, AddressSpace)>;
+
+    /// One call on the source device by the process `source`, whose thread has `token`; it is no
+    /// source of the plan. Waits until the immediate consequences are over. Returns the value or a
+    /// negative errno.
+    fn device<'a>(
+        &'a mut self,
+        source: SourceId,
+        token: &'a Token,
+        call: RawDeviceCall,
+        memory: AddressSpace,
+    ) -> Answer<'a, i64>;
 
     /// Makes a fault happen and waits until its immediate consequences are over.
     ///

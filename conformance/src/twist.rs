@@ -263,7 +263,12 @@ impl Layout {
             | Action::View { .. }
             | Action::Raw { .. }
             | Action::Ioctl { .. }
-            | Action::Syscall { .. } => return None,
+            | Action::Syscall { .. }
+            | Action::OpenDevice { .. }
+            | Action::Register { .. }
+            | Action::ReadDevice { .. }
+            | Action::WriteDevice { .. }
+            | Action::PollDevice { .. } => return None,
         })
     }
 

@@ -127,7 +127,7 @@ impl Execution<'_> {
         self.check_quiescence()?;
         // The oracle knows nothing of access: it speaks for those who may read everything.
         let reads_all = !dump.values().any(|found| *found == Found::denied());
-        if below.is_empty() && self.down.is_empty() && reads_all {
+        if below.is_empty() && self.hives_down().is_empty() && reads_all {
             self.compare_with_oracle(actor, &token, &dump)?;
         }
         Ok(Some(view_of(&dump)))
@@ -165,11 +165,9 @@ impl Execution<'_> {
         may_be && !state.grants(path, token, DUMP_ACCESS)
     }
 
+    /// Every state has the same hives Down: deaths and registrations are seen.
     fn hives_down(&self) -> BTreeSet<String> {
-        self.down
-            .iter()
-            .flat_map(|source| self.plan.sources[source.0 as usize].iter().cloned())
-            .collect()
+        self.states[0].hives_down()
     }
 
     fn paths_to_dump(&self, below: &[String]) -> BTreeSet<Path> {

@@ -15,6 +15,7 @@ mod keys;
 mod obligations;
 mod requests;
 mod responses;
+mod roots;
 mod rules;
 mod seeded;
 mod sequences;
@@ -35,6 +36,7 @@ use calls::CallRules;
 use connection::Connection;
 use keys::Keys;
 use obligations::Obligations;
+use roots::Roots;
 pub use rules::Rule;
 use rules::{Failure, Held};
 use seeded::Seeded;
@@ -96,6 +98,7 @@ pub struct WireMonitor {
     sequences: Sequences,
     transactions: Transactions,
     keys: Keys,
+    roots: Roots,
     obligations: Obligations,
     call_rules: CallRules,
     /// Sources that have registered since the last reboot.
@@ -128,6 +131,7 @@ impl WireMonitor {
             sequences: Sequences::new(calls),
             transactions: Transactions::default(),
             keys: Keys::default(),
+            roots: Roots::default(),
             obligations: Obligations::default(),
             call_rules: CallRules::default(),
             known_sources: BTreeSet::new(),
@@ -154,6 +158,20 @@ impl WireMonitor {
         for root in roots {
             self.keys.add_root(*root);
         }
+        self.roots.registered(source, roots);
+    }
+
+    /// A source that keeps its hives on a disk has registered these, by name and root GUID.
+    ///
+    /// # Errors
+    /// A hive that it registered by another root GUID before, or with the root of another hive.
+    pub fn kept_roots(
+        &mut self,
+        source: SourceId,
+        hives: &[(String, [u8; 16])],
+    ) -> Result<(), Violation> {
+        let kept = self.roots.kept(&mut self.held, source, hives);
+        kept.map_err(|failure| violation(Party::Source, source, failure))
     }
 
     /// A record was put into a source's store, which the source now returns as it is.
@@ -172,6 +190,7 @@ impl WireMonitor {
         if in_flight {
             self.sequences.failed();
         }
+        self.roots.disconnected(source);
         self.transactions.disconnected(source);
         self.keys.disconnected(source);
         self.obligations.connection_changed(source);
@@ -183,6 +202,7 @@ impl WireMonitor {
             self.connection_closed(source);
         }
         self.transactions = Transactions::default();
+        self.roots.rebooted();
         self.sequences.rebooted();
         self.call_rules.rebooted();
         self.known_sources.clear();

@@ -23,7 +23,7 @@ pub(crate) type Layered<T> = Map<FoldedName, T>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Guid(pub(crate) u64);
 
-/// One hive, and the database that stores it.
+/// One registered hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HiveId(pub(crate) u32);
 
@@ -125,8 +125,8 @@ pub(crate) struct DeletedLayer {
 /// The stored contents of one hive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Database {
-    /// The source that holds it.
-    pub(crate) source: SourceId,
+    /// Whose disk it is on; `None` if it goes with the process that serves it.
+    pub(crate) keeper: Option<SourceId>,
     /// The hive's name.
     pub(crate) name: FoldedName,
     /// The hive's root key.
@@ -142,12 +142,12 @@ pub(crate) struct Database {
 
 impl Database {
     /// An empty hive with its root key (§7.3, "Hive root creation").
-    pub(crate) fn new(source: SourceId, root: Guid, record: KeyRecord) -> Database {
+    pub(crate) fn new(keeper: Option<SourceId>, root: Guid, record: KeyRecord) -> Database {
         let name = record.name.folded().clone();
         let keys = Map::new_sync().insert(root, record);
         let (path_entries, values, blankets) = (Map::new_sync(), Map::new_sync(), Map::new_sync());
         let seeded = false;
-        Database { source, name, root, keys, path_entries, values, blankets, seeded }
+        Database { keeper, name, root, keys, path_entries, values, blankets, seeded }
     }
 
     /// All layers' entries for one child name (RSI_LOOKUP).

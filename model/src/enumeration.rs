@@ -147,7 +147,7 @@ pub(crate) fn key_info(
     let open = abi::key_fd(work, fd)?;
     abi::granted(work, &open, rights::READ_CONTROL)?;
     abi::outputs(work, &[name_buffer])?;
-    let name = open.place.name().spelling().as_bytes().to_vec();
+    let name = name_of(work, &open);
     let size = length(name.len());
     let too_small = Outcome::TooSmall(Sizes { name: Some(size), ..Sizes::default() });
     if let Err(errno) = key_request(work, &open) {
@@ -174,9 +174,6 @@ pub(crate) fn key_info(
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-31");
     }
-    if open.place.parent().is_none() {
-        covers!(work.covered, "HIVE-17");
-    }
     mark_info(&info, &mut work.covered);
     Ok(Outcome::KeyInfo(info))
 }
@@ -187,6 +184,15 @@ fn mark_info(info: &KeyInfoPattern, covered: &mut Covered) {
         Generation::Exactly(_) => covers!(covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094"),
         Generation::AtLeast(_) => covers!(covered, "IOC-093"),
     }
+}
+
+/// The name of a key: the walk's (P-13), or for a hive root the hive's (P-04, P-54).
+fn name_of(work: &mut Work<'_>, open: &OpenKey) -> Vec<u8> {
+    let hive = work.state.hives.get(&open.hive()).filter(|_| open.place.parent().is_none());
+    if hive.is_some() {
+        covers!(work.covered, "HIVE-17");
+    }
+    hive.map_or(open.place.name(), |hive| &hive.name).spelling().as_bytes().to_vec()
 }
 
 /// The answer of key info, as the calling thread sees the key (P-04).

@@ -40,11 +40,16 @@ fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
         return Err(Errno::ENOENT);
     };
     if !work.state.is_active(id) {
-        covers!(work.covered, "HIVE-22", "SYS-48", "REG-16");
-    } else if work.state.sources.values().any(|source| !source.active) {
+        covers!(work.covered, "HIVE-22", "SYS-48", "REG-16", "FAIL-01");
+        return Err(Errno::EIO);
+    }
+    if work.state.slots.values().any(|slot| slot.connection.is_none()) {
         covers!(work.covered, "HIVE-04");
     }
     work.request(id)?;
+    if work.state.routes.size() > 1 {
+        covers!(work.covered, "HIVE-19", "HIVE-20", "REG-38");
+    }
     let registered = work.state.hives.get(&id).map_or_else(|| hive.clone(), |h| h.name.clone());
     if registered.spelling() != hive.spelling() {
         covers!(work.covered, "HIVE-16");
@@ -72,7 +77,7 @@ pub(crate) fn walk(
             work.request(start.hive)?;
             // The source knows nothing below a key that it has no record of (P-06, P-09).
             if !work.state.database(start.hive).keys.contains_key(&start.key()) {
-                covers!(work.covered, "FAIL-15");
+                covers!(work.covered, "FAIL-15", "CONV-35");
                 return Err(Errno::ENOENT);
             }
             (start.clone(), components.to_vec())

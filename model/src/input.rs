@@ -1,10 +1,14 @@
-//! What happens to the registry, as the model sees it: calls and environment.
+//! What happens to the registry, as the model sees it: calls, source processes and environment.
 //!
 //! States the argument structures of PSD-005 §6.2, §6.3 and §11.2 field by field, so that
 //! nothing a caller can say is out of reach. Knows nothing of how a target is driven.
 
 use std::sync::Arc;
 
+pub use crate::device_call::{
+    Contents, DeviceCall, HiveEntry, HiveName, REG_SRC_REGISTER, RSI_HIVE_PRIVATE, Registration,
+    WireGuid,
+};
 use crate::front_door::RawCall;
 use crate::memory::AddressSpace;
 use crate::security::Token;
@@ -21,7 +25,8 @@ pub type UnixTime = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub u32);
 
-/// One storage process, as the harness numbers them.
+/// One process that opens the source device, as the harness numbers them. A process has the device
+/// open at most once at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
 
@@ -66,6 +71,17 @@ pub enum Input {
         ended: UnixTime,
         /// As for `Call`.
         interrupted: bool,
+    },
+    /// A call on the source device `/dev/pkm_registry` (§7.1).
+    Device {
+        /// The process that has the device open, or opens it.
+        source: SourceId,
+        /// The effective token of the calling thread.
+        token: Token,
+        /// What is called.
+        call: DeviceCall,
+        /// When the call returned.
+        at: UnixTime,
     },
     /// Something that no caller did.
     Environment(Environment),
@@ -227,29 +243,10 @@ pub enum Call {
 /// What happens to the registry without a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// A source registered these global hives for the first time since boot, and the kernel
-    /// finished loading its configuration and layer table from them. A hive that the source
-    /// never stored before gets a root key with the default SD of §3.1 ("Hive root SDs").
-    SourceRegistered {
-        /// Which source.
-        source: SourceId,
-        /// The names of its hives, as it spells them.
-        hives: Vec<String>,
-        /// When.
-        at: UnixTime,
-    },
     /// The source's process died: its hives are unavailable and its volatile keys are lost.
     SourceDown {
         /// Which source.
         source: SourceId,
-    },
-    /// The source came back and resumed its slot with the same hives (§7.1), and the kernel
-    /// finished what it does at that point.
-    SourceResumed {
-        /// Which source.
-        source: SourceId,
-        /// When.
-        at: UnixTime,
     },
     /// The machine went down and came up: every process and fd is gone, the kernel starts from
     /// its compiled-in defaults, and no source has registered yet. What sources had stored in

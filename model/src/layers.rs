@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::coverage::{Covered, covers};
 use crate::database::{DeletedLayer, Guid, HiveId, Map, Target};
 use crate::errno::Errno;
-use crate::input::SourceId;
 use crate::layer_metadata::{Reading, metadata};
 use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
@@ -19,7 +18,7 @@ use crate::responses::Malformed;
 use crate::security::{
     SecurityDescriptor, access_check, base_layer_default_sd, rights, well_known,
 };
-use crate::state::{Generation, Place, State};
+use crate::state::{Generation, Place, SlotId, State};
 use crate::step::Work;
 
 /// The folded name of the base layer.
@@ -213,14 +212,14 @@ fn deaths_in_refresh(
     first: &BTreeSet<FoldedName>,
     refreshed: &Refreshed,
 ) {
-    let of_metadata = work.state.hives.get(&touched.hive()).map(|hive| hive.source);
-    let sources: Vec<SourceId> = work.state.sources.keys().copied().collect();
-    for source in sources {
-        let rounds_min = if Some(source) == of_metadata { 1 } else { refreshed.rounds };
+    let of_metadata = work.state.hives.get(&touched.hive()).map(|hive| hive.slot);
+    let slots: Vec<SlotId> = work.state.slots.keys().copied().collect();
+    for slot in slots {
+        let rounds_min = if Some(slot) == of_metadata { 1 } else { refreshed.rounds };
         for rounds_max in rounds_min..=refreshed.rounds {
             for carried_out in 0..=refreshed.deleted {
                 let mut state = unrefreshed.clone();
-                let death = Some(Death { source, carried_out, rounds_max });
+                let death = Some(Death { slot, carried_out, rounds_max });
                 refresh(&mut state, first.clone(), death, &mut Covered::new());
                 let other = |hive| hive != touched.hive();
                 step_affected(before, &mut state, other, &mut Covered::new());
@@ -362,7 +361,7 @@ struct Refreshed {
 /// A source that dies while it is told of layer deletions.
 #[derive(Clone, Copy)]
 struct Death {
-    source: SourceId,
+    slot: SlotId,
     /// Deletions that it still carries out.
     carried_out: usize,
     /// Rounds that are still published.
@@ -522,11 +521,11 @@ fn delete(
     state.layers.remove_mut(name);
     covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
     covers!(covered, "IOC-088", "IOC-089");
-    let slots: Vec<_> = state.sources.keys().copied().collect();
-    for source in slots {
-        let active = state.sources.get(&source).is_some_and(|slot| slot.active);
+    let slots: Vec<_> = state.slots.keys().copied().collect();
+    for slot in slots {
+        let active = state.is_slot_active(slot);
         let alive = match death {
-            Some(death) if death.source == source => {
+            Some(death) if death.slot == slot => {
                 let alive = death.carried_out > 0;
                 death.carried_out = death.carried_out.saturating_sub(1);
                 alive
@@ -534,8 +533,8 @@ fn delete(
             _ => true,
         };
         if active && alive {
-            delete_at_source(state, source, name, covered);
-        } else if let Some(slot) = state.sources.get_mut(&source) {
+            delete_at_source(state, slot, name, covered);
+        } else if let Some(slot) = state.slots.get_mut(&slot) {
             // Replayed when it resumes (D-55).
             slot.pending_layer_deletions.push(name.clone());
         }
@@ -569,12 +568,11 @@ fn mark_deleted(deleted: &DeletedLayer, covered: &mut Covered) {
 /// RSI_DELETE_LAYER to one source, and the keys it orphans.
 pub(crate) fn delete_at_source(
     state: &mut State,
-    source: SourceId,
+    slot: SlotId,
     name: &FoldedName,
     covered: &mut Covered,
 ) {
-    let hives: Vec<HiveId> =
-        state.hives.iter().filter(|(_, hive)| hive.source == source).map(|(id, _)| *id).collect();
+    let hives: Vec<HiveId> = state.hives_of(slot).map(|(id, _)| id).collect();
     for hive in hives {
         let deleted = state.database_mut(hive).delete_layer(name);
         mark_deleted(&deleted, covered);

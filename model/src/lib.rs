@@ -8,14 +8,16 @@
 //! [`store`] states the other side of the source protocol: how a source answers. It shares names and
 //! times with the rest, and no state.
 //!
-//! Not stated yet: private hives, `CurrentUser`, watches, transactions (no transaction fd exists,
-//! so any is EBADF), get and set security, backup and restore, audit events, and parameters
-//! other than the compiled-in ones.
+//! Not stated yet: routing to private hives, `CurrentUser`, watches, transactions (no transaction
+//! fd exists, so any is EBADF), get and set security, backup and restore, audit events, and
+//! parameters other than the compiled-in ones.
 
 pub mod abi;
 pub mod coverage;
 mod database;
 mod deletion;
+mod device;
+mod device_call;
 mod enumeration;
 pub mod errno;
 mod explanation;
@@ -33,9 +35,11 @@ pub mod names;
 pub mod observation;
 mod outcome;
 mod raw;
+mod registration;
 mod resolution;
 mod responses;
 pub mod security;
+mod slots;
 mod sources;
 mod state;
 mod step;
@@ -52,8 +56,8 @@ pub use database::{Guid, HiveId, Time};
 pub use errno::Errno;
 pub use explanation::{ExplainedCandidate, Explanation};
 pub use front_door::RawCall;
-pub use input::{Call, Caller, Environment, Input};
-pub use observation::Observation;
+pub use input::{Call, Caller, DeviceCall, Environment, Input};
+pub use observation::{Observation, Readiness};
 pub use outcome::{Choice, KeyInfoPattern, Mismatch, OneOf, Opened, Outcome, Selected};
 pub use raw::{KeyNumber, RawEntry, RawLayer};
 pub use resolution::Contest;

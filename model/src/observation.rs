@@ -51,6 +51,19 @@ pub enum Observation {
     },
     /// The answer of `REG_IOC_QUERY_KEY_INFO`.
     KeyInfo(KeyInfo),
+    /// The answer of `poll(2)` on a source device.
+    Ready(Readiness),
+}
+
+/// What `poll(2)` says of a source device (PSD-005 §7.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Readiness {
+    /// POLLIN: a complete request is queued.
+    pub readable: bool,
+    /// POLLOUT: responses may be submitted.
+    pub writable: bool,
+    /// POLLHUP and POLLERR: the slot is Down.
+    pub hung_up: bool,
 }
 
 /// A value as enumeration and batch reads return it.

@@ -10,7 +10,7 @@ use crate::database::{Guid, HiveId, KeyRecord, Map, Time};
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
 use crate::names::FoldedName;
-use crate::observation::{KeyInfo, NamedValue, Observation, Sizes};
+use crate::observation::{KeyInfo, NamedValue, Observation, Readiness, Sizes};
 use crate::state::{Enumeration, Generation, OpenKey, State};
 use crate::step::Step;
 
@@ -42,6 +42,8 @@ pub enum Outcome {
     OneOf(OneOf),
     /// Key info.
     KeyInfo(KeyInfoPattern),
+    /// What poll says of a source device.
+    Ready(Readiness),
     /// There is no answer: something happened that nobody called.
     Nothing,
 }
@@ -143,6 +145,7 @@ impl Step {
             (Outcome::Failed(expected), Observation::Failed(got)) => unchanged(expected == got),
             (Outcome::TooSmall(expected), Observation::TooSmall(got)) => unchanged(expected == got),
             (Outcome::Done, Observation::Done) => unchanged(true),
+            (Outcome::Ready(expected), Observation::Ready(got)) => unchanged(expected == got),
             (Outcome::Opened(opened), Observation::Opened { fd, disposition }) => {
                 let fresh = *fd >= 0 && !self.next.open_keys.contains_key(&(opened.process, *fd));
                 let mut next = unchanged(fresh && opened.disposition == *disposition)?;
@@ -222,6 +225,7 @@ impl Outcome {
             Outcome::Values(values) => Observation::Values(values.clone()),
             Outcome::OneOf(one) => one.choices.first()?.selected.example(),
             Outcome::KeyInfo(pattern) => Observation::KeyInfo(pattern.example()),
+            Outcome::Ready(readiness) => Observation::Ready(*readiness),
             Outcome::Nothing => return None,
         })
     }

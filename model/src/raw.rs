@@ -76,11 +76,11 @@ pub struct RawLayer {
 }
 
 impl State {
-    /// Every stored record of the registered hives.
+    /// Every stored record of the registered global hives.
     pub fn raw(&self) -> impl Iterator<Item = RawEntry> + '_ {
-        self.hives.iter().flat_map(move |(id, hive)| {
-            let database = self.database(*id);
-            let path = move |key: Guid| self.created_at(*id, key);
+        self.global_hives().flat_map(move |(id, hive)| {
+            let database = self.database(id);
+            let path = move |key: Guid| self.created_at(id, key);
             let root =
                 RawEntry::Root { hive: hive.name.spelling().to_owned(), key: database.root.0 };
             let paths = database.path_entries.iter().flat_map(move |(parent, names)| {

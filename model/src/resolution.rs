@@ -108,7 +108,7 @@ impl<T> Selection<T> {
             return;
         };
         if candidate.precedence != winner.precedence {
-            covers!(covered, "RES-10", "LAYER-06");
+            covers!(covered, "RES-10", "LAYER-06", "REG-36");
         }
         if candidate.precedence > winner.precedence {
             if candidate.sequence < winner.sequence {

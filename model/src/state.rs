@@ -4,20 +4,29 @@
 //! generation of §6.3. Every part is persistent, so a copy costs nothing that grows with the
 //! registry. Does not know how a call changes it.
 
+use std::collections::BTreeSet;
+
 use crate::database::{Database, Guid, HiveId, Map, Set};
-use crate::input::{Fd, ProcessId, SourceId};
+use crate::input::{Fd, ProcessId, SourceId, WireGuid};
 use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
+use crate::registration::Namespace;
 
 /// What the registry is at one moment, as far as a caller can come to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    /// What sources have stored since the beginning, by hive.
+    /// What is behind each registered hive: what the process that last registered it holds.
     pub(crate) databases: Map<HiveId, Database>,
+    /// What processes have stored that serve it to nobody, by process and hive name.
+    pub(crate) shelf: Map<(SourceId, FoldedName), Database>,
+    /// The model's numbers for the root GUIDs that sources have registered.
+    pub(crate) roots: Map<WireGuid, Guid>,
+    /// The open source devices (§7.1).
+    pub(crate) devices: Map<SourceId, Device>,
     /// The source slots of this boot (§7.1).
-    pub(crate) sources: Map<SourceId, Source>,
+    pub(crate) slots: Map<SlotId, Slot>,
     /// The routing table (§2.2).
     pub(crate) routes: Map<FoldedName, HiveId>,
     /// The registered hives.
@@ -44,21 +53,36 @@ pub struct State {
     pub(crate) limits: Limits,
 }
 
+/// An open source device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// Nothing was registered through it (Closed).
+    Unregistered,
+    /// It was made the connection of this slot, and may have lost it since.
+    Registered(SlotId),
+}
+
+/// A source slot of this boot, in the order of registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SlotId(pub(crate) u32);
+
 /// A source slot. It is never released (REG-29).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    /// Active, or Down.
-    pub(crate) active: bool,
+pub(crate) struct Slot {
+    /// Whose device is the connection of an Active slot; `None` while the slot is Down.
+    pub(crate) connection: Option<SourceId>,
     /// Layers deleted while the source was Down, in order (D-55).
     pub(crate) pending_layer_deletions: Vec<FoldedName>,
 }
 
-/// A registered hive.
+/// A registered hive. Folded name, namespace and root GUID are its identity (§7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hive {
-    /// The name in the spelling that the source registered (HIVE-17).
+    /// The name in the spelling of its latest registration (HIVE-17, P-54).
     pub(crate) name: KeyName,
-    pub(crate) source: SourceId,
+    pub(crate) namespace: Namespace,
+    pub(crate) root: WireGuid,
+    pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
 }
 
@@ -169,7 +193,10 @@ impl State {
     pub fn new() -> State {
         State {
             databases: Map::new_sync(),
-            sources: Map::new_sync(),
+            shelf: Map::new_sync(),
+            roots: Map::new_sync(),
+            devices: Map::new_sync(),
+            slots: Map::new_sync(),
             routes: Map::new_sync(),
             hives: Map::new_sync(),
             layers: crate::layers::initial_table(),
@@ -185,7 +212,7 @@ impl State {
         }
     }
 
-    /// The contents of a hive. Hives are never taken away, so an id always has them.
+    /// The contents of a hive. Hives are never taken away, so an id always has one.
     pub(crate) fn database(&self, hive: HiveId) -> &Database {
         self.databases.get(&hive).expect("every hive id has a database")
     }
@@ -197,10 +224,29 @@ impl State {
 
     /// Whether the hive is registered and its source Active.
     pub(crate) fn is_active(&self, hive: HiveId) -> bool {
-        self.hives
-            .get(&hive)
-            .and_then(|hive| self.sources.get(&hive.source))
-            .is_some_and(|source| source.active)
+        self.hives.get(&hive).is_some_and(|hive| self.is_slot_active(hive.slot))
+    }
+
+    /// Whether the slot is Active and not Down.
+    pub(crate) fn is_slot_active(&self, slot: SlotId) -> bool {
+        self.slots.get(&slot).is_some_and(|slot| slot.connection.is_some())
+    }
+
+    /// The hives of a slot.
+    pub(crate) fn hives_of(&self, slot: SlotId) -> impl Iterator<Item = (HiveId, &Hive)> {
+        self.hives.iter().filter(move |(_, hive)| hive.slot == slot).map(|(id, hive)| (*id, hive))
+    }
+
+    /// The hives that everybody's paths lead to.
+    pub(crate) fn global_hives(&self) -> impl Iterator<Item = (HiveId, &Hive)> {
+        let hives = self.hives.iter().filter(|(_, hive)| hive.namespace.is_none());
+        hives.map(|(id, hive)| (*id, hive))
+    }
+
+    /// The names of the global hives whose source is Down, as they were registered.
+    pub fn hives_down(&self) -> BTreeSet<String> {
+        let down = self.global_hives().filter(|(id, _)| !self.is_active(*id));
+        down.map(|(_, hive)| hive.name.spelling().to_owned()).collect()
     }
 
     /// Changes the generation of a hive.

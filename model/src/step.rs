@@ -13,7 +13,7 @@ use crate::input::{Caller, Input};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::state::{Generation, State};
-use crate::{deletion, enumeration, keys, sources, values};
+use crate::{deletion, device, enumeration, keys, sources, values};
 
 /// One thing that may happen on an input.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl<'a> Work<'a> {
     /// EIO if the source is Down (P-05).
     pub(crate) fn request(&mut self, hive: HiveId) -> Result<(), Errno> {
         if !self.state.is_active(hive) {
-            covers!(self.covered, "ERR-03", "ERR-22", "FAIL-01");
+            covers!(self.covered, "ERR-03", "ERR-22", "FAIL-01", "REG-39");
             return Err(Errno::EIO);
         }
         if self.interrupted && self.prefixes.is_empty() {
@@ -140,6 +140,9 @@ impl State {
         match input {
             Input::Environment(environment) => {
                 sources::environment(self, environment).into_iter().collect()
+            }
+            Input::Device { source, token, call, at } => {
+                vec![device::step(self, *source, token, call, *at)]
             }
             Input::Call { caller, call, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::database::{Database, Guid, HiveId, KeyRecord, PathEntry, Target, Time, ValueEntry};
+use crate::input::SourceId;
 use crate::layers;
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
 use crate::security::SecurityDescriptor;
@@ -108,13 +109,24 @@ pub enum StoredTarget {
 pub(crate) fn store(state: &State, entry: &StoreEntry) -> Option<State> {
     let mut next = state.clone();
     next.enumerations = crate::database::Map::new_sync();
-    let hive = hive_of(&next, entry.key.path.first()?)?;
-    if !next.is_active(hive) {
-        // The store of a source that is not running is opened for it.
-        next.database_mut(hive).restart();
-    }
     let fresh = next.fresh_guid();
-    let database = next.database_mut(hive);
+    let place = place_of(&next, entry.key.path.first()?)?;
+    let database = match &place {
+        Place::Behind(hive) => {
+            let is_active = next.is_active(*hive);
+            let database = next.database_mut(*hive);
+            if !is_active {
+                // The store of a source that is not running is opened for it.
+                database.restart();
+            }
+            database
+        }
+        Place::OnShelf(place) => {
+            let database = next.shelf.get_mut(place)?;
+            database.restart();
+            database
+        }
+    };
     let key = find(database, &entry.key)?;
     put(database, key, &entry.record, fresh)?;
     database.seeded = true;
@@ -122,10 +134,23 @@ pub(crate) fn store(state: &State, entry: &StoreEntry) -> Option<State> {
     Some(next)
 }
 
-/// The hive of this name among all that sources have stored, registered or not.
-fn hive_of(state: &State, name: &str) -> Option<HiveId> {
+/// Where a store is that some process keeps.
+enum Place {
+    /// Behind a registered hive.
+    Behind(HiveId),
+    /// With its process, while another one serves its hive or none does.
+    OnShelf((SourceId, FoldedName)),
+}
+
+/// The hive of this name among all that sources keep, registered or not.
+fn place_of(state: &State, name: &str) -> Option<Place> {
     let name = FoldedName::of(name);
-    state.databases.iter().find(|(_, database)| database.name == name).map(|(id, _)| *id)
+    let is_it = |database: &Database| database.name == name && database.keeper.is_some();
+    let behind = state.databases.iter().find(|(_, database)| is_it(database));
+    let shelved = || state.shelf.iter().find(|(_, database)| is_it(database));
+    behind
+        .map(|(hive, _)| Place::Behind(*hive))
+        .or_else(|| shelved().map(|(place, _)| Place::OnShelf(place.clone())))
 }
 
 fn find(database: &Database, key: &StoredKey) -> Option<Guid> {

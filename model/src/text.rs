@@ -6,7 +6,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::abi::{REG_CREATED_NEW, REG_OPENED_EXISTING};
 use crate::database::Time;
-use crate::observation::{KeyInfo, NamedValue, Observation, Sizes};
+use crate::observation::{KeyInfo, NamedValue, Observation, Readiness, Sizes};
 use crate::outcome::{KeyInfoPattern, Mismatch, Outcome, Selected};
 use crate::state::Generation;
 
@@ -156,6 +156,16 @@ fn disposition(f: &mut Formatter<'_>, disposition: Option<u32>) -> fmt::Result {
     }
 }
 
+impl Display for Readiness {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let said =
+            [(self.readable, "readable"), (self.writable, "writable"), (self.hung_up, "hung up")];
+        let said: Vec<&str> = said.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        f.write_str(if said.is_empty() { "not ready" } else { "" })?;
+        f.write_str(&said.join(", "))
+    }
+}
+
 impl Display for Observation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,6 +186,7 @@ impl Display for Observation {
                 write!(f, "{}", Subkey(name, last_write_time, *subkey_count, *value_count))
             }
             Observation::KeyInfo(info) => write!(f, "{info}"),
+            Observation::Ready(readiness) => write!(f, "{readiness}"),
         }
     }
 }
@@ -202,6 +213,7 @@ impl Display for Outcome {
                 list(f, &choices, "; ")
             }
             Outcome::KeyInfo(pattern) => write!(f, "{pattern}"),
+            Outcome::Ready(readiness) => write!(f, "{readiness}"),
             Outcome::Nothing => f.write_str("no answer"),
         }
     }

@@ -273,7 +273,7 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
         }
         return Ok(());
     }
-    covers!(work.covered, "FAIL-15");
+    covers!(work.covered, "FAIL-15", "CONV-35");
     Err(Errno::ENOENT)
 }
 

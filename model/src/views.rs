@@ -32,14 +32,14 @@ impl State {
     /// A name is spelled as the enabled layers show it, or else as its latest entry has it.
     pub fn known_paths(&self) -> BTreeSet<Path> {
         let mut paths = BTreeSet::new();
-        for (id, hive) in self.hives.iter() {
-            let root = Keys::from([self.database(*id).root]);
+        for (id, hive) in self.global_hives() {
+            let root = Keys::from([self.database(id).root]);
             let mut pending = vec![(vec![hive.name.spelling().to_owned()], root)];
             while let Some((path, keys)) = pending.pop() {
                 if paths.len() >= KNOWN_PATHS_MAX {
                     return paths;
                 }
-                for (name, children) in self.known_children(*id, &keys) {
+                for (name, children) in self.known_children(id, &keys) {
                     let mut child = path.clone();
                     child.push(name);
                     pending.push((child, children));

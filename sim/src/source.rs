@@ -77,7 +77,7 @@ impl Storage {
 /// The process of a source, as its task has it.
 pub struct Process {
     pub source: SourceId,
-    pub device: Device<SimEnv>,
+    pub device: Arc<Device<SimEnv>>,
     pub store: OpenStore,
     pub armed: Arc<Mutex<Option<Armed>>>,
     pub log: SharedLog,

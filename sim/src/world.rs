@@ -8,10 +8,11 @@ use std::time::Duration;
 use conformance::address_space::AddressSpace;
 use conformance::oracle::RawHive;
 use conformance::plan::Fault;
-use conformance::target::{Answer, Frame, RawCall, Registered, Target, WorldEvent};
+use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Started, Target, WorldEvent};
 use lcs::security::Token;
 use lcs::{Caller, HiveRegistration, Lcs, Process, Registration};
 use madsim::runtime::{Handle, NodeHandle};
+use registry_model::errno::Errno;
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token as ModelToken;
 use registry_model::store_entry::StoreEntry;
@@ -19,6 +20,7 @@ use registry_model::store_entry::StoreEntry;
 use rsi::Guid;
 
 use crate::StoreKind;
+use crate::devices::{Devices, Machine};
 use crate::env::{Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
 use crate::seed;
@@ -38,6 +40,8 @@ pub struct World {
     randomness: Randomness,
     kernel: Lcs<SimEnv>,
     sources: Vec<Source>,
+    /// The devices of processes that are no sources of the plan.
+    devices: Devices,
     processes: BTreeMap<ProcessId, Process<SimEnv>>,
     next_process: u32,
     /// The harness's tokens that were met, with the kernel's form of each.
@@ -60,6 +64,8 @@ struct Source {
 struct Running {
     node: NodeHandle,
     store: OpenStore,
+    /// The hives that it was started with.
+    hives: Vec<String>,
 }
 
 impl World {
@@ -73,6 +79,7 @@ impl World {
             randomness: randomness.clone(),
             kernel: boot_kernel(clock, randomness),
             sources: Vec::new(),
+            devices: Devices::default(),
             processes: BTreeMap::new(),
             next_process: 0,
             tokens: Vec::new(),
@@ -83,6 +90,7 @@ impl World {
     /// Ends every process, so that the simulator can free what they hold.
     pub async fn shut_down(mut self) {
         self.processes.clear();
+        self.devices.close_all(&self.kernel).await;
         for index in 0..self.sources.len() {
             self.kill(index).await;
         }
@@ -90,33 +98,34 @@ impl World {
     }
 
     /// Opens the store of a source that has no process.
-    fn open_store(&mut self, index: usize) -> Result<OpenStore, String> {
+    fn open_store(&mut self, index: usize, hives: &[String]) -> Result<OpenStore, String> {
         let source = &mut self.sources[index];
         source.incarnation += 1;
         // The clean close of a process that ended by itself must not write any more.
         source.storage.kill();
         // SQLite's names for shared memory databases are process-wide.
         let name = format!("storage{}-{}", source.storage_id, source.incarnation);
-        let store = source::open_store(
-            &source.storage,
-            &source.hives,
-            name,
-            &self.randomness,
-            self.clock.now(),
-        )?;
+        let now = self.clock.now();
+        let store = source::open_store(&source.storage, hives, name, &self.randomness, now)?;
         Ok(Arc::new(Mutex::new(store)))
     }
 
     /// Puts a record into the store of a source, which is opened for it if the source is dead.
     fn store_entry(&mut self, entry: &StoreEntry) -> Result<Vec<WorldEvent>, String> {
         let hive = entry.key.path.first().map_or("", String::as_str);
-        let holds = |source: &Source| {
-            source.hives.iter().any(|name| stores::fold(name) == stores::fold(hive))
+        let holds =
+            |hives: &[String]| hives.iter().any(|name| stores::fold(name) == stores::fold(hive));
+        let Some(index) = self.sources.iter().position(|source| holds(&source.hives)) else {
+            return Ok(Vec::new());
         };
-        let Some(index) = self.sources.iter().position(holds) else { return Ok(Vec::new()) };
         let store = match &self.sources[index].running {
+            // A process that was started with other hives does not have this one open.
+            Some(running) if !holds(&running.hives) => return Ok(Vec::new()),
             Some(running) => Arc::clone(&running.store),
-            None => self.open_store(index)?,
+            None => {
+                let hives = self.sources[index].hives.clone();
+                self.open_store(index, &hives)?
+            }
         };
         let stored = seed::store(&store, entry, &self.randomness)?;
         if self.sources[index].running.is_none() {
@@ -128,29 +137,38 @@ impl World {
         Ok(stored.then(event).into_iter().collect())
     }
 
-    async fn start_source(&mut self, index: usize) -> Result<Registered, String> {
-        let store = self.open_store(index)?;
+    /// Starts the process of a source with these hives. It registers them, and ends if they are
+    /// refused.
+    async fn start_source(&mut self, index: usize, asked: &[String]) -> Result<Started, String> {
+        let store = self.open_store(index, asked)?;
         let source = &mut self.sources[index];
         let (hives, max_sequence) = source::hives_of(&store);
         let max_sequence = source.false_maximum.take().unwrap_or(max_sequence);
-        let roots = hives.iter().map(|hive| hive.root.0).collect();
-        let token = Arc::new(Token::system());
-        let device = self.kernel.open_device(&token).map_err(|errno| format!("{errno:?}"))?;
-        let hives = hives
-            .into_iter()
-            .map(|hive| HiveRegistration {
-                name: hive.name.into_bytes(),
-                root: hive.root,
-                flags: 0,
-                scope: Guid::NULL,
-            })
-            .collect();
-        device
-            .register(&Registration { hives, max_sequence })
-            .map_err(|errno| format!("registration of source {index} failed: {errno:?}"))?;
+        let id = source.id;
+        let mut started = Started {
+            source: id,
+            asked: asked.to_vec(),
+            hives: hives.iter().map(|hive| (hive.name.clone(), hive.root.0)).collect(),
+            max_sequence,
+            refused: None,
+        };
+        let device = self.kernel.open_device(&Arc::new(Token::system()));
+        let device = Arc::new(device.map_err(|errno| format!("{errno:?}"))?);
+        let hives = hives.into_iter().map(|hive| HiveRegistration {
+            name: hive.name.into_bytes(),
+            root: hive.root,
+            flags: 0,
+            scope: Guid::NULL,
+        });
+        let registration = Registration { hives: hives.collect(), max_sequence };
         *lock(&source.armed) = None;
+        if let Err(errno) = device.register(&registration) {
+            source.storage.kill();
+            started.refused = Some(Errno::from_number(-(errno.returned() as i32)));
+            return Ok(started);
+        }
         let process = source::Process {
-            source: source.id,
+            source: id,
             device,
             store: Arc::clone(&store),
             armed: Arc::clone(&source.armed),
@@ -159,9 +177,23 @@ impl World {
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
         drop(node.spawn(process.serve()));
-        source.running = Some(Running { node, store });
+        source.running = Some(Running { node, store, hives: asked.to_vec() });
         self.kernel.settled().await;
-        Ok(Registered { source: self.sources[index].id, max_sequence, roots })
+        Ok(started)
+    }
+
+    async fn restart(
+        &mut self,
+        index: usize,
+        hives: Option<&[String]>,
+    ) -> Result<Vec<WorldEvent>, String> {
+        let source = self.source(index)?;
+        *lock(&source.armed) = None;
+        if source.running.is_some() {
+            return Ok(Vec::new());
+        }
+        let hives = hives.unwrap_or(&source.hives).to_vec();
+        Ok(vec![WorldEvent::SourceStarted(self.start_source(index, &hives).await?)])
     }
 
     /// Kills the process of a source and waits until the kernel has seen its device close.
@@ -197,6 +229,7 @@ impl World {
         for index in 0..self.sources.len() {
             self.kill(index).await;
         }
+        self.devices.close_all(&self.kernel).await;
         self.processes.clear();
         // What the last processes caused was answered by nobody and is not looked at.
         self.take_frames();
@@ -210,8 +243,8 @@ impl World {
     async fn start_all(&mut self) -> Result<Vec<WorldEvent>, String> {
         let mut events = Vec::new();
         for index in 0..self.sources.len() {
-            let registered = self.start_source(index).await?;
-            events.push(WorldEvent::SourceRegistered(registered));
+            let hives = self.sources[index].hives.clone();
+            events.push(WorldEvent::SourceStarted(self.start_source(index, &hives).await?));
         }
         Ok(events)
     }
@@ -237,14 +270,8 @@ impl World {
                 *lock(&self.source(*source)?.armed) = Some(armed);
                 Ok(Vec::new())
             }
-            Fault::RestartSource { source } => {
-                *lock(&self.source(*source)?.armed) = None;
-                if self.sources[*source].running.is_some() {
-                    return Ok(Vec::new());
-                }
-                let registered = self.start_source(*source).await?;
-                Ok(vec![WorldEvent::SourceResumed(registered)])
-            }
+            Fault::RestartSource { source } => self.restart(*source, None).await,
+            Fault::RestartSourceAs { source, hives } => self.restart(*source, Some(hives)).await,
         }
     }
 
@@ -325,6 +352,22 @@ impl Target for World {
         })
     }
 
+    fn device<'a>(
+        &'a mut self,
+        source: SourceId,
+        token: &'a ModelToken,
+        call: RawDeviceCall,
+        memory: AddressSpace,
+    ) -> Answer<'a, i64> {
+        Box::pin(async move {
+            let token = self.token(token);
+            let machine = Machine { kernel: &self.kernel, clock: self.clock, log: &self.log };
+            let result = self.devices.call(&machine, source, &token, call, memory).await;
+            self.kernel.settled().await;
+            result
+        })
+    }
+
     fn fault<'a>(&'a mut self, fault: &'a Fault) -> Answer<'a, Result<Vec<WorldEvent>, String>> {
         Box::pin(self.make_fault(fault))
     }
@@ -353,6 +396,7 @@ impl Target for World {
             let Some(running) = &source.running else { return Ok(None) };
             hives.extend(source::raw_hives(&running.store)?);
         }
+        hives.extend(self.devices.raw_hives()?);
         Ok(Some(hives))
     }
 }

@@ -125,7 +125,9 @@ impl Machine {
     async fn restart(&mut self) -> u64 {
         let events = self.fault(Fault::RestartSource { source: 0 }).await;
         match &events[..] {
-            [WorldEvent::SourceResumed(registered)] => registered.max_sequence,
+            [WorldEvent::SourceStarted(started)] if started.refused.is_none() => {
+                started.max_sequence
+            }
             other => panic!("the source did not resume: {other:?}"),
         }
     }

@@ -4,7 +4,7 @@
 use conformance::campaign::Runner;
 use conformance::generate::{Profile, plan_of_seed};
 use conformance::lockstep::{Options, Run, Verdict};
-use conformance::plan::{Plan, Step};
+use conformance::plan::Plan;
 use conformance::script::answer;
 use sim::{SimRunner, StoreKind};
 
@@ -59,9 +59,6 @@ fn both_stores_answer_the_same() {
 /// What the steps answered, in the words of a script: without sequence numbers and times.
 fn answers(plan: &Plan, run: &Run) -> Vec<Vec<String>> {
     let steps = plan.steps.iter().zip(&run.answers);
-    let lines = steps.map(|(step, answer)| match step {
-        Step::Act { action, .. } => answer::lines(action, answer),
-        Step::Fault(_) | Step::CompareViews => Vec::new(),
-    });
+    let lines = steps.map(|(step, answer)| answer::step_lines(step, answer));
     lines.collect()
 }

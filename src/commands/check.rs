@@ -7,7 +7,7 @@ use conformance::campaign::Runner;
 use conformance::coverage::{Coverage, ScriptMarks};
 use conformance::divergence::Finding;
 use conformance::lockstep::{Options, Run, Verdict};
-use conformance::plan::{Plan, Step};
+use conformance::plan::Plan;
 use conformance::script::store::StoreScript;
 use conformance::script::{self, Script, answer};
 use reports::side_by_side::side_by_side;
@@ -227,9 +227,6 @@ pub fn answer_lines(plan: &Plan, run: &Run) -> Vec<Vec<String>> {
     plan.steps
         .iter()
         .zip(&run.answers)
-        .map(|(step, answer)| match step {
-            Step::Act { action, .. } => answer::lines(action, answer),
-            Step::Fault(_) | Step::CompareViews => answer::fault_lines(answer),
-        })
+        .map(|(step, answer)| answer::step_lines(step, answer))
         .collect()
 }

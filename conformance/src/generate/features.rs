@@ -298,6 +298,7 @@ impl Generator {
             match self.rng.random_range(0..5) {
                 0 => {
                     self.open.clear();
+                    self.late.clear();
                     self.down.fill(false);
                     Fault::Reboot
                 }
@@ -318,6 +319,9 @@ impl Generator {
         if self.down[source] && !self.chance(5) {
             for _ in 0..self.rng.random_range(0..6) {
                 self.get();
+            }
+            if self.chance(4) {
+                self.restart_wrongly(source);
             }
             self.down[source] = false;
             self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));

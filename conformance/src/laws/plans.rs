@@ -275,7 +275,15 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
             });
             (None, strings.collect())
         }
-        Action::Close { .. } | Action::Ioctl { .. } => (None, Vec::new()),
+        Action::Register { registration, .. } => {
+            (None, registration.hives.iter_mut().map(|hive| &mut hive.name).collect())
+        }
+        Action::Close { .. }
+        | Action::Ioctl { .. }
+        | Action::OpenDevice { .. }
+        | Action::ReadDevice { .. }
+        | Action::WriteDevice { .. }
+        | Action::PollDevice { .. } => (None, Vec::new()),
     };
     if let Some(KeyReference::Path(path)) = key {
         names.push(path);

@@ -13,6 +13,8 @@
 //! | changes | `noted` at the first look, then `written generation=+1`, `unwritten generation=+0` |
 //! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
 //! | an empty list or view | `(empty)` |
+//! | a device that is polled | what holds of `readable`, `writable` and `hung up`; or `not ready` |
+//! | a source that restarts | `ok`, or the errno of its registration |
 //!
 //! Sequence numbers, times and generations stay out: they depend on more than the script says, and
 //! the model judges them anyway.
@@ -23,7 +25,7 @@ use registry_model::view::{KeyView, Part, Path, View};
 
 use super::data::typed_words;
 use super::token::{quoted, word};
-use crate::plan::Action;
+use crate::plan::{Action, Step};
 
 /// What a step answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +53,15 @@ pub struct Changes {
     pub generation: i128,
 }
 
-/// The lines that say what a step answered.
+/// The lines that say what a step of a plan answered; none for what answers nothing.
+pub fn step_lines(step: &Step, answer: &StepAnswer) -> Vec<String> {
+    match step {
+        Step::Act { action, .. } => lines(action, answer),
+        Step::Fault(_) | Step::CompareViews => fault_lines(answer),
+    }
+}
+
+/// The lines that say what an action answered.
 pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
     match answer {
         StepAnswer::Observation(observation) => observation_lines(observation),
@@ -66,9 +76,10 @@ pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
     }
 }
 
-/// The lines that say what a step answered that nobody took.
-pub fn fault_lines(answer: &StepAnswer) -> Vec<String> {
+/// The lines that say what something answered that happened to the world.
+fn fault_lines(answer: &StepAnswer) -> Vec<String> {
     match answer {
+        StepAnswer::Observation(observation) => observation_lines(observation),
         StepAnswer::NotStored => vec![NOT_STORED.to_owned()],
         _ => Vec::new(),
     }
@@ -120,6 +131,7 @@ fn observation_lines(observation: &Observation) -> Vec<String> {
             format!("{} subkeys={subkey_count} values={value_count}", word(name))
         }
         Observation::KeyInfo(info) => info_line(info),
+        Observation::Ready(readiness) => readiness.to_string(),
     };
     vec![line]
 }

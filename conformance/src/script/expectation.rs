@@ -148,7 +148,7 @@ fn set(lines: &mut [Option<String>], slot: usize, text: Option<String>) {
 }
 
 fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
-    let Step::Act { action, .. } = step else { return !answer.is_empty() };
+    let Step::Act { action, .. } = step else { return !answer.is_empty() && answer != ["ok"] };
     let usual = match action {
         Action::Open { .. } => "opened",
         Action::Create { .. } => "created",
@@ -161,7 +161,9 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::Close { .. }
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
-        | Action::LayerDelete { .. } => "ok",
+        | Action::LayerDelete { .. }
+        | Action::OpenDevice { .. }
+        | Action::Register { .. } => "ok",
         Action::Get { .. }
         | Action::Batch { .. }
         | Action::EnumerateValue { .. }
@@ -169,10 +171,13 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::List { .. }
         | Action::Info { .. }
         | Action::Changes { .. }
-        | Action::View { .. }
         | Action::Raw { .. }
         | Action::Ioctl { .. }
-        | Action::Syscall { .. } => return true,
+        | Action::Syscall { .. }
+        | Action::ReadDevice { .. }
+        | Action::WriteDevice { .. }
+        | Action::PollDevice { .. }
+        | Action::View { .. } => return true,
     };
     answer != [usual]
 }

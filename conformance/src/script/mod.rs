@@ -37,13 +37,26 @@
 //! view PATH
 //! raw TWISTS : ACTION                        ioctl FD REQUEST [hex:..]   syscall N ARGUMENT...
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
+//! restart source [N] as HIVE ...             with other hives than its own
 //! reboot                                     compare views
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
 //! store entry PATH value NAME TYPE DATA      store entry PATH blanket
 //! store entry PATH child NAME hidden|key|link|missing|of LAYER
 //! store entry PATH descriptor hex:...        store entry PATH lost
 //! store maximum [source N] SEQUENCE
+//! device open d                              register d [max_sequence=N] hive NAME root=GUID ...
+//! device poll d                              device read d            device write d hex:BYTES
 //! ```
+//!
+//! A device is a process of its own that opens the source device: it answers nothing by itself until
+//! `register` is accepted, and then serves what it registered from an empty store in memory, which
+//! goes with it at `close d`. The names of devices are everybody's, so that one actor may register
+//! what another opened. A GUID is 32 hexadecimal digits, or a number that stands for one of version
+//! 4; hives with other roots are served by nobody. `root of HIVE` is the root GUID by which that
+//! hive was last registered. After `register d` and before its hives, `count=N pad=N request=N
+//! unmapped` spoil its argument; after a hive, `private scope=GUID flags=N pad0=N pad1=N unmapped` do
+//! so with its entry. A source that is restarted answers what its registration does: `ok`, or an
+//! errno, and then it is dead again.
 //!
 //! Types are `none sz expand_sz binary dword dword_be link multi_sz resource_list
 //! full_resource_descriptor resource_requirements_list qword tombstone`, or `type=N` for any code.
@@ -88,6 +101,7 @@
 mod actor;
 pub mod answer;
 mod data;
+mod device;
 mod error;
 mod expectation;
 mod parse;
@@ -110,6 +124,7 @@ mod strategies;
 mod tests;
 
 pub(crate) use data::typed_words;
+pub use device::guid_of;
 pub use error::ScriptError;
 pub use expectation::{ExpectationDifference, Refused, bless, compare};
 pub use parse::parse;

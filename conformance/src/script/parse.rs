@@ -102,10 +102,7 @@ impl Parser {
         span: (usize, usize),
     ) -> Result<(), Complaint> {
         let complaint = |problem| Err(Complaint::new(span, problem, EXPECTATION_ADVICE));
-        let answers = matches!(
-            self.script.plan.steps.last(),
-            Some(Step::Act { .. } | Step::Fault(Fault::StoreEntry(_)))
-        );
+        let answers = self.script.plan.steps.last().is_some_and(answers);
         let repeated = matches!(&self.script.lines[..], [.., one, other] if one.step == other.step);
         match (self.script.expectations.last_mut(), self.script.lines.last_mut()) {
             _ if repeated => complaint("an expectation below `times`, whose steps must succeed"),
@@ -237,12 +234,24 @@ impl Parser {
     }
 }
 
-const EXPECTATION_ADVICE: &str =
-    "write `-> ANSWER` below an action; what happens to the world answers nothing";
 const SENDS_ADVICE: &str = "write `sends REQUEST` or `sends nothing` below a step";
+/// Whether a step answers anything: what an actor does, a source that starts, a record that is
+/// stored.
+fn answers(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Act { .. }
+            | Step::Fault(
+                Fault::RestartSource { .. } | Fault::RestartSourceAs { .. } | Fault::StoreEntry(_)
+            )
+    )
+}
+
+const EXPECTATION_ADVICE: &str = "write `-> ANSWER` below an action or a restart; what else \
+    happens to the world answers nothing";
 const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
-    `restart source [N]`, `reboot` or `compare views`";
+    `restart source [N] [as HIVE ...]`, `reboot` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
     if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
@@ -252,7 +261,7 @@ fn usage(verb: &str) -> &'static str {
 fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
         "kill" => Step::Fault(kill(words, sources)?),
-        "restart" => Step::Fault(Fault::RestartSource { source: source(words, sources)? }),
+        "restart" => Step::Fault(restart(words, sources)?),
         "reboot" => Step::Fault(Fault::Reboot),
         "store" => Step::Fault(store(words, sources)?),
         _ => {
@@ -299,12 +308,25 @@ fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
     Ok(Fault::KillSourceAt { source, request, executed })
 }
 
+fn restart(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let source = source(words, sources)?;
+    if words.peek().is_none() {
+        return Ok(Fault::RestartSource { source });
+    }
+    words.expect("as")?;
+    let mut hives = vec![words.string("a hive")?];
+    while words.peek().is_some() {
+        hives.push(words.string("a hive")?);
+    }
+    Ok(Fault::RestartSourceAs { source, hives })
+}
+
 /// Takes `source [N]`; the first source is 0, and meant where there is no number.
 fn source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
     words.expect("source")?;
     let span = match words.peek() {
         None => return Ok(0),
-        Some(_) if words.peek_bare() == Some("at") => return Ok(0),
+        Some(_) if matches!(words.peek_bare(), Some("at" | "as")) => return Ok(0),
         Some(token) => token.span,
     };
     numbered(words, sources, span)

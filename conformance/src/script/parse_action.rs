@@ -1,5 +1,6 @@
 //! Reading what an actor does.
 
+use super::device::{DEVICE_USAGE, REGISTER_USAGE, parse_device, parse_register};
 use super::error::Complaint;
 use super::vocabulary::{ALL_ACCESS, CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, parse_value_type};
 use super::words::{OptionKind, Words};
@@ -33,6 +34,8 @@ const USAGES: &[(&str, &str)] = &[
     ("raw", "raw TWISTS : ACTION, with twists such as bytes=OFFSET:HEX or data=unmapped"),
     ("ioctl", "ioctl FD REQUEST [hex:BYTES]"),
     ("syscall", "syscall NUMBER ARGUMENT..., with numbers, @handles, hex:BYTES and \"strings\""),
+    ("device", DEVICE_USAGE),
+    ("register", REGISTER_USAGE),
     // The rest stands in `parse`; it is here for suggestions.
     ("kill", ""),
     ("restart", ""),
@@ -66,6 +69,8 @@ pub(super) fn parse_action(
         "raw" => raw::parse_raw(words),
         "ioctl" => raw::parse_ioctl(words),
         "syscall" => raw::parse_syscall(words),
+        "device" => parse_device(words),
+        "register" => parse_register(words),
         _ => key_action(verb, words),
     };
     let action = action.and_then(|action| words.end().map(|()| action));

@@ -2,6 +2,7 @@
 
 use super::actor::actor_words;
 use super::data::typed_words;
+use super::device::device_words;
 use super::raw::raw_words;
 use super::store_entry::store_entry_words;
 use super::token::word;
@@ -57,6 +58,11 @@ fn fault_words(fault: &Fault) -> String {
             format!("kill source {source} at request {request} {executed}")
         }
         Fault::RestartSource { source } => format!("restart source {source}"),
+        Fault::RestartSourceAs { source, hives } => {
+            let hives: String =
+                hives.iter().map(|hive| format!(" {}", word(hive.as_bytes()))).collect();
+            format!("restart source {source} as{hives}")
+        }
         Fault::Reboot => "reboot".to_owned(),
         Fault::StoreEntry(entry) => store_entry_words(entry),
         Fault::FalseMaximum { source, max_sequence } => {
@@ -121,6 +127,11 @@ pub(super) fn action_words(action: &Action) -> String {
         Action::LayerDelete { name } => Line::new("layer delete").text(&name.0).0,
         Action::View { path } => Line::new("view").text(&path.0).0,
         Action::Raw { .. } | Action::Ioctl { .. } | Action::Syscall { .. } => raw_words(action),
+        Action::OpenDevice { .. }
+        | Action::Register { .. }
+        | Action::ReadDevice { .. }
+        | Action::WriteDevice { .. }
+        | Action::PollDevice { .. } => device_words(action),
     }
 }
 

@@ -11,7 +11,10 @@ use registry_model::store_entry::{
     StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
 };
 
-use crate::plan::{Action, Actor, Fault, Handle, KeyReference, Plan, RawArgument, Step, Text};
+use crate::plan::{
+    Action, Actor, Fault, Handle, KeyReference, Plan, PlannedHive, PlannedRegistration,
+    PlannedRoot, RawArgument, Step, Text,
+};
 use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
 
 /// Any plan whose actors have distinct names and whose faults strike sources that it has.
@@ -30,7 +33,7 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
 /// Any action.
 pub(super) fn actions() -> BoxedStrategy<Action> {
     prop_oneof![
-        8 => prop_oneof![opens(), values(), reads(), others()],
+        8 => prop_oneof![opens(), values(), reads(), others(), devices()],
         1 => twisted(),
         1 => spelled_out(),
     ]
@@ -130,7 +133,9 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         (source.clone(), 1..=u32::MAX, any::<bool>()).prop_map(|(source, request, executed)| {
             Fault::KillSourceAt { source, request, executed }
         }),
-        source.prop_map(|source| Fault::RestartSource { source }),
+        source.clone().prop_map(|source| Fault::RestartSource { source }),
+        (source, vec(strings(), 1..3))
+            .prop_map(|(source, hives)| Fault::RestartSourceAs { source, hives }),
         Just(Fault::Reboot),
         store_entries().prop_map(Fault::StoreEntry),
         (0..source_count, any::<u64>())
@@ -265,6 +270,47 @@ fn reads() -> BoxedStrategy<Action> {
         texts().prop_map(|path| Action::View { path }),
     ]
     .boxed()
+}
+
+fn guids() -> BoxedStrategy<[u8; 16]> {
+    let small = any::<u16>().prop_map(|number| super::device::guid_of(u32::from(number)));
+    prop_oneof![any::<[u8; 16]>(), small].boxed()
+}
+
+fn devices() -> BoxedStrategy<Action> {
+    prop_oneof![
+        handles().prop_map(|device| Action::OpenDevice { device }),
+        handles().prop_map(|device| Action::ReadDevice { device }),
+        handles().prop_map(|device| Action::PollDevice { device }),
+        (handles(), vec(any::<u8>(), 0..20))
+            .prop_map(|(device, bytes)| Action::WriteDevice { device, bytes }),
+        (handles(), registrations())
+            .prop_map(|(device, registration)| Action::Register { device, registration }),
+    ]
+    .boxed()
+}
+
+fn registrations() -> BoxedStrategy<PlannedRegistration> {
+    let padding = || prop_oneof![3 => Just(0), 1 => any::<u32>()];
+    let root =
+        prop_oneof![guids().prop_map(PlannedRoot::Guid), strings().prop_map(PlannedRoot::Of)];
+    let flags = prop_oneof![0u32..3, any::<u32>()];
+    let hive = (texts(), any::<bool>(), root, flags, guids(), (padding(), padding())).prop_map(
+        |(name, is_name_unmapped, root, flags, scope, (first, second))| PlannedHive {
+            name,
+            is_name_unmapped,
+            root,
+            flags,
+            scope,
+            padding: [first, second],
+        },
+    );
+    let number = || option::of(any::<u32>());
+    (vec(hive, 0..3), any::<u64>(), number(), padding(), number(), any::<bool>())
+        .prop_map(|(hives, max_sequence, hive_count, padding, request, is_unmapped)| {
+            PlannedRegistration { hives, max_sequence, hive_count, padding, request, is_unmapped }
+        })
+        .boxed()
 }
 
 fn others() -> BoxedStrategy<Action> {

@@ -63,7 +63,7 @@ fn a_repetition_that_is_none_is_refused() {
             test.lcs:2:3: an expectation below `times`, whose steps must succeed
              2 |   -> ok
                |   ^^^^^
-               = write `-> ANSWER` below an action; what happens to the world answers nothing"#]],
+               = write `-> ANSWER` below an action or a restart; what else happens to the world answers nothing"#]],
     );
 }
 
@@ -291,7 +291,7 @@ fn errors_in_words_show_the_place_and_the_remedy() {
             test.lcs:2:3: an expectation of something that answers nothing
              2 |   -> ok
                |   ^^^^^
-               = write `-> ANSWER` below an action; what happens to the world answers nothing"#]],
+               = write `-> ANSWER` below an action or a restart; what else happens to the world answers nothing"#]],
     );
 }
 

@@ -10,7 +10,7 @@ mod keys;
 mod log;
 mod paths;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd, ProcessId, SourceId};
@@ -48,8 +48,8 @@ impl OpenKey {
 pub(super) struct CallRules {
     pub(super) log: Log,
     open_keys: BTreeMap<(ProcessId, Fd), OpenKey>,
-    /// Which source registered a root GUID.
-    roots: BTreeMap<Guid, SourceId>,
+    /// Which source registered which root GUID.
+    roots: BTreeSet<(Guid, SourceId)>,
     /// The roots that walks began at.
     walked: BTreeMap<Guid, SourceId>,
 }

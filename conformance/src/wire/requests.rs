@@ -172,6 +172,9 @@ impl WireMonitor {
         request: &Request<'_>,
         header: &Header,
     ) -> Result<(), Failure> {
+        if let Some(key) = key_of(request) {
+            self.roots.asked(&mut self.held, source, key)?;
+        }
         let held = &mut self.held;
         match *request {
             Request::CreateEntry { parent, child_name, child, .. } => {
@@ -216,6 +219,23 @@ impl WireMonitor {
         self.held.require(Rule::DroppedKey, in_use, || {
             format!("{} has been dropped", super::keys::shown(guid))
         })
+    }
+}
+
+/// The stored key that a request is about, or below which it looks.
+fn key_of(request: &Request<'_>) -> Option<Guid> {
+    match *request {
+        Request::Lookup { parent, .. }
+        | Request::CreateEntry { parent, .. }
+        | Request::HideEntry { parent, .. }
+        | Request::DeleteEntry { parent, .. }
+        | Request::EnumChildren { parent } => Some(parent),
+        Request::ReadKey { guid }
+        | Request::QueryValues { guid, .. }
+        | Request::SetValue { guid, .. }
+        | Request::DeleteValueEntry { guid, .. }
+        | Request::SetBlanketTombstone { guid, .. } => Some(guid),
+        _ => None,
     }
 }
 

@@ -138,6 +138,7 @@ impl WireMonitor {
         let mut guids = BTreeSet::new();
         for entry in entries {
             fields::layer_name(&mut self.held, entry.layer)?;
+            self.layer_kept(entry.layer);
             let sound = match entry.target_type {
                 TARGET_GUID => entry.target != [0; 16],
                 TARGET_HIDDEN => entry.target == [0; 16],
@@ -177,9 +178,17 @@ impl WireMonitor {
         Ok(())
     }
 
+    /// No request tells a source of a layer before entries name it.
+    fn layer_kept(&mut self, layer: &[u8]) {
+        if !layer.eq_ignore_ascii_case(b"base") {
+            self.held.mark(Rule::LayerKept);
+        }
+    }
+
     fn value_entry(&mut self, effect: &Effect, entry: &ValueEntry<'_>) -> Result<(), Failure> {
         fields::value_name(&mut self.held, entry.name)?;
         fields::layer_name(&mut self.held, entry.layer)?;
+        self.layer_kept(entry.layer);
         fields::typed_data(&mut self.held, entry.value_type, entry.data)?;
         self.sequences.stored(&mut self.held, entry.sequence)?;
         let Effect::Queried { name } = effect else { return Ok(()) };

@@ -76,6 +76,15 @@ rules! {
     NoIdentity covers ["CONV-03" "CONV-24" "CONV-43" "RSI-02" "RSI-55"] cites []
         "a request has the fields of its table and no others";
 
+    RootAtHome covers ["HIVE-04" "HIVE-20" "REG-38"] cites ["HIVE-05"]
+        "a request about a hive root goes to the source that has registered it";
+    RootResumed covers ["REG-41" "REG-18"] cites ["RSI-24"]
+        "after a resumption requests about a hive root go to the new connection";
+    RootReported covers ["SRC-26" "LORE-024"] cites ["BOOT-17"]
+        "a source that keeps its hives registers them by the same root GUIDs again";
+    RootOwn covers ["SRC-24"] cites []
+        "each hive has a root GUID of its own";
+
     // Payloads, one rule a table.
     LookupRequest covers ["WIRE-09" "WIRE-04"] cites [] "RSI_LOOKUP request";
     LookupResponse covers ["WIRE-10" "OP-05"] cites [] "RSI_LOOKUP response";
@@ -130,6 +139,8 @@ rules! {
         "a value has a known type";
     Tombstone covers ["VAL-44"] cites ["VAL-47" "VAL-23" "OP-37" "D-35"]
         "a tombstone has no data";
+    LayerKept covers ["REG-35"] cites []
+        "a source keeps the entries of layers that nobody has told it of";
     WriteKeyMask covers ["OP-25"] cites ["OP-24"]
         "RSI_WRITE_KEY names the SD, the last write time or both and nothing else";
     PathEntry covers ["WIRE-07"] cites []

@@ -4,6 +4,7 @@
 mod calls;
 mod golden;
 mod kernel;
+mod roots;
 mod source;
 mod transcript;
 

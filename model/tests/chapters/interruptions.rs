@@ -8,7 +8,7 @@ fn restarted(state: &State) -> World {
     let mut world = World::booted();
     world.state = state.clone();
     world.environment(Environment::SourceDown { source: SOURCE });
-    world.environment(Environment::SourceResumed { source: SOURCE, at: 0 });
+    world.resume(SOURCE, &["Machine", "Users"]);
     world
 }
 

@@ -8,6 +8,7 @@ mod interruptions;
 mod laws;
 mod layers;
 mod opening;
+mod registration;
 mod resolution;
 mod source;
 mod sources;

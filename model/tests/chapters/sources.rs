@@ -201,7 +201,7 @@ fn a_layer_deletion_reaches_a_source_that_was_down_when_it_returns() {
     world.transcript("layer a 1\ncreate Roles\\r\nset Roles\\r v low\nset Roles\\r v high in a");
     world.environment(Environment::SourceDown { source: OTHER_SOURCE });
     world.transcript("delete Machine\\System\\Registry\\Layers\\a\nlayer a 1");
-    world.environment(Environment::SourceResumed { source: OTHER_SOURCE, at: 0 });
+    world.resume(OTHER_SOURCE, &["Roles"]);
     expect![[r#"
         get Roles\r v
           -> sz "low" from base, sequence 7

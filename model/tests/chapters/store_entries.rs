@@ -167,10 +167,10 @@ fn a_false_maximum_makes_entries_of_the_future_until_the_next_start() {
     let mut world = after(value("y", "base", 1_000));
     world.environment(Environment::FalseMaximum { source: SOURCE, max_sequence: 999 });
     world.environment(Environment::SourceDown { source: SOURCE });
-    world.environment(Environment::SourceResumed { source: SOURCE, at: 5_000 });
+    world.resume(SOURCE, &["Machine", "Users"]);
     assert_eq!(answer(&mut world, "get Machine\\a y"), "EIO");
     world.environment(Environment::SourceDown { source: SOURCE });
-    world.environment(Environment::SourceResumed { source: SOURCE, at: 6_000 });
+    world.resume(SOURCE, &["Machine", "Users"]);
     assert!(answer(&mut world, "get Machine\\a y").contains("stored"));
 }
 
@@ -179,7 +179,7 @@ fn what_a_stopped_store_is_given_counts_for_its_maximum() {
     let mut world = after(value("y", "base", 1));
     world.environment(Environment::SourceDown { source: SOURCE });
     put(&mut world, "Machine\\a", value("y", "base", 1_000));
-    world.environment(Environment::SourceResumed { source: SOURCE, at: 5_000 });
+    world.resume(SOURCE, &["Machine", "Users"]);
     assert_eq!(world.state.next_sequence(), 1_001);
     assert!(answer(&mut world, "get Machine\\a y").contains("stored"));
 }

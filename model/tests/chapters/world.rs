@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use expect_test::Expect;
 use registry_model::errno::Errno;
-use registry_model::input::{Fd, ProcessId, SourceId};
+use registry_model::input::{Contents, Fd, ProcessId, Registration, SourceId, WireGuid};
 use registry_model::security::{Token, rights};
-use registry_model::{Call, Caller, Environment, Input, Observation, State, Step};
+use registry_model::{Call, Caller, DeviceCall, Environment, Input, Observation, State, Step};
 
 pub const SOURCE: SourceId = SourceId(0);
 pub const OTHER_SOURCE: SourceId = SourceId(1);
@@ -52,8 +52,28 @@ impl World {
     }
 
     pub fn register(&mut self, source: SourceId, hives: &[&str]) {
-        let hives = hives.iter().map(|&hive| hive.to_owned()).collect();
-        self.environment(Environment::SourceRegistered { source, hives, at: self.now });
+        let max_sequence = self.state.stored_maximum(source, hives.iter().copied());
+        let hives = hives.iter().map(|&hive| (hive, root_of(hive)));
+        let registration = Some(Registration::of_global_hives(hives, max_sequence));
+        self.device(source, DeviceCall::Open);
+        let contents = Contents::Kept;
+        let answer = self.device(source, DeviceCall::Register { registration, contents });
+        assert_eq!(answer, Observation::Done);
+    }
+
+    /// Makes a call on a source device and answers it as expected.
+    pub fn device(&mut self, source: SourceId, call: DeviceCall) -> Observation {
+        let token = self.caller.token.clone();
+        let input = Input::Device { source, token, call, at: self.now };
+        let step = self.state.step(&input).swap_remove(0);
+        let answer = step.outcome.example(0).expect("a call has an answer");
+        self.state = step.accept(&answer).expect("an example conforms");
+        answer
+    }
+
+    /// A source with these hives comes back.
+    pub fn resume(&mut self, source: SourceId, hives: &[&str]) {
+        self.register(source, hives);
     }
 
     pub fn environment(&mut self, environment: Environment) {
@@ -159,8 +179,8 @@ impl World {
             }
             ["down"] => self.happens(Environment::SourceDown { source: SOURCE }),
             ["resume"] => {
-                let at = self.now;
-                self.happens(Environment::SourceResumed { source: SOURCE, at })
+                self.resume(SOURCE, &["Machine", "Users"]);
+                "ok".to_owned()
             }
             ["reboot"] => {
                 self.handles.clear();
@@ -330,4 +350,13 @@ pub fn errno(answer: &Observation) -> Option<Errno> {
         Observation::Failed(errno) => Some(*errno),
         _ => None,
     }
+}
+
+/// The root GUID by which every source of these tests registers a hive.
+pub fn root_of(hive: &str) -> WireGuid {
+    let mut guid = [0; 16];
+    for (byte, name) in guid.iter_mut().zip(hive.bytes()) {
+        *byte = name.to_ascii_lowercase();
+    }
+    guid
 }

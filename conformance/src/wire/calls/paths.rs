@@ -88,7 +88,7 @@ impl CallRules {
         held.require(Rule::Walk, agrees, shown)?;
         match from {
             None => {
-                let is_root = self.roots.get(&first.key) == Some(&first.source);
+                let is_root = self.roots.contains(&(first.key, first.source));
                 held.require(Rule::Routed, is_root, || {
                     "the walk does not begin at a root of its source".to_owned()
                 })?;

@@ -13,7 +13,7 @@ fn nothing_goes_to_a_source_before_it_has_registered() {
     assert_eq!(to_other(&mut wire), Err(Rule::Registered));
     wire.monitor.connection_opened(OTHER);
     assert_eq!(to_other(&mut wire), Err(Rule::Registered));
-    wire.monitor.registered(OTHER, 0, &[]);
+    wire.monitor.registered(OTHER, 0, &[ROOT]);
     assert_eq!(to_other(&mut wire), Ok(()));
     wire.monitor.connection_closed(OTHER);
     assert_eq!(to_other(&mut wire), Err(Rule::Registered));
@@ -138,7 +138,7 @@ fn write_key_names_no_immutable_field() {
 fn sequence_numbers_go_up_over_all_sources() {
     let mut wire = Wire::new();
     wire.monitor.connection_opened(OTHER);
-    wire.monitor.registered(OTHER, 50, &[]);
+    wire.monitor.registered(OTHER, 50, &[ROOT]);
     wire.send(0x21, set_value(101)).unwrap();
     wire.covers_none_of(&["SEQ-01", "SEQ-06"]);
     wire.send_to(OTHER, 0x21, 0, set_value(103)).unwrap();

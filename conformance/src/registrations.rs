@@ -1,0 +1,290 @@
+//! Registrations under execution: the sources of the plan that start, and the devices that actors
+//! open themselves.
+//!
+//! A source of the plan is the process whose number is its place in the plan. Every device that an
+//! actor opens stands for a process of its own, numbered from there on.
+
+use std::collections::BTreeMap;
+
+use registry_model::input::{Contents, DeviceCall, Input, Registration, SourceId};
+use registry_model::names::fold;
+use registry_model::observation::Observation;
+use registry_model::security::Token;
+
+use crate::address_space::AddressSpace;
+use crate::describe;
+use crate::device::{self, Encoded};
+use crate::divergence::{Kind, Stop};
+use crate::execution::Execution;
+use crate::lockstep::Happening;
+use crate::plan::{Action, ActorIndex, Handle, PlannedRegistration, PlannedRoot};
+use crate::target::{RawDeviceCall, Started};
+
+/// The process of a device that was never opened.
+const NO_PROCESS: SourceId = SourceId(u32::MAX);
+
+/// The devices of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Devices {
+    open: BTreeMap<Handle, SourceId>,
+    /// How many were opened so far.
+    opened: u32,
+    /// The root GUID by which each name was last registered.
+    roots: BTreeMap<String, [u8; 16]>,
+}
+
+impl Devices {
+    /// The machine went down: every process is gone.
+    pub fn rebooted(&mut self) {
+        self.open.clear();
+    }
+
+    /// Whether a device is open under this name.
+    pub fn has(&self, handle: &Handle) -> bool {
+        self.open.contains_key(handle)
+    }
+
+    fn process(&self, handle: &Handle) -> SourceId {
+        self.open.get(handle).copied().unwrap_or(NO_PROCESS)
+    }
+
+    fn registered<'a>(&mut self, hives: impl IntoIterator<Item = (&'a str, [u8; 16])>) {
+        self.roots.extend(hives.into_iter().map(|(name, root)| (fold(name), root)));
+    }
+}
+
+impl Execution<'_> {
+    /// Does what an action on a source device says.
+    ///
+    /// # Errors
+    /// The divergence, if the model does not allow the answer.
+    pub(crate) async fn act_on_device(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+    ) -> Result<Observation, Stop> {
+        match action {
+            Action::OpenDevice { device } => self.open_device(actor, device).await,
+            Action::Register { device, registration } => {
+                self.register(actor, device, registration).await
+            }
+            Action::ReadDevice { device } => self.plain(actor, device, DeviceCall::Read).await,
+            Action::WriteDevice { device, bytes } => {
+                let response = bytes.clone();
+                self.plain(actor, device, DeviceCall::Write { response }).await
+            }
+            Action::PollDevice { device } => self.plain(actor, device, DeviceCall::Poll).await,
+            _ => unreachable!("only devices are acted on here"),
+        }
+    }
+
+    async fn open_device(
+        &mut self,
+        actor: ActorIndex,
+        handle: &Handle,
+    ) -> Result<Observation, Stop> {
+        if self.devices.has(handle) {
+            self.close_device(actor, handle).await?;
+        }
+        let source = SourceId(self.plan.sources.len() as u32 + self.devices.opened);
+        let token = self.plan.actors[actor].token.clone();
+        let answer = self.plain_as(Some(actor), source, &token, DeviceCall::Open).await?;
+        if answer == Observation::Done {
+            self.devices.opened += 1;
+            self.devices.open.insert(handle.clone(), source);
+            self.monitor.connection_opened(source);
+        }
+        Ok(answer)
+    }
+
+    /// Closes a device and forgets its handle.
+    ///
+    /// # Errors
+    /// As `act_on_device`.
+    pub(crate) async fn close_device(
+        &mut self,
+        actor: ActorIndex,
+        handle: &Handle,
+    ) -> Result<Observation, Stop> {
+        let source = self.devices.process(handle);
+        let answer = self.plain(actor, handle, DeviceCall::Close).await?;
+        self.devices.open.remove(handle);
+        self.monitor.connection_closed(source);
+        Ok(answer)
+    }
+
+    async fn register(
+        &mut self,
+        actor: ActorIndex,
+        handle: &Handle,
+        planned: &PlannedRegistration,
+    ) -> Result<Observation, Stop> {
+        let roots: Vec<[u8; 16]> = planned
+            .hives
+            .iter()
+            .map(|hive| match &hive.root {
+                PlannedRoot::Guid(guid) => *guid,
+                PlannedRoot::Of(name) => {
+                    self.devices.roots.get(&fold(name)).copied().unwrap_or_default()
+                }
+            })
+            .collect();
+        let Encoded { raw, memory, call } = device::encode_registration(planned, &roots);
+        let hives = match &raw {
+            RawDeviceCall::Ioctl { serves, .. } => serves.clone(),
+            _ => Vec::new(),
+        };
+        let source = self.devices.process(handle);
+        let token = self.plan.actors[actor].token.clone();
+        let answer = self.device_call(Some(actor), source, &token, call, (raw, memory)).await?;
+        if answer == Observation::Done {
+            self.monitor.registered(source, planned.max_sequence, &roots);
+            if let Some(transcript) = &mut self.transcript {
+                let (names, roots): (Vec<String>, Vec<[u8; 16]>) =
+                    hives.iter().map(|hive| (hive.name.clone(), hive.root)).unzip();
+                transcript.registered(&names, &roots);
+            }
+            self.devices.registered(hives.iter().map(|hive| (hive.name.as_str(), hive.root)));
+        }
+        self.check_frames()?;
+        Ok(answer)
+    }
+
+    async fn plain(
+        &mut self,
+        actor: ActorIndex,
+        handle: &Handle,
+        call: DeviceCall,
+    ) -> Result<Observation, Stop> {
+        let (source, token) = (self.devices.process(handle), self.plan.actors[actor].token.clone());
+        let closes = matches!(call, DeviceCall::Write { .. });
+        let answer = self.plain_as(Some(actor), source, &token, call).await?;
+        self.check_frames()?;
+        if closes && self.devices.has(handle) {
+            self.monitor.connection_closed(source);
+        }
+        Ok(answer)
+    }
+
+    async fn plain_as(
+        &mut self,
+        actor: Option<ActorIndex>,
+        source: SourceId,
+        token: &Token,
+        call: DeviceCall,
+    ) -> Result<Observation, Stop> {
+        let raw = device::encode_plain(&call);
+        self.device_call(actor, source, token, call, (raw, AddressSpace::new())).await
+    }
+
+    async fn device_call(
+        &mut self,
+        actor: Option<ActorIndex>,
+        source: SourceId,
+        token: &Token,
+        call: DeviceCall,
+        (raw, memory): (RawDeviceCall, AddressSpace),
+    ) -> Result<Observation, Stop> {
+        let began = self.target.now();
+        let result = self.target.device(source, token, raw, memory).await;
+        let at = self.target.now();
+        self.trace.record("device", began, describe::device(&call).as_bytes());
+        self.trace.record("answer", at, &result.to_le_bytes());
+        let observation = device::decode(&call, result).map_err(|malformed| {
+            let expected = "an answer that the call can have".to_owned();
+            let what = describe::device(&call);
+            self.diverged(Kind::Malformed, actor, what, &[], expected, malformed.0)
+        })?;
+        let input = Input::Device { source, token: token.clone(), call, at };
+        self.happened(actor, input, &observation)?;
+        // A registration may have made the kernel talk to a source that was to die of it.
+        let events = self.target.take_events();
+        if !events.is_empty() {
+            self.environment(events)?;
+        }
+        Ok(observation)
+    }
+
+    /// Records what was answered to something and keeps the states that allow it.
+    fn happened(
+        &mut self,
+        actor: Option<ActorIndex>,
+        input: Input,
+        observation: &Observation,
+    ) -> Result<(), Stop> {
+        if let Some(history) = &mut self.history {
+            let observation = Some(observation.clone());
+            history.push(Happening { input: input.clone(), observation, raw: None });
+        }
+        self.count(observation, false);
+        self.check(actor, &input, observation)
+    }
+
+    /// A source of the plan has started and registered, or was refused.
+    ///
+    /// # Errors
+    /// The divergence, if it did not register what it should have, or was answered otherwise than
+    /// the model says.
+    pub(crate) fn source_started(&mut self, started: &Started) -> Result<(), Stop> {
+        let source = started.source;
+        self.check_what_is_reported(started)?;
+        let (token, at) = (Token::system(), self.target.now());
+        let hives = || started.hives.iter().map(|(name, root)| (name.as_str(), *root));
+        let registration = Registration::of_global_hives(hives(), started.max_sequence);
+        let answer = match started.refused {
+            None => Observation::Done,
+            Some(errno) => Observation::Failed(errno),
+        };
+        let call = DeviceCall::Open;
+        let open = Input::Device { source, token: token.clone(), call, at };
+        self.happened(None, open, &Observation::Done)?;
+        let (registration, contents) = (Some(registration), Contents::Kept);
+        let call = DeviceCall::Register { registration, contents };
+        let register = Input::Device { source, token: token.clone(), call, at };
+        self.happened(None, register, &answer)?;
+        self.monitor.connection_opened(source);
+        if started.refused.is_some() {
+            self.monitor.connection_closed(source);
+            let close = Input::Device { source, token, call: DeviceCall::Close, at };
+            return self.happened(None, close, &Observation::Done);
+        }
+        let roots: Vec<[u8; 16]> = hives().map(|(_, root)| root).collect();
+        if let Some(transcript) = &mut self.transcript {
+            transcript.registered(&started.asked, &roots);
+        }
+        self.monitor.registered(source, started.max_sequence, &roots);
+        let kept = self.monitor.kept_roots(source, &started.hives);
+        kept.map_err(|violation| self.violated(&violation, "another root GUID".to_owned()))?;
+        self.devices.registered(hives());
+        Ok(())
+    }
+
+    /// A source registers the hives that it was started with, spelled like that, and the highest
+    /// sequence number that it has stored (LORE-005, LORE-006, LORE-031).
+    fn check_what_is_reported(&mut self, started: &Started) -> Result<(), Stop> {
+        let names: Vec<&String> = started.hives.iter().map(|(name, _)| name).collect();
+        let what = || format!("what source {} registers", started.source.0);
+        if names != started.asked.iter().collect::<Vec<_>>() {
+            let (expected, got) = (format!("{:?}", started.asked), format!("{names:?}"));
+            let ids = ["LORE-005", "LORE-006"];
+            return Err(self.diverged(Kind::Answer, None, what(), &ids, expected, got));
+        }
+        let stored = |state: &registry_model::State| {
+            state.stored_maximum(started.source, started.asked.iter().map(String::as_str))
+        };
+        let possible: Vec<u64> = self.states.iter().map(stored).collect();
+        let agreeing: Vec<_> =
+            self.states.iter().filter(|state| stored(state) == started.max_sequence).collect();
+        if agreeing.is_empty() {
+            let expected = format!("max_sequence {}", possible[0]);
+            let got = format!("max_sequence {}", started.max_sequence);
+            let ids = ["SEQ-12", "LORE-031", "LORE-032"];
+            return Err(self.diverged(Kind::Answer, None, what(), &ids, expected, got));
+        }
+        self.states = agreeing.into_iter().cloned().collect();
+        self.statistics.covered.extend([
+            "LORE-005", "LORE-006", "LORE-031", "LORE-032", "LORE-034", "LORE-035", "SEQ-12",
+        ]);
+        Ok(())
+    }
+}

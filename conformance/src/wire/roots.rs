@@ -1,0 +1,90 @@
+//! Hive roots: which source has registered them, and what a source says of them again (PSD-005
+//! §7.1, §7.3).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_model::input::SourceId;
+
+use super::frame::Guid;
+use super::keys::shown;
+use super::rules::{Failure, Held, Rule};
+
+/// What is known of roots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Roots {
+    /// Whose live connection serves a root. Several, if sources registered one GUID for several
+    /// hives.
+    homes: BTreeMap<Guid, BTreeSet<SourceId>>,
+    /// Roots of this boot that have lost a connection.
+    once_lost: BTreeSet<Guid>,
+    /// The root GUID of each hive on a source's disk, by source and name in lower case.
+    kept: BTreeMap<(SourceId, String), Guid>,
+}
+
+impl Roots {
+    /// A source has registered or resumed hives with these roots.
+    pub(super) fn registered(&mut self, source: SourceId, roots: &[Guid]) {
+        for root in roots {
+            self.homes.entry(*root).or_default().insert(source);
+        }
+    }
+
+    /// A connection is gone.
+    pub(super) fn disconnected(&mut self, source: SourceId) {
+        for (root, homes) in &mut self.homes {
+            if homes.remove(&source) {
+                self.once_lost.insert(*root);
+            }
+        }
+        self.homes.retain(|_, homes| !homes.is_empty());
+    }
+
+    /// The machine went down.
+    pub(super) fn rebooted(&mut self) {
+        self.homes.clear();
+        self.once_lost.clear();
+    }
+
+    /// Checks that a request about a root goes to a source that has registered it.
+    pub(super) fn asked(
+        &self,
+        held: &mut Held,
+        source: SourceId,
+        key: Guid,
+    ) -> Result<(), Failure> {
+        let Some(homes) = self.homes.get(&key) else { return Ok(()) };
+        if !homes.contains(&source) {
+            let message = format!("{} is the root of another source's hive", shown(key));
+            return Err(Failure::new(Rule::RootAtHome, message));
+        }
+        let sources: BTreeSet<&SourceId> = self.homes.values().flatten().collect();
+        if sources.len() > 1 {
+            held.mark(Rule::RootAtHome);
+        }
+        if self.once_lost.contains(&key) {
+            held.mark(Rule::RootResumed);
+        }
+        Ok(())
+    }
+
+    /// Checks the roots of hives that a source keeps on its disk.
+    pub(super) fn kept(
+        &mut self,
+        held: &mut Held,
+        source: SourceId,
+        hives: &[(String, Guid)],
+    ) -> Result<(), Failure> {
+        for (name, root) in hives {
+            let place = (source, name.to_lowercase());
+            let is_own = self.kept.iter().all(|(other, kept)| *other == place || kept != root);
+            held.require(Rule::RootOwn, is_own, || format!("{} is another's", shown(*root)))?;
+            match self.kept.insert(place, *root) {
+                None => {}
+                Some(before) => held.require(Rule::RootReported, before == *root, || {
+                    format!("{name} had {} and has {}", shown(before), shown(*root))
+                })?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! The source device: opening it, registering, and reading and writing it outside of requests.
+//!
+//! States PSD-005 §7.1 ("File-operation semantics", "Registration") as far as it concerns
+//! registration and slots, with D-11, D-90, D-91 and P-53. Requests and their answers are no
+//! business of this chapter: nobody has a request in flight when it is asked.
+
+use crate::coverage::{Covered, covers};
+use crate::database::Map;
+use crate::errno::Errno;
+use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
+use crate::observation::Readiness;
+use crate::outcome::Outcome;
+use crate::registration::{self, Granted};
+use crate::security::{Privilege, Token};
+use crate::slots;
+use crate::state::{Device, State};
+use crate::step::Step;
+
+/// Length of the header of a response in bytes (RSI-48).
+const RESPONSE_HEADER_LENGTH: usize = 14;
+
+/// The op codes of responses (§11.1).
+const RESPONSES: [u16; 18] = [
+    0x8001, 0x8002, 0x8003, 0x8004, 0x8005, 0x8010, 0x8011, 0x8012, 0x8013, 0x8020, 0x8021, 0x8022,
+    0x8023, 0x8030, 0x8031, 0x8032, 0x8040, 0x8050,
+];
+
+/// A call on the device at work.
+struct Work {
+    state: State,
+    source: SourceId,
+    covered: Covered,
+}
+
+/// The one step of a call on the device.
+pub(crate) fn step(
+    state: &State,
+    source: SourceId,
+    token: &Token,
+    call: &DeviceCall,
+    at: UnixTime,
+) -> Step {
+    let mut work = Work { state: state.clone(), source, covered: Covered::new() };
+    let result = match call {
+        DeviceCall::Open => work.open(token),
+        DeviceCall::Register { registration, contents } => {
+            work.register(state, token, registration.as_ref(), *contents, at)
+        }
+        DeviceCall::OtherIoctl { .. } => work.other_ioctl(),
+        DeviceCall::Read => work.read(),
+        DeviceCall::Write { response } => work.write(response),
+        DeviceCall::Poll => work.poll(),
+        DeviceCall::Close => work.close(),
+    };
+    let outcome = result.unwrap_or_else(Outcome::Failed);
+    Step { outcome, covered: work.covered, contest: None, next: work.state }
+}
+
+impl Work {
+    /// `open(2)` (REG-01).
+    fn open(&mut self, token: &Token) -> Result<Outcome, Errno> {
+        if !token.has_privilege(Privilege::Tcb) {
+            covers!(self.covered, "REG-01", "LORE-033");
+            return Err(Errno::EPERM);
+        }
+        covers!(self.covered, "RSI-01");
+        self.state.devices.insert_mut(self.source, Device::Unregistered);
+        Ok(Outcome::Done)
+    }
+
+    /// `REG_SRC_REGISTER`, in the order of D-91.
+    fn register(
+        &mut self,
+        before: &State,
+        token: &Token,
+        registration: Option<&Registration>,
+        contents: Contents,
+        at: UnixTime,
+    ) -> Result<Outcome, Errno> {
+        let device = self.device()?;
+        self.state.false_maxima.remove_mut(&self.source);
+        if !token.has_privilege(Privilege::Tcb) {
+            covers!(self.covered, "REG-02");
+            return Err(Errno::EPERM);
+        }
+        let asked = registration::form(before, registration, &mut self.covered)?;
+        if device != Device::Unregistered {
+            return Err(Errno::EINVAL);
+        }
+        let max_sequence = registration.map_or(0, |registration| registration.max_sequence);
+        let granted = registration::grant(before, &asked, max_sequence, &mut self.covered)?;
+        covers!(self.covered, "REG-03", "CONST-02", "CONST-04", "ABI-42", "ABI-43", "SRC-27");
+        let process = slots::Process { source: self.source, contents, at };
+        let serving = match granted {
+            Granted::NewSlot => slots::occupy(
+                before,
+                &mut self.state,
+                &asked,
+                process,
+                max_sequence,
+                &mut self.covered,
+            ),
+            Granted::Resumed(slot) => {
+                let resumed = slots::Resumed { slot, max_sequence };
+                slots::resume(before, &mut self.state, &asked, process, resumed, &mut self.covered);
+                slot
+            }
+        };
+        self.state.devices.insert_mut(self.source, Device::Registered(serving));
+        self.state.enumerations = Map::new_sync();
+        Ok(Outcome::Done)
+    }
+
+    /// A request code that the device does not have is ENOTTY (D-11).
+    fn other_ioctl(&mut self) -> Result<Outcome, Errno> {
+        self.device()?;
+        covers!(self.covered, "CONST-03");
+        Err(Errno::ENOTTY)
+    }
+
+    /// `read(2)` with nothing queued.
+    fn read(&mut self) -> Result<Outcome, Errno> {
+        let device = self.device()?;
+        Err(match device {
+            Device::Unregistered => Errno::EINVAL,
+            Device::Registered(_) if !self.is_connected() => Errno::EIO,
+            Device::Registered(_) => {
+                covers!(self.covered, "RSI-14");
+                Errno::EAGAIN
+            }
+        })
+    }
+
+    /// `write(2)` of what is no answer: EINVAL, and the slot goes Down (D-90).
+    fn write(&mut self, response: &[u8]) -> Result<Outcome, Errno> {
+        self.device()?;
+        if self.is_connected() {
+            covers!(self.covered, "RSI-26", "SRC-50");
+            mark_bad_response(response, &mut self.covered);
+            slots::disconnect(&mut self.state, self.source);
+            self.state.enumerations = Map::new_sync();
+        }
+        Err(Errno::EINVAL)
+    }
+
+    /// `poll(2)` with nothing queued.
+    fn poll(&mut self) -> Result<Outcome, Errno> {
+        let device = self.device()?;
+        let is_active = self.is_connected();
+        let is_down = !is_active && device != Device::Unregistered;
+        if is_active {
+            covers!(self.covered, "RSI-28", "RSI-29");
+        }
+        if is_down {
+            covers!(self.covered, "RSI-30");
+        }
+        let readiness = Readiness { readable: false, writable: is_active, hung_up: is_down };
+        Ok(Outcome::Ready(readiness))
+    }
+
+    /// `close(2)`: the slot goes Down and keeps its hives (REG-16).
+    fn close(&mut self) -> Result<Outcome, Errno> {
+        self.device()?;
+        if self.is_connected() {
+            covers!(self.covered, "HIVE-24", "REG-16", "FAIL-03");
+            slots::disconnect(&mut self.state, self.source);
+            self.state.enumerations = Map::new_sync();
+        }
+        self.state.devices.remove_mut(&self.source);
+        Ok(Outcome::Done)
+    }
+
+    fn device(&self) -> Result<Device, Errno> {
+        self.state.devices.get(&self.source).copied().ok_or(Errno::EBADF)
+    }
+
+    /// Whether the device serves a slot: it has registered, and the slot did not go Down since.
+    fn is_connected(&self) -> bool {
+        self.state.slots.values().any(|slot| slot.connection == Some(self.source))
+    }
+}
+
+/// Which rule of the framing a write breaks that answers no request.
+fn mark_bad_response(response: &[u8], covered: &mut Covered) {
+    let Some(stated) = response.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)) else {
+        covers!(covered, "RSI-20", "SRC-52");
+        return;
+    };
+    let stated = stated as usize;
+    if response.len() < RESPONSE_HEADER_LENGTH {
+        covers!(covered, "RSI-20", "SRC-52");
+    } else if response.len() < stated {
+        covers!(covered, "RSI-18", "SRC-52");
+    } else if response.len() > stated {
+        covers!(covered, "RSI-19");
+    } else {
+        covers!(covered, "RSI-21");
+        let op_code = u16::from_le_bytes([response[12], response[13]]);
+        if !RESPONSES.contains(&op_code) {
+            covers!(covered, "SRC-51");
+        }
+    }
+}
