@@ -146,7 +146,7 @@ fn a_script_that_is_missing_is_named() {
 fn a_folder_without_scripts_is_no_pass() {
     let folder = Folder::with("no-scripts", "note.txt", "nothing");
     folder.run("check .").refuses_with(expect![[r#"
-        lockstep: there is no *.lcs file in what was given
+        lockstep: there is no *.lcs or *.rsi file in what was given
     "#]]);
 }
 
