@@ -13,6 +13,7 @@ use crate::errno::Errno;
 use crate::layer_metadata::{Reading, metadata};
 use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
+use crate::outcome::Outcome;
 use crate::resolution::{Resolver, Viewer};
 use crate::responses::Malformed;
 use crate::security::{
@@ -197,7 +198,22 @@ pub(crate) fn committed(
         step_affected(before, &mut work.state, other, &mut work.covered);
         work.requested(touched.hive());
     }
-    if refreshed.failed { Err(Errno::EIO) } else { Ok(()) }
+    if refreshed.failed {
+        return Err(Errno::EIO);
+    }
+    if work.state.database(touched.hive()).seeded && any_unreadable(&work.state) {
+        // It may have come behind the kernel's back, and be met by this refresh or not (P-41).
+        work.otherwise = Some((Outcome::Failed(Errno::EIO), work.state.clone()));
+    }
+    Ok(())
+}
+
+/// Whether the metadata of some layer in view cannot be read.
+fn any_unreadable(state: &State) -> bool {
+    let seen = state.layers_seen.as_ref();
+    seen.is_some_and(|(_, seen)| {
+        seen.values().any(|reading| reading.as_ref().map_or(true, |read| read.is_unreadable()))
+    })
 }
 
 /// The states in which a death of a source within a refresh may leave the registry: so many rounds

@@ -48,8 +48,8 @@ pub(crate) struct Work<'a> {
     pub(crate) results: Results,
     /// Other answers that the text allows, which leave the state as it is.
     pub(crate) alternatives: Vec<Outcome>,
-    /// Another state that the text allows beside the failure, of a call that fails.
-    pub(crate) failed_otherwise: Option<State>,
+    /// Another answer that the text allows, with the state that goes with it.
+    pub(crate) otherwise: Option<(Outcome, State)>,
     interrupted: bool,
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<State>,
@@ -66,7 +66,7 @@ impl<'a> Work<'a> {
             contest: None,
             results: Results::Writable,
             alternatives: Vec::new(),
-            failed_otherwise: None,
+            otherwise: None,
             interrupted,
             prefixes: Vec::new(),
         }
@@ -179,14 +179,14 @@ impl State {
 
 impl Work<'_> {
     fn into_steps(self, result: Result<Outcome, Errno>) -> Vec<Step> {
-        let Work { state, covered, contest, alternatives, failed_otherwise, prefixes, .. } = self;
+        let Work { state, covered, contest, alternatives, otherwise, prefixes, .. } = self;
         let step = |outcome, next| Step { outcome, covered, contest, next };
         let outcome = result.unwrap_or_else(Outcome::Failed);
         let mut steps = Vec::with_capacity(1 + alternatives.len() + prefixes.len());
         for alternative in alternatives {
             steps.push(step(alternative, state.clone()));
         }
-        steps.extend(failed_otherwise.map(|other| step(outcome.clone(), other)));
+        steps.extend(otherwise.map(|(outcome, next)| step(outcome, next)));
         steps.insert(0, step(outcome, state));
         for prefix in prefixes {
             let mut step = step(Outcome::Failed(Errno::EIO), prefix);
