@@ -201,7 +201,7 @@ pub(crate) fn committed(
     if refreshed.failed {
         return Err(Errno::EIO);
     }
-    if work.state.database(touched.hive()).seeded && any_unreadable(&work.state) {
+    if work.state.database(touched.hive()).seeded && any_unreadable(&unrefreshed) {
         // It may have come behind the kernel's back, and be met by this refresh or not (P-41).
         work.otherwise = Some((Outcome::Failed(Errno::EIO), work.state.clone()));
     }
