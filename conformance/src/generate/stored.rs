@@ -98,12 +98,9 @@ impl Generator {
         let has_layers = self.plan.sources[source].iter().any(|hive| hive == "Machine");
         if self.chance(4) {
             self.store_value();
-        } else if self.chance(3) {
+        } else if self.chance(2) {
             // Under a living source it is open when a number is taken (P-46).
-            let path = self.stored_path();
-            if !is_on_the_way_to_layers(&path) {
-                self.store(path, StoredRecord::Lost);
-            }
+            self.lose_record(source);
         } else if has_layers {
             self.store_metadata();
         } else {
@@ -160,6 +157,20 @@ impl Generator {
     }
 
     /// A path that probably exists, in the generator's own spelling.
+    /// A key record of a hive of this source goes away.
+    fn lose_record(&mut self, source: usize) {
+        let hives = &self.plan.sources[source];
+        let held = |path: &&String| {
+            let hive = path.split('\\').next().unwrap_or_default();
+            hives.iter().any(|held| held == hive) && !is_on_the_way_to_layers(path)
+        };
+        let paths: Vec<String> = self.paths.iter().filter(held).cloned().collect();
+        if !paths.is_empty() {
+            let path = paths[self.rng.random_range(0..paths.len())].clone();
+            self.store(path, StoredRecord::Lost);
+        }
+    }
+
     fn stored_path(&mut self) -> String {
         if self.paths.is_empty() || self.chance(12) {
             return "Machine".to_owned();
