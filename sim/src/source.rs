@@ -11,7 +11,7 @@ use futures::FutureExt;
 use futures::future::Either;
 use lcs::Device;
 use registry_model::input::SourceId;
-use rsi::{decode_request, encode_response};
+use rsi::{decode_request, encode_refusal, encode_response};
 use simulated_disk::Disk;
 use stores::{
     HiveInfo, Inspect, MemoryConfig, MemoryDisk, MemoryStore, Seed, SqliteConfig, SqliteStore,
@@ -101,24 +101,24 @@ impl Process {
             };
             let Ok(bytes) = request else { return };
             self.tap(true, &bytes);
-            let Ok(frame) = decode_request(&bytes) else { return };
-            match self.fatal() {
-                Some(executed) => {
-                    if executed {
-                        let now = self.clock.now();
-                        lock(&self.store).submit(frame, now);
-                        // Carried out, but nobody hears of it.
-                        while lock(&self.store).poll(now).is_some() {}
-                    }
-                    lock(&self.log).events.push(WorldEvent::SourceDown(self.source));
-                    return;
-                }
-                None => {
-                    let now = self.clock.now();
+            let now = self.clock.now();
+            if let Some(executed) = self.fatal() {
+                if executed && let Ok(frame) = decode_request(&bytes) {
                     lock(&self.store).submit(frame, now);
-                    self.answer();
+                    // Carried out, but nobody hears of it.
+                    while lock(&self.store).poll(now).is_some() {}
                 }
+                lock(&self.log).events.push(WorldEvent::SourceDown(self.source));
+                return;
             }
+            match decode_request(&bytes) {
+                Ok(frame) => lock(&self.store).submit(frame, now),
+                Err(_) => match encode_refusal(&bytes) {
+                    Ok(refusal) if self.send(&refusal) => {}
+                    _ => return,
+                },
+            }
+            self.answer();
         }
     }
 
@@ -137,12 +137,16 @@ impl Process {
         let now = self.clock.now();
         loop {
             let Some(response) = lock(&self.store).poll(now) else { return };
-            let bytes = encode_response(&response);
-            self.tap(false, &bytes);
-            if self.device.write(&bytes).is_err() {
+            if !self.send(&encode_response(&response)) {
                 return;
             }
         }
+    }
+
+    /// Whether the device took the response.
+    fn send(&self, response: &[u8]) -> bool {
+        self.tap(false, response);
+        self.device.write(response).is_ok()
     }
 
     /// Counts a request towards an armed death; says whether it is fatal, and then executed.

@@ -6,7 +6,7 @@
 
 use crate::bytes::{Reader, Writer};
 use crate::error::{FrameError, ResponseError};
-use crate::message::{Operation, RequestFrame, RequestId, ResponseFrame, TransactionId};
+use crate::message::{Operation, RequestFrame, RequestId, ResponseFrame, Status, TransactionId};
 use crate::{request, response};
 
 /// Bytes of a request's header.
@@ -75,6 +75,23 @@ pub fn decode_request_header(bytes: &[u8]) -> Result<RequestHeader, FrameError> 
     let operation = Operation::from_code(code).ok_or(FrameError::UnknownOperation { code })?;
     let transaction = (transaction != 0).then_some(TransactionId(transaction));
     Ok(RequestHeader { id, operation, transaction })
+}
+
+/// The bytes of the RSI_INVALID response to a request that [`decode_request`] refuses, whatever its
+/// operation code is (PSD-005 §7.3, P-61).
+///
+/// # Errors
+/// `ShorterThanHeader` or `LengthMismatch`: there is no request to answer.
+pub fn encode_refusal(request: &[u8]) -> Result<Vec<u8>, FrameError> {
+    check_length(request, REQUEST_HEADER_LENGTH)?;
+    let mut reader = Reader::new(request.get(4..).unwrap_or_default());
+    let id = reader.u64()?;
+    let code = reader.u16()?;
+    let mut writer = Writer::new();
+    writer.u64(id);
+    writer.u16(code | RESPONSE_OPERATION_BIT);
+    writer.u32(Status::Invalid.code());
+    Ok(writer.finish())
 }
 
 /// The bytes of a response (PSD-005 §11.3).

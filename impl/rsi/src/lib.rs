@@ -15,7 +15,7 @@ mod response;
 pub use codec::{
     REQUEST_HEADER_LENGTH, RESPONSE_HEADER_LENGTH, RESPONSE_OPERATION_BIT, RequestHeader,
     ResponseHeader, decode_request, decode_request_header, decode_response, decode_response_header,
-    encode_request, encode_response,
+    encode_refusal, encode_request, encode_response,
 };
 pub use error::{FrameError, PayloadError, ResponseError};
 pub use message::{

@@ -3,7 +3,7 @@
 use rsi::{
     FrameError, Guid, KeyMetadata, Operation, PathEntry, PayloadError, Request, RequestFrame,
     RequestId, Response, ResponseError, ResponseFrame, Status, decode_request,
-    decode_request_header, decode_response, encode_request, encode_response,
+    decode_request_header, decode_response, encode_refusal, encode_request, encode_response,
 };
 
 const GUID: Guid = Guid([5; 16]);
@@ -33,6 +33,30 @@ fn metadata(guid: Guid) -> KeyMetadata {
 
 fn lookup(entries: Vec<PathEntry>, metadata: Vec<KeyMetadata>) -> Vec<u8> {
     response(Operation::Lookup, Response::Lookup { entries, metadata })
+}
+
+#[test]
+fn a_request_that_cannot_be_decoded_is_refused_with_its_own_id_and_code() {
+    let mut bytes = request(Request::ReadKey { guid: GUID });
+    bytes.truncate(30);
+    let short = seal(bytes);
+    assert_eq!(decode_request(&short), Err(FrameError::PayloadEndsEarly));
+    let refusal = response(Operation::ReadKey, Response::Failed(Status::Invalid));
+    assert_eq!(encode_refusal(&short), Ok(refusal));
+
+    let mut unknown = request(Request::ReadKey { guid: GUID });
+    unknown[12..14].copy_from_slice(&[0x7f, 0]);
+    assert_eq!(decode_request(&unknown), Err(FrameError::UnknownOperation { code: 0x7f }));
+    let refusal = encode_refusal(&unknown).expect("a header");
+    assert_eq!(refusal, [18, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x7f, 0x80, 7, 0, 0, 0]);
+}
+
+#[test]
+fn what_has_no_header_gets_no_refusal() {
+    let length = 21;
+    assert_eq!(encode_refusal(&[0; 21]), Err(FrameError::ShorterThanHeader { length }));
+    let (declared, length) = (0, 22);
+    assert_eq!(encode_refusal(&[0; 22]), Err(FrameError::LengthMismatch { declared, length }));
 }
 
 fn frame_error(bytes: &[u8], expected: Operation) -> FrameError {

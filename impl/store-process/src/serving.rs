@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use abi::source_stream::FRAME_LENGTH_MAX;
 use rsi::{
-    FrameError, REQUEST_HEADER_LENGTH, RequestFrame, Response, ResponseFrame, Status,
-    decode_request, decode_request_header, encode_response,
+    FrameError, REQUEST_HEADER_LENGTH, RequestFrame, ResponseFrame, decode_request, encode_refusal,
+    encode_response,
 };
 use stores::{FatalError, SqliteStore, Store};
 
@@ -65,12 +65,13 @@ pub fn serve(
             match requests.next() {
                 Ok(Some(request)) => store.submit(request, clock.now()),
                 Ok(None) => break,
-                Err(Unreadable::Payload(refusal)) => requests.refusals.push(refusal),
+                Err(Unreadable::Payload(refusal)) => requests.refusals.extend(refusal),
                 Err(Unreadable::Frame(error)) => return End::BadRequest(error),
             }
         }
-        if let Err(end) = send(stream, &std::mem::take(&mut requests.refusals)) {
-            return end;
+        let refusals = std::mem::take(&mut requests.refusals);
+        if let Err(error) = stream.write_all(&refusals) {
+            return End::of(error);
         }
     }
 }
@@ -101,13 +102,14 @@ fn send(stream: &mut UnixStream, responses: &[ResponseFrame]) -> Result<(), End>
 #[derive(Default)]
 struct Requests {
     bytes: Vec<u8>,
-    refusals: Vec<ResponseFrame>,
+    /// Responses to what could not be read, as they are to be sent.
+    refusals: Vec<u8>,
 }
 
 /// A request that cannot be read.
 enum Unreadable {
-    /// The frame can, so that it is answered, with this.
-    Payload(ResponseFrame),
+    /// The frame can, so that it is answered, with these bytes.
+    Payload(Vec<u8>),
     /// The frame cannot either.
     Frame(FrameError),
 }
@@ -156,16 +158,10 @@ impl Requests {
     }
 }
 
-/// A request whose payload cannot be read is RSI_INVALID (PSD-005 §7.3).
+/// A request of no known operation, or whose payload cannot be read, is RSI_INVALID (PSD-005 §7.3,
+/// P-61).
 fn unreadable(frame: &[u8]) -> Unreadable {
-    match decode_request_header(frame) {
-        Ok(header) => Unreadable::Payload(ResponseFrame {
-            id: header.id,
-            operation: header.operation,
-            response: Response::Failed(Status::Invalid),
-        }),
-        Err(error) => Unreadable::Frame(error),
-    }
+    encode_refusal(frame).map_or_else(Unreadable::Frame, Unreadable::Payload)
 }
 
 impl End {
@@ -205,7 +201,9 @@ impl fmt::Display for End {
 
 #[cfg(test)]
 mod tests {
-    use rsi::{Guid, Request, RequestId, encode_request};
+    use rsi::{
+        Guid, Operation, Request, RequestId, Response, Status, decode_response, encode_request,
+    };
 
     use super::*;
 
@@ -241,6 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_operation_is_refused_and_the_next_request_is_read() {
+        let mut unknown = encode_request(&read_key(1));
+        unknown[12] = 0x7f;
+        let bytes = [unknown.clone(), encode_request(&read_key(2))].concat();
+        let mut requests = Requests { bytes, ..Requests::default() };
+        let Err(Unreadable::Payload(refusal)) = requests.next() else { panic!("it was read") };
+        assert_eq!(Ok(refusal), encode_refusal(&unknown));
+        assert!(matches!(requests.next(), Ok(Some(request)) if request == read_key(2)));
+    }
+
+    #[test]
     fn a_payload_that_ends_early_is_refused_and_the_next_request_is_read() {
         let mut short = encode_request(&read_key(1));
         short.truncate(30);
@@ -248,10 +257,9 @@ mod tests {
         let bytes = [short, encode_request(&read_key(2))].concat();
         let mut requests = Requests { bytes, ..Requests::default() };
         let Err(Unreadable::Payload(refusal)) = requests.next() else { panic!("it was read") };
-        assert_eq!(
-            (refusal.id, refusal.response),
-            (RequestId(1), Response::Failed(Status::Invalid))
-        );
+        let refusal =
+            decode_response(&refusal, Operation::ReadKey).map(|frame| (frame.id, frame.response));
+        assert_eq!(refusal, Ok((RequestId(1), Response::Failed(Status::Invalid))));
         assert!(matches!(requests.next(), Ok(Some(request)) if request == read_key(2)));
     }
 }

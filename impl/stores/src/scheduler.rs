@@ -69,16 +69,9 @@ struct Waiting {
     blocked: Blocked,
 }
 
-/// What a request that has to wait keeps from those behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Blocked {
-    /// A query: nothing.
-    Nothing,
-    /// The write connection of this hive.
-    Hive(usize),
-    /// Every write connection.
-    Everything,
-}
+/// The hives whose write connection a request that has to wait keeps from those behind it: none
+/// for a query, and never one that is free, so that a slow request holds up no other (SRC-09).
+type Blocked = BTreeSet<usize>;
 
 /// What became of a request.
 enum Attempt {
@@ -102,7 +95,7 @@ impl<B: Backend> Scheduler<B> {
         }
     }
 
-    fn attempt(&mut self, frame: &RequestFrame, queue: &Queue, now: u64) -> Attempt {
+    fn attempt(&mut self, frame: &RequestFrame, queue: &Blocked, now: u64) -> Attempt {
         let header = frame.transaction;
         let task = match task::understand(header, &frame.request) {
             Ok(task) => task,
@@ -136,7 +129,7 @@ impl<B: Backend> Scheduler<B> {
         let transaction = if read_only {
             match self.backend.take_snapshot(id) {
                 Ok(()) => Transaction::Snapshot,
-                Err(refusal) => return self.refused(refusal, Blocked::Nothing, now),
+                Err(refusal) => return self.refused(refusal, Blocked::new(), now),
             }
         } else {
             Transaction::Unbound
@@ -195,7 +188,7 @@ impl<B: Backend> Scheduler<B> {
         };
         match outcome {
             Ok(response) => Attempt::Answered(response),
-            Err(refusal) => self.refused(refusal, Blocked::Nothing, now),
+            Err(refusal) => self.refused(refusal, Blocked::new(), now),
         }
     }
 
@@ -217,30 +210,30 @@ impl<B: Backend> Scheduler<B> {
         Err(Status::NotFound.into())
     }
 
-    fn write_alone(&mut self, write: Write<'_>, queue: &Queue, now: u64) -> Attempt {
+    fn write_alone(&mut self, write: Write<'_>, queue: &Blocked, now: u64) -> Attempt {
         let hive = match self.backend.locate(write.key()) {
             Ok(Some(hive)) => hive,
             Ok(None) if write.is_idempotent_removal() => return self.remove(write, queue, now),
             Ok(None) => return answered(Err(Status::NotFound.into())),
-            Err(refusal) => return self.refused(refusal, Blocked::Nothing, now),
+            Err(refusal) => return self.refused(refusal, Blocked::new(), now),
         };
-        if self.holders[hive].is_some() || queue.blocks(hive) {
-            return Attempt::Waits(Blocked::Hive(hive));
+        if self.holders[hive].is_some() || queue.contains(&hive) {
+            return Attempt::Waits(Blocked::from([hive]));
         }
         match self.backend.write(hive, View::Committed, write, now) {
             Ok(response) => Attempt::Answered(response),
-            Err(refusal) => self.refused(refusal, Blocked::Hive(hive), now),
+            Err(refusal) => self.refused(refusal, Blocked::from([hive]), now),
         }
     }
 
     /// A removal for a key of which no hive has a record: path entries may be there all the same.
-    fn remove(&mut self, write: Write<'_>, queue: &Queue, now: u64) -> Attempt {
+    fn remove(&mut self, write: Write<'_>, queue: &Blocked, now: u64) -> Attempt {
         if let Some(waits) = self.waits_for_all(queue) {
             return waits;
         }
         for hive in 0..self.holders.len() {
             if let Err(refusal) = self.backend.write(hive, View::Committed, write, now) {
-                return self.refused(refusal, Blocked::Everything, now);
+                return self.refused(refusal, Blocked::new(), now);
             }
         }
         Attempt::Answered(Response::Done)
@@ -251,7 +244,7 @@ impl<B: Backend> Scheduler<B> {
         id: TransactionId,
         write: Write<'_>,
         request: &Request,
-        queue: &Queue,
+        queue: &Blocked,
         now: u64,
     ) -> Attempt {
         let hive = match self.transactions.get(&id) {
@@ -291,7 +284,7 @@ impl<B: Backend> Scheduler<B> {
         &mut self,
         id: TransactionId,
         write: Write<'_>,
-        queue: &Queue,
+        queue: &Blocked,
         now: u64,
     ) -> Result<usize, Attempt> {
         let hive = match self.backend.locate(write.key()) {
@@ -300,46 +293,49 @@ impl<B: Backend> Scheduler<B> {
                 return Err(Attempt::Answered(Response::Done));
             }
             Ok(None) => return Err(answered(Err(Status::NotFound.into()))),
-            Err(refusal) => return Err(self.refused(refusal, Blocked::Nothing, now)),
+            Err(refusal) => return Err(self.refused(refusal, Blocked::new(), now)),
         };
-        if self.holders[hive].is_some() || queue.blocks(hive) {
-            return Err(Attempt::Waits(Blocked::Hive(hive)));
+        if self.holders[hive].is_some() || queue.contains(&hive) {
+            return Err(Attempt::Waits(Blocked::from([hive])));
         }
         if let Err(refusal) = self.backend.begin(hive) {
-            return Err(self.refused(refusal, Blocked::Hive(hive), now));
+            return Err(self.refused(refusal, Blocked::from([hive]), now));
         }
         self.holders[hive] = Some(id);
         self.transactions.insert(id, Transaction::Bound(Bound { hive, log: Vec::new() }));
         Ok(hive)
     }
 
-    fn delete_layer(&mut self, layer: &str, queue: &Queue, now: u64) -> Attempt {
+    fn delete_layer(&mut self, layer: &str, queue: &Blocked, now: u64) -> Attempt {
         if let Some(waits) = self.waits_for_all(queue) {
             return waits;
         }
         match self.backend.delete_layer(layer) {
             Ok(response) => Attempt::Answered(response),
-            Err(refusal) => self.refused(refusal, Blocked::Everything, now),
+            Err(refusal) => self.refused(refusal, Blocked::new(), now),
         }
     }
 
-    fn flush(&mut self, hive_name: &str, queue: &Queue, now: u64) -> Attempt {
+    fn flush(&mut self, hive_name: &str, queue: &Blocked, now: u64) -> Attempt {
         let found = self.backend.hives().iter().position(|hive| fold::same(&hive.name, hive_name));
         let Some(hive) = found else {
             return answered(Err(Status::Invalid.into()));
         };
-        if self.holders[hive].is_some() || queue.blocks(hive) {
-            return Attempt::Waits(Blocked::Hive(hive));
+        if self.holders[hive].is_some() || queue.contains(&hive) {
+            return Attempt::Waits(Blocked::from([hive]));
         }
         match self.backend.flush(hive) {
             Ok(response) => Attempt::Answered(response),
-            Err(refusal) => self.refused(refusal, Blocked::Hive(hive), now),
+            Err(refusal) => self.refused(refusal, Blocked::from([hive]), now),
         }
     }
 
-    fn waits_for_all(&self, queue: &Queue) -> Option<Attempt> {
-        let held = self.holders.iter().any(Option::is_some);
-        (held || !queue.is_empty()).then_some(Attempt::Waits(Blocked::Everything))
+    /// What a request waits for that needs every write connection at once. It does not keep those
+    /// that are free meanwhile.
+    fn waits_for_all(&self, queue: &Blocked) -> Option<Attempt> {
+        let busy = |hive: &usize| self.holders[*hive].is_some() || queue.contains(hive);
+        let blocked: Blocked = (0..self.holders.len()).filter(busy).collect();
+        (!blocked.is_empty()).then_some(Attempt::Waits(blocked))
     }
 
     /// Turns a refusal into an answer or a wait.
@@ -397,12 +393,12 @@ impl<B: Backend> Scheduler<B> {
 
     /// One round over the waiting requests, in order of arrival.
     fn try_waiting(&mut self, now: u64) {
-        let mut queue = Queue::default();
+        let mut queue = Blocked::new();
         for mut waiting in std::mem::take(&mut self.waiting) {
             let attempt = self.attempt(&waiting.frame, &queue, now);
             if let Some(blocked) = self.conclude(&waiting.frame, attempt) {
+                queue.extend(&blocked);
                 waiting.blocked = blocked;
-                queue.add(blocked);
                 self.waiting.push_back(waiting);
             }
         }
@@ -411,10 +407,7 @@ impl<B: Backend> Scheduler<B> {
 
 impl<B: Backend> Store for Scheduler<B> {
     fn submit(&mut self, frame: RequestFrame, now: u64) {
-        let mut queue = Queue::default();
-        for waiting in &self.waiting {
-            queue.add(waiting.blocked);
-        }
+        let queue = self.waiting.iter().flat_map(|waiting| &waiting.blocked).copied().collect();
         let attempt = self.attempt(&frame, &queue, now);
         let Some(blocked) = self.conclude(&frame, attempt) else { return };
         if self.waiting.len() >= WAITING_MAX {
@@ -480,33 +473,6 @@ fn restore(backend: &mut impl Backend, bound: &Bound) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-/// What is kept back by the requests that wait already.
-#[derive(Default)]
-struct Queue {
-    hives: BTreeSet<usize>,
-    everything: bool,
-}
-
-impl Queue {
-    fn add(&mut self, blocked: Blocked) {
-        match blocked {
-            Blocked::Nothing => {}
-            Blocked::Hive(hive) => {
-                self.hives.insert(hive);
-            }
-            Blocked::Everything => self.everything = true,
-        }
-    }
-
-    fn blocks(&self, hive: usize) -> bool {
-        self.everything || self.hives.contains(&hive)
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.everything && self.hives.is_empty()
-    }
 }
 
 #[cfg(test)]

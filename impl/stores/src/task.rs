@@ -130,7 +130,8 @@ impl Write<'_> {
 ///
 /// # Errors
 /// `Invalid` where a name is not UTF-8, a transaction mode or ID is none, RSI_WRITE_KEY names an
-/// immutable or unknown field, or a transaction operation's header and payload differ (D-94).
+/// immutable or unknown field, a new key or an entry's child is the null GUID, or a transaction
+/// operation's header and payload differ (D-94, P-61).
 pub(crate) fn understand(
     header: Option<TransactionId>,
     request: &Request,
@@ -168,6 +169,8 @@ pub(crate) fn understand(
 
 fn understand_write(request: &Request) -> Result<Write<'_>, Status> {
     Ok(match request {
+        Request::CreateEntry { child: Guid::NULL, .. }
+        | Request::CreateKey { guid: Guid::NULL, .. } => return Err(Status::Invalid),
         Request::CreateEntry { parent, child_name, layer, child, sequence } => Write::CreateEntry {
             at: entry_name(*parent, child_name, layer)?,
             child: *child,

@@ -23,6 +23,7 @@ behaviours!(
     reads_go_on_while_a_transaction_is_open,
     a_snapshot_stays_as_it_was,
     a_snapshot_sees_volatile_keys_as_they_were,
+    a_snapshot_outlives_the_first_volatile_key,
     a_snapshot_refuses_mutations_and_commits,
     transaction_ids_are_checked,
 );
@@ -202,6 +203,14 @@ fn a_snapshot_sees_volatile_keys_as_they_were(mut driver: Driver) {
     assert_eq!(values_of(&driver.within(5, query(guid(1), "v"))), ["v=old@2 in base"]);
     assert!(entries_of(&driver.within(5, lookup(root, "b"))).is_empty());
     assert_eq!(values_of(&driver.call(query(guid(1), "v"))), ["v=new@3 in base"]);
+}
+
+fn a_snapshot_outlives_the_first_volatile_key(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin_snapshot(5));
+    driver.key(root, "a", guid(1), 1, true);
+    assert_eq!(driver.within(5, query_all(guid(1))), failed(Status::NotFound));
+    assert!(entries_of(&driver.within(5, lookup(root, "a"))).is_empty());
 }
 
 fn a_snapshot_refuses_mutations_and_commits(mut driver: Driver) {

@@ -10,7 +10,7 @@ mod mutation;
 mod query;
 mod seed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rsi::{Guid, RequestFrame, Response, ResponseFrame, Status, TransactionId};
 
@@ -175,12 +175,18 @@ impl Backend for MemoryBackend {
     }
 
     fn delete_layer(&mut self, layer: &str) -> Outcome {
-        let mut orphaned = Vec::new();
+        // Entries of several hives may name one key.
+        let mut orphaned = BTreeSet::new();
         for hive in 0..self.infos.len() {
             orphaned
                 .extend(self.look(hive, View::Committed, |content| content.delete_layer(layer))?);
         }
-        Ok(Response::DeleteLayer { orphaned })
+        for hive in 0..self.infos.len() {
+            self.look(hive, View::Committed, |content| {
+                orphaned.retain(|guid| !content.named_by.contains_key(guid));
+            })?;
+        }
+        Ok(Response::DeleteLayer { orphaned: orphaned.into_iter().collect() })
     }
 
     fn flush(&mut self, hive: usize) -> Outcome {

@@ -5,13 +5,14 @@
 //! opened at the first transaction, and the tables of the volatile store are made when first
 //! needed: most hives of a simulation want neither.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rsi::{Response, Status, TransactionId};
+use rsi::{Guid, Response, Status, TransactionId};
 use rusqlite::Connection;
 
+use super::keys;
 use super::session::{Place, Session};
-use super::snapshot::{self, Origin};
+use super::snapshot::{Origin, Snapshot};
 use super::start;
 use crate::backend::{Outcome, Refusal, View};
 
@@ -21,8 +22,9 @@ pub(super) struct Hive {
     origin: Origin,
     writer: Connection,
     reader: Option<Connection>,
-    snapshots: BTreeMap<TransactionId, Connection>,
+    snapshots: BTreeMap<TransactionId, Snapshot>,
     volatile: Volatile,
+    uncommitted: Uncommitted,
 }
 
 /// How far a volatile store has come. It never goes back.
@@ -36,11 +38,26 @@ enum Volatile {
     Used,
 }
 
+/// What the open transaction has done to the volatile store's keys.
+#[derive(Debug, Default)]
+struct Uncommitted {
+    created: BTreeSet<Guid>,
+    /// Committed keys that it has dropped.
+    dropped: BTreeSet<Guid>,
+}
+
 impl Hive {
     /// A hive whose writer has been prepared.
     pub(super) fn new(origin: Origin, writer: Connection) -> Hive {
         let snapshots = BTreeMap::new();
-        Hive { origin, writer, reader: None, snapshots, volatile: Volatile::Attached }
+        Hive {
+            origin,
+            writer,
+            reader: None,
+            snapshots,
+            volatile: Volatile::Attached,
+            uncommitted: Uncommitted::default(),
+        }
     }
 
     /// The connection that shows a view.
@@ -50,10 +67,46 @@ impl Hive {
             View::Committed if self.writer.is_autocommit() => &self.writer,
             View::Committed => self.reader.as_ref().ok_or(Refusal::Status(Status::StorageError))?,
             View::Snapshot(id) => {
-                self.snapshots.get(&id).ok_or(Refusal::Status(Status::Invalid))?
+                let snapshot = self.snapshots.get(&id);
+                return Ok(snapshot.ok_or(Refusal::Status(Status::Invalid))?.session());
             }
         };
         Ok(self.over(connection))
+    }
+
+    /// Which store has a committed record of the key.
+    ///
+    /// The volatile store would lock its reader out while a transaction writes there, and with it
+    /// whoever looks for a key of another hive (LORE-066, LORE-070). The writer is never locked
+    /// out; what it sees beyond what is committed is known.
+    pub(super) fn committed_place(&self, guid: Guid) -> Result<Option<Place>, Refusal> {
+        let committed = self.session(View::Committed)?;
+        if !self.is_open() || !committed.volatile_used {
+            return keys::place(committed, guid);
+        }
+        let main = keys::place(committed.over_main(), guid)?;
+        if main.is_some() || self.uncommitted.created.contains(&guid) {
+            return Ok(main);
+        }
+        if self.uncommitted.dropped.contains(&guid) {
+            return Ok(Some(Place::Volatile));
+        }
+        let seen = keys::place(self.current_writer(), guid)?;
+        Ok(seen.filter(|place| *place == Place::Volatile))
+    }
+
+    /// Remembers a volatile key that was made, if a transaction is open.
+    pub(super) fn note_created(&mut self, guid: Guid) {
+        if self.is_open() && !self.uncommitted.dropped.contains(&guid) {
+            self.uncommitted.created.insert(guid);
+        }
+    }
+
+    /// Remembers a volatile key that was dropped, if a transaction is open.
+    pub(super) fn note_dropped(&mut self, guid: Guid) {
+        if self.is_open() && !self.uncommitted.created.remove(&guid) {
+            self.uncommitted.dropped.insert(guid);
+        }
     }
 
     /// The write connection, for a mutation that goes to `place`.
@@ -91,6 +144,7 @@ impl Hive {
             Origin::prepare(&reader, &self.origin.volatile_uri)?;
             self.reader = Some(reader);
         }
+        self.uncommitted = Uncommitted::default();
         self.current_writer().execute("BEGIN IMMEDIATE")
     }
 
@@ -119,8 +173,8 @@ impl Hive {
     }
 
     pub(super) fn take_snapshot(&mut self, id: TransactionId) -> Result<(), Refusal> {
-        let connection = snapshot::take(&self.origin, self.volatile == Volatile::Used)?;
-        self.snapshots.insert(id, connection);
+        let snapshot = Snapshot::take(&self.origin, self.volatile == Volatile::Used)?;
+        self.snapshots.insert(id, snapshot);
         Ok(())
     }
 

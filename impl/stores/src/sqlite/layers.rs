@@ -3,6 +3,8 @@
 //! Each hive has a database of its own, so that no commit covers them all. Every hive is changed
 //! before the first is committed: a failure until then leaves nothing behind.
 
+use std::collections::BTreeSet;
+
 use rsi::{Guid, Response};
 
 use super::hive::Hive;
@@ -31,19 +33,36 @@ pub(super) fn delete(hives: &[Hive], layer: &str) -> Outcome {
     committed
 }
 
+/// The keys that have lost their last path entry, each once: entries of several hives may name one.
 fn remove_uncommitted(hives: &[Hive], layer: &str) -> Result<Vec<Guid>, Refusal> {
-    let mut orphaned = Vec::new();
+    let mut candidates = BTreeSet::new();
     for hive in hives {
         let session = hive.current_writer();
         session.execute("BEGIN IMMEDIATE")?;
-        orphaned.extend(orphans(session, layer)?);
+        candidates.extend(orphans(session, layer)?);
         for statement in
             [&sql::LAYER_DELETE_ENTRIES, &sql::LAYER_DELETE_VALUES, &sql::LAYER_DELETE_BLANKETS]
         {
             session.run_everywhere(statement, [layer])?;
         }
     }
+    let mut orphaned = Vec::new();
+    for guid in candidates {
+        if !is_named(hives, guid)? {
+            orphaned.push(guid);
+        }
+    }
     Ok(orphaned)
+}
+
+fn is_named(hives: &[Hive], guid: Guid) -> Result<bool, Refusal> {
+    for hive in hives {
+        let mut statement = hive.current_writer().query(&sql::ENTRY_NAMES)?;
+        if statement.exists([&guid.0[..]])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn orphans(session: Session<'_>, layer: &str) -> Result<Vec<Guid>, Refusal> {

@@ -166,23 +166,33 @@ impl SqliteBackend {
         if let Some(found) = self.known.get(&guid) {
             return Ok(Some(*found));
         }
-        for (index, hive) in self.hives.iter().enumerate() {
-            if let Some(place) = keys::place(hive.session(View::Committed)?, guid)? {
-                if self.known.len() >= KNOWN_MAX {
-                    self.known.clear();
-                }
-                self.known.insert(guid, (index, place));
+        for index in 0..self.hives.len() {
+            if let Some(place) = self.find_in(index, guid)? {
                 return Ok(Some((index, place)));
             }
         }
         Ok(None)
     }
 
+    /// The store of a key that is committed in this hive, and remembers it.
+    fn find_in(&mut self, hive: usize, guid: Guid) -> Result<Option<Place>, Refusal> {
+        let found = self.hives[hive].committed_place(guid)?;
+        if let Some(place) = found {
+            if self.known.len() >= KNOWN_MAX {
+                self.known.clear();
+            }
+            self.known.insert(guid, (hive, place));
+        }
+        Ok(found)
+    }
+
     /// The store of a key in one hive, if the view has a record of it.
     fn place(&mut self, hive: usize, view: View, guid: Guid) -> Result<Option<Place>, Refusal> {
         if view == View::Committed {
-            let found = self.find(guid)?;
-            return Ok(found.filter(|(index, _)| *index == hive).map(|(_, place)| place));
+            return match self.known.get(&guid) {
+                Some((index, place)) => Ok((*index == hive).then_some(*place)),
+                None => self.find_in(hive, guid),
+            };
         }
         keys::place(self.hives[hive].session(view)?, guid)
     }
@@ -211,7 +221,11 @@ impl SqliteBackend {
             return Err(Status::AlreadyExists.into());
         }
         let place = Place::of(key.volatile_key);
-        keys::create(self.writing(hive, place)?, place, key, now)
+        let created = keys::create(self.writing(hive, place)?, place, key, now)?;
+        if place == Place::Volatile {
+            self.hives[hive].note_created(key.guid);
+        }
+        Ok(created)
     }
 
     fn create_entry(
@@ -235,7 +249,12 @@ impl SqliteBackend {
         }
         // Forgotten first: if the removal fails halfway, the next request asks the database.
         self.known.remove(&guid);
-        keys::drop(self.writing(hive, Place::Main)?, guid)
+        let place = keys::place(self.hives[hive].current_writer(), guid)?;
+        let dropped = keys::drop(self.writing(hive, Place::Main)?, guid)?;
+        if place == Some(Place::Volatile) {
+            self.hives[hive].note_dropped(guid);
+        }
+        Ok(dropped)
     }
 }
 
@@ -253,13 +272,15 @@ impl Backend for SqliteBackend {
     }
 
     fn read(&mut self, hive: usize, view: View, read: Read<'_>) -> Outcome {
-        if self.place(hive, view, read.key())?.is_none() {
+        let Some(place) = self.place(hive, view, read.key())? else {
             return Err(Status::NotFound.into());
-        }
-        let session = self.hives[hive].session(view)?;
+        };
+        let both = self.hives[hive].session(view)?;
+        // What belongs to a key alone lies where the key does; its entries may lie in either store.
+        let session = if place == Place::Main { both.over_main() } else { both };
         match read {
-            Read::Lookup { parent, child_name } => paths::lookup(session, parent, child_name),
-            Read::EnumChildren { parent } => paths::enumerate(session, parent),
+            Read::Lookup { parent, child_name } => paths::lookup(both, parent, child_name),
+            Read::EnumChildren { parent } => paths::enumerate(both, parent),
             Read::Key { guid } => keys::read(session, guid),
             Read::QueryValues { guid, value_name } => values::query(session, guid, value_name),
         }

@@ -32,6 +32,11 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// The same over the database file alone.
+    pub(super) fn over_main(self) -> Session<'a> {
+        Session { volatile_used: false, ..self }
+    }
+
     /// The statement of a query over all the stores that can hold something.
     pub(super) fn query(self, query: &Query) -> Result<CachedStatement<'a>, Refusal> {
         let text = if self.volatile_used { query.merged } else { query.main };

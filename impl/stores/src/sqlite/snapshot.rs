@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 
+use super::session::Session;
 use super::start;
 use crate::backend::Refusal;
 use crate::fold::fold;
@@ -62,21 +63,36 @@ impl Origin {
     }
 }
 
-/// A connection that shows the hive as it is committed now, for as long as it lives.
-pub(super) fn take(origin: &Origin, volatile_used: bool) -> Result<Connection, Refusal> {
-    let connection = origin.connect()?;
-    Origin::prepare(&connection, ":memory:")?;
-    if volatile_used {
-        start::create_tables(&connection, "volatile")?;
-        connection.execute("ATTACH ?1 AS shared", [&origin.volatile_uri])?;
-        for table in start::TABLES {
-            connection.execute_batch(&format!(
-                "INSERT INTO volatile.\"{table}\" SELECT * FROM shared.\"{table}\""
-            ))?;
+/// A connection that shows the hive as it was committed when it was made.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    connection: Connection,
+    /// Whether the volatile store had been used by then. What is written there later is none of
+    /// the snapshot's.
+    volatile_used: bool,
+}
+
+impl Snapshot {
+    /// Keeps the hive as it is committed now.
+    pub(super) fn take(origin: &Origin, volatile_used: bool) -> Result<Snapshot, Refusal> {
+        let connection = origin.connect()?;
+        Origin::prepare(&connection, ":memory:")?;
+        if volatile_used {
+            start::create_tables(&connection, "volatile")?;
+            connection.execute("ATTACH ?1 AS shared", [&origin.volatile_uri])?;
+            for table in start::TABLES {
+                connection.execute_batch(&format!(
+                    "INSERT INTO volatile.\"{table}\" SELECT * FROM shared.\"{table}\""
+                ))?;
+            }
+            connection.execute_batch("DETACH shared")?;
         }
-        connection.execute_batch("DETACH shared")?;
+        // A deferred transaction begins at its first read.
+        connection.execute_batch("BEGIN; SELECT 1 FROM main.schema_version")?;
+        Ok(Snapshot { connection, volatile_used })
     }
-    // A deferred transaction begins at its first read.
-    connection.execute_batch("BEGIN; SELECT 1 FROM main.schema_version")?;
-    Ok(connection)
+
+    pub(super) fn session(&self) -> Session<'_> {
+        Session { connection: &self.connection, volatile_used: self.volatile_used }
+    }
 }

@@ -80,6 +80,9 @@ pub(super) const ENTRY_EXISTS: Query = query!(
     "path_entries WHERE parent_guid = ?1 AND child_name_folded = ?2 AND fold(layer) = ?3"
 );
 
+pub(super) const ENTRY_NAMES: Query =
+    query!("1", "path_entries WHERE target_guid = ?1 AND target_type = 0");
+
 pub(super) const ENTRY_INSERT: Statement = statement!(
     "INSERT INTO",
     "path_entries
