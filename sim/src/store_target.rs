@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use conformance::store_client::target::{Gone, StoreMachine, StoreTarget};
 use registry_model::store::{Guid, RegisteredHive, Registration};
-use rsi::{decode_request, encode_response};
+use rsi::{decode_request, encode_refusal, encode_response};
 
 use crate::StoreKind;
 use crate::env::{EPOCH, Randomness};
@@ -96,11 +96,14 @@ impl StoreTarget for SimSource {
         let Some(store) = &mut self.running else { return Err(self.gone()) };
         match decode_request(frame) {
             Ok(request) => store.submit(request, now),
-            Err(_) => {
-                // As in a world: the process ends when it cannot read a request.
-                self.kill();
-                return Err(Gone("the process ended, since it cannot read a request".to_owned()));
-            }
+            Err(_) => match encode_refusal(frame) {
+                Ok(refusal) => self.responses.push_back(refusal),
+                // As in a world: the process ends where there is no request to answer.
+                Err(error) => {
+                    self.kill();
+                    return Err(Gone(format!("the process ended: {error}")));
+                }
+            },
         }
         self.poll();
         Ok(())

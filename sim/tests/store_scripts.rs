@@ -56,8 +56,8 @@ fn every_script_passes_and_marks_what_it_names() {
 
 /// Random plans conform at a store.
 #[track_caller]
-fn conforms(store: StoreKind, features: Features) {
-    let level = Level { plans: 200, requests: 60, features };
+fn conforms(store: StoreKind) {
+    let level = Level { plans: 200, requests: 60, features: Features::ALL };
     let result = certify(&SimStoreMachine { store }, &[], level, 10_000);
     let findings: Vec<_> = result.findings.iter().map(|found| print(&found.plan)).collect();
     assert!(findings.is_empty(), "{}", findings.join("\n\n"));
@@ -68,10 +68,10 @@ fn conforms(store: StoreKind, features: Features) {
 
 #[test]
 fn random_plans_over_the_memory_store_conform() {
-    conforms(StoreKind::Memory, Features { second_hive: false, volatile_keys: true });
+    conforms(StoreKind::Memory);
 }
 
 #[test]
 fn random_plans_over_sqlite_conform() {
-    conforms(StoreKind::Sqlite, Features { second_hive: false, volatile_keys: false });
+    conforms(StoreKind::Sqlite);
 }
