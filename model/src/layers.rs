@@ -201,11 +201,37 @@ pub(crate) fn committed(
     if refreshed.failed {
         return Err(Errno::EIO);
     }
+    if work.state.database(touched.hive()).seeded && refreshed.deleted > 0 {
+        read_before_deletions(work, before, touched, unrefreshed.clone(), first, &refreshed);
+    }
     if work.state.database(touched.hive()).seeded && any_unreadable(&unrefreshed) {
         // It may have come behind the kernel's back, and be met by this refresh or not (P-41).
-        work.otherwise = Some((Outcome::Failed(Errno::EIO), work.state.clone()));
+        work.otherwise.push((Outcome::Failed(Errno::EIO), work.state.clone()));
     }
     Ok(())
+}
+
+/// The other order that a refresh may have over malformed data: every round reads what was there
+/// before the deletions that the refresh itself causes are carried out (P-48).
+fn read_before_deletions(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+    mut state: State,
+    first: BTreeSet<FoldedName>,
+    refreshed: &Refreshed,
+) {
+    let Some(slot) = state.hives.get(&touched.hive()).map(|hive| hive.slot) else { return };
+    let death = Some(Death { slot, carried_out: 0, rounds_max: refreshed.rounds });
+    let read_once = refresh(&mut state, first, death, &mut Covered::new());
+    step_affected(before, &mut state, |hive| hive != touched.hive(), &mut Covered::new());
+    let owed =
+        state.slots.get_mut(&slot).map(|slot| std::mem::take(&mut slot.pending_layer_deletions));
+    for layer in owed.unwrap_or_default() {
+        delete_at_source(&mut state, slot, &layer, &mut Covered::new());
+    }
+    let outcome = if read_once.failed { Outcome::Failed(Errno::EIO) } else { Outcome::Done };
+    work.otherwise.push((outcome, state));
 }
 
 /// Whether the metadata of some layer in view cannot be read.
@@ -239,6 +265,15 @@ fn deaths_in_refresh(
                 refresh(&mut state, first.clone(), death, &mut Covered::new());
                 let other = |hive| hive != touched.hive();
                 step_affected(before, &mut state, other, &mut Covered::new());
+                if Some(slot) != of_metadata && carried_out < refreshed.deleted {
+                    // Found Down before the next deletion was sent, it owes that one (D-55), and
+                    // no request of this call has failed.
+                    let mut found_down = state.clone();
+                    for hive in state.hives.iter().filter(|(_, hive)| hive.slot == slot) {
+                        found_down.change_generation(*hive.0, Generation::uncertain);
+                    }
+                    work.otherwise.push((Outcome::Done, found_down));
+                }
                 work.may_have_ended_in(state, touched.hive());
             }
         }

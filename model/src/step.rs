@@ -48,8 +48,8 @@ pub(crate) struct Work<'a> {
     pub(crate) results: Results,
     /// Other answers that the text allows, which leave the state as it is.
     pub(crate) alternatives: Vec<Outcome>,
-    /// Another answer that the text allows, with the state that goes with it.
-    pub(crate) otherwise: Option<(Outcome, State)>,
+    /// Other answers that the text allows, with the state that goes with each.
+    pub(crate) otherwise: Vec<(Outcome, State)>,
     interrupted: bool,
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<State>,
@@ -66,7 +66,7 @@ impl<'a> Work<'a> {
             contest: None,
             results: Results::Writable,
             alternatives: Vec::new(),
-            otherwise: None,
+            otherwise: Vec::new(),
             interrupted,
             prefixes: Vec::new(),
         }
@@ -186,7 +186,9 @@ impl Work<'_> {
         for alternative in alternatives {
             steps.push(step(alternative, state.clone()));
         }
-        steps.extend(otherwise.map(|(outcome, next)| step(outcome, next)));
+        for (outcome, next) in otherwise {
+            steps.push(step(outcome, next));
+        }
         steps.insert(0, step(outcome, state));
         for prefix in prefixes {
             let mut step = step(Outcome::Failed(Errno::EIO), prefix);

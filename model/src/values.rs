@@ -221,7 +221,7 @@ pub(crate) fn blanket(
         // number already (P-46).
         let mut other = work.state.clone();
         other.next_sequence = other.next_sequence.saturating_add(1);
-        work.otherwise = Some((Outcome::Failed(Errno::ENOENT), other));
+        work.otherwise.push((Outcome::Failed(Errno::ENOENT), other));
     }
     present?;
     if work.state.is_orphaned(&open) {
