@@ -160,11 +160,29 @@ impl Touched<'_> {
         machine(state) == Some(self.hive())
             && match self {
                 Touched::Values(hive, key) => is_metadata_key(state, hive, key),
-                Touched::Child(_, parent, name) => {
-                    state.layers_key == Some(parent)
-                        || matches!(name.as_str(), "system" | "registry" | "layers")
+                Touched::Child(hive, parent, name) => {
+                    state.layers_key == Some(parent) || is_on_the_way(state, hive, parent, name)
                 }
             }
+    }
+}
+
+/// Whether a child of this name below this key may be a part of the path to the Layers key.
+fn is_on_the_way(state: &State, hive: HiveId, parent: Guid, name: &FoldedName) -> bool {
+    let database = state.database(hive);
+    let is_called = |key: Guid, name: &str| {
+        database.keys.get(&key).filter(|record| record.name.folded().as_str() == name)
+    };
+    let is_system = |key: Guid| {
+        is_called(key, "system").is_some_and(|record| record.parent == Some(database.root))
+    };
+    match name.as_str() {
+        "system" => parent == database.root,
+        "registry" => is_system(parent),
+        "layers" => {
+            is_called(parent, "registry").is_some_and(|record| record.parent.is_some_and(is_system))
+        }
+        _ => false,
     }
 }
 

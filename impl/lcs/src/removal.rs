@@ -88,9 +88,10 @@ impl<E: Env> Kernel<E> {
         let name = file.position.name();
         let (change, hold) = self.hold_name(file, parent).await;
         self.check_not_orphaned(file)?;
-        self.ensure_present(file.key()).await?;
-        // Without its parent there is no place for an entry (P-14).
+        // Without its parent there is no place for an entry (P-14). What is malformed there is met
+        // before anything else (P-45).
         let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+        self.ensure_present(file.key()).await?;
         self.env.yield_point("hide the path entry").await;
         let layer_turn = self.hold_layer(layer, token).await?;
         let sequence = self.state().allocate_sequence(parent.slot)?;
