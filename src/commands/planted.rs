@@ -212,7 +212,9 @@ fn copy_tree(root: &Path, work: &Path) -> Result<(), String> {
 fn name_binary(work: &Path) -> Result<(), String> {
     let manifest = work.join("Cargo.toml");
     let section = format!("\n[[bin]]\nname = \"{BINARY}\"\npath = \"src/main.rs\"\n");
+    let default = format!("default-run = \"{BINARY}\"");
     fs::read_to_string(&manifest)
+        .map(|text| text.replace("default-run = \"lockstep\"", &default))
         .and_then(|text| fs::write(&manifest, text + &section))
         .map_err(|error| format!("failed to write {}: {error}", manifest.display()))
 }
