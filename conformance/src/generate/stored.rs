@@ -156,7 +156,6 @@ impl Generator {
         self.act(3, action);
     }
 
-    /// A path that probably exists, in the generator's own spelling.
     /// A key record of a hive of this source goes away.
     fn lose_record(&mut self, source: usize) {
         let hives = &self.plan.sources[source];
@@ -171,6 +170,7 @@ impl Generator {
         }
     }
 
+    /// A path that probably exists, in the generator's own spelling.
     fn stored_path(&mut self) -> String {
         if self.paths.is_empty() || self.chance(12) {
             return "Machine".to_owned();
