@@ -37,6 +37,7 @@ pub fn raw_call(call: &RawCall, memory: &AddressSpace) -> String {
             };
             format!("ioctl(fd {fd}, request {request:#010x}, argument {argument:#x}: {structure})")
         }
+        RawCall::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         RawCall::Close { fd } => format!("close(fd {fd})"),
     }
 }
@@ -121,6 +122,16 @@ pub fn call(call: &Call) -> String {
         Call::BlanketTombstone { fd, layer: of, set, .. } => {
             format!("REG_IOC_BLANKET_TOMBSTONE(fd {fd}, set {set}{})", layer(of))
         }
+        Call::GetSecurity { fd, security_info, capacity } => format!(
+            "REG_IOC_GET_SECURITY(fd {fd}, security_info {security_info:#x}, sd_len {capacity})"
+        ),
+        Call::SetSecurity { fd, security_info, descriptor, .. } => {
+            let length = descriptor.len();
+            format!(
+                "REG_IOC_SET_SECURITY(fd {fd}, security_info {security_info:#x}, {length} bytes)"
+            )
+        }
+        Call::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         Call::QueryValuesBatch { fd, capacity, .. } => {
             format!("REG_IOC_QUERY_VALUES_BATCH(fd {fd}, buf_len {capacity})")
         }

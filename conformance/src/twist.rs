@@ -325,7 +325,10 @@ impl Layout {
             (Twist::Size(size), RawCall::Ioctl { request, .. }) => {
                 *request = *request & !(0x3FFF << 16) | u32::from(size & 0x3FFF) << 16;
             }
-            (Twist::Fd(new), RawCall::Ioctl { fd, .. } | RawCall::Close { fd }) => {
+            (
+                Twist::Fd(new),
+                RawCall::Ioctl { fd, .. } | RawCall::Close { fd } | RawCall::Pass { fd, .. },
+            ) => {
                 *fd = fd_of(new);
             }
             (Twist::Transaction(new), _) => {
@@ -376,7 +379,7 @@ impl Layout {
         match (place, call) {
             (Place::Register(_), RawCall::Ioctl { argument, .. }) => *argument = to,
             (Place::Register(index), RawCall::Syscall { arguments, .. }) => arguments[index] = to,
-            (Place::Register(_), RawCall::Close { .. }) => {}
+            (Place::Register(_), RawCall::Close { .. } | RawCall::Pass { .. }) => {}
             (Place::Field(offset), call) => {
                 let address = self.structure(call).wrapping_add(u64::from(offset));
                 memory.patch(address, &to.to_le_bytes());
@@ -389,7 +392,7 @@ fn register(call: &RawCall, index: usize) -> u64 {
     match call {
         RawCall::Ioctl { argument, .. } => *argument,
         RawCall::Syscall { arguments, .. } => arguments.get(index).copied().unwrap_or(0),
-        RawCall::Close { .. } => 0,
+        RawCall::Close { .. } | RawCall::Pass { .. } => 0,
     }
 }
 

@@ -114,7 +114,7 @@ fn ioctl(
 fn argument_address(call: &RawCall) -> u64 {
     match call {
         RawCall::Ioctl { argument, .. } => *argument,
-        RawCall::Syscall { .. } | RawCall::Close { .. } => 0,
+        RawCall::Syscall { .. } | RawCall::Close { .. } | RawCall::Pass { .. } => 0,
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn step(
         DeviceCall::Close => work.close(),
     };
     let outcome = result.unwrap_or_else(Outcome::Failed);
-    Step { outcome, covered: work.covered, contest: None, next: work.state }
+    Step { outcome, covered: work.covered, contest: None, audit: Vec::new(), next: work.state }
 }
 
 impl Work {

@@ -9,7 +9,7 @@ mod structures;
 
 use crate::coverage::{Covered, covers};
 use crate::errno::Errno;
-use crate::input::{Call, Fd};
+use crate::input::{Call, Fd, ProcessId};
 use crate::memory::{AddressSpace, Fault};
 use crate::outcome::Outcome;
 use crate::step::Work;
@@ -37,6 +37,13 @@ pub enum RawCall {
         request: u32,
         /// The third argument.
         argument: u64,
+    },
+    /// The passing of an fd to a process.
+    Pass {
+        /// The fd.
+        fd: Fd,
+        /// The process that gets one.
+        to: ProcessId,
     },
     /// `close(2)`.
     Close {
@@ -133,8 +140,23 @@ pub enum Operation<'a> {
         layer: UserBytes<'a>,
         transaction: Fd,
     },
+    GetSecurity {
+        fd: Fd,
+        security_info: u32,
+        buffer: OutputBuffer,
+    },
+    SetSecurity {
+        fd: Fd,
+        security_info: u32,
+        descriptor: UserBytes<'a>,
+        transaction: Fd,
+    },
     Flush {
         fd: Fd,
+    },
+    Pass {
+        fd: Fd,
+        to: ProcessId,
     },
     Close {
         fd: Fd,
@@ -224,6 +246,7 @@ pub fn decode<'m>(
             structures::ioctl(fd, request, argument, memory, covered)
                 .map_err(|errno| Refused { fd: Some(fd), errno })
         }
+        RawCall::Pass { fd, to } => Ok(SystemCall::without_results(Operation::Pass { fd, to })),
         RawCall::Close { fd } => Ok(SystemCall::without_results(Operation::Close { fd })),
     }
 }
@@ -383,6 +406,20 @@ impl<'a> From<&'a Call> for Operation<'a> {
             Call::HideKey { fd, layer, transaction } => {
                 Operation::HideKey { fd: *fd, layer: good(layer), transaction: *transaction }
             }
+            Call::GetSecurity { fd, security_info, capacity } => Operation::GetSecurity {
+                fd: *fd,
+                security_info: *security_info,
+                buffer: room(capacity),
+            },
+            Call::SetSecurity { fd, security_info, descriptor, transaction } => {
+                Operation::SetSecurity {
+                    fd: *fd,
+                    security_info: *security_info,
+                    descriptor: good(descriptor),
+                    transaction: *transaction,
+                }
+            }
+            Call::Pass { fd, to } => Operation::Pass { fd: *fd, to: *to },
             Call::Flush { fd } => Operation::Flush { fd: *fd },
             Call::Close { fd } => Operation::Close { fd: *fd },
         }

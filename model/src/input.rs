@@ -228,10 +228,38 @@ pub enum Call {
         /// -1, or a transaction.
         transaction: Fd,
     },
+    /// `REG_IOC_GET_SECURITY`.
+    GetSecurity {
+        /// The key.
+        fd: Fd,
+        /// Which components.
+        security_info: u32,
+        /// Length of the buffer in bytes; 0 is a size probe.
+        capacity: u32,
+    },
+    /// `REG_IOC_SET_SECURITY`.
+    SetSecurity {
+        /// The key.
+        fd: Fd,
+        /// Which components.
+        security_info: u32,
+        /// The self-relative SD.
+        descriptor: Vec<u8>,
+        /// -1, or a transaction.
+        transaction: Fd,
+    },
     /// `REG_IOC_FLUSH`.
     Flush {
         /// The key.
         fd: Fd,
+    },
+    /// A key fd sent to a process, as SCM_RIGHTS does it, or `dup(2)` where that is the caller's
+    /// own: another fd of the same open key (§6.1).
+    Pass {
+        /// The fd.
+        fd: Fd,
+        /// The process that gets one.
+        to: ProcessId,
     },
     /// `close(2)`.
     Close {

@@ -13,6 +13,7 @@
 //! parameters other than the compiled-in ones.
 
 pub mod abi;
+pub mod audit;
 pub mod coverage;
 mod database;
 mod deletion;

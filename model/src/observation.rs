@@ -51,6 +51,13 @@ pub enum Observation {
     },
     /// The answer of `REG_IOC_QUERY_KEY_INFO`.
     KeyInfo(KeyInfo),
+    /// The answer of `REG_IOC_GET_SECURITY`: a self-relative SD.
+    Security(Vec<u8>),
+    /// The number of a passed fd in the process that got it.
+    Passed {
+        /// The new fd.
+        fd: Fd,
+    },
     /// The answer of `poll(2)` on a source device.
     Ready(Readiness),
 }
@@ -89,6 +96,8 @@ pub struct Sizes {
     pub layer: Option<u32>,
     /// `buf_len`.
     pub buffer: Option<u32>,
+    /// `sd_len`.
+    pub security: Option<u32>,
 }
 
 /// The output of `REG_IOC_QUERY_KEY_INFO`.

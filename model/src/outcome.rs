@@ -42,8 +42,15 @@ pub enum Outcome {
     OneOf(OneOf),
     /// Key info.
     KeyInfo(KeyInfoPattern),
+    /// A self-relative SD.
+    Security(Vec<u8>),
+    /// A passed fd: any number from 0 that is not open in the process that gets it.
+    Passed(Opened),
     /// What poll says of a source device.
     Ready(Readiness),
+    /// The decision depends on something that this edition parses and does not judge, in words: a
+    /// condition, a confined token and the like. No answer is compared, and nothing after it can be.
+    Outside(&'static str),
     /// There is no answer: something happened that nobody called.
     Nothing,
 }
@@ -171,6 +178,13 @@ impl Step {
                 got.sort();
                 unchanged(*expected == got)
             }
+            (Outcome::Security(expected), Observation::Security(got)) => unchanged(expected == got),
+            (Outcome::Passed(opened), Observation::Passed { fd }) => {
+                let fresh = *fd >= 0 && !self.next.open_keys.contains_key(&(opened.process, *fd));
+                let mut next = unchanged(fresh)?;
+                next.open_keys.insert_mut((opened.process, *fd), opened.key.clone());
+                Some(next)
+            }
             (Outcome::OneOf(one), _) => self.bind_choice(one, observation),
             (Outcome::KeyInfo(pattern), Observation::KeyInfo(got)) => {
                 let mut next = unchanged(pattern.admits(got))?;
@@ -225,8 +239,10 @@ impl Outcome {
             Outcome::Values(values) => Observation::Values(values.clone()),
             Outcome::OneOf(one) => one.choices.first()?.selected.example(),
             Outcome::KeyInfo(pattern) => Observation::KeyInfo(pattern.example()),
+            Outcome::Security(descriptor) => Observation::Security(descriptor.clone()),
+            Outcome::Passed(_) => Observation::Passed { fd: fresh_fd },
             Outcome::Ready(readiness) => Observation::Ready(*readiness),
-            Outcome::Nothing => return None,
+            Outcome::Outside(_) | Outcome::Nothing => return None,
         })
     }
 }

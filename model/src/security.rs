@@ -100,4 +100,55 @@ pub struct TokenFields {
     pub private_layers: Vec<String>,
     /// Scope GUIDs of private hives in order (PSD-005 §2.2).
     pub scopes: Vec<[u8; 16]>,
+    /// Whether the user SID matches deny ACEs only.
+    pub user_deny_only: bool,
+    /// The integrity level, S-1-16-level.
+    pub integrity_level: u32,
+    /// `NO_WRITE_UP` of the mandatory policy: labels limit the token.
+    pub no_write_up: bool,
+    /// Restricting SIDs; empty for an unrestricted token.
+    pub restricted_sids: Vec<Sid>,
+    /// Whether the restriction covers only what GENERIC_WRITE maps to.
+    pub write_restricted: bool,
+    /// Whether the token is confined, whatever its capabilities: outside this edition.
+    pub confined: bool,
+    /// Primary, or impersonation with its level.
+    pub level: TokenLevel,
+    /// `audit_policy` (PSD-004 §4.2).
+    pub audit_policy: u32,
+    /// What an audit event says of the caller beyond SIDs and levels.
+    pub identity: TokenIdentity,
 }
+
+/// Token type and impersonation level in one (PSD-004 §4.2, §9.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "an impersonation token's levels are named as in PSD-004 §9.1")]
+pub enum TokenLevel {
+    /// A primary token.
+    #[default]
+    Primary,
+    Anonymous,
+    Identification,
+    Impersonation,
+    Delegation,
+}
+
+/// The numbers by which an audit event names a caller (PSD-005 §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenIdentity {
+    /// GUID of this token.
+    pub token_guid: [u8; 16],
+    /// GUID of the primary token of the process.
+    pub true_token_guid: [u8; 16],
+    /// GUID of the process.
+    pub process_guid: [u8; 16],
+    /// The logon session.
+    pub authentication_id: u64,
+    /// The token's own number.
+    pub token_id: u64,
+}
+
+/// Integrity level of an ordinary caller, and of an object without a label.
+pub const INTEGRITY_MEDIUM: u32 = 8192;
+/// Integrity level of the system.
+pub const INTEGRITY_SYSTEM: u32 = 16384;

@@ -25,7 +25,7 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Option<St
         }
         Environment::StoreEntry(entry) => store_entry::store(state, entry)?,
     };
-    Some(Step { outcome: Outcome::Nothing, covered, contest: None, next })
+    Some(Step { outcome: Outcome::Nothing, covered, contest: None, audit: Vec::new(), next })
 }
 
 /// The kernel closes the device of a process that died.

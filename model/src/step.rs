@@ -5,6 +5,7 @@
 //! (P-08).
 
 use crate::abi;
+use crate::audit::AuditPattern;
 use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map, Time};
 use crate::errno::Errno;
@@ -24,6 +25,8 @@ pub struct Step {
     pub covered: Covered,
     /// How contested the most contested resolution was, for calls that resolve a path or values.
     pub contest: Option<Contest>,
+    /// The audit events that are emitted in its course, in order (§3.1).
+    pub audit: Vec<AuditPattern>,
     pub(crate) next: State,
 }
 
@@ -44,6 +47,8 @@ pub(crate) struct Work<'a> {
     pub(crate) time: Time,
     pub(crate) covered: Covered,
     pub(crate) contest: Option<Contest>,
+    /// The audit events so far.
+    pub(crate) audit: Vec<AuditPattern>,
     /// Where the answer goes, of a call that came as numbers and bytes.
     pub(crate) results: Results,
     /// Other answers that the text allows, which leave the state as it is.
@@ -64,6 +69,7 @@ impl<'a> Work<'a> {
             time,
             covered: Covered::new(),
             contest: None,
+            audit: Vec::new(),
             results: Results::Writable,
             alternatives: Vec::new(),
             otherwise: Vec::new(),
@@ -179,8 +185,8 @@ impl State {
 
 impl Work<'_> {
     fn into_steps(self, result: Result<Outcome, Errno>) -> Vec<Step> {
-        let Work { state, covered, contest, alternatives, otherwise, prefixes, .. } = self;
-        let step = |outcome, next| Step { outcome, covered, contest, next };
+        let Work { state, covered, contest, audit, alternatives, otherwise, prefixes, .. } = self;
+        let step = |outcome, next| Step { outcome, covered, contest, audit: audit.clone(), next };
         let outcome = result.unwrap_or_else(Outcome::Failed);
         let mut steps = Vec::with_capacity(1 + alternatives.len() + prefixes.len());
         for alternative in alternatives {
@@ -247,6 +253,9 @@ fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Er
         }
         Operation::HideKey { fd, layer, transaction } => {
             deletion::hide_key(work, fd, layer, transaction)
+        }
+        Operation::GetSecurity { .. } | Operation::SetSecurity { .. } | Operation::Pass { .. } => {
+            Err(Errno::ENOTTY)
         }
         Operation::Flush { fd } => values::flush(work, fd),
         Operation::Close { fd } => deletion::close(work, fd),

@@ -92,6 +92,7 @@ impl Display for Sizes {
             ("data", self.data),
             ("layer", self.layer),
             ("buffer", self.buffer),
+            ("security", self.security),
         ];
         for (field, size) in fields {
             if let Some(size) = size {
@@ -117,6 +118,16 @@ impl Display for Generation {
             Generation::AtLeast(lowest) => write!(f, "at least {lowest}"),
             Generation::Exactly(exact) => write!(f, "{exact}"),
         }
+    }
+}
+
+/// A security descriptor, byte by byte.
+struct Descriptor<'a>(&'a [u8]);
+
+impl Display for Descriptor<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("SD ")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -186,6 +197,8 @@ impl Display for Observation {
                 write!(f, "{}", Subkey(name, last_write_time, *subkey_count, *value_count))
             }
             Observation::KeyInfo(info) => write!(f, "{info}"),
+            Observation::Security(bytes) => write!(f, "{}", Descriptor(bytes)),
+            Observation::Passed { fd } => write!(f, "passed as fd {fd}"),
             Observation::Ready(readiness) => write!(f, "{readiness}"),
         }
     }
@@ -213,6 +226,9 @@ impl Display for Outcome {
                 list(f, &choices, "; ")
             }
             Outcome::KeyInfo(pattern) => write!(f, "{pattern}"),
+            Outcome::Security(bytes) => write!(f, "{}", Descriptor(bytes)),
+            Outcome::Passed(_) => f.write_str("passed as a new fd"),
+            Outcome::Outside(what) => write!(f, "outside this edition: {what}"),
             Outcome::Ready(readiness) => write!(f, "{readiness}"),
             Outcome::Nothing => f.write_str("no answer"),
         }

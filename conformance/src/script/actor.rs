@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use registry_model::security::{GROUP_ENABLED, Group, Privilege, Sid, Token, TokenFields};
+use registry_model::security::{
+    GROUP_ENABLED, Group, INTEGRITY_SYSTEM, Privilege, Sid, Token, TokenFields,
+};
 
 use super::error::Complaint;
 use super::token::word;
@@ -55,12 +57,14 @@ pub(super) fn parse_actor(words: &mut Words<'_>) -> Result<Actor, Complaint> {
     let token = Token(Arc::new(TokenFields {
         owner: said.owner.unwrap_or_else(|| user.clone()),
         primary_group: said.primary_group.unwrap_or_else(|| user.clone()),
-        user,
         groups: said.groups.unwrap_or_default(),
         privileges: said.privileges.unwrap_or_default(),
         default_dacl: said.default_dacl,
         private_layers: said.private_layers,
         scopes: said.scopes,
+        // As all actors had it before tokens said it.
+        integrity_level: INTEGRITY_SYSTEM,
+        ..TokenFields::clone(&Token::of_user(user).0)
     }));
     Ok(Actor { name, token })
 }

@@ -131,6 +131,7 @@ fn observation_lines(observation: &Observation) -> Vec<String> {
             format!("{} subkeys={subkey_count} values={value_count}", word(name))
         }
         Observation::KeyInfo(info) => info_line(info),
+        Observation::Security(_) | Observation::Passed { .. } => observation.to_string(),
         Observation::Ready(readiness) => readiness.to_string(),
     };
     vec![line]
@@ -142,6 +143,7 @@ fn sizes_line(sizes: &Sizes) -> String {
         ("data", sizes.data),
         ("layer", sizes.layer),
         ("buffer", sizes.buffer),
+        ("security", sizes.security),
     ];
     let said = named.iter().filter_map(|(name, size)| size.map(|size| format!(" {name}={size}")));
     format!("{}{}", Errno::ERANGE, said.collect::<String>())

@@ -103,6 +103,7 @@ fn tokens() -> BoxedStrategy<Token> {
                 default_dacl,
                 private_layers: layers,
                 scopes,
+                ..TokenFields::clone(&Token::system().0)
             }))
         })
         .boxed()

@@ -96,7 +96,7 @@ impl Reply {
             RawCall::Ioctl { request, argument, .. } => {
                 Reply::of_ioctl(request, argument, &reader).unwrap_or(Reply::Done)
             }
-            RawCall::Syscall { .. } | RawCall::Close { .. } => Reply::Done,
+            RawCall::Syscall { .. } | RawCall::Close { .. } | RawCall::Pass { .. } => Reply::Done,
         }
     }
 

@@ -3,6 +3,7 @@
 //! States PSD-004 §2.1 (group attributes), §7.1 (enabled privileges), §10.10 (`SidMatchesToken`)
 //! and §13.6 (the token made at boot).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::acl::{Ace, Acl};
@@ -12,7 +13,8 @@ use super::sid::well_known::{
 };
 use super::{
     GROUP_DENY_ONLY, GROUP_ENABLED, GROUP_ENABLED_BY_DEFAULT, GROUP_LOGON_ID, GROUP_MANDATORY,
-    GROUP_OWNER, Group, Privilege, Sid, Token, TokenFields,
+    GROUP_OWNER, Group, INTEGRITY_MEDIUM, INTEGRITY_SYSTEM, Privilege, Sid, Token, TokenFields,
+    TokenIdentity, TokenLevel,
 };
 
 impl Token {
@@ -42,6 +44,30 @@ impl Token {
             default_dacl: Some(default_dacl.to_bytes()),
             private_layers: Vec::new(),
             scopes: Vec::new(),
+            user_deny_only: false,
+            integrity_level: INTEGRITY_SYSTEM,
+            no_write_up: true,
+            restricted_sids: Vec::new(),
+            write_restricted: false,
+            confined: false,
+            level: TokenLevel::Primary,
+            audit_policy: 0,
+            identity: TokenIdentity::default(),
+        }))
+    }
+
+    /// A token of this user alone (PSD-004 §4.2): primary, Medium integrity, no group, no
+    /// privilege, no default DACL.
+    pub fn of_user(user: Sid) -> Token {
+        Token(Arc::new(TokenFields {
+            owner: user.clone(),
+            primary_group: user.clone(),
+            user,
+            groups: Vec::new(),
+            privileges: BTreeSet::new(),
+            default_dacl: None,
+            integrity_level: INTEGRITY_MEDIUM,
+            ..TokenFields::clone(&Token::system().0)
         }))
     }
 
