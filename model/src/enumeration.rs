@@ -27,8 +27,12 @@ pub(crate) fn batch(
     buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &[buffer])
-        .inspect_err(|_| covers!(work.covered, "IOC-062"))?;
+    let open =
+        start(work, fd, transaction, rights::KEY_QUERY_VALUE, &[buffer]).inspect_err(|errno| {
+            if *errno == Errno::EACCES {
+                covers!(work.covered, "IOC-062");
+            }
+        })?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
     let mut values: Vec<NamedValue> = values.iter().map(named).collect();
@@ -59,8 +63,12 @@ pub(crate) fn values(
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let buffers = [name_buffer, data_buffer];
-    let open = start(work, fd, transaction, rights::KEY_QUERY_VALUE, &buffers)
-        .inspect_err(|_| covers!(work.covered, "IOC-066"))?;
+    let open =
+        start(work, fd, transaction, rights::KEY_QUERY_VALUE, &buffers).inspect_err(|errno| {
+            if *errno == Errno::EACCES {
+                covers!(work.covered, "IOC-066");
+            }
+        })?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
     let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
     let choices: Vec<Choice> = values
@@ -207,6 +215,8 @@ fn describe(
     descriptor_of(record, &mut work.covered)?;
     let (children, contest) = resolver.subkeys(key, &mut work.covered)?;
     let (values, other) = resolver.values(key, &mut work.covered)?;
+    // What is only written has been zeroed.
+    covers!(work.covered, "ABI-13");
     let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));
     let info = KeyInfoPattern {
         hive,

@@ -82,7 +82,10 @@ pub(crate) fn create(
             Errno::ENOENT => covers!(work.covered, "SYS-65", "SYS-66"),
             Errno::EIO => covers!(work.covered, "SYS-88"),
             Errno::ENAMETOOLONG => covers!(work.covered, "SYS-52", "SYS-86"),
-            _ => covers!(work.covered, "SYS-52", "SYS-67"),
+            Errno::EINVAL if work.covered.contains("SYS-44") => {
+                covers!(work.covered, "SYS-52", "SYS-67");
+            }
+            _ => covers!(work.covered, "SYS-52"),
         })?;
     match walked {
         Walk::Found(place) => {

@@ -36,7 +36,7 @@ pub use message::{
 pub use outcome::{Answer, KeyPattern, Outcome};
 pub use start::{Description, Start};
 pub use transactions::BUSY_TIMEOUT_MS;
-use transactions::Transaction;
+use transactions::{Bound, Transaction};
 use work::Work;
 
 /// A source process that has registered, with its databases.
@@ -73,13 +73,16 @@ impl Store {
             // It looked in every hive, and may have waited there (P-72).
             answers.push(work.refused(Status::TxnBusy));
         }
-        let is_open = transaction == 0 || self.transactions.contains_key(&transaction);
-        if !is_open && work.has_waited() && touches_storage(&request.operation) {
+        if work.may_have_outlived_its_transaction(&request.operation) {
             // It waited for the lock while its transaction ended (P-71).
             answers.push(work.refused(Status::TxnBusy));
         }
-        if self.storage_fails && touches_storage(&request.operation) {
-            answers.push(work.refused(Status::StorageError));
+        if self.storage_fails {
+            let failures: Vec<Answer> = answers
+                .iter()
+                .flat_map(|answer| work.storage_failures(&request.operation, answer))
+                .collect();
+            answers.extend(failures);
         }
         answers
     }
@@ -213,6 +216,60 @@ impl Work<'_> {
     }
 }
 
+impl Work<'_> {
+    /// Whether the request is a well-formed change that may have waited for a write lock while its
+    /// transaction ended.
+    fn may_have_outlived_its_transaction(&self, operation: &Operation) -> bool {
+        let id = self.transaction;
+        let is_open = id == 0 || self.store.transactions.contains_key(&id);
+        let was_locked = self.store.is_any_locked(id)
+            || self.store.lock_released_at.values().any(|released| *released >= self.began);
+        if is_open || !self.has_waited() || !was_locked || !is_change(operation) {
+            return false;
+        }
+        // Outside transactions only a malformed request is RSI_INVALID, and that comes first (P-61).
+        let mut outside = Work { transaction: 0, covered: Covered::new(), ..*self };
+        !matches!(outside.carry_out(operation), Err(Status::Invalid))
+    }
+
+    /// What may be answered in place of `answer` when the backing store fails: nothing else to what
+    /// is refused without a look at it. A first mutation may have taken the lock before (P-65).
+    fn storage_failures(&self, operation: &Operation, answer: &Answer) -> Vec<Answer> {
+        if answer.outcome == Outcome::Failed(Status::Invalid) || !touches_storage(operation) {
+            return Vec::new();
+        }
+        let mut failures = vec![self.refused(Status::StorageError)];
+        let id = self.transaction;
+        let before = self.store.transactions.get(&id);
+        if let (Some(Transaction::ReadWrite(None)), Some(Transaction::ReadWrite(Some(bound)))) =
+            (before, answer.next.transactions.get(&id))
+            && let Some(database) = self.store.hives.get(&bound.hive)
+        {
+            let bound = Bound { hive: bound.hive.clone(), database: database.clone() };
+            let mut next = self.store.clone();
+            next.transactions.insert_mut(id, Transaction::ReadWrite(Some(bound)));
+            failures.push(self.answered(Outcome::Failed(Status::StorageError), next));
+        }
+        failures
+    }
+}
+
+/// Whether a request changes what a key or a path entry says.
+fn is_change(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::CreateEntry { .. }
+            | Operation::HideEntry { .. }
+            | Operation::DeleteEntry { .. }
+            | Operation::CreateKey { .. }
+            | Operation::WriteKey { .. }
+            | Operation::DropKey { .. }
+            | Operation::SetValue { .. }
+            | Operation::DeleteValueEntry { .. }
+            | Operation::SetBlanketTombstone { .. }
+    )
+}
+
 /// Whether a request only looks at a key.
 fn is_read(operation: &Operation) -> bool {
     matches!(
@@ -224,15 +281,16 @@ fn is_read(operation: &Operation) -> bool {
     )
 }
 
-/// Whether a failure of the backing store can strike. A commit says so by itself.
+/// Whether a failure of the backing store can strike. A commit says so by itself; a snapshot is
+/// read as it begins (P-64).
 fn touches_storage(operation: &Operation) -> bool {
-    !matches!(
-        operation,
-        Operation::BeginTransaction { .. }
-            | Operation::CommitTransaction { .. }
-            | Operation::AbortTransaction { .. }
-            | Operation::Malformed { .. }
-    )
+    match operation {
+        Operation::BeginTransaction { mode, .. } => *mode == TXN_READ_ONLY,
+        Operation::CommitTransaction { .. }
+        | Operation::AbortTransaction { .. }
+        | Operation::Malformed { .. } => false,
+        _ => true,
+    }
 }
 
 /// Marks the op code and the layouts of a request and its response.

@@ -15,7 +15,7 @@ use crate::names::ValueName;
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::security::{Privilege, rights};
-use crate::state::OpenKey;
+use crate::state::{Generation, OpenKey};
 use crate::step::Work;
 use crate::value_marks;
 
@@ -177,7 +177,14 @@ pub(crate) fn delete(
     let layer = abi::layer_argument(work, layer)?;
     layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-18"))?;
     abi::transaction(work, transaction)?;
-    key_request(work, &open)?;
+    let present = key_request(work, &open);
+    if present == Err(Errno::ENOENT) && work.state.database(open.hive()).seeded {
+        // A living source whose record has gone has nothing against the removal (P-46).
+        let mut other = work.state.clone();
+        other.change_generation(open.hive(), Generation::step);
+        work.otherwise.push((Outcome::Failed(Errno::ENOENT), other));
+    }
+    present?;
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-27");
     }

@@ -24,11 +24,15 @@ const METADATA: &[&str] = &["Precedence", "Enabled", "Owner"];
 impl Generator {
     /// Puts one record into a store.
     pub(super) fn store_entry(&mut self) {
-        match self.rng.random_range(0..12) {
+        match self.rng.random_range(0..13) {
             0..5 => self.store_value(),
             5 | 6 => self.store_blanket(),
             7..10 => self.store_child(),
             10 => self.store_descriptor(),
+            11 => {
+                let source = self.rng.random_range(0..self.plan.sources.len());
+                self.lose_record(source);
+            }
             _ => self.store_while_down(),
         }
     }
@@ -99,7 +103,6 @@ impl Generator {
         if self.chance(4) {
             self.store_value();
         } else if self.chance(2) {
-            // Under a living source it is open when a number is taken (P-46).
             self.lose_record(source);
         } else if has_layers {
             self.store_metadata();

@@ -158,6 +158,14 @@ impl Database {
         paths.chain(values).chain(blankets).max().unwrap_or(0)
     }
 
+    /// Every GUID in it: of keys, of what path entries lead to and of what they are below, and of
+    /// the root, whether or not it has a record.
+    pub(super) fn guids(&self) -> BTreeSet<Guid> {
+        let above = self.path_entries.keys().map(|(parent, _, _)| *parent);
+        let below = self.named().map(|(guid, _)| guid);
+        self.keys.keys().copied().chain(above).chain(below).chain([self.root]).collect()
+    }
+
     /// Whether anything is in the volatile store.
     pub(super) fn holds_volatile_data(&self) -> bool {
         self.keys.values().any(|key| key.volatile_key)

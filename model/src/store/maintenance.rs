@@ -48,7 +48,8 @@ impl Work<'_> {
     }
 
     /// RSI_FLUSH. What a transaction has not committed is not pending yet, so a flush may be
-    /// answered while one holds the write lock; it may as well wait for that (P-65).
+    /// answered while one holds the write lock; it may as well wait for that, and for a snapshot
+    /// that is still read (P-65).
     pub(super) fn flush(&mut self, hive_name: &[u8]) -> Result<Vec<Answer>, Status> {
         let hive = Name::parse(hive_name)?;
         if !self.store.description.serves(&hive.folded) {
@@ -58,12 +59,18 @@ impl Work<'_> {
         if self.transaction != 0 {
             return Err(Status::Invalid);
         }
-        covers!(self.covered, "OP-78", "OP-79", "OP-81", "LORE-133", "LORE-134");
+        covers!(self.covered, "OP-78", "OP-79", "OP-81", "LORE-134");
         if self.store.description.hives().all(|name| *name != *hive.spelling) {
             covers!(self.covered, "LORE-007");
         }
         let mut answers = vec![self.answered(Outcome::Done, self.store.clone())];
-        if self.store.is_locked(&hive.folded, self.transaction) && self.has_waited() {
+        let is_read = self
+            .store
+            .transactions
+            .values()
+            .any(|transaction| matches!(transaction, Transaction::ReadOnly(_)));
+        let may_wait = is_read || self.store.is_locked(&hive.folded, self.transaction);
+        if may_wait && self.has_waited() {
             answers.push(self.refused(Status::TxnBusy));
         }
         Ok(answers)

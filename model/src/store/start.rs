@@ -3,6 +3,8 @@
 //! States "Hive root creation" and "Crash recovery" of PSD-005 §7.3, the registration of §7.1 as a
 //! source fills it in, and the startup sequence of PSD-006 §2.1 from the missing root key on.
 
+use std::collections::BTreeSet;
+
 use super::Store;
 use super::database::{Database, KeyRecord, Map, Target, remove_where};
 use super::message::{Guid, Registration};
@@ -30,18 +32,19 @@ impl Description {
     ///
     /// # Errors
     ///
-    /// EINVAL or ENAMETOOLONG for a hive name that no registration may have (D-05), EINVAL for no
-    /// hive at all or two of one name (LORE-009).
+    /// EINVAL for a hive name that no registration may have (D-05, the alias of §2.2 included), for no
+    /// hive at all and for two of one name (LORE-009).
     pub fn new(hives: &[&str]) -> Result<Description, Errno> {
         let limits = Limits::default();
         let names: Result<Vec<KeyName>, Errno> =
             hives.iter().map(|name| KeyName::parse(name.as_bytes(), &limits)).collect();
-        let names = names?;
+        let names = names.map_err(|_| Errno::EINVAL)?;
+        let alias = FoldedName::of("CurrentUser");
         let repeated = names
             .iter()
             .enumerate()
             .any(|(at, name)| names[..at].iter().any(|earlier| earlier.folded() == name.folded()));
-        if names.is_empty() || repeated {
+        if names.is_empty() || repeated || names.iter().any(|name| *name.folded() == alias) {
             return Err(Errno::EINVAL);
         }
         Ok(Description {
@@ -80,6 +83,8 @@ pub struct Start {
     description: Description,
     /// The stores as far as they are known: a hive whose root key is missing may be in it without.
     databases: Map<FoldedName, Database>,
+    /// The GUIDs that were there before the clean-up.
+    used: BTreeSet<Guid>,
     /// When the source was starting.
     time: Time,
 }
@@ -93,6 +98,7 @@ impl Store {
             covered,
             description: description.clone(),
             databases: Map::new_sync(),
+            used: BTreeSet::new(),
             time: Time::Within(began, ended),
         }
     }
@@ -105,6 +111,7 @@ impl Store {
         if !self.transactions.is_empty() {
             covers!(covered, "LORE-030");
         }
+        let used = self.hives.values().flat_map(Database::guids).collect();
         let databases = self.hives.iter().map(|(name, database)| {
             let mut database = database.clone();
             recover(&mut database, &mut covered);
@@ -112,7 +119,7 @@ impl Store {
         });
         let databases = databases.collect();
         let description = self.description.clone();
-        Start { covered, description, databases, time: Time::Within(began, ended) }
+        Start { covered, description, databases, used, time: Time::Within(began, ended) }
     }
 }
 
@@ -142,9 +149,6 @@ fn recover(database: &mut Database, covered: &mut Covered) {
     }
     for guid in orphans {
         database.purge(guid);
-    }
-    if database.keys.size() > 1 {
-        covers!(covered, "LORE-042", "LORE-072");
     }
 }
 
@@ -214,10 +218,9 @@ impl Start {
             && registration.max_sequence == self.max_sequence()
     }
 
-    /// Whether no key has, or had as far as is known, this GUID.
+    /// Whether no key has, or had as far as is known, this GUID (§2.3).
     fn is_fresh(&self, guid: Guid) -> bool {
-        guid != Guid::ZERO
-            && self.databases.values().all(|database| !database.keys.contains_key(&guid))
+        guid != Guid::ZERO && !self.used.contains(&guid)
     }
 
     /// The store of a hive, with its root key made if there is none (P-01).

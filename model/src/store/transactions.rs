@@ -125,7 +125,7 @@ impl Work<'_> {
             next.lock_released_at.insert_mut(bound.hive.clone(), self.ended);
         }
         let mut answers = vec![self.answered(Outcome::Done, next)];
-        if self.store.storage_fails {
+        if self.store.storage_fails && bound.is_some() {
             // The transaction stays open for another commit or an abort.
             covers!(self.covered, "OP-63", "LORE-129", "LORE-130");
             answers.push(self.refused(Status::StorageError));

@@ -24,13 +24,15 @@ impl Work<'_> {
     ) -> Result<Vec<Answer>, Status> {
         let (name, all) = (Name::parse(name)?, flag(query_all)?);
         let asked = (!all).then_some(&name);
-        let mut answers =
-            self.read(guid, |database, covered| query_values(database, guid, asked, covered))?;
-        if all && !name.spelling.is_empty() {
-            // Flag and name contradict each other: the flag may decide, or the request is
-            // malformed (P-69).
-            answers.push(self.refused(Status::Invalid));
+        let answers =
+            self.read(guid, |database, covered| query_values(database, guid, asked, covered));
+        if !all || name.spelling.is_empty() {
+            return answers;
         }
+        // Flag and name contradict each other: the flag may decide, or the request is malformed
+        // (P-69).
+        let mut answers = answers.unwrap_or_else(|status| vec![self.refused(status)]);
+        answers.push(self.refused(Status::Invalid));
         Ok(answers)
     }
 
@@ -61,8 +63,11 @@ impl Work<'_> {
             set_value(database, guid, record, names, expected_sequence, covered)
         })?;
         if data.len() > Limits::default().max_value_size as usize {
-            // A source may have a maximum of its own, above what the kernel sends by default.
-            answers.push(self.refused(Status::TooLarge));
+            // A source may have a maximum of its own, above what the kernel sends by default: the
+            // refusal of a write that could have been carried out otherwise (P-73).
+            let refused = self.write(has_key(guid), absent, |_, _| Err(Status::TooLarge))?;
+            let too_large = Outcome::Failed(Status::TooLarge);
+            answers.extend(refused.into_iter().filter(|answer| answer.outcome == too_large));
         }
         Ok(answers)
     }

@@ -136,7 +136,7 @@ impl Work<'_> {
     }
 
     /// The answers to a change of what is not there. While some lock is taken it may be that what
-    /// holds the lock is about to make it: then the source may have waited.
+    /// holds the lock is about to make it: then the source may have waited (P-74).
     fn absent(&self, outcome: Outcome) -> Vec<Answer> {
         let mut answers = vec![self.answered(outcome, self.store.clone())];
         let may_be_refused = match self.store.transactions.get(&self.transaction) {
@@ -174,10 +174,12 @@ impl Work<'_> {
     /// A transaction that changes volatile data holds up readers of it, since the volatile store
     /// locks whole tables (PSD-006 §4.1).
     fn may_wait_for_volatile_data(&self, hive: &FoldedName) -> bool {
+        // The transaction may have dropped the last of it.
+        let is_committed = self.store.hives.get(hive).is_some_and(Database::holds_volatile_data);
         let transactions = self.store.transactions.values();
         let holds_volatile_data = transactions.into_iter().any(|transaction| {
             matches!(transaction, Transaction::ReadWrite(Some(bound))
-                if bound.hive == *hive && bound.database.holds_volatile_data())
+                if bound.hive == *hive && (is_committed || bound.database.holds_volatile_data()))
         });
         self.has_waited() && holds_volatile_data
     }

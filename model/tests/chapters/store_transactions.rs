@@ -168,10 +168,32 @@ fn whoever_looks_in_every_hive_waits_for_volatile_data_of_any() {
 
 #[test]
 fn a_request_may_outlive_its_transaction() {
-    let source = with_value();
+    let mut source = with_open_transaction();
     let write = || set(key(1), "w", "base", "x", 5);
-    assert_eq!(statuses_in(&source, 7, write(), 24), ["INVALID"]);
-    assert_eq!(statuses_in(&source, 7, write(), 25), ["INVALID", "TXN_BUSY"]);
+    assert_eq!(source.ask_in(7, write()), "ok");
+    assert_eq!(statuses_in(&source, 8, write(), 24), ["INVALID"]);
+    assert_eq!(statuses_in(&source, 8, write(), 25), ["INVALID", "TXN_BUSY"]);
+    assert_eq!(statuses_in(&source, 8, query(key(1), "v"), 25), ["INVALID"]);
+    assert_eq!(statuses_in(&with_value(), 8, write(), 25), ["INVALID"]);
+}
+
+#[test]
+fn a_value_that_is_too_large_is_refused_where_it_could_be_written() {
+    let large = "x".repeat(2 << 20);
+    let write = |guid| set(guid, "w", "base", &large, 5);
+    assert_eq!(statuses_in(&with_value(), 0, write(key(1)), 0), ["ok", "TOO_LARGE"]);
+    assert_eq!(statuses_in(&with_value(), 0, write(key(9)), 0), ["NOT_FOUND"]);
+    let locked = with_open_transaction();
+    assert!(statuses_in(&locked, 0, write(key(1)), 0).is_empty());
+}
+
+#[test]
+fn readers_wait_for_volatile_data_that_a_transaction_has_dropped() {
+    let mut source = with_value();
+    source.ask(create_volatile_key(key(3), "Three", ROOT));
+    source.ask_in(7, begin(7));
+    assert_eq!(source.ask_in(7, drop_key(key(3))), "ok");
+    assert_eq!(source.statuses(query(key(1), "v"), 25), ["TXN_BUSY", OLD]);
 }
 
 fn statuses_in(source: &Source, id: u64, operation: Operation, waited_seconds: u64) -> Vec<String> {
