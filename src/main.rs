@@ -144,6 +144,9 @@ pub struct ExplainArguments {
     path: Option<String>,
     /// A value of that key; without one the contest for the key's name is shown.
     value: Option<String>,
+    /// The actor whose view it is; the first one if not given.
+    #[arg(long = "as")]
+    viewer: Option<String>,
     /// The store behind each source.
     #[arg(long, value_enum, default_value = "sqlite")]
     store: Store,

@@ -178,7 +178,7 @@ fn an_unknown_profile_is_refused() {
     let folder = Folder::new("bad-profile");
     let message = || {
         expect![[r#"
-            lockstep: there is no profile "wild"; the profiles are default, calm, crash
+            lockstep: there is no profile "wild"; the profiles are default, calm, crash, security
         "#]]
     };
     folder.run("run --seeds 0..1 --profile wild").refuses_with(message());
@@ -435,6 +435,7 @@ fn an_explanation_tells_the_contest() {
         after step 2, layers:
           base precedence 0
           gpo precedence 10
+        as system sees it
 
         step 2 sent:
           lookup <Machine> A
@@ -454,6 +455,7 @@ fn an_explanation_tells_the_contest() {
         after step 4, layers:
           base precedence 0
           gpo precedence 10
+        as system sees it
 
         step 4 sent:
           lookup <Machine> A

@@ -159,6 +159,10 @@ impl Campaign<'_> {
                     Verdict::Conforms => Ending::Conforms,
                     Verdict::Diverges(divergence) => Ending::Diverges(divergence),
                     Verdict::Indeterminate(reason) => Ending::Indeterminate(reason),
+                    // The generator must not make such plans.
+                    Verdict::Outside(what) => {
+                        Ending::Fault(format!("the plan is outside this edition: {what}"))
+                    }
                     Verdict::HarnessFault(fault) => Ending::Fault(fault),
                 },
             },
@@ -241,16 +245,7 @@ mod tests {
 
     fn conforming(trace: u128) -> Run {
         let statistics = Statistics { calls: 10, ..Statistics::default() };
-        let verdict = Verdict::Conforms;
-        Run {
-            verdict,
-            statistics,
-            trace,
-            answers: Vec::new(),
-            requests: Vec::new(),
-            states: Vec::new(),
-            history: Vec::new(),
-        }
+        Run { statistics, trace, ..Run::stopped(Verdict::Conforms) }
     }
 
     fn diverging() -> Run {
@@ -302,6 +297,14 @@ mod tests {
         let summary = run_all(0..1, 1, &Told(|_| panic!("the world ends")));
         assert!(summary.faults[0].what.contains("the world ends"), "{:?}", summary.faults);
         assert!(!summary.faults[0].what.contains("two runs"), "{:?}", summary.faults);
+    }
+
+    #[test]
+    fn a_plan_outside_this_edition_is_a_fault_of_the_generator() {
+        let outside = || Verdict::Outside("a condition".to_owned());
+        let summary = run_all(0..1, 100, &Told(|_| Run { verdict: outside(), ..conforming(1) }));
+        let what = "the plan is outside this edition: a condition".to_owned();
+        assert_eq!(summary.faults, [SeedFault { seed: 0, what }]);
     }
 
     #[test]

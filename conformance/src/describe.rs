@@ -1,8 +1,11 @@
 //! Calls in words, for reports: one line a call, in the names of PSD-005 §6.
 
+use registry_model::Outcome;
 use registry_model::input::{Call, DeviceCall, HiveName, Input, Registration};
+use registry_model::observation::Observation;
 
 use crate::address_space::AddressSpace;
+use crate::sddl;
 use crate::target::RawCall;
 
 /// Bytes as readable text: UTF-8 as it is, anything else escaped.
@@ -40,6 +43,27 @@ pub fn raw_call(call: &RawCall, memory: &AddressSpace) -> String {
         RawCall::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         RawCall::Close { fd } => format!("close(fd {fd})"),
     }
+}
+
+/// What conforms, with security descriptors as text.
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Security(descriptor) => security(descriptor, &outcome.to_string()),
+        _ => outcome.to_string(),
+    }
+}
+
+/// An answer, with security descriptors as text.
+pub fn observation(observation: &Observation) -> String {
+    match observation {
+        Observation::Security(descriptor) => security(descriptor, &observation.to_string()),
+        _ => observation.to_string(),
+    }
+}
+
+/// A descriptor as text too, if it has one.
+fn security(descriptor: &[u8], bytes: &str) -> String {
+    sddl::print(descriptor).map_or_else(|| bytes.to_owned(), |text| format!("{text}\n  {bytes}"))
 }
 
 /// One line that says what happened.
@@ -126,10 +150,9 @@ pub fn call(call: &Call) -> String {
             "REG_IOC_GET_SECURITY(fd {fd}, security_info {security_info:#x}, sd_len {capacity})"
         ),
         Call::SetSecurity { fd, security_info, descriptor, .. } => {
-            let length = descriptor.len();
-            format!(
-                "REG_IOC_SET_SECURITY(fd {fd}, security_info {security_info:#x}, {length} bytes)"
-            )
+            let shown =
+                sddl::print(descriptor).unwrap_or_else(|| format!("{} bytes", descriptor.len()));
+            format!("REG_IOC_SET_SECURITY(fd {fd}, security_info {security_info:#x}, {shown})")
         }
         Call::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         Call::QueryValuesBatch { fd, capacity, .. } => {

@@ -15,6 +15,8 @@ pub enum Kind {
     Oracle,
     /// A frame on the wire.
     Wire,
+    /// The audit events of a call.
+    Audit,
     /// The expectation of a script.
     Expectation,
 }
@@ -28,6 +30,7 @@ impl Kind {
             Kind::View => "effective view",
             Kind::Oracle => "oracle",
             Kind::Wire => "wire",
+            Kind::Audit => "audit",
             Kind::Expectation => "expectation",
         }
     }
@@ -63,6 +66,8 @@ pub enum Stop {
     Divergence(Box<Divergence>),
     /// The checker could not decide within its bounds.
     Indeterminate(String),
+    /// An answer depends on something that this edition does not judge.
+    Outside(String),
     /// The harness or the world failed.
     HarnessFault(String),
 }

@@ -1,16 +1,19 @@
 //! One plan under execution: the target and the model side by side, call by call.
 //!
-//! Keeps the set of model states that agree with everything observed so far. It has one member
-//! unless a call was interrupted by the death of a source. Knows nothing of actions (`expand`) or
-//! of why a plan was made.
+//! Keeps the set of beliefs that agree with everything observed so far. It has one member unless a
+//! call was interrupted by the death of a source. Knows nothing of actions (`expand`), of why a plan
+//! was made, and of what audit events say (`audited`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use registry_model::coverage::Covered;
 use registry_model::input::{Call, Caller, Environment, Fd, Input, ProcessId, SourceId};
 use registry_model::observation::Observation;
-use registry_model::{State, Step as ModelStep};
+use registry_model::security::Token;
+use registry_model::{Outcome, State, Step as ModelStep};
 
+use crate::alias;
+use crate::belief::Belief;
 use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
 use crate::lockstep::{Happening, Options, RawHappening};
@@ -18,13 +21,16 @@ use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
 use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
-use crate::target::{Target, WorldEvent};
+use crate::target::{RawCall, Target, WorldEvent};
+use crate::tokens::Tokens;
 use crate::trace::Trace;
 use crate::typed;
 use crate::wire::{Transcript, Violation, WireMonitor};
 
 /// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
 const STATES_MAX: usize = 256;
+/// The number of `REG_IOC_SET_SECURITY` (PSD-005 §11.1).
+const SET_SECURITY_NUMBER: u32 = 11;
 
 /// What was seen of a key when someone looked for changes.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +45,10 @@ pub(crate) struct Look {
 pub struct Execution<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) target: &'a mut dyn Target,
-    /// Every state that agrees with the observations. Never empty.
-    pub(crate) states: Vec<State>,
+    /// Everything that agrees with the observations. Never empty.
+    pub(crate) beliefs: Vec<Belief>,
+    /// The tokens of the actors.
+    pub(crate) tokens: Tokens,
     pub(crate) statistics: Statistics,
     pub(crate) trace: Trace,
     /// Position in the plan, for reports.
@@ -48,8 +56,8 @@ pub struct Execution<'a> {
     pub(crate) handles: Vec<BTreeMap<Handle, Fd>>,
     /// What each actor saw of a key when it last looked for changes.
     pub(crate) looks: Vec<BTreeMap<KeyReference, Look>>,
-    /// Whether anything was put into a store that no call made.
-    pub(crate) is_seeded: bool,
+    /// Whether an SD may have come from anywhere but inheritance.
+    pub(crate) is_secured: bool,
     /// Sources of the plan that are dead now.
     pub(crate) down: BTreeSet<SourceId>,
     pub(crate) devices: Devices,
@@ -57,6 +65,10 @@ pub struct Execution<'a> {
     pub(crate) monitor: WireMonitor,
     /// What the model has marked.
     covered: Covered,
+    /// What it has marked in the last step that was allowed.
+    pub(crate) applied: Covered,
+    /// The audit events of the step so far, in words.
+    pub(crate) audits: Vec<String>,
     /// What happened so far, if it is recorded.
     pub(crate) history: Option<Vec<Happening>>,
     /// What the kernel sends, if it is recorded.
@@ -76,18 +88,21 @@ impl<'a> Execution<'a> {
         let mut execution = Execution {
             plan,
             target,
-            states: vec![State::new()],
+            beliefs: vec![Belief::at_first()],
+            tokens: Tokens::of_actors(&plan.actors),
             statistics: Statistics::default(),
             trace: Trace::default(),
             step: 0,
             handles: vec![BTreeMap::new(); plan.actors.len()],
             looks: vec![BTreeMap::new(); plan.actors.len()],
-            is_seeded: false,
+            is_secured: false,
             down: BTreeSet::new(),
             devices: Devices::default(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
             covered: Covered::new(),
+            applied: Covered::new(),
+            audits: Vec::new(),
             history: options.record.then(Vec::new),
             transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
         };
@@ -133,10 +148,12 @@ impl<'a> Execution<'a> {
             let observation = Some(observation.clone());
             history.push(Happening { input: input.clone(), observation, raw });
         }
+        self.is_secured |= may_secure(&input, self.tokens.is_system(actor));
         self.count(&observation, interrupted);
         self.check(Some(actor), &input, &observation)?;
         self.check_frames()?;
         self.check_call(actor, &input, &observation, interrupted)?;
+        self.settle_audits(Some(actor), || describe::input(&input))?;
         self.environment(events)?;
         Ok(observation)
     }
@@ -150,12 +167,13 @@ impl<'a> Execution<'a> {
         interrupted: bool,
     ) -> Result<(), Stop> {
         let process = self.processes[actor];
-        let Input::Call { call, .. } = input else {
+        let Input::Call { call, caller, .. } = input else {
             self.monitor.raw_call_ended(process, observation);
             return Ok(());
         };
+        let expanded = alias::expanded(call, &caller.token);
         self.monitor
-            .call_ended(process, call, observation, interrupted)
+            .call_ended(process, expanded.as_ref().unwrap_or(call), observation, interrupted)
             .map_err(|violation| self.violated(&violation, describe::call(call)))
     }
 
@@ -168,7 +186,7 @@ impl<'a> Execution<'a> {
         let mut encoded = typed::encode(call);
         let memory = std::mem::take(&mut encoded.memory);
         let began = self.target.now();
-        let token = &self.plan.actors[actor].token;
+        let token = self.tokens.of(actor);
         let process = self.processes[actor];
         let (result, memory) = self.target.call(process, token, encoded.call, memory).await;
         let answer = encoded.decode(result, &memory);
@@ -222,15 +240,24 @@ impl<'a> Execution<'a> {
             if let Some(history) = &mut self.history {
                 history.push(Happening { input: input.clone(), observation: None, raw: None });
             }
-            let steps: Vec<ModelStep> =
-                self.states.iter().flat_map(|state| state.step(&input)).collect();
-            if let Some(step) = steps.first() {
-                self.covered.add(&step.covered);
+            let mut next = Vec::new();
+            for belief in &self.beliefs {
+                for step in belief.state.step(&input) {
+                    if next.is_empty() {
+                        self.covered.add(&step.covered);
+                        self.applied = step.covered;
+                    }
+                    let mut after = belief.after(&step, step.next().clone());
+                    if input == Input::Environment(Environment::Reboot) {
+                        after.names = after.names.after_reboot();
+                    }
+                    next.push(after);
+                }
             }
-            let next = steps.iter().map(|step| step.next().clone()).collect();
-            self.replace_states(next, "an environment step")?;
+            self.replace_beliefs(next, "an environment step")?;
         }
-        self.check_frames()
+        self.check_frames()?;
+        self.settle_audits(None, || "what happened to the world".to_owned())
     }
 
     /// Tells the bookkeeping and the wire monitor of an event.
@@ -248,7 +275,7 @@ impl<'a> Execution<'a> {
                 }
             }
             WorldEvent::EntryStored { source, entry } => {
-                self.is_seeded = true;
+                self.is_secured = true;
                 self.monitor.stored(*source, &entry.record);
             }
             WorldEvent::MaximumFalsified { source, .. } => self.monitor.falsified(*source),
@@ -256,6 +283,7 @@ impl<'a> Execution<'a> {
                 self.monitor.rebooted();
                 self.down.clear();
                 self.devices.rebooted();
+                self.tokens.rebooted();
                 for handles in &mut self.handles {
                     handles.clear();
                 }
@@ -266,7 +294,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Keeps the states that allow the observation.
+    /// Keeps the beliefs that allow the observation.
     pub(crate) fn check(
         &mut self,
         actor: Option<ActorIndex>,
@@ -275,29 +303,33 @@ impl<'a> Execution<'a> {
     ) -> Result<(), Stop> {
         let mut next = Vec::new();
         let mut refused: Vec<ModelStep> = Vec::new();
-        for state in &self.states {
-            for step in state.step(input) {
+        for belief in &self.beliefs {
+            for step in belief.state.step(input) {
+                if let Outcome::Outside(what) = &step.outcome {
+                    return Err(Stop::Outside((*what).to_owned()));
+                }
                 match step.accept(observation) {
                     Ok(state) => {
                         if next.is_empty() {
                             self.covered.add(&step.covered);
+                            self.applied = step.covered;
                             if let (Some(contest), true) = (&step.contest, is_read(input)) {
                                 count_contest(&mut self.statistics, contest);
                             }
                         }
-                        next.push(state);
+                        next.push(belief.after(&step, state));
                     }
                     Err(_) => refused.push(step),
                 }
             }
         }
         if !next.is_empty() {
-            return self.replace_states(next, "a call");
+            return self.replace_beliefs(next, "a call");
         }
         let requirements: BTreeSet<&'static str> =
             refused.iter().flat_map(|step| step.covered.iter()).collect();
         let mut expected: Vec<String> =
-            refused.iter().map(|step| step.outcome.to_string()).collect();
+            refused.iter().map(|step| describe::outcome(&step.outcome)).collect();
         expected.dedup();
         Err(self.diverged(
             Kind::Answer,
@@ -305,19 +337,23 @@ impl<'a> Execution<'a> {
             describe::input(input),
             &requirements.into_iter().collect::<Vec<_>>(),
             expected.join("\nor "),
-            observation.to_string(),
+            describe::observation(observation),
         ))
     }
 
-    pub(crate) fn replace_states(&mut self, mut next: Vec<State>, what: &str) -> Result<(), Stop> {
+    pub(crate) fn replace_beliefs(
+        &mut self,
+        mut next: Vec<Belief>,
+        what: &str,
+    ) -> Result<(), Stop> {
         if next.is_empty() {
             return Err(Stop::HarnessFault(format!("the model has no step for {what}")));
         }
         if next.len() > 1 {
-            let mut distinct: Vec<State> = Vec::new();
-            for state in next {
-                if !distinct.contains(&state) {
-                    distinct.push(state);
+            let mut distinct: Vec<Belief> = Vec::new();
+            for belief in next {
+                if !distinct.contains(&belief) {
+                    distinct.push(belief);
                 }
             }
             next = distinct;
@@ -328,7 +364,7 @@ impl<'a> Execution<'a> {
                 self.step
             )));
         }
-        self.states = next;
+        self.beliefs = next;
         Ok(())
     }
 
@@ -421,7 +457,8 @@ impl<'a> Execution<'a> {
         let mut statistics = self.statistics;
         statistics.covered.extend(self.covered.iter());
         statistics.covered.extend(self.monitor.covered());
-        (statistics, self.trace.digest(), self.states, self.history.unwrap_or_default())
+        let states = self.beliefs.into_iter().map(|belief| belief.state).collect();
+        (statistics, self.trace.digest(), states, self.history.unwrap_or_default())
     }
 
     /// Whether what happens is kept.
@@ -435,12 +472,16 @@ impl<'a> Execution<'a> {
 
     fn raw_happening(&self, actor: ActorIndex, call: &Call) -> RawHappening {
         let typed::Encoded { call, memory, .. } = typed::encode(call);
-        let token = self.plan.actors[actor].token.clone();
-        RawHappening { process: self.processes[actor], token, call, memory }
+        RawHappening { process: self.processes[actor], token: self.token(actor), call, memory }
+    }
+
+    /// The token that an actor's calls are made with.
+    pub(crate) fn token(&self, actor: ActorIndex) -> Token {
+        self.tokens.of(actor).clone()
     }
 
     pub(crate) fn caller(&self, actor: ActorIndex) -> Caller {
-        Caller { process: self.processes[actor], token: self.plan.actors[actor].token.clone() }
+        Caller { process: self.processes[actor], token: self.token(actor) }
     }
 }
 
@@ -451,6 +492,22 @@ fn answer_of_start(event: &WorldEvent) -> Option<Observation> {
             Some(started.refused.map_or(Observation::Done, Observation::Failed))
         }
         _ => None,
+    }
+}
+
+/// Whether an input may change an SD, or make one of the defaults of another caller than SYSTEM.
+fn may_secure(input: &Input, is_system: bool) -> bool {
+    match input {
+        Input::Call { call, .. } => match call {
+            Call::SetSecurity { .. } => true,
+            Call::CreateKey { .. } => !is_system,
+            _ => false,
+        },
+        Input::RawCall { call: RawCall::Ioctl { request, .. }, .. } => {
+            request & 0xFF == SET_SECURITY_NUMBER
+        }
+        Input::RawCall { .. } => !is_system,
+        Input::Device { .. } | Input::Environment(_) => false,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::divergence::Stop;
 use crate::execution::{Execution, Look};
 use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
 use crate::script::answer::{Changes, StepAnswer};
+use crate::sddl;
 use crate::twist::{Layout, Twist};
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
@@ -18,6 +19,9 @@ const KEY_SET_VALUE: u32 = 0x0002;
 const KEY_ENUMERATE_SUB_KEYS: u32 = 0x0008;
 const DELETE: u32 = 0x0001_0000;
 const READ_CONTROL: u32 = 0x0002_0000;
+const WRITE_DAC: u32 = 0x0004_0000;
+const WRITE_OWNER: u32 = 0x0008_0000;
+const ACCESS_SYSTEM_SECURITY: u32 = 0x0100_0000;
 
 const REG_DWORD: u32 = 4;
 
@@ -65,6 +69,14 @@ impl Execution<'_> {
                 let answer = self.syscall(actor, *number, arguments).await?;
                 Ok(StepAnswer::Observation(answer))
             }
+            Action::Become { token } => {
+                self.tokens.impersonate(actor, token);
+                Ok(StepAnswer::Nothing)
+            }
+            Action::Revert => {
+                self.tokens.revert(actor);
+                Ok(StepAnswer::Nothing)
+            }
             Action::List { key } => self.list(actor, key).await,
             Action::Changes { key } => self.changes(actor, key, action).await,
             Action::LayerCreate { name, precedence, enabled } => {
@@ -106,6 +118,9 @@ impl Execution<'_> {
         match action {
             Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
                 self.act_on_handle(actor, action, twists).await
+            }
+            Action::Pass { handle, to, received } => {
+                self.pass(actor, action, (handle, to.as_deref(), received), twists).await
             }
             Action::Set { key: KeyReference::Path(path), .. } => {
                 self.set_by_path(actor, path, action, twists).await
@@ -174,6 +189,31 @@ impl Execution<'_> {
             }
             _ => unreachable!("only opens and closes work on handles themselves"),
         }
+    }
+
+    /// Makes an fd for another actor, or one more for this one.
+    async fn pass(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        (handle, to, received): (&Handle, Option<&str>, &Handle),
+        twists: Option<&[Twist]>,
+    ) -> Result<Observation, Stop> {
+        let recipient = match to {
+            None => Some(actor),
+            Some(name) => self.plan.actors.iter().position(|other| other.name == name),
+        };
+        let Some(recipient) = recipient else {
+            let problem = format!("the plan passes an fd to {to:?}, who is not in it");
+            return Err(Stop::HarnessFault(problem));
+        };
+        let call = Call::Pass { fd: self.fd(actor, handle), to: self.process(recipient) };
+        self.close_if_open(recipient, received).await?;
+        let answer = self.principal(actor, action, call, twists).await?;
+        if let Observation::Passed { fd } = answer {
+            self.handles[recipient].insert(received.clone(), fd);
+        }
+        Ok(answer)
     }
 
     /// Actions of one call on one key.
@@ -418,9 +458,14 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         Action::EnumerateSubkey { key, .. } | Action::List { key } => (key, KEY_ENUMERATE_SUB_KEYS),
         Action::Info { key, .. } | Action::Changes { key } => (key, READ_CONTROL),
         Action::Delete { key, .. } | Action::Hide { key, .. } => (key, DELETE),
+        Action::GetSecurity { key, security_info, .. } => (key, access_to_read(*security_info)),
+        Action::SetSecurity { key, security_info, .. } => (key, access_to_change(*security_info)),
         Action::Open { .. }
         | Action::Create { .. }
         | Action::Close { .. }
+        | Action::Pass { .. }
+        | Action::Become { .. }
+        | Action::Revert
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
         | Action::LayerDelete { .. }
@@ -433,6 +478,29 @@ fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::WriteDevice { .. }
         | Action::PollDevice { .. }
         | Action::View { .. } => unreachable!("not an action of one call on one key"),
+    }
+}
+
+/// What it takes to read these components of an SD (PSD-005 §3.1); something even for none.
+fn access_to_read(security_info: u32) -> u32 {
+    match security_info & sddl::SACL {
+        0 => READ_CONTROL,
+        _ if security_info == sddl::SACL => ACCESS_SYSTEM_SECURITY,
+        _ => READ_CONTROL | ACCESS_SYSTEM_SECURITY,
+    }
+}
+
+/// What it takes to change these components of an SD; something even for none.
+fn access_to_change(security_info: u32) -> u32 {
+    let rights = [
+        (sddl::OWNER | sddl::GROUP, WRITE_OWNER),
+        (sddl::DACL, WRITE_DAC),
+        (sddl::SACL, ACCESS_SYSTEM_SECURITY),
+    ];
+    let needed = rights.iter().filter(|(components, _)| security_info & components != 0);
+    match needed.fold(0, |all, (_, right)| all | right) {
+        0 => WRITE_DAC,
+        access => access,
     }
 }
 
@@ -483,6 +551,17 @@ fn key_call(action: &Action, fd: Fd) -> Call {
         Action::Changes { .. } => Call::QueryKeyInfo { fd, name_capacity: NAME_CAPACITY },
         Action::Delete { layer, .. } => Call::DeleteKey { fd, layer: layer.0.clone(), transaction },
         Action::Hide { layer, .. } => Call::HideKey { fd, layer: layer.0.clone(), transaction },
+        Action::GetSecurity { security_info, capacity, .. } => Call::GetSecurity {
+            fd,
+            security_info: *security_info,
+            capacity: capacity.unwrap_or(DATA_CAPACITY),
+        },
+        Action::SetSecurity { security_info, descriptor, .. } => Call::SetSecurity {
+            fd,
+            security_info: *security_info,
+            descriptor: descriptor.clone(),
+            transaction,
+        },
         Action::Flush { .. } => Call::Flush { fd },
         _ => unreachable!("not an action of one call on one key"),
     }

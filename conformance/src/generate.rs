@@ -8,6 +8,7 @@
 
 mod features;
 mod registrations;
+mod security;
 mod stored;
 mod twists;
 
@@ -16,7 +17,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use registry_model::errno::Errno;
 use registry_model::security::Token;
 
-use crate::plan::{Action, Actor, Handle, KeyReference, Plan, Step, Text};
+use crate::plan::{Action, Actor, Handle, KeyReference, Plan, SourceHive, Step, Text};
 
 /// What a campaign exercises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +28,19 @@ pub enum Profile {
     Calm,
     /// Many more deaths and reboots.
     Crash,
+    /// Callers with different rights, SDs that change, layers that only some may write, links,
+    /// private layers and hives. Faults are rare.
+    Security,
 }
 
 impl Profile {
     /// Every profile with its name.
-    pub const ALL: &[(&str, Profile)] =
-        &[("default", Profile::Default), ("calm", Profile::Calm), ("crash", Profile::Crash)];
+    pub const ALL: &[(&str, Profile)] = &[
+        ("default", Profile::Default),
+        ("calm", Profile::Calm),
+        ("crash", Profile::Crash),
+        ("security", Profile::Security),
+    ];
 
     /// The errnos that a campaign of a hundred seeds must have met.
     pub fn reachable_errnos(self) -> Vec<Errno> {
@@ -52,6 +60,9 @@ impl Profile {
         if self != Profile::Calm {
             errnos.push(Errno::EIO);
         }
+        if self == Profile::Security {
+            errnos.extend([Errno::EPERM, Errno::ELOOP]);
+        }
         errnos
     }
 
@@ -59,6 +70,7 @@ impl Profile {
     fn stored_weight_max(self) -> u32 {
         match self {
             Profile::Default | Profile::Crash => 6,
+            Profile::Security => 3,
             Profile::Calm => 0,
         }
     }
@@ -68,6 +80,7 @@ impl Profile {
             Profile::Default => 3,
             Profile::Calm => 0,
             Profile::Crash => 20,
+            Profile::Security => 1,
         }
     }
 }
@@ -93,8 +106,6 @@ const HANDLES: &[&str] = &["h1", "h2", "h3", "h4"];
 const ACCESS: &[u32] =
     &[0x000F_003F, 0x000F_003F, 0x000F_003F, 0x0200_0000, 0x0002_0019, 0x0002_0006];
 
-/// The features that a seed weighs.
-const FEATURES: usize = 26;
 type Feature = fn(&mut Generator);
 
 struct Generator {
@@ -118,6 +129,8 @@ struct Generator {
     devices: usize,
     /// The value name of every second access; the first path is met often, too.
     hot_name: usize,
+    /// What the security profile knows beyond that.
+    scene: security::Scene,
 }
 
 impl Generator {
@@ -136,16 +149,20 @@ impl Generator {
             late: Vec::new(),
             devices: 0,
             hot_name: 0,
+            scene: security::Scene::default(),
         }
     }
 
     fn plan(mut self, calls: usize) -> Plan {
-        self.set_the_stage();
+        match self.profile {
+            Profile::Security => self.set_the_secured_stage(),
+            _ => self.set_the_stage(),
+        }
         let weights = self.weights();
         // Every action counts at least one call, so this ends.
         // About a quarter of the calls is not made, since an earlier one of its action fails.
         while self.calls < calls + calls / 3 {
-            self.actor = self.rng.random_range(0..self.plan.actors.len());
+            self.actor = self.next_actor();
             let feature = self.draw(&weights);
             feature(&mut self);
         }
@@ -158,7 +175,7 @@ impl Generator {
         for name in ["alice", "bob"].iter().take(self.rng.random_range(1..=2)) {
             self.plan.actors.push(Actor { name: (*name).to_owned(), token: Token::system() });
         }
-        let hives = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let hives = |names: &[&str]| names.iter().map(|name| SourceHive::global(name)).collect();
         self.plan.sources = match self.rng.random_range(0..4) {
             0 => vec![hives(&["Machine"]), hives(&["Users"])],
             1 => vec![hives(&["Machine"])],
@@ -176,8 +193,20 @@ impl Generator {
     }
 
     fn weights(&mut self) -> Vec<(u32, Feature)> {
+        let table = match self.profile {
+            Profile::Security => self.secured_features(),
+            _ => self.features(),
+        };
+        table
+            .into_iter()
+            .map(|(low, high, feature)| (self.rng.random_range(low..=high), feature))
+            .collect()
+    }
+
+    /// The features with the lowest and the highest weight that a seed may give.
+    fn features(&self) -> Vec<(u32, u32, Feature)> {
         let fault_max = self.profile.fault_weight_max();
-        let table: [(u32, u32, Feature); FEATURES] = [
+        vec![
             (20, 50, Generator::get),
             (20, 50, Generator::set),
             (0, 8, Generator::tombstone),
@@ -204,11 +233,7 @@ impl Generator {
             (0, fault_max.min(4), Generator::register),
             (0, fault_max.min(4), Generator::register_wrongly),
             (0, fault_max.min(2), Generator::lose_device),
-        ];
-        table
-            .into_iter()
-            .map(|(low, high, feature)| (self.rng.random_range(low..=high), feature))
-            .collect()
+        ]
     }
 
     fn draw(&mut self, weights: &[(u32, Feature)]) -> Feature {
@@ -234,6 +259,9 @@ impl Generator {
     }
 
     fn path(&mut self) -> Text {
+        if let Some(path) = self.secured_path() {
+            return Text::from(path.as_str());
+        }
         if self.paths.is_empty() || self.chance(20) {
             return Text::from(self.fresh_path().as_str());
         }
@@ -257,7 +285,7 @@ impl Generator {
             let names = registrations::LATE_HIVES[group];
             return names[self.rng.random_range(0..names.len())].to_owned();
         }
-        let users = self.plan.sources.iter().flatten().any(|hive| hive == "Users");
+        let users = self.plan.sources.iter().flatten().any(|hive| hive.name == "Users");
         if users && self.chance(5) { "Users".to_owned() } else { "Machine".to_owned() }
     }
 
@@ -274,7 +302,7 @@ impl Generator {
     }
 
     fn value_name(&mut self) -> Text {
-        if self.chance(2) {
+        if self.chance(2) || self.profile == Profile::Security && self.chance(2) {
             return Text::from(VALUE_NAMES[self.hot_name]);
         }
         Text::from(self.pick(VALUE_NAMES))
@@ -282,6 +310,9 @@ impl Generator {
 
     /// A layer that probably exists; base is the empty name or, sometimes, its own.
     fn layer(&mut self) -> Text {
+        if let Some(layer) = self.secured_layer() {
+            return Text::from(layer.as_str());
+        }
         if self.chance(30) {
             return Text::from(self.pick(LAYER_NAMES));
         }
@@ -290,6 +321,9 @@ impl Generator {
     }
 
     fn key(&mut self) -> KeyReference {
+        if let Some(key) = self.secured_key() {
+            return key;
+        }
         let mine: Vec<Handle> = self
             .open
             .iter()

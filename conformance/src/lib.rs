@@ -3,6 +3,11 @@
 //! Knows the model and no implementation: a target is a raw surface (`target`), and the ABI is
 //! encoded here once more (`typed`), and malformed on purpose (`twist`).
 
+mod alias;
+pub mod audit;
+
+mod audited;
+mod belief;
 pub mod campaign;
 pub mod coverage;
 pub mod describe;
@@ -20,10 +25,12 @@ mod raw;
 mod registrations;
 pub mod requirements;
 pub mod script;
+mod sddl;
 pub mod shrink;
 pub mod statistics;
 pub mod store_client;
 pub mod target;
+mod tokens;
 pub mod trace;
 pub mod twist;
 pub mod typed;

@@ -24,7 +24,7 @@ pub struct Options {
     pub steps_max: Option<usize>,
     /// Keep what happened in `Run::history`.
     pub record: bool,
-    /// Keep what the kernel sends in `Run::requests`.
+    /// Keep what the kernel sends in `Run::requests`, and what it audits in `Run::audits`.
     pub record_requests: bool,
 }
 
@@ -61,6 +61,9 @@ pub enum Verdict {
     Diverges(Box<Divergence>),
     /// The checker could not decide; the reason.
     Indeterminate(String),
+    /// An answer depended on something that this edition does not judge; on what. Everything before
+    /// it conforms.
+    Outside(String),
     /// The harness or the world failed; how.
     HarnessFault(String),
 }
@@ -78,6 +81,10 @@ pub struct Run {
     pub answers: Vec<StepAnswer>,
     /// The requests that each of these steps sent, as `script` has them, if they were to be kept.
     pub requests: Vec<Vec<String>>,
+    /// The audit events of each of these steps, as `script` has them, if they were to be kept.
+    pub audits: Vec<Vec<String>>,
+    /// The token that each actor's calls were made with last.
+    pub tokens: Vec<Token>,
     /// The states that agree with everything seen.
     pub states: Vec<State>,
     /// What happened, if it was to be recorded. View dumps are not in it.
@@ -97,27 +104,56 @@ pub async fn run_watched(
     watch: &mut dyn FnMut(usize),
 ) -> Run {
     let plan = plan.with_defaults();
-    let (mut answers, mut requests) = (Vec::new(), Vec::new());
+    let mut taken = Taken::default();
     let mut execution = match Execution::start(&plan, target, options).await {
         Ok(execution) => execution,
-        Err(stop) => {
-            let statistics = Statistics::default();
-            let verdict = verdict_of(Err(stop));
-            let (states, history) = (vec![State::new()], Vec::new());
-            return Run { verdict, statistics, trace: 0, answers, requests, states, history };
-        }
+        Err(stop) => return Run::stopped(verdict_of(Err(stop))),
     };
     // Nobody asked for what starting the target sent.
     execution.take_requests();
-    let taken = &mut |answer, sent| {
-        answers.push(answer);
-        if options.record_requests {
-            requests.push(sent);
-        }
-    };
-    let result = run_steps(&plan, &mut execution, options, taken, watch).await;
+    execution.take_audits();
+    let result = run_steps(&plan, &mut execution, options, &mut taken, watch).await;
+    let tokens = (0..plan.actors.len()).map(|actor| execution.tokens.of(actor).clone()).collect();
     let (statistics, trace, states, history) = execution.finish();
-    Run { verdict: verdict_of(result), statistics, trace, answers, requests, states, history }
+    let Taken { answers, requests, audits } = taken;
+    let verdict = verdict_of(result);
+    Run { verdict, statistics, trace, answers, requests, audits, tokens, states, history }
+}
+
+impl Run {
+    /// A run that ended before its first step.
+    pub fn stopped(verdict: Verdict) -> Run {
+        Run {
+            verdict,
+            statistics: Statistics::default(),
+            trace: 0,
+            answers: Vec::new(),
+            requests: Vec::new(),
+            audits: Vec::new(),
+            tokens: Vec::new(),
+            states: vec![State::new()],
+            history: Vec::new(),
+        }
+    }
+}
+
+/// What the steps answered and caused.
+#[derive(Default)]
+struct Taken {
+    answers: Vec<StepAnswer>,
+    requests: Vec<Vec<String>>,
+    audits: Vec<Vec<String>>,
+}
+
+impl Taken {
+    fn step(&mut self, answer: StepAnswer, execution: &mut Execution<'_>, options: Options) {
+        self.answers.push(answer);
+        let (requests, audits) = (execution.take_requests(), execution.take_audits());
+        if options.record_requests {
+            self.requests.push(requests);
+            self.audits.push(audits);
+        }
+    }
 }
 
 /// Makes the calls of a recorded history on a target that has just been made, and checks nothing.
@@ -166,6 +202,7 @@ fn verdict_of(result: Result<(), Stop>) -> Verdict {
         Ok(()) => Verdict::Conforms,
         Err(Stop::Divergence(divergence)) => Verdict::Diverges(divergence),
         Err(Stop::Indeterminate(reason)) => Verdict::Indeterminate(reason),
+        Err(Stop::Outside(what)) => Verdict::Outside(what),
         Err(Stop::HarnessFault(fault)) => Verdict::HarnessFault(fault),
     }
 }
@@ -174,7 +211,7 @@ async fn run_steps(
     plan: &Plan,
     execution: &mut Execution<'_>,
     options: Options,
-    taken: &mut dyn FnMut(StepAnswer, Vec<String>),
+    taken: &mut Taken,
     watch: &mut dyn FnMut(usize),
 ) -> Result<(), Stop> {
     for (position, step) in plan.steps.iter().enumerate() {
@@ -183,19 +220,29 @@ async fn run_steps(
             return Ok(());
         }
         execution.step = position;
-        let answer = match step {
-            Step::Act { actor, action } => execution.act(*actor, action).await?,
-            Step::Fault(fault) => execution.fault(fault).await?,
-            Step::CompareViews => {
-                execution.compare_views().await?;
-                StepAnswer::Nothing
+        let answer = match take_step(execution, step).await {
+            Err(Stop::Outside(what)) => {
+                taken.step(StepAnswer::Outside(what.clone()), execution, options);
+                return Err(Stop::Outside(what));
             }
+            other => other?,
         };
-        taken(answer, execution.take_requests());
+        taken.step(answer, execution, options);
         if options.views_after_each_step {
             execution.compare_views().await?;
         }
     }
     execution.step = plan.steps.len();
     execution.compare_views().await
+}
+
+async fn take_step(execution: &mut Execution<'_>, step: &Step) -> Result<StepAnswer, Stop> {
+    match step {
+        Step::Act { actor, action } => execution.act(*actor, action).await,
+        Step::Fault(fault) => execution.fault(fault).await,
+        Step::CompareViews => {
+            execution.compare_views().await?;
+            Ok(StepAnswer::Nothing)
+        }
+    }
 }

@@ -5,15 +5,18 @@
 //! case folding is the caller's. The rules themselves are in `resolution`, what a kernel rejects is in
 //! `validation`, and reading the layer table is in `boot`.
 //!
-//! Symlinks are shown as the link keys they are and never followed.
+//! Knows nothing of access: it shows what is there. Symlinks are shown as the link keys they are and never followed.
 
 mod boot;
 mod layers;
 mod raw;
 mod resolution;
+mod routing;
 #[cfg(test)]
 mod tests;
 mod validation;
+
+use std::collections::BTreeSet;
 
 use registry_model::view::{KeyView, Part, Path, View};
 
@@ -26,9 +29,27 @@ pub use validation::Validation;
 /// `REG_TOMBSTONE`.
 const TOMBSTONE: u32 = 0xFFFF;
 
-/// Every key that a caller with these private layers reaches in these hives, each with its
-/// effective values. Names are spelled as the winning entry spells them (D-06). A path that must
-/// not open is absent; what a kernel that goes by `validation` must reject is unreadable.
+/// Whose view it is, as far as resolution looks at it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Viewer<'a> {
+    /// Names of private layers.
+    pub private_layers: &'a [String],
+    /// Scope GUIDs in order.
+    pub scopes: &'a [Guid],
+}
+
+/// What raw entries say.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Every key that a caller reaches without following a link.
+    pub view: View,
+    /// Which of these are links: a path that goes on from there leads elsewhere.
+    pub links: BTreeSet<Path>,
+}
+
+/// Every key that this caller reaches in these hives, each with its effective values. Names are
+/// spelled as the winning entry spells them (D-06). A path that must not open is absent; what a
+/// kernel that goes by `validation` must reject is unreadable.
 ///
 /// # Errors
 /// `Malformed` where a hive has no root, and where path entries form a circle.
@@ -36,11 +57,11 @@ pub fn effective_view(
     hives: &[RawHive],
     layers: &LayerTable,
     validation: Validation,
-    private_layers: &[String],
-) -> Result<View, Malformed> {
-    let thread = Thread::new(layers, private_layers);
-    let mut view = View::new();
-    for hive in hives {
+    viewer: Viewer<'_>,
+) -> Result<Seen, Malformed> {
+    let thread = Thread::new(layers, viewer.private_layers);
+    let Seen { mut view, mut links } = Seen::default();
+    for hive in routing::reached(hives, viewer.scopes, layers.folding()) {
         let contents = Contents::of(hive, layers, validation);
         let mut reached = vec![(vec![hive.name.clone()], hive.root)];
         while let Some((path, guid)) = reached.pop() {
@@ -49,10 +70,14 @@ pub fn effective_view(
                 return Err(fail("path entries form a circle"));
             }
             let key = contents.key(guid).ok_or_else(|| fail("there is no root key"))?;
-            if path.len() == 1 && !(validation.is_descriptor)(&key.sd) {
-                view.insert(path.clone(), Some(unreadable(Part::Key)));
-            } else {
+            if validation.opens(key) {
                 view.insert(path.clone(), Some(key_view(&contents, &thread, guid, key)));
+            } else {
+                view.insert(path.clone(), Some(unreadable(Part::Key)));
+            }
+            if key.symlink {
+                links.insert(path);
+                continue;
             }
             for (name, child) in contents.subkeys(&thread, guid) {
                 let path: Path = path.iter().cloned().chain([name]).collect();
@@ -66,7 +91,7 @@ pub fn effective_view(
             }
         }
     }
-    Ok(view)
+    Ok(Seen { view, links })
 }
 
 fn unreadable(part: Part) -> KeyView {

@@ -6,12 +6,9 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 
-use registry_model::State;
-
 use crate::campaign::Runner;
 use crate::lockstep::{Options, Run, Verdict};
 use crate::plan::Plan;
-use crate::statistics::Statistics;
 
 thread_local! {
     static LAST_PANIC: RefCell<String> = const { RefCell::new(String::new()) };
@@ -47,15 +44,8 @@ pub struct Guarded<R>(pub R);
 
 impl<R: Runner> Runner for Guarded<R> {
     fn run(&self, plan: &Plan, seed: u64, options: Options) -> Run {
-        caught(|| self.0.run(plan, seed, options)).unwrap_or_else(|panic| Run {
-            verdict: Verdict::HarnessFault(panic),
-            statistics: Statistics::default(),
-            trace: 0,
-            answers: Vec::new(),
-            requests: Vec::new(),
-            states: vec![State::new()],
-            history: Vec::new(),
-        })
+        caught(|| self.0.run(plan, seed, options))
+            .unwrap_or_else(|panic| Run::stopped(Verdict::HarnessFault(panic)))
     }
 }
 

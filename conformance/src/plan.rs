@@ -5,9 +5,12 @@
 //! meaning, call by call, is in `expand`.
 
 mod registration;
+mod source_hive;
 
 pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
+use registry_model::security::Token;
 use registry_model::store_entry::StoreEntry;
+pub use source_hive::SourceHive;
 
 use crate::twist::{FdReference, Twist};
 
@@ -36,14 +39,10 @@ pub struct Plan {
     pub actors: Vec<Actor>,
     /// The hives of each source, in order of registration. Empty means one source with `Machine`
     /// and `Users`.
-    pub sources: Vec<Vec<String>>,
+    pub sources: Vec<Vec<SourceHive>>,
     /// What happens, in order.
     pub steps: Vec<Step>,
 }
-
-/// Hives that one source may register, and sources that there may be (PSD-005 §8.2).
-const HIVES_PER_SOURCE_MAX: usize = 64;
-const SOURCES_MAX: usize = 32;
 
 impl Plan {
     /// Whether the sources of the plan can register at all.
@@ -51,52 +50,29 @@ impl Plan {
     /// # Errors
     /// Which source cannot and why, in words.
     pub fn check_sources(&self) -> Result<(), String> {
-        if self.sources.len() > SOURCES_MAX {
-            return Err(format!("there are more than {SOURCES_MAX} sources; take some away"));
-        }
-        let mut taken = std::collections::BTreeSet::new();
-        for (number, hives) in self.sources.iter().enumerate() {
-            let fail = |problem: &str| Err(format!("source {number}: {problem}"));
-            if hives.is_empty() || hives.len() > HIVES_PER_SOURCE_MAX {
-                return fail("a source has 1 to 64 hives; name them after `source`");
-            }
-            for hive in hives {
-                let folded = registry_model::names::fold(hive);
-                if hive.is_empty() || hive.contains(['\\', '/', '\0']) || hive.len() > 255 {
-                    return fail(&format!("{hive:?} is no hive name; name it like a key"));
-                }
-                if folded == "currentuser" {
-                    return fail("CurrentUser is an alias and no hive; choose another name");
-                }
-                if !taken.insert(folded) {
-                    return fail(&format!("the hive {hive:?} is named twice; leave one out"));
-                }
-            }
-        }
-        Ok(())
+        source_hive::check(&self.sources)
     }
 
     /// The plan with its defaults written out: at least one actor and one source.
     pub fn with_defaults(&self) -> Plan {
         let mut plan = self.clone();
         if plan.actors.is_empty() {
-            let token = registry_model::security::Token::system();
-            plan.actors.push(Actor { name: "system".to_owned(), token });
+            plan.actors.push(Actor { name: "system".to_owned(), token: Token::system() });
         }
         if plan.sources.is_empty() {
-            plan.sources.push(vec!["Machine".to_owned(), "Users".to_owned()]);
+            plan.sources.push(["Machine", "Users"].map(SourceHive::global).to_vec());
         }
         plan
     }
 }
 
-/// Someone who makes calls: one process with one token.
+/// Someone who makes calls: one process, of one thread, with a primary token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The name in scripts and reports.
     pub name: String,
-    /// The token.
-    pub token: registry_model::security::Token,
+    /// The primary token.
+    pub token: Token,
 }
 
 /// One step.
@@ -264,6 +240,41 @@ pub enum Action {
         /// The key.
         key: KeyReference,
     },
+    /// Reads the SD.
+    GetSecurity {
+        /// The key.
+        key: KeyReference,
+        /// Which components.
+        security_info: u32,
+        /// Length of the buffer; `None` means one that is large enough.
+        capacity: Option<u32>,
+    },
+    /// Replaces components of the SD.
+    SetSecurity {
+        /// The key.
+        key: KeyReference,
+        /// Which components.
+        security_info: u32,
+        /// The SD that has them.
+        descriptor: Vec<u8>,
+    },
+    /// Sends a handle's fd to an actor, or makes another one of it. A handle that is open already
+    /// under the new name is closed first.
+    Pass {
+        /// The handle.
+        handle: Handle,
+        /// The name of the actor that gets an fd; `None` for the one who acts.
+        to: Option<String>,
+        /// The handle that receives it there.
+        received: Handle,
+    },
+    /// The actor's thread impersonates: calls are made with this token from here on.
+    Become {
+        /// The token.
+        token: Token,
+    },
+    /// The actor's thread has the primary token again.
+    Revert,
     /// Closes a handle, or a source device if one is open under this name.
     Close {
         /// The handle.
@@ -395,7 +406,7 @@ pub enum Fault {
         /// Position in `Plan::sources`.
         source: usize,
         /// The hives.
-        hives: Vec<String>,
+        hives: Vec<SourceHive>,
     },
     /// The machine goes down and comes up, and every source of the plan starts with its hives.
     Reboot,
@@ -409,27 +420,4 @@ pub enum Fault {
         /// The number.
         max_sequence: u64,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(sources: &[&[&str]]) -> String {
-        let owned = |hives: &&[&str]| hives.iter().map(|hive| (*hive).to_owned()).collect();
-        let plan = Plan { sources: sources.iter().map(owned).collect(), ..Plan::default() };
-        plan.check_sources().err().unwrap_or_default()
-    }
-
-    #[test]
-    fn sources_that_cannot_register_are_named() {
-        assert_eq!(problem(&[&["Machine", "Users"], &["Other"]]), "");
-        assert!(problem(&[&["Machine"], &[]]).starts_with("source 1:"));
-        assert!(problem(&[&["Machine"], &["MACHINE"]]).contains("named twice"));
-        assert!(problem(&[&["currentUSER"]]).contains("alias"));
-        assert!(problem(&[&["a\\b"]]).contains("no hive name"));
-        assert!(problem(&[&[""]]).contains("no hive name"));
-        assert!(problem(&[&["h"; 65]]).contains("1 to 64"));
-        assert!(problem(&[&["h"] as &[&str]; 33]).contains("more than 32"));
-    }
 }

@@ -96,7 +96,7 @@ impl Execution<'_> {
     ) -> Result<Observation, Stop> {
         let what = describe::raw_call(&call, &memory);
         let began = self.target.now();
-        let token = &self.plan.actors[actor].token;
+        let token = self.tokens.of(actor);
         let process = self.process(actor);
         let (result, after) = self.target.call(process, token, call, memory.clone()).await;
         let ended = self.target.now();
@@ -110,7 +110,7 @@ impl Execution<'_> {
         let answer = answer.map_err(|fault| self.malformed(actor, what, fault))?;
         let raw = self.is_recorded().then(|| RawHappening {
             process,
-            token: token.clone(),
+            token: self.token(actor),
             call,
             memory: memory.clone(),
         });

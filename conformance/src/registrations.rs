@@ -6,18 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use registry_model::input::{Contents, DeviceCall, Input, Registration, SourceId};
+use registry_model::input::{
+    Contents, DeviceCall, HiveEntry, HiveName, Input, RSI_HIVE_PRIVATE, Registration, SourceId,
+};
 use registry_model::names::fold;
 use registry_model::observation::Observation;
 use registry_model::security::Token;
 
 use crate::address_space::AddressSpace;
+use crate::belief::Belief;
 use crate::describe;
 use crate::device::{self, Encoded};
 use crate::divergence::{Kind, Stop};
 use crate::execution::Execution;
 use crate::lockstep::Happening;
-use crate::plan::{Action, ActorIndex, Handle, PlannedRegistration, PlannedRoot};
+use crate::plan::{Action, ActorIndex, Handle, PlannedRegistration, PlannedRoot, SourceHive};
 use crate::target::{RawDeviceCall, Started};
 
 /// The process of a device that was never opened.
@@ -87,7 +90,7 @@ impl Execution<'_> {
             self.close_device(actor, handle).await?;
         }
         let source = SourceId(self.plan.sources.len() as u32 + self.devices.opened);
-        let token = self.plan.actors[actor].token.clone();
+        let token = self.token(actor);
         let answer = self.plain_as(Some(actor), source, &token, DeviceCall::Open).await?;
         if answer == Observation::Done {
             self.devices.opened += 1;
@@ -135,7 +138,7 @@ impl Execution<'_> {
             _ => Vec::new(),
         };
         let source = self.devices.process(handle);
-        let token = self.plan.actors[actor].token.clone();
+        let token = self.token(actor);
         let answer = self.device_call(Some(actor), source, &token, call, (raw, memory)).await?;
         if answer == Observation::Done {
             self.monitor.registered(source, planned.max_sequence, &roots);
@@ -156,7 +159,7 @@ impl Execution<'_> {
         handle: &Handle,
         call: DeviceCall,
     ) -> Result<Observation, Stop> {
-        let (source, token) = (self.devices.process(handle), self.plan.actors[actor].token.clone());
+        let (source, token) = (self.devices.process(handle), self.token(actor));
         let closes = matches!(call, DeviceCall::Write { .. });
         let answer = self.plain_as(Some(actor), source, &token, call).await?;
         self.check_frames()?;
@@ -195,8 +198,10 @@ impl Execution<'_> {
             let what = describe::device(&call);
             self.diverged(Kind::Malformed, actor, what, &[], expected, malformed.0)
         })?;
+        let what = describe::device(&call);
         let input = Input::Device { source, token: token.clone(), call, at };
         self.happened(actor, input, &observation)?;
+        self.settle_audits(actor, || what)?;
         // A registration may have made the kernel talk to a source that was to die of it.
         let events = self.target.take_events();
         if !events.is_empty() {
@@ -229,8 +234,8 @@ impl Execution<'_> {
         let source = started.source;
         self.check_what_is_reported(started)?;
         let (token, at) = (Token::system(), self.target.now());
-        let hives = || started.hives.iter().map(|(name, root)| (name.as_str(), *root));
-        let registration = Registration::of_global_hives(hives(), started.max_sequence);
+        let hives = || started.hives.iter().map(|(hive, root)| (hive.name.as_str(), *root));
+        let registration = registration_of(started);
         let answer = match started.refused {
             None => Observation::Done,
             Some(errno) => Observation::Failed(errno),
@@ -249,11 +254,14 @@ impl Execution<'_> {
             return self.happened(None, close, &Observation::Done);
         }
         let roots: Vec<[u8; 16]> = hives().map(|(_, root)| root).collect();
+        let named: Vec<(String, [u8; 16])> =
+            hives().map(|(name, root)| (name.to_owned(), root)).collect();
         if let Some(transcript) = &mut self.transcript {
-            transcript.registered(&started.asked, &roots);
+            let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
+            transcript.registered(&names, &roots);
         }
         self.monitor.registered(source, started.max_sequence, &roots);
-        let kept = self.monitor.kept_roots(source, &started.hives);
+        let kept = self.monitor.kept_roots(source, &named);
         kept.map_err(|violation| self.violated(&violation, "another root GUID".to_owned()))?;
         self.devices.registered(hives());
         Ok(())
@@ -262,29 +270,47 @@ impl Execution<'_> {
     /// A source registers the hives that it was started with, spelled like that, and the highest
     /// sequence number that it has stored (LORE-005, LORE-006, LORE-031).
     fn check_what_is_reported(&mut self, started: &Started) -> Result<(), Stop> {
-        let names: Vec<&String> = started.hives.iter().map(|(name, _)| name).collect();
+        let hives: Vec<&SourceHive> = started.hives.iter().map(|(hive, _)| hive).collect();
         let what = || format!("what source {} registers", started.source.0);
-        if names != started.asked.iter().collect::<Vec<_>>() {
-            let (expected, got) = (format!("{:?}", started.asked), format!("{names:?}"));
+        if hives != started.asked.iter().collect::<Vec<_>>() {
+            let (expected, got) = (format!("{:?}", started.asked), format!("{hives:?}"));
             let ids = ["LORE-005", "LORE-006"];
             return Err(self.diverged(Kind::Answer, None, what(), &ids, expected, got));
         }
-        let stored = |state: &registry_model::State| {
-            state.stored_maximum(started.source, started.asked.iter().map(String::as_str))
+        let stored = |belief: &Belief| {
+            let names = started.asked.iter().map(|hive| hive.name.as_str());
+            belief.state.stored_maximum(started.source, names)
         };
-        let possible: Vec<u64> = self.states.iter().map(stored).collect();
-        let agreeing: Vec<_> =
-            self.states.iter().filter(|state| stored(state) == started.max_sequence).collect();
+        let agreeing: Vec<Belief> = self
+            .beliefs
+            .iter()
+            .filter(|belief| stored(belief) == started.max_sequence)
+            .cloned()
+            .collect();
         if agreeing.is_empty() {
-            let expected = format!("max_sequence {}", possible[0]);
+            let expected = format!("max_sequence {}", stored(&self.beliefs[0]));
             let got = format!("max_sequence {}", started.max_sequence);
             let ids = ["SEQ-12", "LORE-031", "LORE-032"];
             return Err(self.diverged(Kind::Answer, None, what(), &ids, expected, got));
         }
-        self.states = agreeing.into_iter().cloned().collect();
+        self.beliefs = agreeing;
         self.statistics.covered.extend([
             "LORE-005", "LORE-006", "LORE-031", "LORE-032", "LORE-034", "LORE-035", "SEQ-12",
         ]);
         Ok(())
     }
+}
+
+/// What a source of the plan passes to `REG_SRC_REGISTER` as it starts.
+fn registration_of(started: &Started) -> Registration {
+    let entry = |(hive, root): &(SourceHive, [u8; 16])| HiveEntry {
+        name: HiveName::Bytes(hive.name.as_bytes().to_vec()),
+        padding: [0; 2],
+        root: *root,
+        flags: hive.scope.map_or(0, |_| RSI_HIVE_PRIVATE),
+        scope: hive.scope.unwrap_or_default(),
+    };
+    let hives: Vec<HiveEntry> = started.hives.iter().map(entry).collect();
+    let hive_count = u32::try_from(hives.len()).unwrap_or(u32::MAX);
+    Registration { hive_count, padding: 0, max_sequence: started.max_sequence, hives }
 }

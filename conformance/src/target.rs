@@ -12,7 +12,8 @@ use registry_model::security::Token;
 use registry_model::store_entry::StoreEntry;
 
 use crate::address_space::AddressSpace;
-use crate::plan::Fault;
+use crate::audit::AuditRecord;
+use crate::plan::{Fault, SourceHive};
 
 /// A future of a target; it lives in the world's own thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -85,9 +86,9 @@ pub struct Started {
     /// Which source.
     pub source: SourceId,
     /// The hives that it was started with.
-    pub asked: Vec<String>,
+    pub asked: Vec<SourceHive>,
     /// The hives that it registered, with their root GUIDs.
-    pub hives: Vec<(String, [u8; 16])>,
+    pub hives: Vec<(SourceHive, [u8; 16])>,
     /// The highest sequence number that it has stored.
     pub max_sequence: u64,
     /// The error of the registration, if it was refused.
@@ -116,7 +117,7 @@ pub trait Target {
     /// Why the target does not come up, in words.
     fn start<'a>(
         &'a mut self,
-        sources: &'a [Vec<String>],
+        sources: &'a [Vec<SourceHive>],
     ) -> Answer<'a, Result<Vec<WorldEvent>, String>>;
 
     /// A new process without fds.
@@ -154,6 +155,9 @@ pub trait Target {
 
     /// The frames that crossed the wire since the last time of asking, if the target shows them.
     fn take_frames(&mut self) -> Vec<Frame>;
+
+    /// The audit events that were emitted since the last time of asking, in order.
+    fn take_audit_events(&mut self) -> Vec<AuditRecord>;
 
     /// The raw entries of every source's store, if the target shows them and all are live.
     ///

@@ -35,7 +35,7 @@ pub enum Twist {
     Direction(u8),
     /// Sets the size bits of the request code, from 0 to 0x3FFF.
     Size(u16),
-    /// Makes an ioctl or close on another fd.
+    /// Makes an ioctl, close or pass on another fd.
     Fd(FdReference),
     /// Sets the transaction fd in the argument structure.
     Transaction(FdReference),
@@ -118,7 +118,8 @@ pub struct Layout {
 enum Entry {
     Syscall,
     Ioctl,
-    Close,
+    /// Neither, but it has an fd.
+    FdAlone,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +224,20 @@ static DELETE: Layout = Layout {
     transaction: Some(16),
     plain_bytes: &[0, 4, 7, 16, 19, 20, 23],
 };
+static SECURITY: Layout = Layout {
+    entry: Entry::Ioctl,
+    structure_size: 16,
+    pointers: &[ARGUMENT, (Pointer::Buffer, Place::Field(8))],
+    transaction: None,
+    plain_bytes: &[0, 1, 3, 4, 5],
+};
+static SET_SECURITY: Layout = Layout {
+    entry: Entry::Ioctl,
+    structure_size: 24,
+    pointers: &[ARGUMENT, (Pointer::Data, Place::Field(8))],
+    transaction: Some(16),
+    plain_bytes: &[0, 1, 3, 4, 5, 16, 19, 20, 23],
+};
 static FLUSH: Layout = Layout {
     entry: Entry::Ioctl,
     structure_size: 0,
@@ -230,8 +245,9 @@ static FLUSH: Layout = Layout {
     transaction: None,
     plain_bytes: &[],
 };
-static CLOSE: Layout = Layout {
-    entry: Entry::Close,
+/// Of a close and of a pass.
+static FD_ALONE: Layout = Layout {
+    entry: Entry::FdAlone,
     structure_size: 0,
     pointers: &[],
     transaction: None,
@@ -254,13 +270,17 @@ impl Layout {
             Action::Info { .. } => &INFO,
             Action::Delete { .. } | Action::Hide { .. } => &DELETE,
             Action::Flush { .. } => &FLUSH,
-            Action::Close { .. } => &CLOSE,
+            Action::GetSecurity { .. } => &SECURITY,
+            Action::SetSecurity { .. } => &SET_SECURITY,
+            Action::Close { .. } | Action::Pass { .. } => &FD_ALONE,
             Action::List { .. }
             | Action::Changes { .. }
             | Action::LayerCreate { .. }
             | Action::LayerSet { .. }
             | Action::LayerDelete { .. }
             | Action::View { .. }
+            | Action::Become { .. }
+            | Action::Revert
             | Action::Raw { .. }
             | Action::Ioctl { .. }
             | Action::Syscall { .. }
@@ -455,6 +475,23 @@ mod tests {
         let twist = Twist::Bytes { offset: 62, bytes: vec![9; 5] };
         let (call, memory) = twisted(&GET, &get(), twist);
         assert_eq!(structure(&call, &memory)[62..], [9, 9]);
+    }
+
+    #[test]
+    fn the_buffer_of_a_descriptor_is_found_in_both_directions() {
+        let null = |pointer| Twist::Pointer { pointer, fault: PointerFault::Null };
+        let get = Call::GetSecurity { fd: 3, security_info: 4, capacity: 8 };
+        let descriptor = vec![1; 20];
+        let set = Call::SetSecurity { fd: 3, security_info: 4, descriptor, transaction: -1 };
+        let cases = [(&SECURITY, get, Pointer::Buffer), (&SET_SECURITY, set, Pointer::Data)];
+        for (layout, call, pointer) in cases {
+            let length = u64::from(layout.structure_size);
+            let read = |(call, memory): (RawCall, AddressSpace)| {
+                memory.read(register(&call, 0), length).unwrap()[8..16].to_vec()
+            };
+            assert_eq!(read(twisted(layout, &call, null(pointer))), [0; 8]);
+            assert_ne!(read(twisted(layout, &call, Twist::Fd(FdReference::Number(1)))), [0; 8]);
+        }
     }
 
     #[test]

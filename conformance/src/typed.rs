@@ -128,6 +128,13 @@ pub fn encode(call: &Call) -> Encoded {
         | Call::EnumValues { .. }
         | Call::EnumSubkeys { .. }
         | Call::QueryKeyInfo { .. } => encode_read(call, memory),
+        Call::GetSecurity { fd, security_info, capacity } => {
+            encode_get_security(*fd, *security_info, *capacity, memory)
+        }
+        Call::Pass { fd, to } => {
+            let call = RawCall::Pass { fd: *fd, to: *to };
+            Encoded { call, memory, reply: Reply::Pass }
+        }
         Call::Close { fd } => {
             Encoded { call: RawCall::Close { fd: *fd }, memory, reply: Reply::Done }
         }
@@ -253,6 +260,19 @@ fn encode_read(call: &Call, mut memory: AddressSpace) -> Encoded {
     }
 }
 
+fn encode_get_security(
+    fd: Fd,
+    security_info: u32,
+    capacity: u32,
+    mut memory: AddressSpace,
+) -> Encoded {
+    let buffer = map_buffer(&mut memory, capacity);
+    let fields = Fields::default().u32(security_info).u32(buffer.capacity).u64(buffer.address);
+    let call = ioctl(fd, DIRECTION_BOTH, 10, fields, &mut memory);
+    let arguments = argument_address(&call);
+    Encoded { call, memory, reply: Reply::Security { arguments, buffer } }
+}
+
 fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
     match call {
         Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence } => {
@@ -310,6 +330,16 @@ fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
             let number = if matches!(call, Call::DeleteKey { .. }) { 8 } else { 9 };
             ioctl(*fd, DIRECTION_WRITE, number, fields, memory)
         }
+        Call::SetSecurity { fd, security_info, descriptor, transaction } => {
+            let address = map_string(memory, descriptor);
+            let fields = Fields::default()
+                .u32(*security_info)
+                .u32(descriptor.len() as u32)
+                .u64(address)
+                .i32(*transaction)
+                .zeros(4);
+            ioctl(*fd, DIRECTION_WRITE, 11, fields, memory)
+        }
         Call::Flush { fd } => ioctl(*fd, DIRECTION_NONE, 13, Fields::default(), memory),
         _ => unreachable!("only mutations are encoded here"),
     }
@@ -361,10 +391,13 @@ mod tests {
         let subkeys = Call::EnumSubkeys { fd: 3, index: 0, name_capacity: 8, transaction: -1 };
         let info = Call::QueryKeyInfo { fd: 3, name_capacity: 8 };
         let delete_key = Call::DeleteKey { fd: 3, layer: Vec::new(), transaction: -1 };
-        let sizes = [query, set, delete, blanket, batch, values, subkeys, info, delete_key]
-            .each_ref()
-            .map(size_of_request);
-        assert_eq!(sizes, [64, 64, 40, 24, 24, 40, 40, 64, 24]);
+        let get_security = Call::GetSecurity { fd: 3, security_info: 7, capacity: 8 };
+        let descriptor = vec![1; 20];
+        let set_security =
+            Call::SetSecurity { fd: 3, security_info: 4, descriptor, transaction: -1 };
+        let calls = [query, set, delete, blanket, batch, values, subkeys, info, delete_key];
+        assert_eq!(calls.each_ref().map(size_of_request), [64, 64, 40, 24, 24, 40, 40, 64, 24]);
+        assert_eq!([get_security, set_security].each_ref().map(size_of_request), [16, 24]);
         assert_eq!(size_of_request(&Call::Flush { fd: 3 }), 0);
     }
 }

@@ -1,21 +1,25 @@
 //! Effective views dumped through calls, and their comparison with the model and the oracle.
 //!
 //! A dump opens every path that the model knows, reachable by enumeration or not, and every path
-//! that enumeration shows and the model does not know. It reads the provenance of each value.
+//! that enumeration shows and the model does not know. It reads the provenance of each value. What the
+//! model says of a caller is in `model`.
+
+mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use registry_model::State;
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd};
 use registry_model::observation::{NamedValue, Observation};
 use registry_model::security::{SecurityDescriptor, Token};
 use registry_model::view::{KeyView, Part, Path, ValueView, View};
+use registry_model::{Opening, State};
 
 use crate::divergence::{Kind, Stop};
 use crate::execution::Execution;
 use crate::oracle::{self, Validation};
 use crate::plan::ActorIndex;
+use crate::tokens::anonymous;
 use crate::typed::Malformed;
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
@@ -45,7 +49,19 @@ enum Found {
 impl Found {
     /// A key that the actor may not read.
     fn denied() -> Found {
-        Found::Odd("open gives EACCES".to_owned())
+        Found::refused(Errno::EACCES)
+    }
+
+    /// What there is where an open fails.
+    fn refused(errno: Errno) -> Found {
+        match errno {
+            Errno::ENOENT => Found::Absent,
+            Errno::EIO => {
+                let unreadable = [Part::Key].into();
+                Found::Key(KeyView { unreadable, ..KeyView::default() })
+            }
+            errno => Found::Odd(format!("open gives {errno}")),
+        }
     }
 }
 
@@ -61,14 +77,14 @@ enum Broken {
 }
 
 impl Execution<'_> {
-    /// Dumps the effective view of every actor with a token of its own and compares it.
+    /// Dumps the effective view of every actor whose token says what no other's does and compares it.
     ///
     /// # Errors
     /// The divergence, if no model state has that view or the oracle reads the store otherwise.
     pub async fn compare_views(&mut self) -> Result<(), Stop> {
         let mut seen = Vec::new();
         for actor in 0..self.plan.actors.len() {
-            let token = self.plan.actors[actor].token.clone();
+            let token = anonymous(self.tokens.of(actor));
             if !seen.contains(&token) {
                 seen.push(token);
                 self.compare_view(actor, &[]).await?;
@@ -88,7 +104,8 @@ impl Execution<'_> {
         below: &[String],
     ) -> Result<Option<View>, Stop> {
         self.statistics.views += 1;
-        let paths = self.paths_to_dump(below);
+        let token = self.token(actor);
+        let paths = self.paths_to_dump(&token, below);
         let dump = match self.dump(actor, paths).await {
             Ok(dump) => dump,
             Err(Broken::SourceDied) => {
@@ -110,71 +127,66 @@ impl Execution<'_> {
                 ));
             }
         };
-        let token = self.plan.actors[actor].token.clone();
         let mut agreeing = Vec::new();
-        for state in &self.states {
-            if self.expected(state, actor, below) == dump {
-                agreeing.push(state.clone());
+        for belief in &self.beliefs {
+            if self.expected(&belief.state, &token, below)? == dump {
+                agreeing.push(belief.clone());
             }
         }
         if agreeing.is_empty() {
-            let expected = lines(&self.expected(&self.states[0], actor, below), true).join("\n");
+            let expected = self.expected(&self.beliefs[0].state, &token, below)?;
+            let expected = lines(&expected, true).join("\n");
             let got = lines(&dump, true).join("\n");
             let what = "the effective view, dumped through calls".to_owned();
             return Err(self.diverged(Kind::View, Some(actor), what, &[], expected, got));
         }
-        self.replace_states(agreeing, "a view")?;
+        self.replace_beliefs(agreeing, "a view")?;
         self.check_quiescence()?;
-        // The oracle knows nothing of access: it speaks for those who may read everything.
-        let reads_all = !dump.values().any(|found| *found == Found::denied());
-        if below.is_empty() && self.hives_down().is_empty() && reads_all {
+        if below.is_empty() && self.hives_down(&token).is_empty() {
             self.compare_with_oracle(actor, &token, &dump)?;
         }
         Ok(Some(view_of(&dump)))
     }
 
-    fn expected(&self, state: &State, actor: ActorIndex, below: &[String]) -> Dump {
-        let down = self.hives_down();
-        let view = state.view(&self.plan.actors[actor].token);
-        let mut dump: Dump = view
-            .into_iter()
-            .filter(|(path, _)| path.starts_with(below))
-            .filter(|(path, _)| !down.contains(&path[0]))
-            .map(|(path, key)| {
-                let found = match key {
-                    None => Found::Absent,
-                    Some(key) if key.unreadable.contains(&Part::Key) => Found::Key(key),
-                    Some(_) if self.is_denied(state, actor, &path) => Found::denied(),
-                    Some(key) => Found::Key(key),
-                };
-                (path, found)
-            })
-            .collect();
+    /// What a caller must find.
+    fn expected(&self, state: &State, token: &Token, below: &[String]) -> Result<Dump, Stop> {
+        let down = self.hives_down(token);
+        // SYSTEM made all there is, unless SDs have come from elsewhere, and may see it, which spares
+        // the check.
+        let sees_all = !self.is_secured && anonymous(token) == Token::system();
+        let mut dump = Dump::new();
+        for (path, key) in model::view(state, token) {
+            if !path.starts_with(below) || down.contains(&path[0]) {
+                continue;
+            }
+            let found = match key {
+                Some(key) if sees_all || key.unreadable.contains(&Part::Key) => Found::Key(key),
+                key => match (model::opening(state, &path, token, DUMP_ACCESS), key) {
+                    (Opening::Outside(what), _) => return Err(Stop::Outside(what.to_owned())),
+                    (Opening::Opens, Some(key)) => Found::Key(key),
+                    (Opening::Opens, None) => return Err(opens_and_is_absent(&path)),
+                    (Opening::Fails(errno), _) => Found::refused(errno),
+                },
+            };
+            dump.insert(path, found);
+        }
         // A path that another state knows of is tried too, and must be absent in this one.
-        for path in self.paths_to_dump(below) {
+        for path in self.paths_to_dump(token, below) {
             dump.entry(path).or_insert(Found::Absent);
         }
-        dump
-    }
-
-    /// Whether the model refuses an actor the open of a dump. SYSTEM made all there is, unless
-    /// records were put into stores, and may see it, which spares the check.
-    fn is_denied(&self, state: &State, actor: ActorIndex, path: &Path) -> bool {
-        let token = &self.plan.actors[actor].token;
-        let may_be = self.is_seeded || *token != Token::system();
-        may_be && !state.grants(path, token, DUMP_ACCESS)
+        Ok(dump)
     }
 
     /// Every state has the same hives Down: deaths and registrations are seen.
-    fn hives_down(&self) -> BTreeSet<String> {
-        self.states[0].hives_down()
+    fn hives_down(&self, token: &Token) -> BTreeSet<String> {
+        model::hives_down(&self.beliefs[0].state, token)
     }
 
-    fn paths_to_dump(&self, below: &[String]) -> BTreeSet<Path> {
-        let down = self.hives_down();
-        self.states
+    fn paths_to_dump(&self, token: &Token, below: &[String]) -> BTreeSet<Path> {
+        let down = self.hives_down(token);
+        self.beliefs
             .iter()
-            .flat_map(State::known_paths)
+            .flat_map(|belief| model::known_paths(&belief.state, token))
             .filter(|path| path.starts_with(below) && !down.contains(&path[0]))
             .collect()
     }
@@ -212,12 +224,7 @@ impl Execution<'_> {
         };
         let fd = match self.dump_call(actor, &open).await? {
             Observation::Opened { fd, .. } => fd,
-            Observation::Failed(Errno::ENOENT) => return Ok(Found::Absent),
-            Observation::Failed(Errno::EACCES) => return Ok(Found::denied()),
-            Observation::Failed(Errno::EIO) => {
-                let unreadable = [Part::Key].into();
-                return Ok(Found::Key(KeyView { unreadable, ..KeyView::default() }));
-            }
+            Observation::Failed(errno) => return Ok(Found::refused(errno)),
             other => return Ok(Found::Odd(format!("open gives {other}"))),
         };
         let found = self.dump_key(actor, fd).await?;
@@ -360,6 +367,8 @@ impl Execution<'_> {
 
     async fn dump_call(&mut self, actor: ActorIndex, call: &Call) -> Result<Observation, Broken> {
         let (answer, _) = self.unchecked_call(actor, call).await;
+        // The model is not asked about these calls, nor about their events.
+        self.ignore_audits();
         let down_before = self.down.len();
         let events = self.target.take_events();
         if !events.is_empty() {
@@ -385,34 +394,42 @@ impl Execution<'_> {
         // A path that a masked entry spells otherwise is the same path.
         let got: Dump = dump
             .iter()
-            .filter(|(path, found)| **found != Found::Absent && !is_beyond(dump, path))
+            .filter(|(_, found)| **found != Found::Absent)
             .map(|(path, found)| (folded(path), found.clone()))
             .collect();
-        let got = lines(&got, false);
+        let denied: BTreeSet<Path> = dump
+            .iter()
+            .filter(|(_, found)| **found == Found::denied())
+            .map(|(path, _)| folded(path))
+            .collect();
         let mut expected = None;
-        for state in &self.states {
-            let seen = oracle_lines(state, &raw, &token.0.private_layers);
-            if seen.as_ref() == Ok(&got) {
-                return Ok(());
-            }
-            expected.get_or_insert(seen);
+        for belief in &self.beliefs {
+            let compared = oracle_lines(&belief.state, &raw, token, &denied, &got);
+            match compared {
+                Ok((seen, got)) if seen == got => return Ok(()),
+                compared => expected.get_or_insert(compared),
+            };
         }
         let what = "the effective view, against the store's raw entries".to_owned();
         let (expected, got) = match expected {
             Some(Err(malformed)) => ("entries that resolve".to_owned(), malformed.to_string()),
-            Some(Ok(expected)) => (expected.join("\n"), got.join("\n")),
+            Some(Ok((expected, got))) => (expected.join("\n"), got.join("\n")),
             None => return Ok(()),
         };
         Err(self.diverged(Kind::Oracle, Some(actor), what, &[], expected, got))
     }
 }
 
-/// What the oracle sees by the layer table and the counter of a state, as a dump's lines.
+/// What the oracle sees by the layer table and the counter of a state, as a dump's lines, and the
+/// lines of the dump that it can speak of: where raw entries say nothing, both are silent. It
+/// knows nothing of access: what was denied must be there, and that is all.
 fn oracle_lines(
     state: &State,
     raw: &[oracle::RawHive],
-    private_layers: &[String],
-) -> Result<Vec<String>, oracle::Malformed> {
+    token: &Token,
+    denied: &BTreeSet<Path>,
+    got: &Dump,
+) -> Result<(Vec<String>, Vec<String>), oracle::Malformed> {
     let mut table = oracle::LayerTable::new(registry_model::names::fold);
     for layer in state.layers() {
         table.publish(oracle::Layer {
@@ -424,26 +441,45 @@ fn oracle_lines(
     let validation = Validation {
         next_sequence: state.next_sequence(),
         is_descriptor: |bytes| SecurityDescriptor::parse(bytes).is_ok(),
+        has_owner: |bytes| SecurityDescriptor::parse(bytes).is_ok_and(|sd| sd.owner.is_some()),
         name_length_max: NAME_LENGTH_MAX,
     };
-    let view = oracle::effective_view(raw, &table, validation, private_layers)?;
-    let seen: Dump = view
-        .into_iter()
-        .filter_map(|(path, key)| Some((folded(&path), Found::Key(key?))))
-        .collect();
-    Ok(lines(&seen, false))
+    let viewer =
+        oracle::Viewer { private_layers: &token.0.private_layers, scopes: &token.0.scopes };
+    let oracle::Seen { view, links } = oracle::effective_view(raw, &table, validation, viewer)?;
+    let links: BTreeSet<Path> = links.iter().map(|path| folded(path)).collect();
+    let found = |(path, key): (Path, Option<KeyView>)| {
+        let (path, key) = (folded(&path), key?);
+        let found = if denied.contains(&path) { Found::denied() } else { Found::Key(key) };
+        Some((path, found))
+    };
+    let seen: Dump = view.into_iter().filter_map(found).collect();
+    let spoken_of = |dump: &Dump| -> Dump {
+        let of = |(path, _): &(&Path, &Found)| !is_beyond(got, &links, path);
+        dump.iter().filter(of).map(|(path, found)| (path.clone(), found.clone())).collect()
+    };
+    Ok((lines(&spoken_of(&seen), false), lines(&spoken_of(got), false)))
+}
+
+fn opens_and_is_absent(path: &[String]) -> Stop {
+    let path = path.join("\\");
+    Stop::HarnessFault(format!("the model opens {path} and does not see it"))
 }
 
 fn folded(path: &[String]) -> Vec<String> {
     path.iter().map(|part| registry_model::names::fold(part)).collect()
 }
 
-/// Whether a path goes through one that cannot be resolved, so that raw entries say nothing of it. A
-/// hive's root is no name to resolve.
-fn is_beyond(dump: &Dump, path: &[String]) -> bool {
-    (2..path.len()).any(|length| match dump.get(&path[..length]) {
-        Some(Found::Key(key)) => key.unreadable.contains(&Part::Key),
+/// Whether a path goes through a link, or through a name that cannot be resolved, so that raw entries
+/// say nothing of it. A hive's root is no name to resolve.
+fn is_beyond(dump: &Dump, links: &BTreeSet<Path>, path: &[String]) -> bool {
+    let is_unreadable = |above: &[String]| match dump.get(above) {
+        Some(Found::Key(key)) => above.len() > 1 && key.unreadable.contains(&Part::Key),
         _ => false,
+    };
+    (1..path.len()).any(|length| {
+        let above = &path[..length];
+        links.contains(above) || is_unreadable(above)
     })
 }
 

@@ -8,6 +8,7 @@ use crate::coverage::covers;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, Results, UserBytes, UserString};
 use crate::input::Fd;
+use crate::layers;
 use crate::name_marks;
 use crate::names::LayerName;
 use crate::security::rights;
@@ -76,18 +77,38 @@ pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result
         covers!(work.covered, "CONST-28");
     }
     if rights::holds(open.granted, right) {
+        covers!(work.covered, "SEC-13");
         return Ok(());
     }
     covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "KEY-13", "CONV-05", "CONV-33");
+    covers!(work.covered, "SEC-13", "SEC-14", "SEC-15");
+    if right <= 0xFFFF {
+        covers!(work.covered, "SEC-16", "SEC-19");
+    } else {
+        covers!(work.covered, "SEC-17");
+    }
+    mark_layer_fd(work, open, right);
     match right {
         rights::KEY_QUERY_VALUE => covers!(work.covered, "IOC-021"),
-        rights::KEY_SET_VALUE => covers!(work.covered, "IOC-030", "LAUTH-23"),
+        rights::KEY_SET_VALUE => covers!(work.covered, "IOC-030", "LAUTH-24"),
         rights::KEY_ENUMERATE_SUB_KEYS => covers!(work.covered, "IOC-072"),
         rights::READ_CONTROL => covers!(work.covered, "IOC-078"),
         rights::DELETE => covers!(work.covered, "IOC-095", "IOC-103", "LAUTH-24"),
         _ => {}
     }
     Err(Errno::EACCES)
+}
+
+/// What a missing right means on the metadata key of a layer.
+fn mark_layer_fd(work: &mut Work<'_>, open: &OpenKey, right: u32) {
+    if !layers::is_metadata_key(&work.state, open.hive(), open.key()) {
+        return;
+    }
+    match right {
+        rights::KEY_SET_VALUE => covers!(work.covered, "LAUTH-05"),
+        rights::DELETE => covers!(work.covered, "LAUTH-07"),
+        _ => {}
+    }
 }
 
 /// The bytes that an ioctl passes by length and address.

@@ -14,6 +14,8 @@ pub struct AuditPattern {
     pub fields: Vec<(&'static str, FieldPattern)>,
     /// Whether the event may be absent (D-95).
     pub optional: bool,
+    /// Whether it may come more than once: how often the kernel asks a source is its own business.
+    pub repeats: bool,
 }
 
 /// What a field of an event holds.
@@ -31,10 +33,98 @@ pub enum FieldPattern {
     Nil,
     /// `bin(16)`: the GUID of a key of the model, the same one whenever the key is named.
     Key(Guid),
+    /// An unsigned number: the kernel's own for this source slot, the same one whenever the slot is
+    /// named in one boot, and another for every other slot.
+    Slot(u32),
     /// An unsigned number or `nil`: the kernel may know it or not.
     UnsignedOrNil,
     /// `bin(16)` or `nil`.
     GuidOrNil,
     /// Any of these.
     OneOf(Vec<FieldPattern>),
+}
+
+/// Which pattern each of `events` events is an instance of, if they are, in order, what the patterns
+/// ask for; `None` if they are not. `fits` says whether an event, by its place, is an instance of a
+/// pattern.
+pub fn assign(
+    patterns: &[AuditPattern],
+    events: usize,
+    mut fits: impl FnMut(&AuditPattern, usize) -> bool,
+) -> Option<Vec<usize>> {
+    // What has led to "the first patterns cover the first events": for each pair, whether the
+    // last event was taken by the last pattern.
+    let mut taken = vec![vec![None; events + 1]; patterns.len() + 1];
+    taken[0][0] = Some(false);
+    for (place, pattern) in patterns.iter().enumerate() {
+        for event in 0..=events {
+            let passed = pattern.optional && taken[place][event].is_some();
+            let took = event > 0
+                && (taken[place][event - 1].is_some()
+                    || pattern.repeats && taken[place + 1][event - 1] == Some(true))
+                && fits(pattern, event - 1);
+            taken[place + 1][event] = match (took, passed) {
+                (true, _) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => None,
+            };
+        }
+    }
+    taken[patterns.len()][events]?;
+    let mut assigned = vec![0; events];
+    let (mut place, mut event) = (patterns.len(), events);
+    while place > 0 {
+        if taken[place][event] == Some(true) {
+            event -= 1;
+            assigned[event] = place - 1;
+            let again = patterns[place - 1].repeats && taken[place][event] == Some(true);
+            place -= usize::from(!again);
+        } else {
+            place -= 1;
+        }
+    }
+    Some(assigned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pattern for an event of this name: `?` behind it means optional, `+` repeated, `*` both.
+    fn pattern(text: &'static str) -> AuditPattern {
+        let (optional, repeats) = (text.ends_with(['?', '*']), text.ends_with(['+', '*']));
+        let event = text.trim_end_matches(['?', '*', '+']);
+        AuditPattern { event, fields: Vec::new(), optional, repeats }
+    }
+
+    fn assigned(patterns: &[&'static str], events: &[&str]) -> Option<Vec<usize>> {
+        let patterns: Vec<AuditPattern> = patterns.iter().map(|text| pattern(text)).collect();
+        assign(&patterns, events.len(), |pattern, event| pattern.event == events[event])
+    }
+
+    #[test]
+    fn every_event_is_asked_for_and_every_pattern_met() {
+        assert_eq!(assigned(&[], &[]), Some(vec![]));
+        assert_eq!(assigned(&["a", "b"], &["a", "b"]), Some(vec![0, 1]));
+        for events in [&["b", "a"][..], &["a"], &["a", "b", "b"], &[]] {
+            assert_eq!(assigned(&["a", "b"], events), None, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn an_optional_event_comes_once_or_not_at_all() {
+        assert_eq!(assigned(&["a?", "b"], &["b"]), Some(vec![1]));
+        assert_eq!(assigned(&["a?", "b"], &["a", "b"]), Some(vec![0, 1]));
+        assert_eq!(assigned(&["a?", "b"], &["a", "a", "b"]), None);
+        assert_eq!(assigned(&["a?", "a"], &["a"]), Some(vec![1]));
+    }
+
+    #[test]
+    fn a_repeated_event_comes_at_least_once_unless_it_is_optional() {
+        assert_eq!(assigned(&["a+"], &[]), None);
+        assert_eq!(assigned(&["a+", "b"], &["a", "a", "b"]), Some(vec![0, 0, 1]));
+        assert_eq!(assigned(&["a*", "b"], &["b"]), Some(vec![1]));
+        let found = assigned(&["a*", "a", "a*"], &["a", "a", "a"]).unwrap();
+        assert!(found.windows(2).all(|pair| pair[0] <= pair[1]) && found.contains(&1), "{found:?}");
+    }
 }

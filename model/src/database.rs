@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::input::{SourceId, UnixTime};
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
+use crate::registration::Namespace;
 use crate::security::{MalformedDescriptor, SecurityDescriptor};
 use crate::values::REG_TOMBSTONE;
 
@@ -21,7 +22,7 @@ pub(crate) type Layered<T> = Map<FoldedName, T>;
 
 /// The identity of a key (§2.3). The model's numbers are its own: no call shows a GUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Guid(pub(crate) u64);
+pub struct Guid(pub u64);
 
 /// One registered hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +68,9 @@ pub(crate) struct KeyRecord {
     pub(crate) volatile_key: bool,
     pub(crate) symlink: bool,
 }
+
+/// A hive that a process keeps, by the hive's name and what that is unique in.
+pub(crate) type Kept = (SourceId, FoldedName, Namespace);
 
 /// What a path entry points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +133,8 @@ pub(crate) struct Database {
     pub(crate) keeper: Option<SourceId>,
     /// The hive's name.
     pub(crate) name: FoldedName,
+    /// What the name is unique in.
+    pub(crate) namespace: Namespace,
     /// The hive's root key.
     pub(crate) root: Guid,
     pub(crate) keys: Map<Guid, KeyRecord>,
@@ -142,12 +148,22 @@ pub(crate) struct Database {
 
 impl Database {
     /// An empty hive with its root key (§7.3, "Hive root creation").
-    pub(crate) fn new(keeper: Option<SourceId>, root: Guid, record: KeyRecord) -> Database {
+    pub(crate) fn new(
+        keeper: Option<SourceId>,
+        namespace: Namespace,
+        root: Guid,
+        record: KeyRecord,
+    ) -> Database {
         let name = record.name.folded().clone();
         let keys = Map::new_sync().insert(root, record);
         let (path_entries, values, blankets) = (Map::new_sync(), Map::new_sync(), Map::new_sync());
         let seeded = false;
-        Database { keeper, name, root, keys, path_entries, values, blankets, seeded }
+        Database { keeper, name, namespace, root, keys, path_entries, values, blankets, seeded }
+    }
+
+    /// Where it is kept, if a process keeps it.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.keeper.map(|keeper| (keeper, self.name.clone(), self.namespace))
     }
 
     /// All layers' entries for one child name (RSI_LOOKUP).
@@ -202,6 +218,19 @@ impl Database {
     pub(crate) fn write_time(&mut self, key: Guid, time: Time) {
         if let Some(record) = self.keys.get(&key) {
             let record = KeyRecord { last_write_time: time, ..record.clone() };
+            self.keys.insert_mut(key, record);
+        }
+    }
+
+    /// Stores a key's SD, of so many bytes (RSI_WRITE_KEY).
+    pub(crate) fn write_descriptor(
+        &mut self,
+        key: Guid,
+        descriptor: Arc<SecurityDescriptor>,
+        sd_size: u32,
+    ) {
+        if let Some(record) = self.keys.get(&key) {
+            let record = KeyRecord { descriptor: Ok(descriptor), sd_size, ..record.clone() };
             self.keys.insert_mut(key, record);
         }
     }

@@ -1,4 +1,4 @@
-//! Deleting and hiding keys, closing fds, and what becomes of keys that no layer names.
+//! Deleting and hiding keys, and what becomes of keys that no layer names.
 //!
 //! States PSD-005 §2.8 and the ioctls DELETE_KEY and HIDE_KEY of §6.3, in the order of D-13, with
 //! D-60 to D-64.
@@ -9,6 +9,7 @@ use crate::database::{Guid, HiveId, PathEntry, Target};
 use crate::errno::Errno;
 use crate::front_door::UserBytes;
 use crate::input::Fd;
+use crate::layer_commit::committed;
 use crate::layers::{self, Touched};
 use crate::names::LayerName;
 use crate::outcome::Outcome;
@@ -25,10 +26,16 @@ pub(crate) fn delete_key(
     layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
+    let Checked { open, parent, layer } = check(work, fd, layer, transaction, Removal::Delete)?;
+    if work.state.database(open.hive()).keys.get(&open.key()).is_some_and(|key| key.symlink) {
+        covers!(work.covered, "LINK-35");
+    }
     let (hive, name) = (open.hive(), open.place.name().folded());
     let everybody = Viewer::global();
-    let children = work.state.resolver(hive, &everybody).subkeys(open.key(), &mut work.covered)?.0;
+    let resolver = work.state.resolver(hive, &everybody);
+    let (children, _) = resolver
+        .subkeys(open.key(), &mut work.covered)
+        .map_err(|malformed| work.rejected.by(hive, malformed))?;
     if !children.is_empty() {
         covers!(work.covered, "DEL-62", "DEL-65", "IOC-100", "IOC-101", "ERR-25");
         return Err(Errno::ENOTEMPTY);
@@ -38,6 +45,12 @@ pub(crate) fn delete_key(
     let removed = database.delete_entry(parent, name, layer.folded());
     covers!(work.covered, "IOC-099", "SYS-37");
     work.requested(hive);
+    if let Some(removed) = &removed {
+        // The answer is what tells that nothing names the key any more (DEL-10, P-08).
+        let mut known = work.state.clone();
+        name_lost(&mut known, hive, removed.target, &mut Covered::new());
+        work.may_have_ended_in(known, hive);
+    }
     let time = work.time;
     work.state.database_mut(hive).write_time(parent, time);
     work.requested(hive);
@@ -47,8 +60,9 @@ pub(crate) fn delete_key(
             covers!(work.covered, "DEL-09");
         }
         name_lost(&mut work.state, hive, removed.target, &mut work.covered);
+        work.requested(hive);
     }
-    layers::committed(work, &before, Touched::Child(hive, parent, name))?;
+    committed(work, &before, Touched::Child(hive, parent, name))?;
     Ok(Outcome::Done)
 }
 
@@ -59,7 +73,7 @@ pub(crate) fn hide_key(
     layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let Checked { open, parent, layer } = check(work, fd, layer, transaction)?;
+    let Checked { open, parent, layer } = check(work, fd, layer, transaction, Removal::Hide)?;
     let (hive, name) = (open.hive(), open.place.name());
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
@@ -78,9 +92,17 @@ pub(crate) fn hide_key(
     work.requested(hive);
     if let Some(replaced) = replaced {
         name_lost(&mut work.state, hive, replaced.target, &mut work.covered);
+        work.requested(hive);
     }
-    layers::committed(work, &before, Touched::Child(hive, parent, name.folded()))?;
+    committed(work, &before, Touched::Child(hive, parent, name.folded()))?;
     Ok(Outcome::Done)
+}
+
+/// Which of the two it is.
+#[derive(Clone, Copy)]
+enum Removal {
+    Delete,
+    Hide,
 }
 
 struct Checked {
@@ -95,6 +117,7 @@ fn check(
     fd: Fd,
     layer: UserBytes<'_>,
     transaction: Fd,
+    removal: Removal,
 ) -> Result<Checked, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
@@ -111,8 +134,11 @@ fn check(
         covers!(work.covered, "DEL-03", "DEL-04", "DEL-07", "IOC-102", "IOC-109");
         return Err(Errno::EINVAL);
     };
-    layers::check_write(work, &layer)
-        .inspect_err(|_| covers!(work.covered, "LAUTH-19", "LAUTH-21"))?;
+    layers::check_write(work, &layer).inspect_err(|errno| match (errno, removal) {
+        (Errno::ENOENT, _) => {}
+        (_, Removal::Delete) => covers!(work.covered, "LAUTH-19"),
+        (_, Removal::Hide) => covers!(work.covered, "LAUTH-21"),
+    })?;
     abi::transaction(work, transaction)?;
     work.request(open.hive())?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
@@ -121,7 +147,9 @@ fn check(
         // Who else names the key is the first thing to be asked (P-45).
         let name = open.place.name().folded();
         let entries = resolver.database.lookup(parent, name.as_str());
-        resolver.check_lookup(entries, &mut work.covered)?;
+        resolver
+            .check_lookup(entries, &mut work.covered)
+            .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     }
     key_request(work, &open)?;
     if !has_parent {
@@ -130,25 +158,6 @@ fn check(
         return Err(Errno::ENOENT);
     }
     Ok(Checked { open, parent, layer })
-}
-
-/// `close` on a key fd.
-pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
-    let open = abi::key_fd(work, fd)?;
-    covers!(work.covered, "SYS-04");
-    work.state.open_keys.remove_mut(&(work.caller.process, fd));
-    covers!(work.covered, "SYS-04");
-    let (hive, key) = (open.hive(), open.key());
-    if work.state.orphans.contains(&(hive, key)) && !work.state.is_open(hive, key) {
-        work.state.orphans.remove_mut(&(hive, key));
-        if work.state.is_active(hive) {
-            covers!(work.covered, "DEL-23", "DEL-33", "DEL-45", "DEL-66");
-            work.state.database_mut(hive).drop_key(key);
-        } else {
-            covers!(work.covered, "DEL-49", "DEL-51");
-        }
-    }
-    Ok(Outcome::Done)
 }
 
 /// What follows when a path entry is gone: a key that it was the last to name is orphaned, and

@@ -4,16 +4,19 @@
 //! registration and slots, with D-11, D-90, D-91 and P-53. Requests and their answers are no
 //! business of this chapter: nobody has a request in flight when it is asked.
 
+use crate::audit::AuditPattern;
+use crate::audit_events::{bad_metadata, looked_at};
 use crate::coverage::{Covered, covers};
 use crate::database::Map;
 use crate::errno::Errno;
 use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
+use crate::layer_refresh::bad_at_registration;
 use crate::observation::Readiness;
 use crate::outcome::Outcome;
 use crate::registration::{self, Granted};
 use crate::security::{Privilege, Token};
 use crate::slots;
-use crate::state::{Device, State};
+use crate::state::{Device, SlotId, State};
 use crate::step::Step;
 
 /// Length of the header of a response in bytes (RSI-48).
@@ -30,6 +33,7 @@ struct Work {
     state: State,
     source: SourceId,
     covered: Covered,
+    audit: Vec<AuditPattern>,
 }
 
 /// The one step of a call on the device.
@@ -40,7 +44,8 @@ pub(crate) fn step(
     call: &DeviceCall,
     at: UnixTime,
 ) -> Step {
-    let mut work = Work { state: state.clone(), source, covered: Covered::new() };
+    let mut work =
+        Work { state: state.clone(), source, covered: Covered::new(), audit: Vec::new() };
     let result = match call {
         DeviceCall::Open => work.open(token),
         DeviceCall::Register { registration, contents } => {
@@ -53,7 +58,7 @@ pub(crate) fn step(
         DeviceCall::Close => work.close(),
     };
     let outcome = result.unwrap_or_else(Outcome::Failed);
-    Step { outcome, covered: work.covered, contest: None, audit: Vec::new(), next: work.state }
+    Step { outcome, covered: work.covered, contest: None, audit: work.audit, next: work.state }
 }
 
 impl Work {
@@ -108,7 +113,19 @@ impl Work {
         };
         self.state.devices.insert_mut(self.source, Device::Registered(serving));
         self.state.enumerations = Map::new_sync();
+        self.report(serving);
         Ok(Outcome::Done)
+    }
+
+    /// The audit events of what the kernel reads when a source has registered (§8.1, P-112).
+    fn report(&mut self, serving: SlotId) {
+        let others = looked_at(&self.state);
+        self.audit.extend(others.clone());
+        if let Some((hive, keys)) = bad_at_registration(&self.state, serving) {
+            let event = bad_metadata(&self.state, hive, &keys, &mut self.covered);
+            self.audit.push(event);
+            self.audit.extend(others);
+        }
     }
 
     /// A request code that the device does not have is ENOTTY (D-11).

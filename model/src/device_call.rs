@@ -83,7 +83,7 @@ pub enum HiveName {
 /// What a process that registers holds in its hives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// What it stored itself, under this `SourceId`, in a hive of the same name; at first boot a
+    /// What it stored itself, under this `SourceId`, in a hive of the same name and scope; at first boot a
     /// root key with the default SD of §3.1 ("Hive root SDs").
     Kept,
     /// A root key with the default SD and nothing else, whatever there was before.

@@ -5,6 +5,7 @@
 //! that no other index has been seen to stand for since the last change.
 
 use crate::abi;
+use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
@@ -34,7 +35,9 @@ pub(crate) fn batch(
             }
         })?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
+    let (values, contest) = resolver
+        .values(open.key(), &mut work.covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     let mut values: Vec<NamedValue> = values.iter().map(named).collect();
     work.contested(contest);
     // A packed value has three length and type fields of four bytes (ABI-23).
@@ -70,7 +73,9 @@ pub(crate) fn values(
             }
         })?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (values, contest) = resolver.values(open.key(), &mut work.covered)?;
+    let (values, contest) = resolver
+        .values(open.key(), &mut work.covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     let choices: Vec<Choice> = values
         .iter()
         .map(|value| {
@@ -100,7 +105,9 @@ pub(crate) fn subkeys(
 ) -> Result<Outcome, Errno> {
     let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS, &[name_buffer])?;
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (children, contest) = resolver.subkeys(open.key(), &mut work.covered)?;
+    let (children, contest) = resolver
+        .subkeys(open.key(), &mut work.covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     if contest.active > 1 {
         covers!(work.covered, "IOC-074");
     }
@@ -128,6 +135,10 @@ pub(crate) fn subkeys(
             Some(Choice { id: child.entry.name.folded().clone(), selected })
         })
         .collect();
+    if choices.iter().any(|choice| matches!(choice.selected, Selected::Failed(_))) {
+        // Where the index stands for such a subkey the rejection is reported, elsewhere not.
+        work.audit.extend(looked_at(&work.state));
+    }
     let names = children.iter().map(|child| child.entry.name.spelling().as_bytes());
     mark_spellings(names, &mut work.covered);
     work.contested(contest);
@@ -168,7 +179,7 @@ pub(crate) fn key_info(
     let info = match describe(work, open.hive(), open.key(), name) {
         Ok(info) => info,
         Err(errno) => {
-            // Either may be found first (P-18).
+            // Either may be found first (P-18, P-56).
             if size > name_buffer.capacity {
                 work.alternatives.push(too_small);
             }
@@ -191,6 +202,7 @@ fn mark_info(info: &KeyInfoPattern, covered: &mut Covered) {
     match info.generation {
         Generation::Exactly(_) => covers!(covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094"),
         Generation::AtLeast(_) => covers!(covered, "IOC-093"),
+        Generation::Between(..) => {}
     }
 }
 
@@ -212,9 +224,18 @@ fn describe(
 ) -> Result<KeyInfoPattern, Errno> {
     let resolver = work.state.resolver(hive, &work.viewer);
     let record = resolver.database.keys.get(&key).ok_or(Errno::ENOENT)?;
-    descriptor_of(record, &mut work.covered)?;
-    let (children, contest) = resolver.subkeys(key, &mut work.covered)?;
-    let (values, other) = resolver.values(key, &mut work.covered)?;
+    // Three requests, in any order.
+    let descriptor = descriptor_of(key, record, &mut work.covered);
+    let children = resolver.subkeys(key, &mut work.covered);
+    let values = resolver.values(key, &mut work.covered);
+    let malformed = [descriptor.err(), children.as_ref().err().copied()];
+    let malformed = malformed.into_iter().chain([values.as_ref().err().copied()]).flatten();
+    if let Some(malformed) = malformed.reduce(Malformed::and) {
+        return Err(work.rejected.by(hive, malformed));
+    }
+    let (Ok((children, contest)), Ok((values, other))) = (children, values) else {
+        return Err(Errno::EIO);
+    };
     // What is only written has been zeroed.
     covers!(work.covered, "ABI-13");
     let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));

@@ -1,16 +1,21 @@
 //! Paths: from the hive's name to the key, one component at a time.
 //!
-//! States PSD-005 §2.2 (routing, global hives), §2.3 (symlinks, with D-40 and D-41), §2.4 (path
-//! resolution) and steps 3 and 4 of `reg_open_key` in §6.2. Checks no access.
+//! States PSD-005 §2.2 (routing, private hives before global ones, CurrentUser), §2.4 (path
+//! resolution) and steps 2 to 4 of `reg_open_key` in §6.2, with D-04 and D-40. Where a link leads is in
+//! `links`. Checks no access.
 
-use crate::coverage::covers;
+use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
+use crate::links::{check_expanded, link_target};
 use crate::name_marks;
-use crate::names::{KeyName, parse_path};
-use crate::state::Place;
+use crate::names::{FoldedName, KeyName, parse_path};
+use crate::security::Token;
+use crate::state::{Hive, Place, State};
 use crate::step::Work;
-use crate::values::REG_LINK;
+
+/// The folded name of the alias that is no hive (§2.2).
+pub(crate) const CURRENT_USER: &str = "currentuser";
 
 /// Where a path leads.
 pub(crate) enum Walk {
@@ -29,13 +34,50 @@ pub(crate) enum LastLink {
     Open,
 }
 
+/// An absolute path of a caller with `CurrentUser` replaced by the hive and key that it stands for
+/// (§2.2). Depth and lengths are checked again (D-02, P-101).
+///
+/// # Errors
+///
+/// Those of [`parse_path`] for what comes out.
+pub(crate) fn without_alias(
+    work: &mut Work<'_>,
+    components: Vec<KeyName>,
+) -> Result<Vec<KeyName>, Errno> {
+    let is_alias = |name: &KeyName| name.folded().as_str() == CURRENT_USER;
+    if !components.first().is_some_and(is_alias) {
+        return Ok(components);
+    }
+    covers!(work.covered, "HIVE-07", "HIVE-08", "HIVE-09", "SYS-20");
+    let mut path = format!("Users\\{}", work.caller.token.0.user);
+    for component in &components[1..] {
+        path.push('\\');
+        path.push_str(component.spelling());
+    }
+    parse_path(path.as_bytes(), &work.state.limits, None)
+}
+
+impl State {
+    /// The hive that a name leads a thread with this token to: a private hive of the first of its
+    /// scopes that has one, else the global hive (§2.2, "Routing with private hives", P-100).
+    pub(crate) fn route(&self, name: &FoldedName, token: &Token) -> Option<HiveId> {
+        let private = token.0.scopes.iter().find_map(|scope| {
+            let is_it = |hive: &Hive| hive.namespace == Some(*scope) && hive.name.folded() == name;
+            self.hives.iter().find(|(_, hive)| is_it(hive)).map(|(id, _)| *id)
+        });
+        private.or_else(|| self.routes.get(name).copied())
+    }
+}
+
 /// The hive of an absolute path (§2.2, "Routing").
 ///
 /// # Errors
 ///
 /// ENOENT if no such hive is registered, EIO if its source is Down.
 fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
-    let Some(id) = work.state.routes.get(hive.folded()).copied() else {
+    let routed = work.state.route(hive.folded(), &work.caller.token);
+    mark_private(work, hive, routed);
+    let Some(id) = routed else {
         covers!(work.covered, "HIVE-21", "HIVE-25", "BOOT-24");
         return Err(Errno::ENOENT);
     };
@@ -47,7 +89,7 @@ fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
         covers!(work.covered, "HIVE-04");
     }
     work.request(id)?;
-    if work.state.routes.size() > 1 {
+    if work.state.hives.size() > 1 {
         covers!(work.covered, "HIVE-19", "HIVE-20", "REG-38");
     }
     let registered = work.state.hives.get(&id).map_or_else(|| hive.clone(), |h| h.name.clone());
@@ -59,6 +101,35 @@ fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
         covers!(work.covered, "HIVE-25", "HIVE-26");
     }
     Ok(Place { hive: id, chain: vec![work.state.database(id).root], path: vec![registered] })
+}
+
+/// What the route of a name shows about private hives.
+fn mark_private(work: &mut Work<'_>, name: &KeyName, routed: Option<HiveId>) {
+    let state = &work.state;
+    let namespace = routed.and_then(|id| state.hives.get(&id)).map(|hive| hive.namespace);
+    let is_namesake = |hive: &&Hive| hive.name.folded() == name.folded();
+    let namesakes = || state.hives.values().filter(is_namesake);
+    let is_global = |hive: &Hive| hive.namespace.is_none();
+    let covered: &mut Covered = &mut work.covered;
+    match namespace {
+        Some(Some(scope)) => {
+            covers!(covered, "PRIV-01", "PRIV-02", "PRIV-04", "PRIV-12", "SYS-31");
+            if namesakes().any(is_global) {
+                covers!(covered, "PRIV-07");
+            }
+            let carried = |hive: &Hive| {
+                hive.namespace.is_some_and(|other| {
+                    other != scope && work.caller.token.0.scopes.contains(&other)
+                })
+            };
+            if namesakes().any(carried) {
+                covers!(covered, "PRIV-05", "PRIV-09");
+            }
+        }
+        Some(None) if !work.caller.token.0.scopes.is_empty() => covers!(covered, "PRIV-06"),
+        None if namesakes().next().is_some() => covers!(covered, "PRIV-02", "PRIV-03"),
+        _ => {}
+    }
 }
 
 /// Walks from `start`, or from the hive that the first component names.
@@ -109,19 +180,49 @@ pub(crate) fn walk(
             let target = link_target(work, place.hive, child.key)?;
             own = own.min(rest.len() - next);
             check_expanded(work, &target, &rest[next..])?;
+            mark_target(work, &target[0], is_last);
             place = route(work, &target[0])?;
             rest = target[1..].iter().chain(&rest[next..]).cloned().collect();
             next = 0;
             continue;
         }
-        if name.folded().as_str() == "currentuser" {
+        if child.symlink {
+            covers!(work.covered, "LINK-34", "SEC-48");
+        }
+        if name.folded().as_str() == CURRENT_USER {
             covers!(work.covered, "HIVE-11", "SYS-22");
         }
         place.chain.push(child.key);
         // A lookup returns no spelling, so the walk's own stays (D-06, P-13).
         place.path.push(name);
     }
+    if hops > 0 {
+        covers!(work.covered, "LINK-12", "LINK-27", "SEC-05", "SEC-47");
+    }
+    if hops == work.state.limits.symlink_depth_limit {
+        covers!(work.covered, "LINK-30", "LINK-32");
+    }
+    if place.chain.len() > 2 {
+        covers!(work.covered, "SEC-04", "SEC-06");
+    }
     Ok(Walk::Found(place))
+}
+
+/// What the first name of a link's target shows. It is routed like any other, and `CurrentUser` is
+/// no alias there: a link cannot lead whoever follows it into a hive of their own.
+fn mark_target(work: &mut Work<'_>, hive: &KeyName, is_last: bool) {
+    covers!(work.covered, "LINK-06");
+    if hive.folded().as_str() == CURRENT_USER {
+        covers!(work.covered, "LINK-05", "HIVE-10", "SYS-23");
+    }
+    let routed = work.state.route(hive.folded(), &work.caller.token);
+    if routed.and_then(|id| work.state.hives.get(&id)).is_some_and(|hive| hive.namespace.is_some())
+    {
+        covers!(work.covered, "LINK-07");
+    }
+    if is_last {
+        covers!(work.covered, "LINK-11");
+    }
 }
 
 /// What a miss shows: an orphan that has no name any more, or a likeness that does not count.
@@ -146,8 +247,9 @@ struct Child {
 /// EIO if the source returns malformed data for it.
 fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Result<Option<Child>, Errno> {
     let resolver = work.state.resolver(place.hive, &work.viewer);
-    let (effective, contest) =
-        resolver.child(place.key(), name.folded().as_str(), &mut work.covered)?;
+    let (effective, contest) = resolver
+        .child(place.key(), name.folded().as_str(), &mut work.covered)
+        .map_err(|malformed| work.rejected.by(place.hive, malformed))?;
     if let Some(stored) = effective.as_ref().map(|child| child.entry.name.spelling())
         && stored != name.spelling()
     {
@@ -160,35 +262,4 @@ fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Result<Option<Ch
     });
     work.contested(contest);
     Ok(child)
-}
-
-/// The path to which a symlink key leads (§2.3, "Target resolution").
-fn link_target(work: &mut Work<'_>, hive: HiveId, key: Guid) -> Result<Vec<KeyName>, Errno> {
-    let resolver = work.state.resolver(hive, &work.viewer);
-    let (value, _) = resolver.value(key, "", &mut work.covered)?;
-    let Some(data) =
-        value.filter(|value| value.entry.value_type == REG_LINK).map(|v| v.entry.data.clone())
-    else {
-        covers!(work.covered, "LINK-13", "SYS-43");
-        return Err(Errno::EINVAL);
-    };
-    covers!(work.covered, "LINK-09");
-    parse_path(&data, &work.state.limits, None).map_err(|_| {
-        covers!(work.covered, "LINK-18", "LINK-20", "LINK-22", "LINK-23");
-        Errno::EINVAL
-    })
-}
-
-/// Depth and length of a path in which a link has been replaced by its target (D-02).
-fn check_expanded(work: &Work<'_>, target: &[KeyName], rest: &[KeyName]) -> Result<(), Errno> {
-    let limits = &work.state.limits;
-    let whole = || target.iter().chain(rest);
-    if whole().count() > limits.max_key_depth as usize {
-        return Err(Errno::EINVAL);
-    }
-    let length: usize = whole().map(|name| name.spelling().len() + 1).sum::<usize>() - 1;
-    if length > limits.max_total_path_length as usize {
-        return Err(Errno::ENAMETOOLONG);
-    }
-    Ok(())
 }

@@ -9,23 +9,25 @@ use crate::abi::{
     self, NO_FD, REG_CREATED_NEW, REG_OPEN_LINK, REG_OPENED_EXISTING, REG_OPTION_CREATE_LINK,
     REG_OPTION_VOLATILE,
 };
+use crate::access;
 use crate::coverage::covers;
-use crate::database::{Guid, KeyRecord, PathEntry, Target};
+use crate::database::{Guid, HiveId, KeyRecord, PathEntry, Target};
 use crate::errno::Errno;
 use crate::front_door::UserString;
-use crate::hives::{LastLink, Walk, walk};
+use crate::hives::{LastLink, Walk, walk, without_alias};
 use crate::input::Fd;
+use crate::layer_commit::committed_as;
 use crate::layers;
 use crate::name_marks;
 use crate::names::{KeyName, LayerName, parse_path};
 use crate::outcome::{Opened, Outcome};
 use crate::responses::descriptor_of;
 use crate::security::{
-    Privilege, SecurityDescriptor, access_check, check_desired_access, inherit, rights, well_known,
+    Privilege, SecurityDescriptor, check_desired_access, inherit, rights, well_known,
 };
 use crate::state::{OpenKey, Place};
 use crate::step::Work;
-use crate::values::length;
+use crate::values::{REG_LINK, length};
 
 /// The arguments of `reg_create_key` beside its path.
 pub(crate) struct Create<'a> {
@@ -135,8 +137,40 @@ fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(),
             }
         }
     }
-    check_desired_access(desired_access)
-        .inspect_err(|_| covers!(work.covered, "CONST-34", "CONST-37", "ERR-16"))
+    let asked = check_desired_access(desired_access);
+    match (asked, desired_access) {
+        (Ok(()), _) => mark_access_asked(work, desired_access),
+        (Err(_), 0) => covers!(work.covered, "SEC-29", "SEC-32", "SEC-33"),
+        (Err(_), _) => covers!(work.covered, "SEC-30", "SEC-32", "SEC-33"),
+    }
+    if desired_access & SYNCHRONIZE != 0 {
+        covers!(work.covered, "SEC-31");
+    }
+    asked.inspect_err(|_| covers!(work.covered, "CONST-34", "CONST-37", "ERR-16"))
+}
+
+/// `SYNCHRONIZE`, which keys do not have.
+const SYNCHRONIZE: u32 = 0x0010_0000;
+
+/// Which kinds of bits a good mask has.
+fn mark_access_asked(work: &mut Work<'_>, desired_access: u32) {
+    let has = |bit| desired_access & bit != 0;
+    covers!(work.covered, "SEC-28");
+    if has(rights::GENERIC_READ) {
+        covers!(work.covered, "SEC-20", "SEC-25", "SEC-27");
+    }
+    if has(rights::GENERIC_WRITE) {
+        covers!(work.covered, "SEC-21", "SEC-25", "SEC-27");
+    }
+    if has(rights::GENERIC_ALL) {
+        covers!(work.covered, "SEC-22", "SEC-25", "SEC-27");
+    }
+    if has(rights::GENERIC_EXECUTE) {
+        covers!(work.covered, "SEC-23", "SEC-25", "SEC-27");
+    }
+    if [rights::KEY_READ, rights::KEY_WRITE, rights::KEY_ALL_ACCESS].contains(&desired_access) {
+        covers!(work.covered, "SEC-24");
+    }
 }
 
 /// Steps 1 to 4 of an open, in the order of D-10 and P-31: the path and its form, the disposition's
@@ -147,6 +181,7 @@ fn walk_argument(
     path: UserString<'_>,
     last_link: LastLink,
 ) -> Result<Walk, Errno> {
+    covers!(work.covered, "SEC-03");
     let path = abi::copied_string(work, path)?;
     let start = if parent == NO_FD { None } else { Some(abi::key_fd(work, parent)) };
     // The depth of a parent that is no key fd is nobody's; the path is still looked at first.
@@ -158,6 +193,7 @@ fn walk_argument(
         name_marks::path_refused(path, *errno, limits, &mut work.covered);
     })?;
     name_marks::path_accepted(path, limits, &mut work.covered);
+    let components = if start.is_none() { without_alias(work, components)? } else { components };
     abi::outputs(work, &[])?;
     let Some(start) = start else {
         covers!(work.covered, "SYS-16", "HIVE-19");
@@ -190,20 +226,33 @@ fn finish_open(
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
-    let descriptor = descriptor_of(record, &mut work.covered)?;
-    let granted = access_check(&work.caller.token, &descriptor, desired_access)
+    let symlink = record.symlink;
+    let descriptor = descriptor_of(place.key(), record, &mut work.covered)
+        .map_err(|malformed| work.rejected.by(place.hive, malformed))?;
+    mark_default_link(work, &place, symlink);
+    let key = (place.hive, place.key());
+    let granted = access::open(work, key, &descriptor, desired_access)
         .inspect_err(|_| covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04"))?;
     if granted & !desired_access != 0 {
         // Generic bits were mapped, or whatever can be granted was asked for.
         covers!(work.covered, "KEY-04");
     }
-    Ok(opened(work, place, granted, disposition))
-}
-
-fn opened(work: &mut Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
     if disposition.is_some() {
         covers!(work.covered, "CONST-26");
     }
+    Ok(opened(work, place, granted, disposition))
+}
+
+/// A REG_LINK default value makes no link of a key without the symlink flag.
+fn mark_default_link(work: &mut Work<'_>, place: &Place, symlink: bool) {
+    let default = work.state.database(place.hive).value(place.key(), "");
+    let mut entries = default.into_iter().flat_map(|entries| entries.values());
+    if !symlink && entries.any(|entry| entry.value_type == REG_LINK) {
+        covers!(work.covered, "LINK-16");
+    }
+}
+
+fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
     Outcome::Opened(Opened {
         process: work.caller.process,
         key: OpenKey { place: Arc::new(place), granted },
@@ -225,19 +274,21 @@ fn create_child(
     let before = work.state.clone();
     work.requested(parent.hive);
     store(work, &parent, &name, layer, guid, sequence, descriptor.clone(), create.flags)?;
-    layers::committed(
-        work,
-        &before,
-        layers::Touched::Child(parent.hive, parent.key(), name.folded()),
-    )?;
-    // A denial now leaves the key in place (D-23).
-    let granted = access_check(&work.caller.token, &descriptor, create.desired_access)
-        .inspect_err(|_| covers!(work.covered, "SYS-78"))?;
-    covers!(work.covered, "SYS-51", "SYS-55", "SYS-79");
-    let mut place = parent;
+    let touched = layers::Touched::Child(parent.hive, parent.key(), name.folded());
+    let mut place = parent.clone();
     place.chain.push(guid);
-    place.path.push(name);
-    Ok(opened(work, place, granted, Some(REG_CREATED_NEW)))
+    place.path.push(name.clone());
+    let outcome = match access::foreseen(work, &descriptor, create.desired_access) {
+        Ok(granted) => opened(work, place, granted, Some(REG_CREATED_NEW)),
+        Err(denied) => Outcome::Failed(denied),
+    };
+    // A refresh that fails comes before the decision (P-86).
+    committed_as(work, &before, touched, &outcome)?;
+    // A denial now leaves the key in place (D-23).
+    access::open(work, (parent.hive, guid), &descriptor, create.desired_access)
+        .inspect_err(|_| covers!(work.covered, "SYS-78"))?;
+    covers!(work.covered, "SYS-51", "SYS-55", "SYS-79", "CONST-26");
+    Ok(outcome)
 }
 
 /// Every check of a creation, and the new key's SD.
@@ -247,14 +298,23 @@ fn authorize_creation(
     name: &KeyName,
     create: &Create<'_>,
 ) -> Result<(LayerName, Arc<SecurityDescriptor>), Errno> {
-    let token = &work.caller.token;
+    let key = (parent.hive, parent.key());
     let Some(record) = work.state.database(parent.hive).keys.get(&parent.key()).cloned() else {
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
-    let above = descriptor_of(&record, &mut work.covered)?;
-    access_check(token, &above, rights::KEY_CREATE_SUB_KEY)
-        .inspect_err(|_| covers!(work.covered, "SYS-68", "LAUTH-01"))?;
+    let above = descriptor_of(parent.key(), &record, &mut work.covered)
+        .map_err(|malformed| work.rejected.by(parent.hive, malformed))?;
+    let is_layer = layers::is_layers_key(&work.state, parent.hive, parent.key());
+    access::to_key(work, key, &above, rights::KEY_CREATE_SUB_KEY).inspect_err(|_| {
+        covers!(work.covered, "SYS-68");
+        if is_layer {
+            covers!(work.covered, "LAUTH-01");
+        }
+    })?;
+    if is_layer && !work.caller.token.has_privilege(Privilege::Tcb) {
+        covers!(work.covered, "LAUTH-02", "LAUTH-16");
+    }
     if record.volatile_key && create.flags & REG_OPTION_VOLATILE == 0 {
         covers!(work.covered, "KEY-15", "SYS-81");
         return Err(Errno::EINVAL);
@@ -263,16 +323,7 @@ fn authorize_creation(
         covers!(work.covered, "KEY-16");
     }
     if create.flags & REG_OPTION_CREATE_LINK != 0 {
-        access_check(token, &above, rights::KEY_CREATE_LINK)
-            .inspect_err(|_| covers!(work.covered, "LINK-01", "SYS-84"))?;
-        if !token.has_privilege(Privilege::Tcb) && !token.is_member_of(&well_known::ADMINISTRATORS)
-        {
-            covers!(work.covered, "LINK-02", "SYS-83");
-            return Err(Errno::EPERM);
-        }
-        if !token.has_privilege(Privilege::Tcb) {
-            covers!(work.covered, "SYS-85");
-        }
+        authorize_link(work, key, &above)?;
     }
     let layer = match create.layer {
         None => {
@@ -292,8 +343,36 @@ fn authorize_creation(
     })?;
     layers::check_total(work, parent, name)?;
     abi::transaction(work, create.transaction)?;
-    let descriptor = inherit(&above, token)?;
+    let descriptor = inherit(&above, &work.caller.token, &mut work.covered)?;
+    covers!(work.covered, "KEY-25");
     Ok((layer, Arc::new(descriptor)))
+}
+
+/// Who may create a symlink (§2.3, "Creation restriction").
+///
+/// # Errors
+///
+/// EACCES without KEY_CREATE_LINK on the parent; then EPERM with neither SeTcbPrivilege nor
+/// membership of Administrators (D-23).
+fn authorize_link(
+    work: &mut Work<'_>,
+    parent: (HiveId, Guid),
+    above: &SecurityDescriptor,
+) -> Result<(), Errno> {
+    access::to_key(work, parent, above, rights::KEY_CREATE_LINK)
+        .inspect_err(|_| covers!(work.covered, "LINK-01", "SYS-84"))?;
+    let token = &work.caller.token;
+    let is_administrator = token.is_member_of(&well_known::ADMINISTRATORS);
+    match (token.has_privilege(Privilege::Tcb), is_administrator) {
+        (false, false) => {
+            covers!(work.covered, "LINK-02", "SYS-83", "SEC-49");
+            return Err(Errno::EPERM);
+        }
+        (false, true) => covers!(work.covered, "SYS-85", "LINK-04", "SEC-49"),
+        (true, false) => covers!(work.covered, "LINK-03", "SEC-49"),
+        (true, true) => covers!(work.covered, "SEC-49"),
+    }
+    Ok(())
 }
 
 /// What a creation shows about the place at which it takes place.

@@ -10,13 +10,16 @@ use crate::database::Guid;
 use crate::layers::machine;
 use crate::names::{FoldedName, LayerName};
 use crate::resolution::Viewer;
-use crate::responses::Malformed;
 use crate::security::{MalformedDescriptor, SecurityDescriptor, Sid};
 use crate::state::State;
 use crate::values::{REG_BINARY, REG_DWORD};
 
+/// A response that is malformed in whatever way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable;
+
 /// An effective value as (type, data), if the source's answer is not malformed.
-type Value = Result<Option<(u32, Arc<[u8]>)>, Malformed>;
+type Value = Result<Option<(u32, Arc<[u8]>)>, Unreadable>;
 
 /// The visible metadata key of a layer. Two are equal when nothing effective differs (D-51).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(crate) struct Metadata {
 }
 
 /// What the source shows of a layer: `Err` if not even whether the metadata key is there.
-pub(crate) type Reading = Result<Metadata, Malformed>;
+pub(crate) type Reading = Result<Metadata, Unreadable>;
 
 /// The metadata of the layer with this folded name, if its key is visible below the Layers key.
 pub(crate) fn metadata(state: &State, name: &FoldedName) -> Option<Reading> {
@@ -40,11 +43,11 @@ pub(crate) fn metadata(state: &State, name: &FoldedName) -> Option<Reading> {
     let ignored = &mut Covered::new();
     let child = match resolver.child(state.layers_key?, name.as_str(), ignored) {
         Ok((child, _)) => child?,
-        Err(malformed) => return Some(Err(malformed)),
+        Err(_) => return Some(Err(Unreadable)),
     };
     let record = resolver.database.keys.get(&child.key)?;
     let mut value = |name| {
-        let (value, _) = resolver.value(child.key, name, ignored)?;
+        let (value, _) = resolver.value(child.key, name, ignored).map_err(|_| Unreadable)?;
         Ok(value.map(|value| (value.entry.value_type, value.entry.data.clone())))
     };
     Some(Ok(Metadata {
@@ -99,6 +102,13 @@ impl Metadata {
     pub(crate) fn is_unreadable(&self) -> bool {
         self.descriptor.is_err()
             || [&self.precedence, &self.enabled, &self.owner].iter().any(|value| value.is_err())
+    }
+
+    /// The metadata key, if its SD is all of it that cannot be read.
+    pub(crate) fn key_of_bad_descriptor(&self) -> Option<Guid> {
+        let values = [&self.precedence, &self.enabled, &self.owner];
+        let others_are_good = values.iter().all(|value| value.is_ok());
+        (self.descriptor.is_err() && others_are_good).then_some(self.key)
     }
 
     /// Whether the owner, if one is given, is a SID.

@@ -8,12 +8,14 @@
 //! [`store`] states the other side of the source protocol: how a source answers. It shares names and
 //! times with the rest, and no state.
 //!
-//! Not stated yet: routing to private hives, `CurrentUser`, watches, transactions (no transaction
-//! fd exists, so any is EBADF), get and set security, backup and restore, audit events, and
-//! parameters other than the compiled-in ones.
+//! Not stated yet: watches, transactions (no transaction fd exists, so any is EBADF), backup and
+//! restore with their audit events, and parameters other than the compiled-in ones. Where a decision
+//! depends on what `security` parses and does not judge, the outcome is [`Outcome::Outside`].
 
 pub mod abi;
+mod access;
 pub mod audit;
+mod audit_events;
 pub mod coverage;
 mod database;
 mod deletion;
@@ -26,10 +28,16 @@ mod fold_table;
 pub mod front_door;
 mod hives;
 pub mod input;
+mod key_fds;
+mod key_security;
 mod keys;
+mod layer_commit;
+mod layer_effects;
 mod layer_metadata;
+mod layer_refresh;
 mod layers;
 pub mod limits;
+mod links;
 pub mod memory;
 mod name_marks;
 pub mod names;
@@ -65,4 +73,4 @@ pub use resolution::Contest;
 pub use state::{Enumeration, Generation, State};
 pub use step::Step;
 pub use view::View;
-pub use views::KNOWN_PATHS_MAX;
+pub use views::{KNOWN_PATHS_MAX, Opening};

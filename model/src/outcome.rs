@@ -300,8 +300,7 @@ impl Selected {
 
 impl KeyInfoPattern {
     fn example(&self) -> KeyInfo {
-        let (Generation::AtLeast(generation) | Generation::Exactly(generation)) = self.generation;
-        self.with(self.last_write_time.latest(), generation)
+        self.with(self.last_write_time.latest(), self.generation.lowest())
     }
 
     fn with(&self, last_write_time: UnixTime, hive_generation: u64) -> KeyInfo {

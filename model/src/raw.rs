@@ -2,8 +2,9 @@
 //!
 //! Shows the records of PSD-005 §2.3 to §2.6 without applying any rule to them.
 
-use crate::database::{Guid, Target};
-use crate::state::State;
+use crate::database::{Guid, HiveId, Target};
+use crate::security::Token;
+use crate::state::{Hive, State};
 use crate::view::Path;
 
 /// The number by which the model tells keys apart. It means nothing outside one state.
@@ -78,7 +79,16 @@ pub struct RawLayer {
 impl State {
     /// Every stored record of the registered global hives.
     pub fn raw(&self) -> impl Iterator<Item = RawEntry> + '_ {
-        self.global_hives().flat_map(move |(id, hive)| {
+        self.raw_of(self.global_hives().collect())
+    }
+
+    /// Every stored record of the hives that a thread with this token can name.
+    pub fn raw_for(&self, token: &Token) -> impl Iterator<Item = RawEntry> + '_ {
+        self.raw_of(self.hives_for(token))
+    }
+
+    fn raw_of<'a>(&'a self, hives: Vec<(HiveId, &'a Hive)>) -> impl Iterator<Item = RawEntry> + 'a {
+        hives.into_iter().flat_map(move |(id, hive)| {
             let database = self.database(id);
             let path = move |key: Guid| self.created_at(id, key);
             let root =
@@ -139,7 +149,7 @@ impl State {
     }
 
     /// The path at which a key was created, as far up as its ancestors still have records.
-    fn created_at(&self, hive: crate::database::HiveId, key: Guid) -> Path {
+    fn created_at(&self, hive: HiveId, key: Guid) -> Path {
         let keys = &self.database(hive).keys;
         let mut path = Vec::new();
         let mut record = keys.get(&key);

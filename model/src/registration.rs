@@ -8,15 +8,13 @@ use std::collections::BTreeSet;
 
 use crate::coverage::{Covered, covers};
 use crate::errno::Errno;
+use crate::hives::CURRENT_USER;
 use crate::input::{HiveEntry, HiveName, RSI_HIVE_PRIVATE, Registration, WireGuid};
 use crate::names::{FoldedName, KeyName};
 use crate::state::{Hive, SlotId, State};
 
 /// Beyond this many entries none is read: MaxHivesPerSource can never be more (§11.4, P-51).
 const HIVE_ENTRIES_MAX: u32 = 1024;
-
-/// The folded name of the alias that is no hive (§2.2).
-const CURRENT_USER: &str = "currentuser";
 
 /// What a hive name is unique in: its own namespace (HIVE-03). `None` is the global one, the rest
 /// are those of the scopes (REG-10).

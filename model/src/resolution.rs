@@ -10,7 +10,7 @@ use crate::database::{
 use crate::layers::{BASE, Layer};
 use crate::limits::Limits;
 use crate::names::FoldedName;
-use crate::responses::Malformed;
+use crate::responses::{Fault, Malformed};
 use crate::security::Token;
 use crate::values::REG_TOMBSTONE;
 
@@ -138,7 +138,7 @@ impl<T> Selection<T> {
     fn finish(self, covered: &mut Covered) -> Result<Option<Candidate<T>>, Malformed> {
         if self.tie {
             covers!(covered, "SEQ-19", "SRC-47");
-            return Err(Malformed::of_source(covered));
+            return Err(Malformed::of(Fault::Tie, None, covered));
         }
         Ok(self.winner)
     }
@@ -169,6 +169,18 @@ impl<'a> Resolver<'a> {
     fn active_layer(&self, name: &FoldedName) -> Result<&'a Layer, Passed> {
         let layer = self.layers.get(name).ok_or(Passed::Unknown)?;
         if self.viewer.is_active(layer) { Ok(layer) } else { Err(Passed::Inactive) }
+    }
+
+    /// What an active layer shows that only the viewer's token makes active.
+    fn mark_private(&self, layer: &Layer, covered: &mut Covered) -> bool {
+        if layer.enabled {
+            return false;
+        }
+        covers!(covered, "PRIV-13", "PRIV-15", "PRIV-17", "PRIV-20", "PRIV-21");
+        if self.viewer.private_layers.len() > 1 {
+            covers!(covered, "PRIV-14");
+        }
+        true
     }
 
     /// The effective value at (key, value name): `resolve_value`.
@@ -211,14 +223,17 @@ impl<'a> Resolver<'a> {
         let mut selection = Selection::new();
         for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
             match self.active_layer(layer) {
-                Ok(layer) => selection.add(
-                    Candidate {
-                        precedence: layer.precedence,
-                        sequence: entry.sequence,
-                        item: Some((layer, entry)),
-                    },
-                    covered,
-                ),
+                Ok(layer) => {
+                    self.mark_private(layer, covered);
+                    selection.add(
+                        Candidate {
+                            precedence: layer.precedence,
+                            sequence: entry.sequence,
+                            item: Some((layer, entry)),
+                        },
+                        covered,
+                    );
+                }
                 Err(Passed::Unknown) => covers!(covered, "RES-11", "RES-28"),
                 Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-12", "LAYER-08"),
             }
@@ -303,14 +318,19 @@ impl<'a> Resolver<'a> {
         let mut selection = Selection::new();
         for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
             match self.active_layer(layer) {
-                Ok(layer) => selection.add(
-                    Candidate {
-                        precedence: layer.precedence,
-                        sequence: entry.sequence,
-                        item: entry,
-                    },
-                    covered,
-                ),
+                Ok(layer) => {
+                    if self.mark_private(layer, covered) {
+                        covers!(covered, "PRIV-16");
+                    }
+                    selection.add(
+                        Candidate {
+                            precedence: layer.precedence,
+                            sequence: entry.sequence,
+                            item: entry,
+                        },
+                        covered,
+                    );
+                }
                 Err(Passed::Unknown) => covers!(covered, "RES-22", "RES-28"),
                 Err(Passed::Inactive) => covers!(covered, "RES-02", "RES-03", "LAYER-08"),
             }

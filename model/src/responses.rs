@@ -1,35 +1,103 @@
 //! What the kernel takes from a source, and what it rejects as malformed data.
 //!
-//! States PSD-005 §7.3 ("Data validation by LCS") and §10.1 for the content of well-formed
-//! responses, the sequence and layer name rules of §2.7, and §3.1 for security descriptors, with
-//! D-34, D-35, D-90, P-40 and P-75. Resolves nothing. What a kernel has stored itself is never
-//! malformed, so only a hive that holds records of another origin is looked at.
+//! States PSD-005 §7.3 ("Data validation by LCS") and §10.1 for what a source can have stored, the
+//! sequence and layer name rules of §2.7, and §3.1 for security descriptors, with D-34, D-35, P-40, P-57
+//! and P-75. What only the bytes of a response can get wrong (the status table of §7.3, the payloads
+//! of D-90) is not stated here: the model has no bytes of responses. Resolves nothing. What a kernel has
+//! stored itself is never malformed, so only a hive that holds records of another origin is looked at.
 
 use std::sync::Arc;
 
 use crate::coverage::{Covered, covers};
-use crate::database::{BlanketTombstone, Guid, KeyRecord, Layered, PathEntry, Target, ValueEntry};
+use crate::database::{
+    BlanketTombstone, Guid, HiveId, KeyRecord, Layered, PathEntry, Target, ValueEntry,
+};
 use crate::errno::Errno;
 use crate::names::{KeyName, LayerName, ValueName};
 use crate::resolution::{Purpose, Resolver};
 use crate::security::SecurityDescriptor;
 use crate::values::{REG_QWORD, REG_TOMBSTONE};
 
+/// What may be wrong with the content of a response: the validation classes of §3.1, and the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The SD of a key.
+    Descriptor = 1,
+    /// A sequence number that was not allocated yet.
+    FutureSequence = 2,
+    /// Equal sequence numbers that would have to decide a winner.
+    Tie = 4,
+    /// The SD of a layer metadata key, where it is read for the layer table.
+    MetadataDescriptor = 8,
+    /// Anything that has no class (D-95).
+    Other = 16,
+}
+
 /// A response whose form is good and whose content is not. The request fails with EIO, and the
 /// source stays (§7.3, SRC-41, SRC-43).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(());
+pub(crate) struct Malformed {
+    /// Everything that is wrong, one bit each.
+    faults: u8,
+    /// The key whose SD is meant, if it is one.
+    key: Option<Guid>,
+    /// Whether it is wrong in more than one place.
+    several: bool,
+}
 
 impl Malformed {
     /// The rejection of a response.
-    pub(crate) fn of_source(covered: &mut Covered) -> Malformed {
+    pub(crate) fn of(fault: Fault, key: Option<Guid>, covered: &mut Covered) -> Malformed {
         covers!(covered, "SRC-41", "SRC-43");
-        Malformed(())
+        Malformed { faults: fault as u8, key, several: false }
+    }
+
+    /// Whether this is among what is wrong.
+    pub(crate) fn has(self, fault: Fault) -> bool {
+        self.faults & fault as u8 != 0
+    }
+
+    /// Whether it is wrong in more than one place.
+    pub(crate) fn is_several(self) -> bool {
+        self.several
+    }
+
+    /// The key whose SD is wrong, if nothing else is.
+    pub(crate) fn key(self) -> Option<Guid> {
+        self.key
+    }
+
+    /// Both together.
+    pub(crate) fn and(self, other: Malformed) -> Malformed {
+        let key = if self.key == other.key { self.key } else { None };
+        Malformed { faults: self.faults | other.faults, key, several: true }
     }
 }
 
-impl From<Malformed> for Errno {
-    fn from(_: Malformed) -> Errno {
+/// Everything that is wrong with one response.
+#[derive(Default)]
+struct Faults(Option<Malformed>);
+
+impl Faults {
+    fn add(&mut self, result: Result<(), Malformed>) {
+        if let Err(found) = result {
+            self.0 = Some(self.0.map_or(found, |former| former.and(found)));
+        }
+    }
+
+    fn result(self) -> Result<(), Malformed> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// The response that ended a call, if one did, and the hive that it is about.
+#[derive(Default)]
+pub(crate) struct Rejected(pub(crate) Option<(HiveId, Malformed)>);
+
+impl Rejected {
+    /// What a call fails with whose response is malformed.
+    pub(crate) fn by(&mut self, hive: HiveId, malformed: Malformed) -> Errno {
+        self.0 = Some((hive, malformed));
         Errno::EIO
     }
 }
@@ -40,10 +108,16 @@ impl From<Malformed> for Errno {
 ///
 /// If what is stored is no SD of a registry key.
 pub(crate) fn descriptor_of(
+    key: Guid,
     record: &KeyRecord,
     covered: &mut Covered,
 ) -> Result<Arc<SecurityDescriptor>, Malformed> {
-    record.descriptor.clone().map_err(|_| Malformed::of_source(covered))
+    covers!(covered, "SEC-36", "SEC-45");
+    record.descriptor.clone().map_err(|malformed| {
+        covers!(covered, "SEC-40");
+        malformed.mark(covered);
+        Malformed::of(Fault::Descriptor, Some(key), covered)
+    })
 }
 
 impl Resolver<'_> {
@@ -56,13 +130,14 @@ impl Resolver<'_> {
         if !self.database.seeded {
             return Ok(());
         }
+        let mut faults = Faults::default();
         for entry in entries.into_iter().flat_map(|entries| entries.values()) {
-            self.check_entry(&entry.layer, entry.sequence, covered)?;
+            faults.add(self.check_entry(&entry.layer, entry.sequence, covered));
             if let Target::Key(key) = entry.target {
-                self.check_metadata(key, covered)?;
+                faults.add(self.check_metadata(key, covered));
             }
         }
-        Ok(())
+        faults.result()
     }
 
     /// RSI_ENUM_CHILDREN: the same for every name below a key.
@@ -74,13 +149,15 @@ impl Resolver<'_> {
         if !self.database.seeded {
             return Ok(());
         }
+        let mut faults = Faults::default();
         for (_, entries) in self.database.children(parent) {
             for entry in entries.values() {
-                require(KeyName::parse(entry.name.spelling().as_bytes(), self.limits), covered)?;
+                let name = KeyName::parse(entry.name.spelling().as_bytes(), self.limits);
+                faults.add(require(name, covered));
             }
-            self.check_lookup(Some(entries), covered)?;
+            faults.add(self.check_lookup(Some(entries), covered));
         }
-        Ok(())
+        faults.result()
     }
 
     /// RSI_QUERY_VALUES for one name: every layer's entry, and the key's blanket tombstones.
@@ -93,17 +170,19 @@ impl Resolver<'_> {
         if !self.database.seeded {
             return Ok(());
         }
+        let mut faults = Faults::default();
         for entry in entries.into_iter().flat_map(|entries| entries.values()) {
-            require(ValueName::parse(entry.name.spelling().as_bytes(), self.limits), covered)?;
-            self.check_entry(&entry.layer, entry.sequence, covered)?;
+            let name = ValueName::parse(entry.name.spelling().as_bytes(), self.limits);
+            faults.add(require(name, covered));
+            faults.add(self.check_entry(&entry.layer, entry.sequence, covered));
             let known = entry.value_type <= REG_QWORD
                 || entry.value_type == REG_TOMBSTONE && entry.data.is_empty();
-            require(known.then_some(()).ok_or(()), covered)?;
+            faults.add(require(known.then_some(()).ok_or(()), covered));
         }
         for blanket in blankets.into_iter().flat_map(|blankets| blankets.values()) {
-            self.check_entry(&blanket.layer, blanket.sequence, covered)?;
+            faults.add(self.check_entry(&blanket.layer, blanket.sequence, covered));
         }
-        Ok(())
+        faults.result()
     }
 
     /// RSI_QUERY_VALUES for all names of a key.
@@ -116,10 +195,12 @@ impl Resolver<'_> {
             return Ok(());
         }
         let blankets = self.database.blankets.get(&key);
+        let mut faults = Faults::default();
         for (_, entries) in self.database.value_names(key) {
-            self.check_values(Some(entries), blankets, covered)?;
+            faults.add(self.check_values(Some(entries), blankets, covered));
         }
-        self.check_values(None, blankets, covered)?;
+        faults.add(self.check_values(None, blankets, covered));
+        faults.result()?;
         if self.repeats_a_sequence(key) {
             covers!(covered, "SEQ-20");
         }
@@ -144,7 +225,7 @@ impl Resolver<'_> {
     ) -> Result<(), Malformed> {
         if LayerName::parse(layer.spelling().as_bytes(), self.limits).is_err() {
             covers!(covered, "RES-32");
-            return Err(Malformed::of_source(covered));
+            return Err(Malformed::of(Fault::Other, None, covered));
         }
         if self.layers.get(layer.folded()).is_some_and(|known| known.name != *layer) {
             covers!(covered, "LAYER-27");
@@ -158,20 +239,20 @@ impl Resolver<'_> {
         } else {
             covers!(covered, "SRC-45");
         }
-        Err(Malformed::of_source(covered))
+        Err(Malformed::of(Fault::FutureSequence, None, covered))
     }
 
     /// The metadata that goes with an entry: it must be there, and its SD must be one (P-75).
     fn check_metadata(&self, key: Guid, covered: &mut Covered) -> Result<(), Malformed> {
         let record = self.database.keys.get(&key).ok_or(());
-        let record = record.map_err(|()| Malformed::of_source(covered))?;
+        let record = record.map_err(|()| Malformed::of(Fault::Other, None, covered))?;
         if self.purpose == Purpose::Call {
-            descriptor_of(record, covered)?;
+            descriptor_of(key, record, covered)?;
         }
         Ok(())
     }
 }
 
 fn require<T, E>(good: Result<T, E>, covered: &mut Covered) -> Result<(), Malformed> {
-    good.map(|_| ()).map_err(|_| Malformed::of_source(covered))
+    good.map(|_| ()).map_err(|_| Malformed::of(Fault::Other, None, covered))
 }

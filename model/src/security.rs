@@ -1,28 +1,49 @@
-//! Tokens, security descriptors and the access check, as far as registry opens need them.
+//! Tokens, security descriptors and the access check, as far as the registry needs them.
 //!
-//! States PSD-004 §2.1 (SIDs), §3.1 to §3.6 (descriptors, inheritance) and §10 (AccessCheck), and
-//! PSD-005 §3.1. Knows nothing of keys and paths.
+//! States PSD-004 §2.1 (SIDs), §3 (descriptors, inheritance), §10 (AccessCheck) and the merging of
+//! §11.6, and PSD-005 §3.1. Knows nothing of keys and paths.
 //!
-//! Not decided here yet: mandatory integrity and process trust labels, restricted and confined
-//! tokens, user SIDs marked deny-only, dead logon sessions and Identification level, central
-//! access policies, conditions of callback ACEs, resource attributes, and auditing. ACEs that
-//! belong to those are parsed and kept.
+//! Not evaluated here: conditions of callback ACEs, process trust, what confinement SIDs are
+//! granted, and central access policies. Where an answer hangs on one of them, it is
+//! [`Verdict::Outside`]. Tokens do not name logon sessions, so that none is dead; restricted
+//! device groups could only matter to conditions. Alarm ACEs, which are for the operations after an
+//! open, are kept and have no effect. KACS's own audit events (forced by a token's policy, or of
+//! privileges) are not the registry's.
 
 mod access_check;
 mod acl;
+mod assumptions;
+mod auditing;
+mod claim;
+mod components;
+mod conditions;
+mod dacl;
 mod defaults;
 mod descriptor;
+mod evaluation;
+#[cfg(test)]
+mod fixtures;
+mod identity;
 mod inheritance;
 mod malformed;
+mod mandatory;
 pub mod rights;
 mod sid;
 mod token;
 
+#[cfg(test)]
+mod laws_tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use access_check::{access_check, check_desired_access};
+pub use access_check::{Check, Verdict, access_check, check, check_desired_access};
 pub use acl::{Ace, AceBody, AceKind, Acl, Effect, ObjectTypes, ace_flags};
+pub use auditing::{FAILURE_AUDIT, SUCCESS_AUDIT};
+pub use components::{
+    DACL_SECURITY_INFORMATION, GROUP_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION,
+    SACL_SECURITY_INFORMATION,
+};
 pub use defaults::{base_layer_default_sd, default_root_sd};
 pub use descriptor::{SecurityDescriptor, control};
 pub use inheritance::inherit;
@@ -52,6 +73,10 @@ pub const GROUP_ENABLED: u32 = 0x4;
 pub const GROUP_OWNER: u32 = 0x8;
 /// `SE_GROUP_USE_FOR_DENY_ONLY`.
 pub const GROUP_DENY_ONLY: u32 = 0x10;
+/// `SE_GROUP_INTEGRITY`. A token's integrity is a field of its own, whatever groups say (ACC-72).
+pub const GROUP_INTEGRITY: u32 = 0x20;
+/// `SE_GROUP_RESOURCE`: a group like any other (ACC-26).
+pub const GROUP_RESOURCE: u32 = 0x2000_0000;
 /// `SE_GROUP_LOGON_ID`.
 pub const GROUP_LOGON_ID: u32 = 0xC000_0000;
 
@@ -64,16 +89,18 @@ pub enum Privilege {
     TakeOwnership,
     Backup,
     Restore,
+    Relabel,
 }
 
 impl Privilege {
     /// Every privilege.
-    pub const ALL: [Privilege; 5] = [
+    pub const ALL: [Privilege; 6] = [
         Privilege::Tcb,
         Privilege::Security,
         Privilege::TakeOwnership,
         Privilege::Backup,
         Privilege::Restore,
+        Privilege::Relabel,
     ];
 }
 

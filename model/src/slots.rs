@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Time};
 use crate::input::{Contents, SourceId, UnixTime, WireGuid};
-use crate::layers;
-use crate::names::KeyName;
+use crate::names::FoldedName;
 use crate::registration::AskedHive;
 use crate::security::{SecurityDescriptor, default_root_sd};
 use crate::state::{Generation, Hive, Slot, SlotId, State};
 use crate::values::length;
+use crate::{layer_effects, layer_refresh};
 
 /// The process behind a registration.
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ pub(crate) fn occupy(
         hives.push(hive);
     }
     raise_counter(state, max_sequence, &hives, covered);
-    layers::load(before, state, &hives);
+    layer_refresh::load(before, state, &hives);
     id
 }
 
@@ -108,9 +108,9 @@ pub(crate) fn resume(
     let hives: Vec<HiveId> = ids.iter().map(|(id, _)| *id).collect();
     raise_counter(state, resumed.max_sequence, &hives, covered);
     for layer in missed {
-        layers::delete_at_source(state, resumed.slot, &layer, covered);
+        layer_effects::delete_at_source(state, resumed.slot, &layer, covered);
     }
-    layers::reload(before, state, &hives);
+    layer_refresh::reload(before, state, &hives);
 }
 
 /// `next_sequence` rises above what the source says it has stored, and never falls (§2.7).
@@ -154,20 +154,20 @@ fn attach(
         former => (None, former),
     };
     if let Some(other) = others
-        && let Some(keeper) = other.keeper
+        && let Some(kept) = other.kept()
     {
-        state.shelf.insert_mut((keeper, other.name.clone()), other);
+        state.shelf.insert_mut(kept, other);
     }
     let root = root_guid(state, asked.root);
     let database = match process.contents {
-        Contents::Empty => made(None, root, &asked.name, process.at),
+        Contents::Empty => made(None, root, asked, process.at),
         Contents::Kept => {
-            let place = (process.source, asked.name.folded().clone());
+            let place = (process.source, asked.name.folded().clone(), asked.namespace);
             let kept = mine.or_else(|| state.shelf.get(&place).cloned());
             state.shelf.remove_mut(&place);
             let mut database = kept.unwrap_or_else(|| {
                 covers!(covered, "SRC-23", "SRC-25");
-                made(Some(process.source), root, &asked.name, process.at)
+                made(Some(process.source), root, asked, process.at)
             });
             restart(&mut database, covered);
             database
@@ -189,12 +189,12 @@ fn restart(database: &mut Database, covered: &mut Covered) {
 }
 
 /// A hive that its source makes (§7.3, "Hive root creation").
-fn made(keeper: Option<SourceId>, root: Guid, name: &KeyName, at: UnixTime) -> Database {
+fn made(keeper: Option<SourceId>, root: Guid, asked: &AskedHive, at: UnixTime) -> Database {
     let bytes = default_root_sd();
     let descriptor =
         SecurityDescriptor::parse(&bytes).expect("the compiled-in descriptor is well formed");
     let record = KeyRecord {
-        name: name.clone(),
+        name: asked.name.clone(),
         parent: None,
         sd_size: length(bytes.len()),
         descriptor: Ok(Arc::new(descriptor)),
@@ -203,7 +203,7 @@ fn made(keeper: Option<SourceId>, root: Guid, name: &KeyName, at: UnixTime) -> D
         volatile_key: false,
         symlink: false,
     };
-    Database::new(keeper, root, record)
+    Database::new(keeper, asked.namespace, root, record)
 }
 
 /// The model's number for the root key that sources call by this GUID.
@@ -217,8 +217,8 @@ fn root_guid(state: &mut State, root: WireGuid) -> Guid {
 }
 
 impl State {
-    /// What a source reports next as the highest sequence number that it has stored in these hives
-    /// (SEQ-12), once it has cleaned up as it must before it registers (SRC-28); 0 if there is none.
+    /// What a source reports next as the highest sequence number that it has stored in the hives of
+    /// these names, private ones included (SEQ-12), once it has cleaned up as it must before it registers (SRC-28); 0 if there is none.
     pub fn stored_maximum<'a>(
         &self,
         source: SourceId,
@@ -227,16 +227,17 @@ impl State {
         if let Some(falsely) = self.false_maxima.get(&source) {
             return *falsely;
         }
-        let stored = |name: &str| {
-            let name = crate::names::FoldedName::of(name);
-            let is_it =
-                |database: &&Database| database.keeper == Some(source) && database.name == name;
-            let attached = self.databases.values().find(is_it);
-            let mut database =
-                attached.or_else(|| self.shelf.get(&(source, name.clone())))?.clone();
-            database.restart();
-            Some(database.max_sequence())
-        };
-        hives.into_iter().filter_map(stored).max().unwrap_or(0)
+        let names: Vec<FoldedName> = hives.into_iter().map(FoldedName::of).collect();
+        self.databases
+            .values()
+            .chain(self.shelf.values())
+            .filter(|database| database.keeper == Some(source) && names.contains(&database.name))
+            .map(|database| {
+                let mut database = database.clone();
+                database.restart();
+                database.max_sequence()
+            })
+            .max()
+            .unwrap_or(0)
     }
 }

@@ -44,8 +44,8 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> State {
 fn reboot(state: &State) -> State {
     let mut shelf = state.shelf.clone();
     for database in state.databases.values() {
-        if let Some(keeper) = database.keeper {
-            shelf.insert_mut((keeper, database.name.clone()), database.clone());
+        if let Some(kept) = database.kept() {
+            shelf.insert_mut(kept, database.clone());
         }
     }
     State {

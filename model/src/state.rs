@@ -6,21 +6,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::database::{Database, Guid, HiveId, Map, Set};
+use crate::database::{Database, Guid, HiveId, Kept, Map, Set};
 use crate::input::{Fd, ProcessId, SourceId, WireGuid};
 use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
 use crate::registration::Namespace;
+use crate::security::Token;
 
 /// What the registry is at one moment, as far as a caller can come to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     /// What is behind each registered hive: what the process that last registered it holds.
     pub(crate) databases: Map<HiveId, Database>,
-    /// What processes have stored that serve it to nobody, by process and hive name.
-    pub(crate) shelf: Map<(SourceId, FoldedName), Database>,
+    /// What processes have stored that serve it to nobody.
+    pub(crate) shelf: Map<Kept, Database>,
     /// The model's numbers for the root GUIDs that sources have registered.
     pub(crate) roots: Map<WireGuid, Guid>,
     /// The open source devices (§7.1).
@@ -35,9 +36,12 @@ pub struct State {
     pub(crate) layers: Map<FoldedName, Layer>,
     /// The key whose children are the layers, as the kernel last resolved it (P-03).
     pub(crate) layers_key: Option<Guid>,
-    /// The Layers key when the path to it last resolved, and what was visible below it when it was
-    /// last read (P-03, P-07, P-15).
+    /// The Layers key when the path to it last resolved, and what was last read of each name below
+    /// it (P-03, P-07, P-15).
     pub(crate) layers_seen: Option<(Guid, Map<FoldedName, Reading>)>,
+    /// Whether base may have its compiled-in SD again instead of the one in the table: its metadata
+    /// key has left the view (P-28).
+    pub(crate) base_may_be_default: bool,
     /// What sources will report as their highest sequence number although it is not.
     pub(crate) false_maxima: Map<SourceId, u64>,
     /// The next sequence number to be allocated (§2.7).
@@ -89,26 +93,35 @@ pub(crate) struct Hive {
 /// The change epoch of a hive (§6.3), which starts at a number of the kernel's choice (P-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Generation {
-    /// Not observed since it was last uncertain.
+    /// Not observed since boot.
     AtLeast(u64),
     /// Observed, and counted from there.
     Exactly(u64),
+    /// Observed, and counted from there with steps that may have been taken or not: from the first
+    /// to the second, both included.
+    Between(u64, u64),
 }
 
 impl Generation {
     /// One step on.
     pub(crate) fn step(self) -> Generation {
+        let next = |number: u64| number.saturating_add(1);
         match self {
-            Generation::AtLeast(number) => Generation::AtLeast(number.saturating_add(1)),
-            Generation::Exactly(number) => Generation::Exactly(number.saturating_add(1)),
+            Generation::AtLeast(number) => Generation::AtLeast(next(number)),
+            Generation::Exactly(number) => Generation::Exactly(next(number)),
+            Generation::Between(lowest, highest) => {
+                Generation::Between(next(lowest), next(highest))
+            }
         }
     }
 
-    /// The same number or a later one: whether a step took place is not known.
+    /// One step on or none: whether it took place is not known.
     pub(crate) fn uncertain(self) -> Generation {
         match self {
-            Generation::AtLeast(number) | Generation::Exactly(number) => {
-                Generation::AtLeast(number)
+            Generation::AtLeast(number) => Generation::AtLeast(number),
+            Generation::Exactly(number) => Generation::Between(number, number.saturating_add(1)),
+            Generation::Between(lowest, highest) => {
+                Generation::Between(lowest, highest.saturating_add(1))
             }
         }
     }
@@ -118,6 +131,16 @@ impl Generation {
         match self {
             Generation::AtLeast(lowest) => number >= lowest,
             Generation::Exactly(exact) => number == exact,
+            Generation::Between(lowest, highest) => (lowest..=highest).contains(&number),
+        }
+    }
+
+    /// The lowest number that may be observed.
+    pub(crate) fn lowest(self) -> u64 {
+        match self {
+            Generation::AtLeast(number)
+            | Generation::Exactly(number)
+            | Generation::Between(number, _) => number,
         }
     }
 }
@@ -202,6 +225,7 @@ impl State {
             layers: crate::layers::initial_table(),
             layers_key: None,
             layers_seen: None,
+            base_may_be_default: false,
             false_maxima: Map::new_sync(),
             next_sequence: 1,
             open_keys: Map::new_sync(),
@@ -243,9 +267,24 @@ impl State {
         hives.map(|(id, hive)| (*id, hive))
     }
 
+    /// The hives that a thread with this token can name, by folded name: private hives of its scopes,
+    /// and the global ones that these do not shadow (§2.2).
+    pub(crate) fn hives_for(&self, token: &Token) -> Vec<(HiveId, &Hive)> {
+        let names: BTreeSet<&FoldedName> = self.hives.values().map(|h| h.name.folded()).collect();
+        let routed = names.into_iter().filter_map(|name| self.route(name, token));
+        routed.filter_map(|id| Some((id, self.hives.get(&id)?))).collect()
+    }
+
     /// The names of the global hives whose source is Down, as they were registered.
     pub fn hives_down(&self) -> BTreeSet<String> {
         let down = self.global_hives().filter(|(id, _)| !self.is_active(*id));
+        down.map(|(_, hive)| hive.name.spelling().to_owned()).collect()
+    }
+
+    /// The names that lead a thread with this token to a hive whose source is Down, as these were
+    /// registered.
+    pub fn hives_down_for(&self, token: &Token) -> BTreeSet<String> {
+        let down = self.hives_for(token).into_iter().filter(|(id, _)| !self.is_active(*id));
         down.map(|(_, hive)| hive.name.spelling().to_owned()).collect()
     }
 

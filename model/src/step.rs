@@ -2,10 +2,12 @@
 //!
 //! Dispatches a call to the chapter that states it. A call whose source may have died under it
 //! has several steps: one as if nothing had happened, and EIO after each prefix of its requests
-//! (P-08).
+//! (P-08). A call whose decision depends on what this edition does not judge has one, without an
+//! answer.
 
 use crate::abi;
 use crate::audit::AuditPattern;
+use crate::audit_events::rejection;
 use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map, Time};
 use crate::errno::Errno;
@@ -13,8 +15,9 @@ use crate::front_door::{self, Operation, Results};
 use crate::input::{Caller, Input};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
-use crate::state::{Generation, State};
-use crate::{deletion, device, enumeration, keys, sources, values};
+use crate::responses::Rejected;
+use crate::state::{Hive, State};
+use crate::{deletion, device, enumeration, key_fds, key_security, keys, sources, values};
 
 /// One thing that may happen on an input.
 #[derive(Clone, Debug)]
@@ -49,6 +52,10 @@ pub(crate) struct Work<'a> {
     pub(crate) contest: Option<Contest>,
     /// The audit events so far.
     pub(crate) audit: Vec<AuditPattern>,
+    /// The response that ended the call, if a malformed one did.
+    pub(crate) rejected: Rejected,
+    /// Why this edition cannot say how the call ends, if it cannot.
+    pub(crate) outside: Option<&'static str>,
     /// Where the answer goes, of a call that came as numbers and bytes.
     pub(crate) results: Results,
     /// Other answers that the text allows, which leave the state as it is.
@@ -56,6 +63,8 @@ pub(crate) struct Work<'a> {
     /// Other answers that the text allows, with the state that goes with each.
     pub(crate) otherwise: Vec<(Outcome, State)>,
     interrupted: bool,
+    /// The hives as the call found them.
+    hives_before: Map<HiveId, Hive>,
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<State>,
 }
@@ -70,10 +79,13 @@ impl<'a> Work<'a> {
             covered: Covered::new(),
             contest: None,
             audit: Vec::new(),
+            rejected: Rejected::default(),
+            outside: None,
             results: Results::Writable,
             alternatives: Vec::new(),
             otherwise: Vec::new(),
             interrupted,
+            hives_before: state.hives.clone(),
             prefixes: Vec::new(),
         }
     }
@@ -115,9 +127,15 @@ impl<'a> Work<'a> {
     /// Notes a state in which a death of the source may have left the call, which changed
     /// something in the hive.
     pub(crate) fn may_have_ended_in(&mut self, mut state: State, hive: HiveId) {
-        // Whether the kernel still counted the change is not known.
-        state.change_generation(hive, Generation::uncertain);
+        self.leave_uncounted(&mut state, hive);
         self.prefixes.push(state);
+    }
+
+    /// Leaves open whether the kernel still counted what the call did to a hive.
+    pub(crate) fn leave_uncounted(&self, state: &mut State, hive: HiveId) {
+        if let Some(before) = self.hives_before.get(&hive) {
+            state.change_generation(hive, |_| before.generation.uncertain());
+        }
     }
 
     /// Notes a resolution that the call depends on.
@@ -184,20 +202,30 @@ impl State {
 }
 
 impl Work<'_> {
-    fn into_steps(self, result: Result<Outcome, Errno>) -> Vec<Step> {
+    fn into_steps(mut self, result: Result<Outcome, Errno>) -> Vec<Step> {
+        if let (Err(Errno::EIO), Some((hive, malformed))) = (&result, self.rejected.0) {
+            let event = rejection(&self.state, hive, malformed, &mut self.covered);
+            self.audit.push(event);
+        }
         let Work { state, covered, contest, audit, alternatives, otherwise, prefixes, .. } = self;
-        let step = |outcome, next| Step { outcome, covered, contest, audit: audit.clone(), next };
+        let step = |outcome, audit, next| Step { outcome, covered, contest, audit, next };
+        if let Some(words) = self.outside {
+            return vec![step(Outcome::Outside(words), audit, state)];
+        }
+        // Where the call ended in another way, it may have come as far as its events or not.
+        let mut possible = audit.clone();
+        possible.iter_mut().for_each(|event| event.optional = true);
         let outcome = result.unwrap_or_else(Outcome::Failed);
         let mut steps = Vec::with_capacity(1 + alternatives.len() + prefixes.len());
         for alternative in alternatives {
-            steps.push(step(alternative, state.clone()));
+            steps.push(step(alternative, possible.clone(), state.clone()));
         }
         for (outcome, next) in otherwise {
-            steps.push(step(outcome, next));
+            steps.push(step(outcome, possible.clone(), next));
         }
-        steps.insert(0, step(outcome, state));
+        steps.insert(0, step(outcome, audit, state));
         for prefix in prefixes {
-            let mut step = step(Outcome::Failed(Errno::EIO), prefix);
+            let mut step = step(Outcome::Failed(Errno::EIO), possible.clone(), prefix);
             covers!(step.covered, "FAIL-02");
             step.next.enumerations = Map::new_sync();
             steps.push(step);
@@ -254,10 +282,14 @@ fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Er
         Operation::HideKey { fd, layer, transaction } => {
             deletion::hide_key(work, fd, layer, transaction)
         }
-        Operation::GetSecurity { .. } | Operation::SetSecurity { .. } | Operation::Pass { .. } => {
-            Err(Errno::ENOTTY)
+        Operation::GetSecurity { fd, security_info, buffer } => {
+            key_security::get(work, fd, security_info, buffer)
         }
+        Operation::SetSecurity { fd, security_info, descriptor, transaction } => {
+            key_security::set(work, fd, security_info, descriptor, transaction)
+        }
+        Operation::Pass { fd, to } => key_fds::pass(work, fd, to),
         Operation::Flush { fd } => values::flush(work, fd),
-        Operation::Close { fd } => deletion::close(work, fd),
+        Operation::Close { fd } => key_fds::close(work, fd),
     }
 }

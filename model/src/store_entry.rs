@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::database::{Database, Guid, HiveId, KeyRecord, PathEntry, Target, Time, ValueEntry};
-use crate::input::SourceId;
+use crate::database::{
+    Database, Guid, HiveId, Kept, KeyRecord, PathEntry, Target, Time, ValueEntry,
+};
 use crate::layers;
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
 use crate::security::SecurityDescriptor;
@@ -130,7 +131,6 @@ pub(crate) fn store(state: &State, entry: &StoreEntry) -> Option<State> {
     let key = find(database, &entry.key)?;
     put(database, key, &entry.record, fresh)?;
     database.seeded = true;
-    layers::unnoticed(&mut next);
     Some(next)
 }
 
@@ -139,15 +139,21 @@ enum Place {
     /// Behind a registered hive.
     Behind(HiveId),
     /// With its process, while another one serves its hive or none does.
-    OnShelf((SourceId, FoldedName)),
+    OnShelf(Kept),
 }
 
-/// The hive of this name among all that sources keep, registered or not.
+/// The hive of this name among all that sources keep, registered or not; a global one before a
+/// private one.
 fn place_of(state: &State, name: &str) -> Option<Place> {
     let name = FoldedName::of(name);
-    let is_it = |database: &Database| database.name == name && database.keeper.is_some();
-    let behind = state.databases.iter().find(|(_, database)| is_it(database));
-    let shelved = || state.shelf.iter().find(|(_, database)| is_it(database));
+    find_place(state, |database| database.name == name && database.namespace.is_none())
+        .or_else(|| find_place(state, |database| database.name == name))
+}
+
+fn find_place(state: &State, is_it: impl Fn(&Database) -> bool) -> Option<Place> {
+    let is_kept = |database: &Database| database.keeper.is_some() && is_it(database);
+    let behind = state.databases.iter().find(|(_, database)| is_kept(database));
+    let shelved = || state.shelf.iter().find(|(_, database)| is_kept(database));
     behind
         .map(|(hive, _)| Place::Behind(*hive))
         .or_else(|| shelved().map(|(place, _)| Place::OnShelf(place.clone())))

@@ -117,6 +117,7 @@ impl Display for Generation {
         match self {
             Generation::AtLeast(lowest) => write!(f, "at least {lowest}"),
             Generation::Exactly(exact) => write!(f, "{exact}"),
+            Generation::Between(lowest, highest) => write!(f, "{lowest}..={highest}"),
         }
     }
 }

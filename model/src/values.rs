@@ -9,9 +9,10 @@ use crate::database::ValueEntry;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
+use crate::layer_commit::committed;
 use crate::layers::{self, Touched};
 use crate::name_marks;
-use crate::names::ValueName;
+use crate::names::{ValueName, parse_path};
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::security::{Privilege, rights};
@@ -60,7 +61,9 @@ pub(crate) fn query(
         covers!(work.covered, "DEL-25");
     }
     let resolver = work.state.resolver(open.hive(), &work.viewer);
-    let (value, contest) = resolver.value(open.key(), name.folded().as_str(), &mut work.covered)?;
+    let (value, contest) = resolver
+        .value(open.key(), name.folded().as_str(), &mut work.covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     let Some(value) = value else {
         work.contested(contest);
         covers!(work.covered, "ERR-12");
@@ -102,7 +105,11 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         covers!(work.covered, "VAL-57", "IOC-046", "ERR-24");
         return Err(Errno::ENOSPC);
     }
-    layers::check_write(work, &layer)?;
+    layers::check_write(work, &layer).inspect_err(|errno| match (errno, write.value_type) {
+        (Errno::ENOENT, _) => {}
+        (_, REG_TOMBSTONE) => covers!(work.covered, "LAUTH-20"),
+        _ => covers!(work.covered, "LAUTH-17"),
+    })?;
     let data = abi::copied(work, write.data)?;
     value_marks::write_accepted(
         write.value_type,
@@ -121,7 +128,9 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let entries = resolver.database.value(open.key(), name.folded().as_str());
     // The count for the layer cap is the source's answer to a query (LAYER-64, P-44).
     let blankets = resolver.database.blankets.get(&open.key());
-    resolver.check_values(entries, blankets, &mut work.covered)?;
+    resolver
+        .check_values(entries, blankets, &mut work.covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
     let count = entries.map_or(0, |entries| entries.size());
     if count >= work.state.limits.max_layers_per_value as usize {
@@ -155,6 +164,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     if write.layer.length() == 0 {
         covers!(work.covered, "IOC-031");
     }
+    mark_link_write(work, &open, &name, write.value_type, data);
     let entry =
         ValueEntry { name, layer, value_type: write.value_type, data: data.into(), sequence };
     work.state.database_mut(open.hive()).put_value(open.key(), entry);
@@ -175,7 +185,8 @@ pub(crate) fn delete(
         .inspect_err(|_| covers!(work.covered, "IOC-049"))?;
     let name = value_name(work, name)?;
     let layer = abi::layer_argument(work, layer)?;
-    layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-18"))?;
+    layers::check_write(work, &layer)
+        .inspect_err(|errno| mark_layer_refused(*errno, || covers!(work.covered, "LAUTH-18")))?;
     abi::transaction(work, transaction)?;
     let present = key_request(work, &open);
     if present == Err(Errno::ENOENT) && work.state.database(open.hive()).seeded {
@@ -193,6 +204,11 @@ pub(crate) fn delete(
     let held = database.value(open.key(), name.folded().as_str());
     if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
         covers!(work.covered, "IOC-051", "IOC-054", "KEY-28");
+        let others = held.is_some_and(|entries| entries.size() > 1);
+        if name.is_default() && others && database.keys.get(&open.key()).is_some_and(|k| k.symlink)
+        {
+            covers!(work.covered, "LINK-15", "LINK-29");
+        }
     } else {
         covers!(work.covered, "IOC-052");
     }
@@ -220,7 +236,8 @@ pub(crate) fn blanket(
     abi::granted(work, &open, rights::KEY_SET_VALUE)
         .inspect_err(|_| covers!(work.covered, "IOC-055"))?;
     let layer = abi::layer_argument(work, layer)?;
-    layers::check_write(work, &layer).inspect_err(|_| covers!(work.covered, "LAUTH-22"))?;
+    layers::check_write(work, &layer)
+        .inspect_err(|errno| mark_layer_refused(*errno, || covers!(work.covered, "LAUTH-22")))?;
     abi::transaction(work, transaction)?;
     let present = key_request(work, &open);
     if present == Err(Errno::ENOENT) && set == 1 && work.state.database(open.hive()).seeded {
@@ -296,8 +313,35 @@ fn written(
     work.state.database_mut(open.hive()).write_time(open.key(), time);
     work.requested(open.hive());
     covers!(work.covered, "SEQ-22");
-    layers::committed(work, before, Touched::Values(open.hive(), open.key()))?;
+    committed(work, before, Touched::Key(open.hive(), open.key()))?;
     Ok(Outcome::Done)
+}
+
+/// What is shown by the refusal of a layer that is there.
+fn mark_layer_refused(errno: Errno, mark: impl FnOnce()) {
+    if errno != Errno::ENOENT {
+        mark();
+    }
+}
+
+/// A default value of a symlink key is written as any other (D-36).
+fn mark_link_write(
+    work: &mut Work<'_>,
+    open: &OpenKey,
+    name: &ValueName,
+    value_type: u32,
+    data: &[u8],
+) {
+    let record = work.state.database(open.hive()).keys.get(&open.key());
+    if !name.is_default() || !record.is_some_and(|record| record.symlink) {
+        return;
+    }
+    covers!(work.covered, "LINK-36");
+    if value_type != REG_LINK {
+        covers!(work.covered, "LINK-14");
+    } else if parse_path(data, &work.state.limits, None).is_err() {
+        covers!(work.covered, "LINK-28");
+    }
 }
 
 fn value_name(work: &mut Work<'_>, bytes: UserBytes<'_>) -> Result<ValueName, Errno> {
@@ -338,16 +382,24 @@ fn check_precedence(
     value_type: u32,
     data: &[u8],
 ) -> Result<(), Errno> {
-    let raises = value_type == REG_DWORD
-        && <[u8; 4]>::try_from(data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
-    if !raises
-        || name.folded().as_str() != "precedence"
-        || !layers::is_metadata_key(&work.state, open.hive(), open.key())
-        || work.caller.token.has_privilege(Privilege::Tcb)
-    {
+    if name.folded().as_str() != "precedence" {
         return Ok(());
     }
-    covers!(work.covered, "LAUTH-10", "IOC-048", "ERR-27");
+    let raises = value_type == REG_DWORD
+        && <[u8; 4]>::try_from(data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
+    let is_privileged = work.caller.token.has_privilege(Privilege::Tcb);
+    let is_metadata = layers::is_metadata_key(&work.state, open.hive(), open.key());
+    if !raises || !is_metadata || is_privileged {
+        match (is_metadata, is_privileged, raises) {
+            (true, false, false) => covers!(work.covered, "LAUTH-14", "LAUTH-16"),
+            (true, true, true) => covers!(work.covered, "LAUTH-03", "LAUTH-06", "LAUTH-13"),
+            (false, false, true) => covers!(work.covered, "LAUTH-15"),
+            _ => {}
+        }
+        return Ok(());
+    }
+    covers!(work.covered, "LAUTH-10", "IOC-048", "ERR-27", "LAUTH-03", "LAUTH-06", "LAUTH-08");
+    covers!(work.covered, "LAUTH-09", "LAUTH-12", "LAUTH-13");
     if name.spelling() != "Precedence" {
         covers!(work.covered, "LAUTH-11");
     }

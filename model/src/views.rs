@@ -1,21 +1,23 @@
 //! Effective views: what one caller sees of everything, and every path there could be.
 //!
 //! A view is what syscalls would show (PSD-005 §6.2, §6.3), made by walking and resolving as they
-//! do. It leaves access checks out: it says what is there for the token's layers, not what the
-//! token may read.
+//! do. It leaves access checks out: it says what is there for the token's layers and scopes, not what
+//! the token may read, which [`State::opening`] says of each path. The alias `CurrentUser` has no part in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::abi::{NO_FD, REG_OPEN_LINK};
 use crate::coverage::Covered;
 use crate::database::{Guid, HiveId, Layered, PathEntry, Target};
 use crate::enumeration::counts;
 use crate::errno::Errno;
 use crate::hives::{LastLink, Walk, walk};
 use crate::input::{Caller, ProcessId};
+use crate::keys;
 use crate::names::{FoldedName, KeyName};
 use crate::resolution::{EffectiveValue, Viewer};
-use crate::security::{Token, access_check};
-use crate::state::{Place, State};
+use crate::security::Token;
+use crate::state::{Hive, Place, State};
 use crate::step::Work;
 use crate::view::{KeyView, Part, Path, ValueView, View};
 
@@ -25,14 +27,40 @@ pub const KNOWN_PATHS_MAX: usize = 65_536;
 /// The keys that some layer or other names at one path.
 type Keys = BTreeSet<Guid>;
 
+/// How an open ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// With an fd.
+    Opens,
+    /// Without one.
+    Fails(Errno),
+    /// In a way that this edition does not judge, in words.
+    Outside(&'static str),
+}
+
 impl State {
-    /// Every path that the entries of any layers give, active or not, also below keys that are
-    /// masked; at most [`KNOWN_PATHS_MAX`]. Hives that are registered, Active or Down, only.
+    /// Every path that the entries of any layers give in the global hives, active or not, also below
+    /// keys that are masked; at most [`KNOWN_PATHS_MAX`]. Hives that are registered, Active or Down,
+    /// only.
     ///
     /// A name is spelled as the enabled layers show it, or else as its latest entry has it.
     pub fn known_paths(&self) -> BTreeSet<Path> {
+        self.paths_in(self.global_hives().collect())
+    }
+
+    /// The same in the hives that a thread with this token can name, and the names of hives that it
+    /// cannot.
+    pub fn known_paths_for(&self, token: &Token) -> BTreeSet<Path> {
+        let mut paths = self.paths_in(self.hives_for(token));
+        let out_of_reach =
+            self.hives.values().filter(|hive| self.route(hive.name.folded(), token).is_none());
+        paths.extend(out_of_reach.map(|hive| vec![hive.name.spelling().to_owned()]));
+        paths
+    }
+
+    fn paths_in(&self, hives: Vec<(HiveId, &Hive)>) -> BTreeSet<Path> {
         let mut paths = BTreeSet::new();
-        for (id, hive) in self.global_hives() {
+        for (id, hive) in hives {
             let root = Keys::from([self.database(id).root]);
             let mut pending = vec![(vec![hive.name.spelling().to_owned()], root)];
             while let Some((path, keys)) = pending.pop() {
@@ -52,17 +80,27 @@ impl State {
 
     /// What a caller with this token sees.
     pub fn view(&self, token: &Token) -> View {
-        let paths = self.known_paths();
+        let paths = self.known_paths_for(token);
         paths.into_iter().map(|path| (path.clone(), self.key_view(&path, token))).collect()
     }
 
+    /// How the open of a path ends for a caller with this token, a symlink at its end not followed.
+    pub fn opening(&self, path: &[String], token: &Token, desired_access: u32) -> Opening {
+        let caller = Caller { process: ProcessId(0), token: token.clone() };
+        let mut work = Work::looking(self, &caller);
+        let text = path.join("\\");
+        let opened =
+            keys::open(&mut work, NO_FD, Ok(text.as_bytes()), desired_access, REG_OPEN_LINK);
+        match (opened, work.outside) {
+            (_, Some(words)) => Opening::Outside(words),
+            (Ok(_), None) => Opening::Opens,
+            (Err(errno), None) => Opening::Fails(errno),
+        }
+    }
+
     /// Whether a caller with this token who asks for `desired_access` to the key at a path gets it.
-    /// False where there is no key, and where its SD is none.
     pub fn grants(&self, path: &[String], token: &Token, desired_access: u32) -> bool {
-        let place = self.place(path, token);
-        let record = place.and_then(|place| self.database(place.hive).keys.get(&place.key()));
-        let descriptor = record.and_then(|key| key.descriptor.as_ref().ok());
-        descriptor.is_some_and(|sd| access_check(token, sd, desired_access).is_ok())
+        self.opening(path, token, desired_access) == Opening::Opens
     }
 
     /// The names below any of `keys`, with the keys that each leads to.
@@ -154,8 +192,8 @@ impl State {
         let Some(components) = components.ok().filter(|components| !components.is_empty()) else {
             return Ok(None);
         };
-        let routed = self.routes.get(components[0].folded());
-        if !routed.is_some_and(|hive| self.is_active(*hive)) {
+        let routed = self.route(components[0].folded(), token);
+        if !routed.is_some_and(|hive| self.is_active(hive)) {
             return Ok(None);
         }
         let caller = Caller { process: ProcessId(0), token: token.clone() };

@@ -18,7 +18,7 @@ mod store_target;
 mod tokens;
 mod world;
 
-pub use env::{Clock, Randomness, SimEnv};
+pub use env::{AuditLog, AuditRecord, Clock, Randomness, SimEnv};
 pub use memory::CallMemory;
 pub use store_target::SimStoreMachine;
 pub use world::World;

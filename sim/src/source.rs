@@ -208,6 +208,7 @@ pub fn raw_hives(store: &OpenStore) -> Result<Vec<oracle::RawHive>, String> {
         .into_iter()
         .map(|hive| oracle::RawHive {
             name: hive.name,
+            scope: None,
             root: hive.root.0,
             path_entries: hive
                 .path_entries

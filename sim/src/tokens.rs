@@ -1,7 +1,9 @@
 //! The harness's tokens as the kernel half wants them.
 
-use lcs::security::{Acl, Group, Privileges, Sid, Token};
-use registry_model::security::{Privilege, Token as ModelToken};
+use lcs::security::{Acl, Group, Privileges, Sid, Token, TokenIdentity, TokenLevel};
+use registry_model::security::{
+    Privilege, Token as ModelToken, TokenIdentity as ModelIdentity, TokenLevel as ModelLevel,
+};
 use rsi::Guid;
 
 /// The same token in the implementation's terms.
@@ -24,17 +26,51 @@ pub fn convert(token: &ModelToken) -> Result<Token, String> {
             })?),
             None => None,
         };
-    Ok(Token {
+    let token = Token {
+        user: sid(&fields.user.0)?,
+        user_deny_only: fields.user_deny_only,
         owner: sid(&fields.owner.0)?,
         primary_group: sid(&fields.primary_group.0)?,
         groups,
         privileges,
         default_dacl,
-        integrity_level: Token::INTEGRITY_SYSTEM,
+        integrity_level: fields.integrity_level,
+        no_write_up: fields.no_write_up,
+        restricted_sids: fields
+            .restricted_sids
+            .iter()
+            .map(|restricting| sid(&restricting.0))
+            .collect::<Result<Vec<Sid>, String>>()?,
+        write_restricted: fields.write_restricted,
         private_layers: fields.private_layers.clone(),
         scopes: fields.scopes.iter().map(|scope| Guid(*scope)).collect(),
-        ..Token::user(sid(&fields.user.0)?)
-    })
+        confined: fields.confined,
+        level: level(fields.level),
+        audit_policy: fields.audit_policy,
+        identity: identity(&fields.identity),
+    };
+    token.check_attachments().map_err(|error| error.to_string())?;
+    Ok(token)
+}
+
+fn level(level: ModelLevel) -> TokenLevel {
+    match level {
+        ModelLevel::Primary => TokenLevel::Primary,
+        ModelLevel::Anonymous => TokenLevel::Anonymous,
+        ModelLevel::Identification => TokenLevel::Identification,
+        ModelLevel::Impersonation => TokenLevel::Impersonation,
+        ModelLevel::Delegation => TokenLevel::Delegation,
+    }
+}
+
+fn identity(identity: &ModelIdentity) -> TokenIdentity {
+    TokenIdentity {
+        token_guid: Guid(identity.token_guid),
+        true_token_guid: Guid(identity.true_token_guid),
+        process_guid: Guid(identity.process_guid),
+        authentication_id: identity.authentication_id,
+        token_id: identity.token_id,
+    }
 }
 
 fn sid(bytes: &[u8]) -> Result<Sid, String> {
@@ -48,5 +84,6 @@ fn privilege(privilege: Privilege) -> Privileges {
         Privilege::TakeOwnership => Privileges::TAKE_OWNERSHIP,
         Privilege::Backup => Privileges::BACKUP,
         Privilege::Restore => Privileges::RESTORE,
+        Privilege::Relabel => Privileges::RELABEL,
     }
 }

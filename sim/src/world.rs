@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use conformance::address_space::AddressSpace;
+use conformance::audit::AuditRecord;
 use conformance::oracle::RawHive;
-use conformance::plan::Fault;
+use conformance::plan::{Fault, SourceHive};
 use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Started, Target, WorldEvent};
 use lcs::security::Token;
 use lcs::{Caller, HiveRegistration, Lcs, Process, Registration};
 use madsim::runtime::{Handle, NodeHandle};
 use registry_model::errno::Errno;
-use registry_model::input::{ProcessId, SourceId};
+use registry_model::input::{ProcessId, RSI_HIVE_PRIVATE, SourceId};
 use registry_model::security::Token as ModelToken;
 use registry_model::store_entry::StoreEntry;
 
@@ -21,7 +22,7 @@ use rsi::Guid;
 
 use crate::StoreKind;
 use crate::devices::{Devices, Machine};
-use crate::env::{Clock, Randomness, SimEnv};
+use crate::env::{AuditLog, Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
 use crate::seed;
 use crate::source::{self, Armed, OpenStore, SharedLog, Storage, lock};
@@ -47,11 +48,12 @@ pub struct World {
     /// The harness's tokens that were met, with the kernel's form of each.
     tokens: Vec<(ModelToken, Arc<Token>)>,
     log: SharedLog,
+    audit: AuditLog,
 }
 
 struct Source {
     id: SourceId,
-    hives: Vec<String>,
+    hives: Vec<SourceHive>,
     storage: Storage,
     storage_id: u64,
     incarnation: u32,
@@ -65,7 +67,7 @@ struct Running {
     node: NodeHandle,
     store: OpenStore,
     /// The hives that it was started with.
-    hives: Vec<String>,
+    hives: Vec<SourceHive>,
 }
 
 impl World {
@@ -73,17 +75,19 @@ impl World {
     pub fn new(seed: u64, kind: StoreKind) -> World {
         let clock = Clock::start();
         let randomness = Randomness::of_seed(seed);
+        let audit = AuditLog::default();
         World {
             kind,
             clock,
             randomness: randomness.clone(),
-            kernel: boot_kernel(clock, randomness),
+            kernel: boot_kernel(clock, randomness, audit.clone()),
             sources: Vec::new(),
             devices: Devices::default(),
             processes: BTreeMap::new(),
             next_process: 0,
             tokens: Vec::new(),
             log: SharedLog::default(),
+            audit,
         }
     }
 
@@ -98,7 +102,8 @@ impl World {
     }
 
     /// Opens the store of a source that has no process.
-    fn open_store(&mut self, index: usize, hives: &[String]) -> Result<OpenStore, String> {
+    fn open_store(&mut self, index: usize, hives: &[SourceHive]) -> Result<OpenStore, String> {
+        let names: Vec<String> = hives.iter().map(|hive| hive.name.clone()).collect();
         let source = &mut self.sources[index];
         source.incarnation += 1;
         // The clean close of a process that ended by itself must not write any more.
@@ -106,15 +111,16 @@ impl World {
         // SQLite's names for shared memory databases are process-wide.
         let name = format!("storage{}-{}", source.storage_id, source.incarnation);
         let now = self.clock.now();
-        let store = source::open_store(&source.storage, hives, name, &self.randomness, now)?;
+        let store = source::open_store(&source.storage, &names, name, &self.randomness, now)?;
         Ok(Arc::new(Mutex::new(store)))
     }
 
     /// Puts a record into the store of a source, which is opened for it if the source is dead.
     fn store_entry(&mut self, entry: &StoreEntry) -> Result<Vec<WorldEvent>, String> {
         let hive = entry.key.path.first().map_or("", String::as_str);
-        let holds =
-            |hives: &[String]| hives.iter().any(|name| stores::fold(name) == stores::fold(hive));
+        let holds = |hives: &[SourceHive]| {
+            hives.iter().any(|held| stores::fold(&held.name) == stores::fold(hive))
+        };
         let Some(index) = self.sources.iter().position(|source| holds(&source.hives)) else {
             return Ok(Vec::new());
         };
@@ -139,7 +145,11 @@ impl World {
 
     /// Starts the process of a source with these hives. It registers them, and ends if they are
     /// refused.
-    async fn start_source(&mut self, index: usize, asked: &[String]) -> Result<Started, String> {
+    async fn start_source(
+        &mut self,
+        index: usize,
+        asked: &[SourceHive],
+    ) -> Result<Started, String> {
         let store = self.open_store(index, asked)?;
         let source = &mut self.sources[index];
         let (hives, max_sequence) = source::hives_of(&store);
@@ -148,17 +158,20 @@ impl World {
         let mut started = Started {
             source: id,
             asked: asked.to_vec(),
-            hives: hives.iter().map(|hive| (hive.name.clone(), hive.root.0)).collect(),
+            hives: hives.iter().map(|hive| (with_scope(&hive.name, asked), hive.root.0)).collect(),
             max_sequence,
             refused: None,
         };
         let device = self.kernel.open_device(&Arc::new(Token::system()));
         let device = Arc::new(device.map_err(|errno| format!("{errno:?}"))?);
-        let hives = hives.into_iter().map(|hive| HiveRegistration {
-            name: hive.name.into_bytes(),
-            root: hive.root,
-            flags: 0,
-            scope: Guid::NULL,
+        let hives = hives.into_iter().map(|hive| {
+            let scope = with_scope(&hive.name, asked).scope;
+            HiveRegistration {
+                name: hive.name.into_bytes(),
+                root: hive.root,
+                flags: scope.map_or(0, |_| RSI_HIVE_PRIVATE),
+                scope: scope.map_or(Guid::NULL, Guid),
+            }
         });
         let registration = Registration { hives: hives.collect(), max_sequence };
         *lock(&source.armed) = None;
@@ -185,7 +198,7 @@ impl World {
     async fn restart(
         &mut self,
         index: usize,
-        hives: Option<&[String]>,
+        hives: Option<&[SourceHive]>,
     ) -> Result<Vec<WorldEvent>, String> {
         let source = self.source(index)?;
         *lock(&source.armed) = None;
@@ -234,7 +247,8 @@ impl World {
         // What the last processes caused was answered by nobody and is not looked at.
         self.take_frames();
         lock(&self.log).events.clear();
-        self.kernel = boot_kernel(self.clock, self.randomness.clone());
+        self.audit.take();
+        self.kernel = boot_kernel(self.clock, self.randomness.clone(), self.audit.clone());
         let mut events = vec![WorldEvent::Rebooted];
         events.extend(self.start_all().await?);
         Ok(events)
@@ -283,9 +297,15 @@ impl World {
     }
 }
 
-fn boot_kernel(clock: Clock, randomness: Randomness) -> Lcs<SimEnv> {
+/// The hive that a source names so, in its own spelling.
+fn with_scope(name: &str, asked: &[SourceHive]) -> SourceHive {
+    let known = asked.iter().find(|hive| stores::fold(&hive.name) == stores::fold(name));
+    SourceHive { name: name.to_owned(), scope: known.and_then(|hive| hive.scope) }
+}
+
+fn boot_kernel(clock: Clock, randomness: Randomness, audit: AuditLog) -> Lcs<SimEnv> {
     let node = Handle::current().create_node().name("kernel").build();
-    Lcs::new(SimEnv::new(clock, randomness, node))
+    Lcs::new(SimEnv::new(clock, randomness, node).with_audit(audit))
 }
 
 impl Target for World {
@@ -295,7 +315,7 @@ impl Target for World {
 
     fn start<'a>(
         &'a mut self,
-        sources: &'a [Vec<String>],
+        sources: &'a [Vec<SourceHive>],
     ) -> Answer<'a, Result<Vec<WorldEvent>, String>> {
         Box::pin(async move {
             self.sources = sources
@@ -345,8 +365,10 @@ impl Target for World {
                 RawCall::Ioctl { fd, request, argument } => {
                     self.kernel.ioctl(caller, fd, request, argument, &memory).await
                 }
-                // The kernel half cannot pass fds yet.
-                RawCall::Pass { .. } => -25,
+                RawCall::Pass { fd, to } => {
+                    let passed = self.kernel.pass(caller, fd, &self.processes[&to]);
+                    passed.map_or_else(abi::Errno::returned, i64::from)
+                }
                 RawCall::Close { fd } => self.kernel.close(caller, fd).await,
             };
             self.kernel.settled().await;
@@ -392,11 +414,20 @@ impl Target for World {
         std::mem::take(&mut lock(&self.log).frames)
     }
 
+    fn take_audit_events(&mut self) -> Vec<AuditRecord> {
+        let records = self.audit.take().into_iter();
+        records.map(|(event, payload)| AuditRecord { event, payload }).collect()
+    }
+
     fn raw_entries(&mut self) -> Result<Option<Vec<RawHive>>, String> {
         let mut hives = Vec::new();
         for source in &self.sources {
             let Some(running) = &source.running else { return Ok(None) };
-            hives.extend(source::raw_hives(&running.store)?);
+            let raw = source::raw_hives(&running.store)?.into_iter().map(|hive| {
+                let scope = with_scope(&hive.name, &running.hives).scope;
+                RawHive { scope, ..hive }
+            });
+            hives.extend(raw);
         }
         hives.extend(self.devices.raw_hives()?);
         Ok(Some(hives))
@@ -416,7 +447,7 @@ mod tests {
         let runtime = Runtime::with_seed_and_config(1, madsim::Config::default());
         runtime.block_on(async {
             let mut world = World::new(1, StoreKind::Sqlite);
-            world.start(&[vec!["Machine".to_owned()]]).await.expect("the world starts");
+            world.start(&[vec![SourceHive::global("Machine")]]).await.expect("the world starts");
             world.fault(&fault).await.expect("the fault happens");
             let process = world.new_process();
             let path = b"Machine\\Key".to_vec();

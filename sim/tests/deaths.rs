@@ -3,7 +3,7 @@
 //! Goes through `World` as a plan does, without the model: what has to be there afterwards is said
 //! here by hand (PSD-005 §10.1; FAIL-01..FAIL-14, KEY-21).
 
-use conformance::plan::Fault;
+use conformance::plan::{Fault, SourceHive};
 use conformance::target::{Target, WorldEvent};
 use conformance::typed;
 use madsim::runtime::Runtime;
@@ -31,7 +31,7 @@ struct Machine {
 impl Machine {
     async fn start(store: StoreKind) -> Machine {
         let mut world = World::new(1, store);
-        world.start(&[vec!["Machine".to_owned()]]).await.expect("the world starts");
+        world.start(&[vec![SourceHive::global("Machine")]]).await.expect("the world starts");
         let process = world.new_process();
         Machine { world, process, token: Token::system() }
     }

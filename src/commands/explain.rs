@@ -2,6 +2,7 @@
 
 use conformance::campaign::Runner;
 use conformance::lockstep::{Options, Verdict};
+use registry_model::security::Token;
 use registry_model::view::View;
 
 use super::{CommandResult, Exit, read_script, runner};
@@ -31,13 +32,26 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
             println!("undecided: {reason}");
             Exit::Indeterminate
         }
+        Verdict::Outside(what) => {
+            println!("outside this edition: {what}. This is the state before it.\n");
+            Exit::Indeterminate
+        }
         Verdict::HarnessFault(fault) => {
             println!("harness fault: {fault}");
             return Ok(Exit::HarnessFault);
         }
     };
     let plan = script.plan.with_defaults();
-    let token = &plan.actors[0].token;
+    let viewer = match &arguments.viewer {
+        None => 0,
+        Some(name) => {
+            plan.actors.iter().position(|actor| actor.name == *name).ok_or_else(|| {
+                format!("the script has no actor {name:?}; name one that it declares")
+            })?
+        }
+    };
+    // What the actor's thread has by then.
+    let token = run.tokens.get(viewer).unwrap_or(&plan.actors[viewer].token);
     if run.states.len() > 1 {
         println!("{} states agree with what was seen; this is the first.\n", run.states.len());
     }
@@ -47,11 +61,21 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
         let enabled = if layer.enabled { "" } else { ", disabled" };
         println!("  {} precedence {}{enabled}", layer.name, layer.precedence);
     }
+    println!("as {} sees it{}", plan.actors[viewer].name, private_layers(token));
     println!();
     if let Some(requests) = at.checked_sub(1).and_then(|step| run.requests.get(step)) {
         println!("step {at} sent:");
         for request in requests {
             println!("  {request}");
+        }
+        println!();
+    }
+    if let Some(audits) = at.checked_sub(1).and_then(|step| run.audits.get(step))
+        && !audits.is_empty()
+    {
+        println!("step {at} audited:");
+        for audit in audits {
+            println!("  {audit}");
         }
         println!();
     }
@@ -63,6 +87,14 @@ pub fn explain(arguments: &ExplainArguments) -> CommandResult {
         }
     }
     Ok(exit)
+}
+
+fn private_layers(token: &Token) -> String {
+    let layers = &token.0.private_layers;
+    if layers.is_empty() {
+        return String::new();
+    }
+    format!(", with the private layers {}", layers.join(", "))
 }
 
 fn print_view(view: &View) {

@@ -35,6 +35,10 @@ pub fn replay(arguments: &ReplayArguments) -> CommandResult {
             println!("undecided: {reason}");
             Exit::Indeterminate
         }
+        Verdict::Outside(what) => {
+            println!("outside this edition: {what}");
+            Exit::Indeterminate
+        }
         Verdict::HarnessFault(fault) => {
             println!("harness fault: {fault}");
             Exit::HarnessFault

@@ -89,6 +89,7 @@ impl Generator {
         self.sequence += 1;
         if !self.paths.contains(&path) {
             self.paths.push(path.clone());
+            self.believe_created(&path);
         }
         let path = Text::from(path.as_str());
         self.act(2, Action::Create { handle, parent: None, path, access, flags, layer });
@@ -300,6 +301,7 @@ impl Generator {
                     self.open.clear();
                     self.late.clear();
                     self.down.fill(false);
+                    self.scene.rebooted();
                     Fault::Reboot
                 }
                 1 | 2 => {

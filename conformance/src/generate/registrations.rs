@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::Generator;
 use crate::device::RSI_HIVE_PRIVATE;
 use crate::plan::{
-    Action, Fault, Handle, PlannedHive, PlannedRegistration, PlannedRoot, Step, Text,
+    Action, Fault, Handle, PlannedHive, PlannedRegistration, PlannedRoot, SourceHive, Step, Text,
 };
 use crate::script::guid_of;
 
@@ -59,10 +59,10 @@ impl Generator {
     pub(super) fn restart_wrongly(&mut self, source: usize) {
         let mut hives = self.plan.sources[source].clone();
         match self.rng.random_range(0..4) {
-            0 => hives.push("Roles".to_owned()),
+            0 => hives.push(SourceHive::global("Roles")),
             1 if hives.len() > 1 => hives.truncate(1),
-            2 => hives.insert(0, "CurrentUser".to_owned()),
-            _ => hives.push("More".to_owned()),
+            2 => hives.insert(0, SourceHive::global("CurrentUser")),
+            _ => hives.push(SourceHive::global("More")),
         }
         self.plan.steps.push(Step::Fault(Fault::RestartSourceAs { source, hives }));
     }

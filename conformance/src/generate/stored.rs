@@ -99,7 +99,7 @@ impl Generator {
             return;
         }
         self.plan.steps.push(Step::Fault(Fault::KillSource { source }));
-        let has_layers = self.plan.sources[source].iter().any(|hive| hive == "Machine");
+        let has_layers = self.plan.sources[source].iter().any(|hive| hive.name == "Machine");
         if self.chance(4) {
             self.store_value();
         } else if self.chance(2) {
@@ -114,6 +114,7 @@ impl Generator {
         if restart == Fault::Reboot {
             self.open.clear();
             self.down.fill(false);
+            self.scene.rebooted();
         }
         self.calls += 2;
         self.plan.steps.push(Step::Fault(restart));
@@ -164,7 +165,7 @@ impl Generator {
         let hives = &self.plan.sources[source];
         let held = |path: &&String| {
             let hive = path.split('\\').next().unwrap_or_default();
-            hives.iter().any(|held| held == hive) && !is_on_the_way_to_layers(path)
+            hives.iter().any(|held| held.name == hive) && !is_on_the_way_to_layers(path)
         };
         let paths: Vec<String> = self.paths.iter().filter(held).cloned().collect();
         if !paths.is_empty() {
@@ -174,7 +175,7 @@ impl Generator {
     }
 
     /// A path that probably exists, in the generator's own spelling.
-    fn stored_path(&mut self) -> String {
+    pub(super) fn stored_path(&mut self) -> String {
         if self.paths.is_empty() || self.chance(12) {
             return "Machine".to_owned();
         }
@@ -207,7 +208,7 @@ impl Generator {
 }
 
 /// Whether a refresh of the layers meets the path before it is at any layer.
-fn is_on_the_way_to_layers(path: &str) -> bool {
+pub(super) fn is_on_the_way_to_layers(path: &str) -> bool {
     ["machine\\system", "machine\\system\\registry", "machine\\system\\registry\\layers"]
         .contains(&fold(path).as_str())
 }

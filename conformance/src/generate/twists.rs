@@ -5,7 +5,7 @@
 
 use proptest::prelude::*;
 
-use super::{Generator, HANDLES};
+use super::{Generator, HANDLES, Profile};
 use crate::plan::{Action, Handle, RawArgument, Step, Text};
 use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
 
@@ -31,6 +31,21 @@ const FEATURES: &[fn(&mut Generator)] = &[
     Generator::delete_key,
     Generator::hide_key,
     Generator::compare_or_flush,
+];
+/// The same of the security profile.
+const SECURED_FEATURES: &[fn(&mut Generator)] = &[
+    Generator::get,
+    Generator::set,
+    Generator::batch,
+    Generator::info,
+    Generator::create_key,
+    Generator::open_handle,
+    Generator::open_and_use,
+    Generator::get_security,
+    Generator::get_security,
+    Generator::set_security,
+    Generator::set_security,
+    Generator::pass,
 ];
 /// Request codes of key fds, right ones and ones with a wrong part, and of other fds.
 const REQUESTS: &[u32] = &[
@@ -64,14 +79,16 @@ impl Generator {
             return self.spelled_out();
         }
         let position = self.plan.steps.len();
-        FEATURES[self.rng.random_range(0..FEATURES.len())](self);
-        let Some(Step::Act { action, .. }) = self.plan.steps.get(position) else { return };
+        let features = if self.profile == Profile::Security { SECURED_FEATURES } else { FEATURES };
+        features[self.rng.random_range(0..features.len())](self);
+        let Some(Step::Act { actor, action }) = self.plan.steps.get(position) else { return };
+        let actor = *actor;
         let Some(layout) = Layout::of(action) else { return };
         let action = Box::new(action.clone());
         let count = self.rng.random_range(0..=TWISTS_MAX);
         let twists = (0..count).filter_map(|_| self.fitting_twist(layout)).collect();
         let action = Action::Raw { twists, action };
-        self.plan.steps[position] = Step::Act { actor: self.actor, action };
+        self.plan.steps[position] = Step::Act { actor, action };
     }
 
     fn fitting_twist(&mut self, layout: &Layout) -> Option<Twist> {

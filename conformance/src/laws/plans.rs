@@ -263,6 +263,8 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         | Action::List { key }
         | Action::Info { key, .. }
         | Action::Changes { key }
+        | Action::GetSecurity { key, .. }
+        | Action::SetSecurity { key, .. }
         | Action::Flush { key } => (Some(key), Vec::new()),
         Action::LayerCreate { name, .. }
         | Action::LayerSet { name, .. }
@@ -279,6 +281,9 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
             (None, registration.hives.iter_mut().map(|hive| &mut hive.name).collect())
         }
         Action::Close { .. }
+        | Action::Pass { .. }
+        | Action::Become { .. }
+        | Action::Revert
         | Action::Ioctl { .. }
         | Action::OpenDevice { .. }
         | Action::ReadDevice { .. }

@@ -102,7 +102,7 @@ pub(super) fn without_spelling(answer: &StepAnswer) -> StepAnswer {
         StepAnswer::View(view) => StepAnswer::View(folded_view(view)),
         StepAnswer::Changes(changes) => StepAnswer::Changes(*changes),
         StepAnswer::NotStored => StepAnswer::NotStored,
-        StepAnswer::Nothing => StepAnswer::Nothing,
+        StepAnswer::Outside(_) | StepAnswer::Nothing => answer.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use registry_model::view::{KeyView, ValueView};
 
-use super::{Fold, Layer, LayerTable, Malformed, RawHive, Validation, effective_view};
+use super::{Fold, Layer, LayerTable, Malformed, RawHive, Validation, Viewer, effective_view};
 
 const REG_BINARY: u32 = 3;
 const REG_DWORD: u32 = 4;
@@ -25,7 +25,8 @@ pub fn layer_table_from(hives: &[RawHive], fold: Fold) -> Result<LayerTable, Mal
     let mut table = LayerTable::new(fold);
     let mut read_names = BTreeSet::new();
     loop {
-        let view = effective_view(hives, &table, Validation::of_sound_entries(), &[])?;
+        let view =
+            effective_view(hives, &table, Validation::of_sound_entries(), Viewer::default())?.view;
         let metadata = view.iter().filter_map(|(path, key)| {
             let (name, parents) = path.split_last()?;
             let is_metadata = parents.len() == LAYERS_PATH.len()

@@ -39,6 +39,11 @@ impl LayerTable {
         }
     }
 
+    /// What maps names to their identities.
+    pub(super) fn folding(&self) -> Fold {
+        self.fold
+    }
+
     /// The caseless identity of a name.
     pub(super) fn fold(&self, name: &str) -> String {
         (self.fold)(name)

@@ -15,6 +15,8 @@ pub type Guid = [u8; 16];
 pub struct RawHive {
     /// The name as registered.
     pub name: String,
+    /// The scope GUID of a private hive.
+    pub scope: Option<Guid>,
     /// The GUID of the root key, which has a record in `keys`.
     pub root: Guid,
     /// The path entries of all layers.

@@ -146,7 +146,8 @@ fn worlds(claims: &[Claim]) -> Vec<[Holding; 3]> {
 fn root_view(hive: &RawHive, table: &LayerTable, private_layers: &[String]) -> KeyView {
     let sound = Validation::of_sound_entries();
     let hives = std::slice::from_ref(hive);
-    let mut view = effective_view(hives, table, sound, private_layers).unwrap();
+    let mut view =
+        effective_view(hives, table, sound, Viewer { private_layers, scopes: &[] }).unwrap().view;
     view.remove(&vec!["Machine".to_owned()]).unwrap().unwrap()
 }
 
@@ -173,10 +174,15 @@ fn a_value_is_effective_when_nothing_active_beats_it() {
 fn a_child_is_visible_when_nothing_active_beats_it() {
     for world in worlds(&[Claim::Nothing, Claim::Present, Claim::Absent]) {
         let hive = hive_with_children(&world);
-        let view =
-            effective_view(&[hive], &table(&world), Validation::of_sound_entries(), &[]).unwrap();
+        let view = effective_view(
+            &[hive],
+            &table(&world),
+            Validation::of_sound_entries(),
+            Viewer::default(),
+        )
+        .unwrap();
         let expected = effective(&world).map(|holding| ["c", "C"][holding.layer % 2].to_owned());
-        let children: Vec<_> = view.keys().filter(|path| path.len() == 2).collect();
+        let children: Vec<_> = view.view.keys().filter(|path| path.len() == 2).collect();
         let expected: Vec<_> =
             expected.map(|name| vec!["Machine".to_owned(), name]).into_iter().collect();
         assert_eq!(children, expected.iter().collect::<Vec<_>>(), "{world:?}");
@@ -243,7 +249,7 @@ fn a_circle_of_path_entries_is_malformed() {
     };
     hive.path_entries.push(entry);
     let (table, sound) = (LayerTable::new(fold), Validation::of_sound_entries());
-    assert!(effective_view(&[hive], &table, sound, &[]).is_err());
+    assert!(effective_view(&[hive], &table, sound, Viewer::default()).is_err());
 }
 
 #[test]
@@ -256,12 +262,17 @@ fn an_entry_whose_key_has_no_record_is_malformed() {
 
 /// A kernel that has given out the numbers below 10, takes names of up to 8 bytes, and takes for
 /// an SD what begins with 0.
-const STRICT: Validation =
-    Validation { next_sequence: 10, is_descriptor: |bytes| bytes[0] == 0, name_length_max: 8 };
+const STRICT: Validation = Validation {
+    next_sequence: 10,
+    is_descriptor: |bytes| bytes[0] == 0,
+    has_owner: |_| true,
+    name_length_max: 8,
+};
 
 /// What is unreadable of the root, and of its child if that is there.
 fn unreadable_parts(hive: RawHive) -> (Vec<Part>, Option<Vec<Part>>) {
-    let mut view = effective_view(&[hive], &LayerTable::new(fold), STRICT, &[]).unwrap();
+    let mut view =
+        effective_view(&[hive], &LayerTable::new(fold), STRICT, Viewer::default()).unwrap().view;
     let mut parts = |path: &[&str]| {
         let path: Vec<_> = path.iter().map(|name| (*name).to_owned()).collect();
         view.remove(&path).flatten().map(|key| key.unreadable.into_iter().collect())

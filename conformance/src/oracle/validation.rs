@@ -16,6 +16,8 @@ pub struct Validation {
     pub next_sequence: u64,
     /// Whether bytes are a registry SD. Like case folding, this is the caller's.
     pub is_descriptor: fn(&[u8]) -> bool,
+    /// Whether a registry SD has an owner, without which nobody gets in (SD-15).
+    pub has_owner: fn(&[u8]) -> bool,
     /// The longest name, in bytes of UTF-8.
     pub name_length_max: usize,
 }
@@ -24,7 +26,17 @@ impl Validation {
     /// For entries of which none is malformed.
     pub fn of_sound_entries() -> Validation {
         let is_descriptor = |_: &[u8]| true;
-        Validation { next_sequence: u64::MAX, is_descriptor, name_length_max: usize::MAX }
+        Validation {
+            next_sequence: u64::MAX,
+            is_descriptor,
+            has_owner: is_descriptor,
+            name_length_max: usize::MAX,
+        }
+    }
+
+    /// Whether somebody may be let in to a key that was found.
+    pub(super) fn opens(&self, key: &RawKey) -> bool {
+        (self.is_descriptor)(&key.sd) && (self.has_owner)(&key.sd)
     }
 
     /// A path entry apart from its name, with the record of the key that it names.

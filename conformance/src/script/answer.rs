@@ -10,6 +10,9 @@
 //! | subkeys, sorted | their names, one a line |
 //! | one subkey | `NAME subkeys=0 values=2` |
 //! | key info | one line without last write time and generation |
+//! | a security descriptor | SDDL in quotes, `hex:` and its bytes where that says too little |
+//! | a passed fd | `passed` |
+//! | what this edition does not judge | `outside this edition: ` and what the answer depends on |
 //! | changes | `noted` at the first look, then `written generation=+1`, `unwritten generation=+0` |
 //! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
 //! | an empty list or view | `(empty)` |
@@ -24,6 +27,7 @@ use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
 use registry_model::view::{KeyView, Part, Path, View};
 
 use super::data::typed_words;
+use super::descriptor::descriptor_word;
 use super::token::{quoted, word};
 use crate::plan::{Action, Step};
 
@@ -40,6 +44,8 @@ pub enum StepAnswer {
     View(View),
     /// A record that could not be put into a store, since its place is not there.
     NotStored,
+    /// The answer depends on something that this edition does not judge; on what.
+    Outside(String),
     /// Nothing: something happened to the world, or views were compared.
     Nothing,
 }
@@ -72,7 +78,7 @@ pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
         }
         StepAnswer::Changes(changes) => vec![changes_line(*changes)],
         StepAnswer::View(view) => view_lines(action, view),
-        StepAnswer::NotStored | StepAnswer::Nothing => fault_lines(answer),
+        StepAnswer::NotStored | StepAnswer::Outside(_) | StepAnswer::Nothing => fault_lines(answer),
     }
 }
 
@@ -81,6 +87,7 @@ fn fault_lines(answer: &StepAnswer) -> Vec<String> {
     match answer {
         StepAnswer::Observation(observation) => observation_lines(observation),
         StepAnswer::NotStored => vec![NOT_STORED.to_owned()],
+        StepAnswer::Outside(what) => vec![format!("{OUTSIDE}{what}")],
         _ => Vec::new(),
     }
 }
@@ -89,6 +96,7 @@ fn fault_lines(answer: &StepAnswer) -> Vec<String> {
 pub fn is_failure(lines: &[String]) -> bool {
     let first_word = lines.first().and_then(|line| line.split(' ').next()).unwrap_or("");
     lines == [NOT_STORED]
+        || lines.first().is_some_and(|line| line.starts_with(OUTSIDE))
         || first_word == UNKNOWN_ERRNO
         || Errno::ALL.iter().any(|errno| errno.to_string() == first_word)
 }
@@ -97,6 +105,8 @@ pub fn is_failure(lines: &[String]) -> bool {
 const UNKNOWN_ERRNO: &str = "errno";
 /// What a record for a place that is not there answers.
 const NOT_STORED: &str = "not stored";
+/// How the answer begins of what this edition does not judge.
+const OUTSIDE: &str = "outside this edition: ";
 /// A list or a view without anything in it.
 const EMPTY: &str = "(empty)";
 /// `REG_CREATED_NEW`.
@@ -131,7 +141,8 @@ fn observation_lines(observation: &Observation) -> Vec<String> {
             format!("{} subkeys={subkey_count} values={value_count}", word(name))
         }
         Observation::KeyInfo(info) => info_line(info),
-        Observation::Security(_) | Observation::Passed { .. } => observation.to_string(),
+        Observation::Security(descriptor) => descriptor_word(descriptor),
+        Observation::Passed { .. } => "passed".to_owned(),
         Observation::Ready(readiness) => readiness.to_string(),
     };
     vec![line]

@@ -95,7 +95,7 @@ fn parse_hive(words: &mut Words<'_>) -> Result<PlannedHive, Complaint> {
 
 /// 32 hexadecimal digits, or a number, which stands for a random-looking GUID (RFC 9562, version 4)
 /// that has it at its end, the most significant byte first.
-fn parse_guid(text: &str, span: (usize, usize)) -> Result<[u8; 16], Complaint> {
+pub(super) fn parse_guid(text: &str, span: (usize, usize)) -> Result<[u8; 16], Complaint> {
     if text.len() == 32 {
         let bytes = data::parse_hex(text, span)?;
         return bytes.try_into().map_err(|_| Complaint::new(span, "no GUID", ""));
@@ -109,7 +109,8 @@ pub fn guid_of(number: u32) -> [u8; 16] {
     (VERSION_4 | u128::from(number)).to_be_bytes()
 }
 
-fn guid_word(guid: &[u8; 16]) -> String {
+/// A GUID as a word.
+pub(super) fn guid_word(guid: &[u8; 16]) -> String {
     match u32::try_from(u128::from_be_bytes(*guid) ^ VERSION_4) {
         Ok(number) => number.to_string(),
         Err(_) => data::hex(guid),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Script;
 use super::answer::is_failure;
+use super::audits;
 use super::requests::{matches, or_nothing};
 use crate::plan::{Action, Step};
 
@@ -59,7 +60,7 @@ impl std::error::Error for Refused {}
 /// expectations expects nothing.
 pub fn compare(script: &Script, answers: &[Vec<String>]) -> Vec<ExpectationDifference> {
     let says = |lines: &Vec<Vec<String>>| lines.iter().any(|expected| !expected.is_empty());
-    let is_vector = says(&script.expectations) || says(&script.sends);
+    let is_vector = says(&script.expectations) || says(&script.sends) || says(&script.audits);
     let mut differences = Vec::new();
     for (step, expected) in script.expectations.iter().enumerate() {
         let got = answers.get(step).map_or(&[][..], Vec::as_slice);
@@ -77,7 +78,7 @@ pub fn compare(script: &Script, answers: &[Vec<String>]) -> Vec<ExpectationDiffe
 
 /// The text of a script with its expectations replaced by `answers`; everything else stays.
 ///
-/// Lines `sends` are written only where the script has some for the step already. A step that had
+/// Lines `sends` and `audits` are written only where the script has some for the step already. A step that had
 /// no expectation gets one if it reads something, or did not answer what a step of
 /// its kind usually does (`ok`, `opened`, for a creation `created`).
 ///
@@ -88,6 +89,7 @@ pub fn bless(
     script: &Script,
     answers: &[Vec<String>],
     requests: &[Vec<String>],
+    audits: &[Vec<String>],
 ) -> Result<String, Refused> {
     if script.by_hand {
         return Err(Refused::ByHand);
@@ -112,6 +114,11 @@ pub fn bless(
         let sent = or_nothing(requests.get(index).map_or(&[][..], Vec::as_slice));
         if !places.sends.is_empty() && !matches(&script.sends[index], &sent) {
             replace(&mut lines, places.step, &places.sends, &said("sends", &sent));
+        }
+        let events = or_nothing(audits.get(index).map_or(&[][..], Vec::as_slice));
+        if !places.audits.is_empty() && !audits::matches(&script.audits[index], &events) {
+            let events: Vec<String> = events.iter().map(|event| audits::short(event)).collect();
+            replace(&mut lines, places.step, &places.audits, &said("audits", &events));
         }
     }
     Ok(lines.into_iter().flatten().collect::<Vec<_>>().join("\n"))
@@ -152,7 +159,10 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
     let usual = match action {
         Action::Open { .. } => "opened",
         Action::Create { .. } => "created",
+        Action::Pass { .. } => "passed",
+        Action::Become { .. } | Action::Revert => return false,
         Action::Set { .. }
+        | Action::SetSecurity { .. }
         | Action::Unset { .. }
         | Action::Blanket { .. }
         | Action::Delete { .. }
@@ -165,6 +175,7 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::OpenDevice { .. }
         | Action::Register { .. } => "ok",
         Action::Get { .. }
+        | Action::GetSecurity { .. }
         | Action::Batch { .. }
         | Action::EnumerateValue { .. }
         | Action::EnumerateSubkey { .. }

@@ -20,6 +20,7 @@
 //! actor alice user=S-1-5-21-7 groups=S-1-5-32-544 privileges=SeTcb   the first acts by default
 //! actor admin system                         the token that the kernel makes at boot
 //! source Machine Users                       one line a source; without any: Machine and Users
+//! source Machine Mine@7                      with a private hive of the scope with this GUID
 //! alice: get PATH NAME                       done by alice
 //! open h = PATH [access=read] [link]         open h = @parent sub\key
 //! create h = PATH [access=all] [volatile] [link] [in LAYER]      create PATH ...
@@ -33,6 +34,10 @@
 //! changes KEY                                last write time and generation since the last `changes`
 //! delete KEY [in LAYER]                      hide KEY [in LAYER]
 //! flush KEY                                  close h
+//! security KEY [owner] [group] [dacl] [sacl] [buffer=BYTES]      all but the SACL by itself
+//! set-security KEY SDDL [owner] [group] [dacl] [sacl]            what the SDDL names by itself
+//! pass h to ACTOR as g                       dup h as g
+//! become user=S-1-5-21-9 integrity=low ...   revert
 //! layer create NAME [precedence=N] [enabled=N]    layer set NAME ...    layer delete NAME
 //! view PATH
 //! raw TWISTS : ACTION                        ioctl FD REQUEST [hex:..]   syscall N ARGUMENT...
@@ -42,11 +47,26 @@
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
 //! store entry PATH value NAME TYPE DATA      store entry PATH blanket
 //! store entry PATH child NAME hidden|key|link|missing|of LAYER
-//! store entry PATH descriptor hex:...        store entry PATH lost
+//! store entry PATH descriptor SDDL           store entry PATH lost
 //! store maximum [source N] SEQUENCE
 //! device open d                              register d [max_sequence=N] hive NAME root=GUID ...
 //! device poll d                              device read d            device write d hex:BYTES
 //! ```
+//!
+//! An actor is a process with a primary token. After `user=` its words are `user_deny_only`, `owner=`,
+//! `primary_group=`, `groups=SID:0xATTRIBUTES,..` (enabled without), `privileges=`, `default_dacl=`
+//! with SDDL, `integrity=untrusted|low|medium|high|system|N` (medium), `no_write_up=0`,
+//! `restricted=SID,..`, `write_restricted`, `confined`, `audit_policy=N`, and any number of `private
+//! LAYER` and `scope=GUID`. `become` takes the same words: the calling thread impersonates from
+//! there on, at the level Impersonation unless `level=` says `anonymous`, `identification` or
+//! `delegation`. A reboot ends it, and so does `revert`.
+//!
+//! SDDL is `"O:SYG:SYD:P(A;CI;KA;;;SY)S:(AU;SAFA;KR;;;WD)(ML;;NW;;;HI)"`, mostly in quotes: the
+//! flags are `P AI AR`, types of ACEs `A D AU ML`, and `(hex:..)` for an ACE byte by byte, flags of ACEs
+//! `CI OI NP IO ID SA FA`, rights `KA KR KW GA GR GW GX RC SD WD WO AS` or 0xN, SIDs their text or a
+//! word such as `SY BA WD AU CO CG OW AN BU LW ME HI SI`; `C:0x3` at the end are further control
+//! bits. `hex:` and bytes stand for any descriptor. `info=N` sets bits of `security_info` that have no
+//! word, or none.
 //!
 //! A device is a process of its own that opens the source device: it answers nothing by itself until
 //! `register` is accepted, and then serves what it registered from an empty store in memory, which
@@ -94,13 +114,20 @@
 //! Lines `  -> ...` below a step say what it answers (see [`answer`]). In a script that expects
 //! anything, a step that says nothing must succeed.
 //!
+//! `  -> outside this edition: WHAT` is the answer of a step whose outcome depends on what this
+//! edition parses and does not judge. The run ends there.
+//!
 //! Lines `  sends ...` below a step, a fault included, list every request that the kernel sent to
 //! its sources while the step was carried out, in order; `  sends nothing` says that there was
-//! none (see [`requests`]). A step without such lines may send what it likes.
+//! none (see [`requests`]). A step without such lines may send what it likes. Lines `  audits ...` do
+//! the same for audit events (see [`audits`]).
 
 mod actor;
 pub mod answer;
+mod audits;
+mod credentials;
 mod data;
+mod descriptor;
 mod device;
 mod error;
 mod expectation;
@@ -109,7 +136,9 @@ mod parse_action;
 mod print;
 mod raw;
 mod requests;
+mod security;
 mod sid;
+mod source;
 pub mod store;
 mod store_entry;
 mod token;
@@ -123,6 +152,7 @@ mod strategies;
 #[cfg(test)]
 mod tests;
 
+pub use audits::compare_audits;
 pub(crate) use data::typed_words;
 pub use device::guid_of;
 pub use error::ScriptError;
@@ -131,6 +161,7 @@ pub use parse::parse;
 pub use print::print;
 pub use requests::compare_requests;
 pub(crate) use token::word;
+pub(crate) use vocabulary::access_word;
 
 use crate::plan::Plan;
 
@@ -149,6 +180,8 @@ pub struct Script {
     pub expectations: Vec<Vec<String>>,
     /// The requests that each step must send, line by line; empty where it says nothing of them.
     pub sends: Vec<Vec<String>>,
+    /// The audit events of each step, line by line; empty where it says nothing of them.
+    pub audits: Vec<Vec<String>>,
     /// Where each step of the plan stands.
     pub lines: Vec<StepLines>,
 }
@@ -162,4 +195,6 @@ pub struct StepLines {
     pub expectations: Vec<usize>,
     /// The lines of its requests, from 1.
     pub sends: Vec<usize>,
+    /// The lines of its audit events, from 1.
+    pub audits: Vec<usize>,
 }

@@ -3,7 +3,7 @@
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
-use super::{Script, ScriptError, StepLines, actor, parse_action, store_entry};
+use super::{Script, ScriptError, StepLines, actor, parse_action, source, store_entry};
 use crate::plan::{Action, ActorIndex, Fault, Step};
 
 /// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
@@ -46,10 +46,13 @@ impl Parser {
         if let Some(expected) = content.strip_prefix("->") {
             return self.expectation(expected.trim(), number, (start, start + content.len()));
         }
-        if let Some(request) = content.strip_prefix("sends")
-            && (request.is_empty() || request.starts_with([' ', '\t']))
-        {
-            return self.sends(request.trim(), number, (start, start + content.len()));
+        for (mark, caused) in [("sends", Caused::Requests), ("audits", Caused::Audits)] {
+            if let Some(words) = content.strip_prefix(mark)
+                && (words.is_empty() || words.starts_with([' ', '\t']))
+            {
+                let span = (start, start + content.len());
+                return self.caused(caused, words.trim(), number, span);
+            }
         }
         if let Some(repetition) = content.strip_prefix("times ") {
             let whole = (start, start + content.len());
@@ -117,22 +120,35 @@ impl Parser {
         }
     }
 
-    /// Takes what stands after `sends`.
-    fn sends(
+    /// Takes what stands after `sends` or `audits`.
+    fn caused(
         &mut self,
-        request: &str,
+        caused: Caused,
+        words: &str,
         number: usize,
         span: (usize, usize),
     ) -> Result<(), Complaint> {
-        let complaint = |problem| Err(Complaint::new(span, problem, SENDS_ADVICE));
-        match (self.script.sends.last_mut(), self.script.lines.last_mut()) {
-            _ if request.is_empty() => complaint("a request without words"),
+        let lists = match caused {
+            Caused::Requests => &mut self.script.sends,
+            Caused::Audits => &mut self.script.audits,
+        };
+        let (what, advice) = match caused {
+            Caused::Requests => ("a request", SENDS_ADVICE),
+            Caused::Audits => ("an audit event", AUDITS_ADVICE),
+        };
+        let complaint =
+            |problem: &str| Err(Complaint::new(span, format!("{what} {problem}"), advice));
+        match (lists.last_mut(), self.script.lines.last_mut()) {
+            _ if words.is_empty() => complaint("without words"),
             (Some(lines), Some(numbers)) => {
-                lines.push(request.to_owned());
-                numbers.sends.push(number);
+                lines.push(words.to_owned());
+                match caused {
+                    Caused::Requests => numbers.sends.push(number),
+                    Caused::Audits => numbers.audits.push(number),
+                }
                 Ok(())
             }
-            _ => complaint("a request before the first step"),
+            _ => complaint("before the first step"),
         }
     }
 
@@ -161,6 +177,7 @@ impl Parser {
             }
             _ => {
                 let action = parse_action::parse_action(verb, span, &mut words)?;
+                self.check_recipient(&action, span)?;
                 self.count_data(&action, span)?;
                 self.step(Step::Act { actor: actor.unwrap_or(0), action }, number);
                 Ok(())
@@ -174,15 +191,28 @@ impl Parser {
             return Ok(None);
         };
         words.next("an actor")?;
+        self.actor_index(name, *span).map(Some)
+    }
+
+    fn actor_index(&self, name: &str, span: (usize, usize)) -> Result<ActorIndex, Complaint> {
         let actors = &self.script.plan.actors;
         if actors.is_empty() && name == DEFAULT_ACTOR {
-            return Ok(Some(0));
+            return Ok(0);
         }
         let index = actors.iter().position(|actor| actor.name == *name);
-        index.map(Some).ok_or_else(|| {
+        index.ok_or_else(|| {
             let advice = "declare the actor before the first step: actor NAME user=SID";
-            Complaint::new(*span, format!("no actor is called `{name}`"), advice)
+            Complaint::new(span, format!("no actor is called `{name}`"), advice)
         })
+    }
+
+    /// An fd is passed to somebody who is there.
+    fn check_recipient(&self, action: &Action, span: (usize, usize)) -> Result<(), Complaint> {
+        match action {
+            Action::Raw { action, .. } => self.check_recipient(action, span),
+            Action::Pass { to: Some(name), .. } => self.actor_index(name, span).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     fn declaration(
@@ -198,12 +228,12 @@ impl Parser {
         if verb == "source" {
             let mut hives = Vec::new();
             while words.peek().is_some() {
-                hives.push(words.string("a hive")?);
+                hives.push(source::parse_hive(words)?);
             }
             self.script.plan.sources.push(hives);
             return Ok(());
         }
-        let actor = actor::parse_actor(words).map_err(|c| c.or_advise(actor::USAGE))?;
+        let actor = actor::parse_actor(words).map_err(|c| c.or_advise(&actor::usage()))?;
         if self.script.plan.actors.iter().any(|other| other.name == actor.name) {
             let problem = format!("two actors are called `{}`", actor.name);
             return Err(Complaint::new(first.span, problem, "give one another name"));
@@ -216,6 +246,7 @@ impl Parser {
         self.script.plan.steps.push(step);
         self.script.expectations.push(Vec::new());
         self.script.sends.push(Vec::new());
+        self.script.audits.push(Vec::new());
         self.script.lines.push(StepLines { step: number, ..StepLines::default() });
     }
 
@@ -234,7 +265,15 @@ impl Parser {
     }
 }
 
+/// What a step causes beside its answer.
+#[derive(Clone, Copy)]
+enum Caused {
+    Requests,
+    Audits,
+}
+
 const SENDS_ADVICE: &str = "write `sends REQUEST` or `sends nothing` below a step";
+const AUDITS_ADVICE: &str = "write `audits EVENT field=value ...` or `audits nothing` below a step";
 /// Whether a step answers anything: what an actor does, a source that starts, a record that is
 /// stored.
 fn answers(step: &Step) -> bool {
@@ -287,7 +326,7 @@ fn store(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
 }
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
-    let source = source(words, sources)?;
+    let source = named_source(words, sources)?;
     if words.peek().is_none() {
         return Ok(Fault::KillSource { source });
     }
@@ -309,20 +348,20 @@ fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
 }
 
 fn restart(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
-    let source = source(words, sources)?;
+    let source = named_source(words, sources)?;
     if words.peek().is_none() {
         return Ok(Fault::RestartSource { source });
     }
     words.expect("as")?;
-    let mut hives = vec![words.string("a hive")?];
+    let mut hives = vec![source::parse_hive(words)?];
     while words.peek().is_some() {
-        hives.push(words.string("a hive")?);
+        hives.push(source::parse_hive(words)?);
     }
     Ok(Fault::RestartSourceAs { source, hives })
 }
 
 /// Takes `source [N]`; the first source is 0, and meant where there is no number.
-fn source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
+fn named_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
     words.expect("source")?;
     let span = match words.peek() {
         None => return Ok(0),

@@ -4,7 +4,7 @@ use super::device::{DEVICE_USAGE, REGISTER_USAGE, parse_device, parse_register};
 use super::error::Complaint;
 use super::vocabulary::{ALL_ACCESS, CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, parse_value_type};
 use super::words::{OptionKind, Words};
-use super::{data, raw};
+use super::{data, raw, security};
 use crate::plan::{Action, Handle, Text};
 
 /// Every verb and how it is written.
@@ -47,13 +47,18 @@ const USAGES: &[(&str, &str)] = &[
     ("source", ""),
 ];
 
+/// Those of this file and those of statements on security.
+fn usages() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    USAGES.iter().chain(security::USAGES)
+}
+
 /// Takes the words after an action's verb.
 pub(super) fn parse_action(
     verb: &str,
     span: (usize, usize),
     words: &mut Words<'_>,
 ) -> Result<Action, Complaint> {
-    let usage = USAGES.iter().find(|(known, usage)| *known == verb && !usage.is_empty());
+    let usage = usages().find(|(known, usage)| *known == verb && !usage.is_empty());
     let Some((_, usage)) = usage else {
         return Err(Complaint::new(
             span,
@@ -71,6 +76,9 @@ pub(super) fn parse_action(
         "syscall" => raw::parse_syscall(words),
         "device" => parse_device(words),
         "register" => parse_register(words),
+        _ if security::USAGES.iter().any(|(known, _)| *known == verb) => {
+            security::parse(verb, words)
+        }
         _ => key_action(verb, words),
     };
     let action = action.and_then(|action| words.end().map(|()| action));
@@ -220,14 +228,14 @@ fn closest(verb: &str) -> String {
     const DISTANCE_MAX: usize = 2;
     const VERB_LENGTH_MAX: usize = 20;
     let near = (verb.len() <= VERB_LENGTH_MAX)
-        .then(|| USAGES.iter().map(|(known, _)| (distance(verb, known), *known)).min())
+        .then(|| usages().map(|(known, _)| (distance(verb, known), *known)).min())
         .flatten();
     match near {
         Some((distance, known)) if distance <= DISTANCE_MAX => {
             format!("write `{known}` if that is what is meant")
         }
         _ => {
-            let verbs: Vec<&str> = USAGES.iter().map(|(known, _)| *known).collect();
+            let verbs: Vec<&str> = usages().map(|(known, _)| *known).collect();
             format!("write one of {}", verbs.join(", "))
         }
     }

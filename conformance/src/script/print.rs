@@ -4,6 +4,8 @@ use super::actor::actor_words;
 use super::data::typed_words;
 use super::device::device_words;
 use super::raw::raw_words;
+use super::security;
+use super::source::hive_word;
 use super::store_entry::store_entry_words;
 use super::token::word;
 use super::vocabulary::{CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, access_word};
@@ -22,7 +24,7 @@ pub fn print(plan: &Plan) -> String {
         text.push_str("source");
         for hive in hives {
             text.push(' ');
-            text.push_str(&word(hive.as_bytes()));
+            text.push_str(&hive_word(hive));
         }
         text.push('\n');
     }
@@ -59,8 +61,7 @@ fn fault_words(fault: &Fault) -> String {
         }
         Fault::RestartSource { source } => format!("restart source {source}"),
         Fault::RestartSourceAs { source, hives } => {
-            let hives: String =
-                hives.iter().map(|hive| format!(" {}", word(hive.as_bytes()))).collect();
+            let hives: String = hives.iter().map(|hive| format!(" {}", hive_word(hive))).collect();
             format!("restart source {source} as{hives}")
         }
         Fault::Reboot => "reboot".to_owned(),
@@ -115,6 +116,11 @@ pub(super) fn action_words(action: &Action) -> String {
         Action::Delete { key, layer } => Line::new("delete").key(key).layer(layer).0,
         Action::Hide { key, layer } => Line::new("hide").key(key).layer(layer).0,
         Action::Flush { key } => Line::new("flush").key(key).0,
+        Action::GetSecurity { .. }
+        | Action::SetSecurity { .. }
+        | Action::Pass { .. }
+        | Action::Become { .. }
+        | Action::Revert => security::words(action),
         Action::Close { handle } => Line::new("close").text(handle.0.as_bytes()).0,
         Action::LayerCreate { name, precedence, enabled } => {
             let line = Line::new("layer create").text(&name.0);
@@ -203,7 +209,7 @@ impl Line {
         }
     }
 
-    fn key(self, key: &KeyReference) -> Line {
+    pub(super) fn key(self, key: &KeyReference) -> Line {
         match key {
             KeyReference::Handle(handle) => self.handle(handle),
             KeyReference::Path(path) => self.text(&path.0),
@@ -214,7 +220,7 @@ impl Line {
         if layer.0.is_empty() { self } else { self.raw("in").text(&layer.0) }
     }
 
-    fn number(self, name: &str, number: Option<u32>) -> Line {
+    pub(super) fn number(self, name: &str, number: Option<u32>) -> Line {
         match number {
             Some(number) => self.raw(&format!("{name}={number}")),
             None => self,

@@ -124,7 +124,7 @@ mod tests {
     fn requests_that_fit_are_left_as_they_stand_when_blessed() {
         let text = "flush Machine\n  -> ok\n  sends ...\n  sends b\n";
         let answers = lines(&[&["ok"]]);
-        let blessed = bless(text, &script(text), &answers, &lines(&[&["a", "b"]]));
+        let blessed = bless(text, &script(text), &answers, &lines(&[&["a", "b"]]), &[]);
         assert_eq!(blessed.as_deref(), Ok(text));
     }
 
@@ -133,7 +133,7 @@ mod tests {
         let text = "flush Machine\n  sends a\n  sends b\nget Machine x\n  -> ok\n  sends c\nflush Machine\n";
         let answers = lines(&[&["ok"], &["ENOENT"], &["ok"]]);
         let requests = lines(&[&["flush Machine"], &[], &["flush Machine"]]);
-        let blessed = bless(text, &script(text), &answers, &requests).expect("blessed");
+        let blessed = bless(text, &script(text), &answers, &requests, &[]).expect("blessed");
         let expected = "flush Machine\n  sends flush Machine\nget Machine x\n  -> ENOENT\n  sends nothing\nflush Machine\n";
         assert_eq!(blessed, expected);
     }

@@ -50,6 +50,7 @@ fn every_script_by_hand_says_what_each_read_answers() {
             let reads = matches!(
                 action,
                 Action::Get { .. }
+                    | Action::GetSecurity { .. }
                     | Action::Batch { .. }
                     | Action::EnumerateValue { .. }
                     | Action::EnumerateSubkey { .. }

@@ -8,6 +8,7 @@ use registry_model::store_entry::{
 };
 
 use super::data;
+use super::descriptor::{descriptor_word, parse_descriptor};
 use super::error::Complaint;
 use super::print::Line;
 use super::vocabulary::parse_value_type;
@@ -16,7 +17,7 @@ use crate::plan::Fault;
 
 pub(super) const USAGE: &str = "write `store entry PATH WHAT [in LAYER] [sequence=N | like LAYER] \
     [through LAYER]`, where WHAT is `value NAME TYPE DATA`, `blanket`, `child NAME \
-    hidden|key|link|missing|of LAYER`, `descriptor hex:...` or `lost`, or `store maximum [source \
+    hidden|key|link|missing|of LAYER`, `descriptor SDDL|hex:...` or `lost`, or `store maximum [source \
     N] SEQUENCE`";
 
 /// The type whose data is bytes.
@@ -36,7 +37,11 @@ pub(super) fn parse_store_entry(words: &mut Words<'_>) -> Result<Fault, Complain
         }
         "child" => child(words)?,
         "descriptor" => {
-            let bytes = data::parse_data(BINARY, words)?;
+            let bytes = match words.peek_bare() {
+                // Long bytes of one kind have a form of their own.
+                Some(text) if text.starts_with("bytes:") => data::parse_data(BINARY, words)?,
+                _ => parse_descriptor(words)?,
+            };
             (StoredRecord::Descriptor { bytes }, words.options(&[OptionKind::Through])?)
         }
         "lost" => (StoredRecord::Lost, words.options(&[OptionKind::Through])?),
@@ -115,7 +120,9 @@ pub(super) fn store_entry_words(entry: &StoreEntry) -> String {
             tagged(line, layer, sequence)
         }
         StoredRecord::Descriptor { bytes } => {
-            line.raw("descriptor").raw(&data::data_words(BINARY, bytes))
+            let line = line.raw("descriptor");
+            let words = data::data_words(BINARY, bytes);
+            line.raw(&if words.starts_with("bytes:") { words } else { descriptor_word(bytes) })
         }
         StoredRecord::Lost => line.raw("lost"),
     };

@@ -6,34 +6,50 @@ use std::sync::Arc;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
-use registry_model::security::{Group, Privilege, Sid, Token, TokenFields};
+use registry_model::security::{Group, Privilege, Sid, Token, TokenFields, TokenLevel};
 use registry_model::store_entry::{
     StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
 };
 
 use crate::plan::{
     Action, Actor, Fault, Handle, KeyReference, Plan, PlannedHive, PlannedRegistration,
-    PlannedRoot, RawArgument, Step, Text,
+    PlannedRoot, RawArgument, SourceHive, Step, Text,
 };
 use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
 
 /// Any plan whose actors have distinct names and whose faults strike sources that it has.
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
-    (actors(), vec(vec(strings(), 0..3), 0..3)).prop_flat_map(|(actors, sources)| {
+    (actors(), vec(vec(hives(), 0..3), 0..3)).prop_flat_map(|(actors, sources)| {
         let actor_count = actors.len().max(1);
         let source_count = sources.len().max(1);
-        vec(steps(actor_count, source_count), 0..12).prop_map(move |steps| Plan {
-            actors: actors.clone(),
-            sources: sources.clone(),
-            steps,
+        vec(steps(actor_count, source_count), 0..12).prop_map(move |mut steps| {
+            steps.iter_mut().for_each(|step| name_recipient(step, &actors));
+            Plan { actors: actors.clone(), sources: sources.clone(), steps }
         })
     })
+}
+
+/// Makes an actor of the plan the one that an fd is passed to.
+fn name_recipient(step: &mut Step, actors: &[Actor]) {
+    let Step::Act { actor, action } = step else { return };
+    let mut action = action;
+    while let Action::Raw { action: inner, .. } = action {
+        action = inner;
+    }
+    if let Action::Pass { to: Some(name), .. } = action {
+        *name = actors.get(*actor).map_or_else(|| "system".to_owned(), |actor| actor.name.clone());
+    }
+}
+
+fn hives() -> BoxedStrategy<SourceHive> {
+    let name = prop_oneof![8 => strings(), 1 => Just("a@b".to_owned())];
+    (name, option::of(guids())).prop_map(|(name, scope)| SourceHive { name, scope }).boxed()
 }
 
 /// Any action.
 pub(super) fn actions() -> BoxedStrategy<Action> {
     prop_oneof![
-        8 => prop_oneof![opens(), values(), reads(), others(), devices()],
+        8 => prop_oneof![opens(), values(), reads(), others(), security(), devices()],
         1 => twisted(),
         1 => spelled_out(),
     ]
@@ -89,10 +105,11 @@ fn tokens() -> BoxedStrategy<Token> {
         groups,
         privileges,
         option::of(vec(any::<u8>(), 0..8)),
-        vec(strings(), 0..2),
-        vec(any::<[u8; 16]>(), 0..2),
+        (vec(strings(), 0..2), vec(guids(), 0..2)),
+        standings(),
     )
-        .prop_map(|((user, owner, group), groups, privileges, default_dacl, layers, scopes)| {
+        .prop_map(|((user, owner, group), groups, privileges, default_dacl, lists, standing)| {
+            let (layers, scopes) = lists;
             let groups = groups.into_iter().map(|(sid, attributes)| Group { sid, attributes });
             Token(Arc::new(TokenFields {
                 owner: owner.unwrap_or_else(|| user.clone()),
@@ -103,10 +120,66 @@ fn tokens() -> BoxedStrategy<Token> {
                 default_dacl,
                 private_layers: layers,
                 scopes,
-                ..TokenFields::clone(&Token::system().0)
+                ..standing
             }))
         })
         .boxed()
+}
+
+/// What a token says beside SIDs, rights and lists.
+fn standings() -> BoxedStrategy<TokenFields> {
+    let levels = prop::sample::select(vec![
+        TokenLevel::Primary,
+        TokenLevel::Anonymous,
+        TokenLevel::Identification,
+        TokenLevel::Impersonation,
+        TokenLevel::Delegation,
+    ]);
+    let integrity = prop_oneof![Just(8192), Just(4096), any::<u32>()];
+    let policy = prop_oneof![2 => Just(0), 1 => any::<u32>()];
+    (any::<[bool; 4]>(), integrity, vec(sids(), 0..3), levels, policy)
+        .prop_map(|(flags, integrity_level, restricted_sids, level, audit_policy)| {
+            let [user_deny_only, no_write_up, write_restricted, confined] = flags;
+            TokenFields {
+                user_deny_only,
+                no_write_up,
+                write_restricted,
+                confined,
+                integrity_level,
+                restricted_sids,
+                level,
+                audit_policy,
+                ..TokenFields::clone(&Token::system().0)
+            }
+        })
+        .boxed()
+}
+
+fn security() -> BoxedStrategy<Action> {
+    let info = || prop_oneof![4 => 0u32..16, 1 => any::<u32>()];
+    let sddl = prop::sample::select(vec![
+        "O:SYG:BAD:(A;CI;KA;;;SY)(D;;0x3;;;S-1-5-21-7)",
+        "D:P",
+        "S:AI(AU;SAFA;KR;;;WD)(ML;;NW;;;LW)",
+        "O:SYC:0x3",
+        "",
+    ]);
+    let sddl = sddl.prop_map(|text| crate::sddl::parse(text).expect("SDDL"));
+    let descriptor = prop_oneof![3 => sddl, 1 => vec(any::<u8>(), 0..24)];
+    prop_oneof![
+        (keys(), info(), option::of(any::<u32>())).prop_map(|(key, security_info, capacity)| {
+            Action::GetSecurity { key, security_info, capacity }
+        }),
+        (keys(), info(), descriptor).prop_map(|(key, security_info, descriptor)| {
+            Action::SetSecurity { key, security_info, descriptor }
+        }),
+        (handles(), any::<bool>(), handles()).prop_map(|(handle, passes, received)| {
+            Action::Pass { handle, to: passes.then(String::new), received }
+        }),
+        tokens().prop_map(|token| Action::Become { token }),
+        Just(Action::Revert),
+    ]
+    .boxed()
 }
 
 fn actors() -> BoxedStrategy<Vec<Actor>> {
@@ -135,7 +208,7 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
             Fault::KillSourceAt { source, request, executed }
         }),
         source.clone().prop_map(|source| Fault::RestartSource { source }),
-        (source, vec(strings(), 1..3))
+        (source, vec(hives(), 1..3))
             .prop_map(|(source, hives)| Fault::RestartSourceAs { source, hives }),
         Just(Fault::Reboot),
         store_entries().prop_map(Fault::StoreEntry),
@@ -364,7 +437,7 @@ fn twists() -> BoxedStrategy<Twist> {
 
 /// Actions about one call with the twists that fit them, of some.
 fn twisted() -> BoxedStrategy<Action> {
-    let simple = prop_oneof![opens(), values(), reads(), others()];
+    let simple = prop_oneof![opens(), values(), reads(), others(), security()];
     (simple, vec(twists(), 0..4))
         .prop_map(|(action, mut twists)| match Layout::of(&action) {
             None => action,

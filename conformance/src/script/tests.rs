@@ -71,7 +71,7 @@ fn a_repetition_that_is_none_is_refused() {
 fn blessing_leaves_a_repetition_alone() {
     let text = "times 1..2 get A {n}\nget A x\n";
     let answers = vec![vec!["ENOENT".to_owned()]; 3];
-    let blessed = bless(text, &script(text), &answers, &[]).expect("a script to bless");
+    let blessed = bless(text, &script(text), &answers, &[], &[]).expect("a script to bless");
     assert_eq!(blessed, "times 1..2 get A {n}\nget A x\n  -> ENOENT\n");
 }
 
@@ -325,7 +325,7 @@ fn a_stored_entry_may_answer_and_says_what_it_can_be() {
             test.lcs:1:23: `found` cannot stand here
              1 | store entry Machine\A found
                |                       ^^^^^
-               = write `store entry PATH WHAT [in LAYER] [sequence=N | like LAYER] [through LAYER]`, where WHAT is `value NAME TYPE DATA`, `blanket`, `child NAME hidden|key|link|missing|of LAYER`, `descriptor hex:...` or `lost`, or `store maximum [source N] SEQUENCE`"#]],
+               = write `store entry PATH WHAT [in LAYER] [sequence=N | like LAYER] [through LAYER]`, where WHAT is `value NAME TYPE DATA`, `blanket`, `child NAME hidden|key|link|missing|of LAYER`, `descriptor SDDL|hex:...` or `lost`, or `store maximum [source N] SEQUENCE`"#]],
     );
 }
 
@@ -515,7 +515,7 @@ fn blessing_replaces_expectations_and_keeps_the_rest() {
     let text = "# top\nset A x dword 1\nbatch A\n  -> old\n  # why\n  -> older\ncreate A\n\
                 get A x  # last\nreboot";
     let answers = answers(&[&["ok"], &["x = dword 1"], &["opened"], &["EIO"], &[]]);
-    let blessed = bless(text, &script(text), &answers, &[]).expect("blessed");
+    let blessed = bless(text, &script(text), &answers, &[], &[]).expect("blessed");
     expect![[r#"
         # top
         set A x dword 1
@@ -534,13 +534,13 @@ fn blessing_replaces_expectations_and_keeps_the_rest() {
 #[test]
 fn blessing_refuses_what_a_person_wrote() {
     let text = "# by hand\nreboot\n";
-    assert_eq!(bless(text, &script(text), &answers(&[&[]]), &[]), Err(Refused::ByHand));
+    assert_eq!(bless(text, &script(text), &answers(&[&[]]), &[], &[]), Err(Refused::ByHand));
 }
 
 #[test]
 fn blessing_needs_an_answer_for_each_step() {
     let refused = Refused::AnswerCount { steps: 1, answers: 0 };
-    assert_eq!(bless("reboot\n", &script("reboot\n"), &[], &[]), Err(refused));
+    assert_eq!(bless("reboot\n", &script("reboot\n"), &[], &[], &[]), Err(refused));
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! The words for value types, access rights, privileges and flags (PSD-005 §11.1).
 
-use registry_model::security::Privilege;
+use registry_model::security::{Privilege, TokenLevel};
 
 use super::error::Complaint;
 use super::words::parse_number;
@@ -76,7 +76,7 @@ pub(super) fn parse_value_type(text: &str, span: (usize, usize)) -> Result<u32, 
 }
 
 /// An access mask as words, in hexadecimal where words do not do.
-pub(super) fn access_word(access: u32) -> String {
+pub(crate) fn access_word(access: u32) -> String {
     if let Some((word, _)) = MASKS.iter().find(|(_, mask)| *mask == access) {
         return (*word).to_owned();
     }
@@ -111,6 +111,7 @@ pub(super) fn privilege_word(privilege: Privilege) -> &'static str {
         Privilege::TakeOwnership => "SeTakeOwnership",
         Privilege::Backup => "SeBackup",
         Privilege::Restore => "SeRestore",
+        Privilege::Relabel => "SeRelabel",
     }
 }
 
@@ -122,5 +123,46 @@ pub(super) fn parse_privilege(text: &str, span: (usize, usize)) -> Result<Privil
         let words: Vec<&str> = Privilege::ALL.iter().map(|p| privilege_word(*p)).collect();
         let advice = format!("write some of {}, with commas", words.join(", "));
         Complaint::new(span, format!("no privilege is called `{text}`"), advice)
+    })
+}
+
+/// Words for integrity levels (PSD-004 §2.2).
+const INTEGRITY_LEVELS: &[(&str, u32)] =
+    &[("untrusted", 0), ("low", 4096), ("medium", 8192), ("high", 12288), ("system", 16384)];
+
+/// The word for an integrity level, its number where it has none.
+pub(super) fn integrity_word(level: u32) -> String {
+    let known = INTEGRITY_LEVELS.iter().find(|(_, known)| *known == level);
+    known.map_or_else(|| level.to_string(), |(word, _)| (*word).to_owned())
+}
+
+/// The integrity level that a word or a number means.
+pub(super) fn parse_integrity(text: &str, span: (usize, usize)) -> Result<u32, Complaint> {
+    match INTEGRITY_LEVELS.iter().find(|(word, _)| *word == text) {
+        Some((_, level)) => Ok(*level),
+        None => parse_number(text, span, "an integrity level"),
+    }
+}
+
+/// Words for token levels.
+const LEVELS: &[(&str, TokenLevel)] = &[
+    ("primary", TokenLevel::Primary),
+    ("anonymous", TokenLevel::Anonymous),
+    ("identification", TokenLevel::Identification),
+    ("impersonation", TokenLevel::Impersonation),
+    ("delegation", TokenLevel::Delegation),
+];
+
+/// The word for a token level.
+pub(super) fn level_word(level: TokenLevel) -> &'static str {
+    LEVELS.iter().find(|(_, known)| *known == level).map_or("?", |(word, _)| word)
+}
+
+/// The token level that a word means.
+pub(super) fn parse_level(text: &str, span: (usize, usize)) -> Result<TokenLevel, Complaint> {
+    LEVELS.iter().find(|(word, _)| *word == text).map(|(_, level)| *level).ok_or_else(|| {
+        let words: Vec<&str> = LEVELS.iter().map(|(word, _)| *word).collect();
+        let advice = format!("write one of {}", words.join(", "));
+        Complaint::new(span, format!("no level is called `{text}`"), advice)
     })
 }

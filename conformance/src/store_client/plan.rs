@@ -4,7 +4,7 @@
 //! runs against any store. Its text form is `script::store`; what a key name means is decided by
 //! `names` once the source has registered.
 
-use crate::plan::Text;
+use crate::plan::{SourceHive, Text};
 
 /// A plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,8 @@ impl StorePlan {
     /// # Errors
     /// What is wrong with them, in words.
     pub fn check_hives(&self) -> Result<(), String> {
-        let plan = crate::plan::Plan { sources: vec![self.hive_names()], ..Default::default() };
+        let hives = self.hive_names().iter().map(|name| SourceHive::global(name)).collect();
+        let plan = crate::plan::Plan { sources: vec![hives], ..Default::default() };
         plan.check_sources()
     }
 }

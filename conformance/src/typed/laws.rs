@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use registry_model::Covered;
 use registry_model::front_door::{Operation, Results, decode};
-use registry_model::input::Call;
+use registry_model::input::{Call, ProcessId};
 
 use super::{Reply, encode};
 
@@ -85,6 +85,24 @@ fn mutations() -> impl Strategy<Value = Call> {
     ]
 }
 
+fn security() -> impl Strategy<Value = Call> {
+    let common = (any::<i32>(), any::<u32>());
+    prop_oneof![
+        (common, 0u32..40).prop_map(|((fd, security_info), capacity)| {
+            Call::GetSecurity { fd, security_info, capacity }
+        }),
+        (common, bytes(), any::<i32>()).prop_map(
+            |((fd, security_info), descriptor, transaction)| Call::SetSecurity {
+                fd,
+                security_info,
+                descriptor,
+                transaction
+            }
+        ),
+        common.prop_map(|(fd, to)| Call::Pass { fd, to: ProcessId(to) }),
+    ]
+}
+
 proptest! {
     #[test]
     fn the_model_reads_what_the_harness_lays_out(
@@ -98,7 +116,9 @@ proptest! {
     }
 
     #[test]
-    fn a_reply_is_found_in_the_bytes_of_its_call(call in prop_oneof![opens(), reads(), mutations()]) {
+    fn a_reply_is_found_in_the_bytes_of_its_call(
+        call in prop_oneof![opens(), reads(), mutations(), security()],
+    ) {
         let encoded = encode(&call);
         prop_assert_eq!(Reply::of(&encoded.call, &encoded.memory), encoded.reply);
     }

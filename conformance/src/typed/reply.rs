@@ -16,6 +16,7 @@ const QUERY_VALUES_BATCH: u32 = ioctl_code(DIRECTION_BOTH, 4, 24);
 const ENUM_VALUES: u32 = ioctl_code(DIRECTION_BOTH, 5, 40);
 const ENUM_SUBKEYS: u32 = ioctl_code(DIRECTION_BOTH, 6, 40);
 const QUERY_KEY_INFO: u32 = ioctl_code(DIRECTION_READ, 7, 64);
+const GET_SECURITY: u32 = ioctl_code(DIRECTION_BOTH, 10, 16);
 
 /// Where the outputs of a call lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,15 @@ pub enum Reply {
         /// The name buffer.
         name: Buffer,
     },
+    /// Of `REG_IOC_GET_SECURITY`.
+    Security {
+        /// Address of the argument structure.
+        arguments: u64,
+        /// The buffer for the SD.
+        buffer: Buffer,
+    },
+    /// Of passing an fd: nowhere but in the result.
+    Pass,
 }
 
 /// An output buffer.
@@ -96,7 +106,8 @@ impl Reply {
             RawCall::Ioctl { request, argument, .. } => {
                 Reply::of_ioctl(request, argument, &reader).unwrap_or(Reply::Done)
             }
-            RawCall::Syscall { .. } | RawCall::Close { .. } | RawCall::Pass { .. } => Reply::Done,
+            RawCall::Pass { .. } => Reply::Pass,
+            RawCall::Syscall { .. } | RawCall::Close { .. } => Reply::Done,
         }
     }
 
@@ -116,6 +127,7 @@ impl Reply {
             }
             ENUM_SUBKEYS => Reply::EnumeratedSubkey { arguments, name: buffer(4, 8)? },
             QUERY_KEY_INFO => Reply::KeyInfo { arguments, name: buffer(0, 8)? },
+            GET_SECURITY => Reply::Security { arguments, buffer: buffer(4, 8)? },
             _ => Reply::Done,
         })
     }
@@ -208,6 +220,12 @@ impl Reply {
             (Reply::KeyInfo { arguments, name }, Observation::KeyInfo(info)) => {
                 vec![(*arguments, 4), (arguments + 16, 48), filled(name, info.name.len())]
             }
+            (Reply::Security { arguments, .. }, Observation::TooSmall(_)) => {
+                vec![(arguments + 4, 4)]
+            }
+            (Reply::Security { arguments, buffer }, Observation::Security(bytes)) => {
+                vec![(arguments + 4, 4), filled(buffer, bytes.len())]
+            }
             _ => Vec::new(),
         }
     }
@@ -225,7 +243,10 @@ impl Reply {
             Reply::EnumeratedSubkey { arguments, name } | Reply::KeyInfo { arguments, name } => {
                 (arguments, vec![("name", name)])
             }
-            Reply::Open | Reply::Create { .. } | Reply::Done => (u64::MAX, Vec::new()),
+            Reply::Security { arguments, buffer } => (arguments, vec![("SD", buffer)]),
+            Reply::Open | Reply::Create { .. } | Reply::Pass | Reply::Done => {
+                (u64::MAX, Vec::new())
+            }
         };
         for (name, buffer) in buffers {
             let offset = address.wrapping_sub(buffer.address);
@@ -250,7 +271,8 @@ impl Reply {
                 .map_err(|_| Malformed(format!("the result {result} is no errno")))?;
             return self.decode_failure(Errno::from_number(number), &reader);
         }
-        if !matches!(self, Reply::Open | Reply::Create { .. }) && result != 0 {
+        let returns_fd = matches!(self, Reply::Open | Reply::Create { .. } | Reply::Pass);
+        if !returns_fd && result != 0 {
             return Err(Malformed(format!("success is 0, not {result}")));
         }
         self.decode_success(result, &reader)
@@ -280,7 +302,10 @@ impl Reply {
             Reply::KeyInfo { arguments, .. } => {
                 Sizes { name: Some(reader.u32(*arguments)?), ..Sizes::default() }
             }
-            Reply::Open | Reply::Create { .. } | Reply::Done => {
+            Reply::Security { arguments, .. } => {
+                Sizes { security: Some(reader.u32(arguments + 4)?), ..Sizes::default() }
+            }
+            Reply::Open | Reply::Create { .. } | Reply::Pass | Reply::Done => {
                 return Ok(Observation::Failed(errno));
             }
         };
@@ -331,6 +356,11 @@ impl Reply {
                 })
             }
             Reply::KeyInfo { arguments, name } => decode_key_info(reader, *arguments, *name),
+            Reply::Security { arguments, buffer } => {
+                let length = reader.u32(arguments + 4)?;
+                reader.buffer(*buffer, length, "sd_len").map(Observation::Security)
+            }
+            Reply::Pass => Ok(Observation::Passed { fd: fd_of(result)? }),
         }
     }
 }
@@ -463,6 +493,26 @@ mod tests {
         assert!(stray(&value, |_, data| data.address + 4).unwrap().ends_with("the data buffer"));
         assert_eq!(stray(&value, |arguments, _| arguments + 16), None);
         assert!(stray(&value, |arguments, _| arguments + 24).is_some());
+    }
+
+    #[test]
+    fn a_descriptor_fills_its_buffer_no_further_than_its_length() {
+        let call = Call::GetSecurity { fd: 3, security_info: 7, capacity: 8 };
+        let encoded = super::super::encode(&call);
+        let Reply::Security { arguments, buffer } = encoded.reply else { panic!() };
+        let mut after = encoded.memory.clone();
+        after.patch(arguments + 4, &5u32.to_le_bytes());
+        after.patch(buffer.address, &[1, 2, 3, 4, 5]);
+        let answer = encoded.decode(0, &after).unwrap();
+        assert_eq!(answer, Observation::Security(vec![1, 2, 3, 4, 5]));
+        assert_eq!(encoded.reply.check_changes(&answer, &encoded.memory, &after), Ok(()));
+        let too_small = encoded.decode(-34, &after).unwrap();
+        assert_eq!(too_small.to_string(), "ERANGE security=5");
+        assert!(encoded.reply.check_changes(&too_small, &encoded.memory, &after).is_err());
+        after.patch(buffer.address + 5, &[6]);
+        assert!(encoded.reply.check_changes(&answer, &encoded.memory, &after).is_err());
+        after.patch(arguments + 4, &9u32.to_le_bytes());
+        assert!(encoded.decode(0, &after).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod asked;
 mod keys;
 mod log;
 mod paths;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +68,19 @@ impl Ended<'_> {
 
     fn count(&self, operation: Operation) -> usize {
         self.requests.iter().filter(|request| request.operation == operation).count()
+    }
+
+    /// The requests before anything is created.
+    fn walk(&self) -> impl Iterator<Item = &Logged> {
+        self.requests.iter().take_while(|request| {
+            !matches!(request.operation, Operation::CreateEntry | Operation::DeleteEntry)
+        })
+    }
+
+    /// Whether a symbolic link was read on the way: the walk went on elsewhere, and where it ended
+    /// is not known.
+    fn follows_links(&self) -> bool {
+        self.walk().any(|request| request.operation == Operation::QueryValues)
     }
 
     fn failed(&self) -> Option<Errno> {
@@ -154,6 +168,13 @@ impl CallRules {
         }
         if let Observation::Opened { fd, .. } = observation {
             self.open_keys.remove(&(process, *fd));
+        }
+        if let (
+            Some(Asked::Key { operation: KeyOperation::Pass { to }, .. }),
+            Observation::Passed { fd },
+        ) = (asked, observation)
+        {
+            self.open_keys.remove(&(to, *fd));
         }
     }
 }

@@ -337,6 +337,22 @@ rules! {
         "a flush names the hive of the fd";
     FlushConfirmed covers ["IOC-146"] cites []
         "a flush returns after the source has confirmed it";
+    ReadInfoBeforeSource covers ["IOC-116"] cites ["IOC-114" "IOC-115"]
+        "an SD is read with a valid security_info, or nothing is sent";
+    ChangeInfoBeforeSource covers ["IOC-124"] cites ["IOC-122" "IOC-123"]
+        "an SD is changed with a valid security_info, or nothing is sent";
+    ReadRightsBeforeSource covers ["IOC-112" "SEC-15"] cites []
+        "rights to several components of an SD are looked at before anything is sent";
+    ChangeRightsBeforeSource covers ["IOC-121" "SEC-15"] cites []
+        "rights to change several components of an SD are looked at before anything is sent";
+    RightBeforeSource covers ["SEC-15"] cites []
+        "a right that the fd lacks is noticed before anything is sent";
+    SecurityOfKey covers [] cites ["IOC-113"]
+        "reading an SD reads the record of the key";
+    SecuritySent covers ["SEC-57"] cites ["OP-24"]
+        "changing an SD sends one change, which has the SD";
+    PassedSilently covers [] cites ["SEC-12"]
+        "passing an fd sends nothing";
     AccessBeforeMutation covers ["IOC-016"] cites []
         "a call refused for access changes nothing";
     StatusOk covers ["SRC-31"] cites []

@@ -144,8 +144,13 @@ impl Transcript {
         self.paths.insert(guid, path);
     }
 
+    /// The path that a key is shown by, if a frame has named it.
+    pub fn path_of(&self, guid: [u8; 16]) -> Option<String> {
+        self.paths.get(&guid).cloned()
+    }
+
     fn path(&self, guid: Guid) -> String {
-        self.paths.get(&guid).cloned().unwrap_or_else(|| "?".to_owned())
+        self.path_of(guid).unwrap_or_else(|| "?".to_owned())
     }
 
     fn key(&self, guid: Guid) -> String {

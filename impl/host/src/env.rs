@@ -1,16 +1,20 @@
 //! The world outside the kernel half, as an operating system gives it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use lcs::env::{Env, Task};
+use lcs::env::{AuditUnavailable, Env, Task};
 
 use crate::clock::Clock;
 use crate::executor::Executor;
 use crate::source::operating_system_random;
 use crate::timers::Timers;
+
+/// Audit events kept for a reader; beyond that the oldest is lost.
+const AUDIT_RECORDS_MAX: usize = 4096;
 
 /// Real time, real threads, real randomness. Clones share their threads, which end with the last
 /// clone; tasks that have not ended by then are not run any further.
@@ -18,6 +22,16 @@ use crate::timers::Timers;
 pub struct ThreadEnv {
     threads: Arc<Threads>,
     clock: Clock,
+    audit: Arc<Mutex<AuditTrail>>,
+}
+
+/// Audit events on their way to a reader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditTrail {
+    /// Names and payloads, the oldest first.
+    pub records: VecDeque<(String, Vec<u8>)>,
+    /// How many older ones nobody has read in time.
+    pub lost_count: u64,
 }
 
 #[derive(Debug)]
@@ -42,7 +56,18 @@ impl ThreadEnv {
         let clock = Clock::new();
         let executor = Executor::start(workers.max(1))?;
         let timers = Timers::start(clock).inspect_err(|_| executor.stop())?;
-        Ok(ThreadEnv { threads: Arc::new(Threads { timers, executor }), clock })
+        let threads = Arc::new(Threads { timers, executor });
+        Ok(ThreadEnv { threads, clock, audit: Arc::default() })
+    }
+
+    /// The audit events since the last time of asking.
+    #[must_use]
+    pub fn take_audit(&self) -> AuditTrail {
+        std::mem::take(&mut *self.trail())
+    }
+
+    fn trail(&self) -> MutexGuard<'_, AuditTrail> {
+        self.audit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,5 +91,32 @@ impl Env for ThreadEnv {
     /// Other threads run in any case; this one lets them go first.
     async fn yield_point(&self, _label: &'static str) {
         thread::yield_now();
+    }
+
+    fn emit_audit(&self, event: &str, payload: &[u8]) -> Result<(), AuditUnavailable> {
+        let mut trail = self.trail();
+        if trail.records.len() >= AUDIT_RECORDS_MAX {
+            trail.records.pop_front();
+            trail.lost_count += 1;
+        }
+        trail.records.push_back((event.to_owned(), payload.to_vec()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_audit_events_are_lost_and_counted_when_nobody_reads_them() {
+        let env = ThreadEnv::new(1).expect("threads");
+        for number in 0..=AUDIT_RECORDS_MAX {
+            assert_eq!(env.emit_audit(&number.to_string(), &[]), Ok(()));
+        }
+        let trail = env.take_audit();
+        assert_eq!((trail.records.len(), trail.lost_count), (AUDIT_RECORDS_MAX, 1));
+        assert_eq!(trail.records.front().map(|(name, _)| name.as_str()), Some("1"));
+        assert_eq!(env.take_audit(), AuditTrail::default());
     }
 }

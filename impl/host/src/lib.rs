@@ -12,6 +12,6 @@ mod listener;
 mod source;
 mod timers;
 
-pub use env::ThreadEnv;
+pub use env::{AuditTrail, ThreadEnv};
 pub use listener::Listener;
 pub use source::{End, Source, StartError, operating_system_random, registration, serve};

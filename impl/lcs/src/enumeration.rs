@@ -2,14 +2,14 @@
 //! §2.7, §6.3; `IOC-062`..`IOC-094`, P-04). The order is that of folded names.
 
 use abi::Errno;
-use rsi::KeyMetadata;
+use rsi::{KeyMetadata, Operation};
 
 use crate::env::Env;
 use crate::gateway::Children;
 use crate::kernel::Kernel;
 use crate::layers::View;
 use crate::limits::TABLE_RETRIES_MAX;
-use crate::resolve::{VisibleChild, text};
+use crate::resolve::{Values, VisibleChild, text};
 use crate::security::Token;
 use crate::state::{HiveId, KeyId};
 use crate::turns::{Place, Share, Turn};
@@ -59,7 +59,8 @@ impl<E: Env> Kernel<E> {
     /// EIO for a tie, and those of a request.
     pub async fn all_values(&self, key: KeyId, token: &Token) -> Result<Vec<FoundValue>, Errno> {
         let (view, values) = self.read_values(key, token, None).await?;
-        let effective = view.effective_values(&values)?;
+        let effective = view.effective_values(&values);
+        let effective = self.unless_tied(key, Operation::QueryValues, effective)?;
         let found = effective.into_values().map(|value| FoundValue {
             name: text(value.name()),
             value_type: value.entry.value_type,
@@ -87,7 +88,8 @@ impl<E: Env> Kernel<E> {
             if attempt < TABLE_RETRIES_MAX && self.is_stale(view.table()) {
                 continue;
             }
-            let visible = view.visible_children(&children.groups)?;
+            let visible = view.visible_children(&children.groups);
+            let visible = self.unless_tied(key, Operation::EnumChildren, visible)?;
             let index = usize::try_from(index).map_err(|_| Errno::ENOENT)?;
             let child = visible.into_values().nth(index).ok_or(Errno::ENOENT)?;
             let VisibleChild { name, guid } = child;
@@ -104,7 +106,7 @@ impl<E: Env> Kernel<E> {
     /// EIO for a tie, and those of a request.
     pub async fn extent(&self, key: KeyId, token: &Token) -> Result<Extent, Errno> {
         let (view, children, values, _) = self.read_extent(key, token, false).await?;
-        extent_of(&view, &children, &values)
+        self.extent_of(key, &view, &children, &values)
     }
 
     /// What a key tells of itself, all of one moment.
@@ -118,7 +120,7 @@ impl<E: Env> Kernel<E> {
         token: &Token,
     ) -> Result<KeyInfo, Errno> {
         let (view, children, values, metadata) = self.read_extent(key, token, true).await?;
-        let extent = extent_of(&view, &children, &values)?;
+        let extent = self.extent_of(key, &view, &children, &values)?;
         let generation = self.state().hive(hive).generation;
         Ok(KeyInfo { metadata: metadata.ok_or(Errno::EIO)?, extent, generation })
     }
@@ -128,7 +130,7 @@ impl<E: Env> Kernel<E> {
         key: KeyId,
         token: &Token,
         with_record: bool,
-    ) -> Result<(View, Children, crate::resolve::Values, Option<KeyMetadata>), Errno> {
+    ) -> Result<(View, Children, Values, Option<KeyMetadata>), Errno> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
             let _children = self.turns.take(Place::Children(key), Share::Read).await;
@@ -147,22 +149,26 @@ impl<E: Env> Kernel<E> {
         }
         Err(Errno::EIO)
     }
-}
 
-fn extent_of(
-    view: &View,
-    children: &Children,
-    values: &crate::resolve::Values,
-) -> Result<Extent, Errno> {
-    let visible = view.visible_children(&children.groups)?;
-    let effective = view.effective_values(values)?;
-    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));
-    Ok(Extent {
-        subkey_count: length(visible.len()),
-        value_count: length(effective.len()),
-        subkey_name_length_max: longest(&mut visible.values().map(|child| child.name.len())),
-        value_name_length_max: longest(&mut effective.values().map(|value| value.name().len())),
-        value_size_max: longest(&mut effective.values().map(|value| value.entry.data.len())),
-    })
+    fn extent_of(
+        &self,
+        key: KeyId,
+        view: &View,
+        children: &Children,
+        values: &Values,
+    ) -> Result<Extent, Errno> {
+        let visible = view.visible_children(&children.groups);
+        let visible = self.unless_tied(key, Operation::EnumChildren, visible)?;
+        let effective = view.effective_values(values);
+        let effective = self.unless_tied(key, Operation::QueryValues, effective)?;
+        let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let longest = |lengths: &mut dyn Iterator<Item = usize>| length(lengths.max().unwrap_or(0));
+        Ok(Extent {
+            subkey_count: length(visible.len()),
+            value_count: length(effective.len()),
+            subkey_name_length_max: longest(&mut visible.values().map(|child| child.name.len())),
+            value_name_length_max: longest(&mut effective.values().map(|value| value.name().len())),
+            value_size_max: longest(&mut effective.values().map(|value| value.entry.data.len())),
+        })
+    }
 }

@@ -1,4 +1,5 @@
-//! What the kernel half needs of the world around it: time, tasks, randomness, user memory.
+//! What the kernel half needs of the world around it: time, tasks, randomness, audit, user
+//! memory.
 //!
 //! It may not know whether it runs in a simulation or on real threads; an `Env` is all it sees of
 //! either. Futures are `Send`, so that one build serves both.
@@ -9,7 +10,7 @@ use std::pin::Pin;
 /// A task handed to `Env::spawn`.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// Clock, timers, tasks and randomness.
+/// Clock, timers, tasks, randomness and the audit trail.
 pub trait Env: Clone + Send + Sync + 'static {
     /// Nanoseconds since the Unix epoch. Never goes back.
     fn now(&self) -> u64;
@@ -26,7 +27,18 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// A place between two steps of an operation where another task may run. `label` names the
     /// place in a schedule.
     fn yield_point(&self, label: &'static str) -> impl Future<Output = ()> + Send;
+
+    /// Hands an audit event over to whoever keeps them: its name, and its payload of one msgpack
+    /// map (PSD-005 §3.1). The event is kept when this returns.
+    ///
+    /// # Errors
+    /// `AuditUnavailable` when it cannot be kept.
+    fn emit_audit(&self, event: &str, payload: &[u8]) -> Result<(), AuditUnavailable>;
 }
+
+/// An audit event that could not be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditUnavailable;
 
 /// The address space of a calling process.
 pub trait UserMemory: Send + Sync {

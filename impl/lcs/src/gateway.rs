@@ -4,12 +4,12 @@
 //! come, and would be malformed data.
 
 use abi::Errno;
-use rsi::{Guid, KeyMetadata, PathEntry, Request, Response};
+use rsi::{KeyMetadata, PathEntry, Request, Response};
 
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::resolve::{ChildGroup, Values};
-use crate::source::LateEffect;
+use crate::source::{Descriptors, LateEffect};
 use crate::state::{KeyId, SlotId};
 
 /// The entries of one name, and the keys they name.
@@ -33,9 +33,8 @@ pub struct Children {
 impl<E: Env> Kernel<E> {
     /// `RSI_LOOKUP`. ENOENT is for a parent that is gone, or a source's way of saying that no
     /// layer has the name (D-92, P-09).
-    pub async fn lookup(&self, slot: SlotId, parent: Guid, name: &str) -> Result<Lookup, Errno> {
-        let request = Request::Lookup { parent, child_name: name.as_bytes().to_vec() };
-        match self.ask(slot, request, None).await? {
+    pub async fn lookup(&self, parent: KeyId, name: &str) -> Result<Lookup, Errno> {
+        match self.inquire(parent, lookup_of(parent, name), Descriptors::Checked).await? {
             Response::Lookup { entries, metadata } => Ok(Lookup { entries, metadata }),
             _ => Err(Errno::EIO),
         }
@@ -43,14 +42,9 @@ impl<E: Env> Kernel<E> {
 
     /// As [`Kernel::lookup`] of the entries alone, whatever the descriptors of the keys that they
     /// name (P-75).
-    pub async fn lookup_entries(
-        &self,
-        slot: SlotId,
-        parent: Guid,
-        name: &str,
-    ) -> Result<Vec<PathEntry>, Errno> {
-        let request = Request::Lookup { parent, child_name: name.as_bytes().to_vec() };
-        match self.ask_leaving_descriptors(slot, request).await? {
+    pub async fn lookup_entries(&self, parent: KeyId, name: &str) -> Result<Vec<PathEntry>, Errno> {
+        let request = lookup_of(parent, name);
+        match self.inquire(parent, request, Descriptors::LeftToReader).await? {
             Response::Lookup { entries, .. } => Ok(entries),
             _ => Err(Errno::EIO),
         }
@@ -59,18 +53,19 @@ impl<E: Env> Kernel<E> {
     /// `RSI_ENUM_CHILDREN`.
     pub async fn enum_children(&self, key: KeyId) -> Result<Children, Errno> {
         let request = Request::EnumChildren { parent: key.guid };
-        children(self.ask(key.slot, request, None).await?)
+        children(self.inquire(key, request, Descriptors::Checked).await?)
     }
 
     /// As [`Kernel::enum_children`], but the descriptors are as the source gave them (P-75).
     pub async fn enum_children_unjudged(&self, key: KeyId) -> Result<Children, Errno> {
         let request = Request::EnumChildren { parent: key.guid };
-        children(self.ask_leaving_descriptors(key.slot, request).await?)
+        children(self.inquire(key, request, Descriptors::LeftToReader).await?)
     }
 
     /// `RSI_READ_KEY`.
     pub async fn read_key(&self, key: KeyId) -> Result<KeyMetadata, Errno> {
-        match self.ask(key.slot, Request::ReadKey { guid: key.guid }, None).await? {
+        let request = Request::ReadKey { guid: key.guid };
+        match self.inquire(key, request, Descriptors::Checked).await? {
             Response::ReadKey { sd, volatile_key, symlink, last_write_time, .. } => {
                 Ok(KeyMetadata { guid: key.guid, sd, volatile_key, symlink, last_write_time })
             }
@@ -91,7 +86,7 @@ impl<E: Env> Kernel<E> {
     async fn query(&self, key: KeyId, name: &str, query_all: bool) -> Result<Values, Errno> {
         let value_name = name.as_bytes().to_vec();
         let request = Request::QueryValues { guid: key.guid, value_name, query_all };
-        match self.ask(key.slot, request, None).await? {
+        match self.inquire(key, request, Descriptors::Checked).await? {
             Response::QueryValues { entries, blankets } => Ok(Values { entries, blankets }),
             _ => Err(Errno::EIO),
         }
@@ -138,12 +133,17 @@ impl<E: Env> Kernel<E> {
         };
         if unseen {
             // Only whether there is a record matters here (P-75).
-            self.ask_leaving_descriptors(key.slot, Request::ReadKey { guid: key.guid }).await?;
+            let request = Request::ReadKey { guid: key.guid };
+            self.inquire(key, request, Descriptors::LeftToReader).await?;
             self.state().see_key(key);
             self.env.yield_point("key is present").await;
         }
         Ok(())
     }
+}
+
+fn lookup_of(parent: KeyId, name: &str) -> Request {
+    Request::Lookup { parent: parent.guid, child_name: name.as_bytes().to_vec() }
 }
 
 fn children(response: Response) -> Result<Children, Errno> {

@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::layers::{LayerTable, View};
 use crate::name::FoldedName;
-use crate::resolve::{ChildGroup, Values};
+use crate::resolve::{ChildGroup, Tie, Values};
 use crate::state::{HiveId, KeyId};
 use crate::turns::{Place, Share};
 
@@ -50,8 +50,8 @@ impl HiveContent {
     /// Every key that can be reached, with what is effective in it.
     ///
     /// # Errors
-    /// EIO when two entries tie for a winner.
-    pub fn effective(&self, view: &View) -> Result<BTreeMap<Guid, EffectiveKey<'_>>, Errno> {
+    /// A tie of two entries for a winner.
+    pub fn effective(&self, view: &View) -> Result<BTreeMap<Guid, EffectiveKey<'_>>, Tie> {
         let mut seen = BTreeMap::new();
         let mut ahead = vec![self.root];
         // Each key is taken up once, so the loop ends even where a source's tree has a cycle.
@@ -86,7 +86,7 @@ impl<E: Env> Kernel<E> {
         let mut keys = BTreeMap::new();
         let mut ahead = BTreeSet::from([root]);
         while let Some(guid) = ahead.pop_first() {
-            let key = KeyId { slot: hive.slot, guid };
+            let key = KeyId::in_hive(hive, guid);
             let content = self.read_key_content(key).await?;
             let below = content.children.iter().flat_map(|(_, entries)| entries);
             ahead.extend(below.filter_map(|entry| entry.target));

@@ -1,15 +1,16 @@
 //! Ioctls on key fds: structures in, structures and buffers out (PSD-005 §6.3, §11.2; `IOC-*`,
 //! D-11..D-14).
 //!
-//! Security, watches, backup and restore are not served yet and are ENOTTY; so is what belongs to
+//! Watches, backup and restore are not served yet and are ENOTTY; so is what belongs to
 //! transaction fds.
 
 use std::sync::Arc;
 
 use abi::ioctl::{
     REG_IOC_BLANKET_TOMBSTONE, REG_IOC_DELETE_KEY, REG_IOC_DELETE_VALUE, REG_IOC_ENUM_SUBKEYS,
-    REG_IOC_ENUM_VALUES, REG_IOC_FLUSH, REG_IOC_HIDE_KEY, REG_IOC_QUERY_KEY_INFO,
-    REG_IOC_QUERY_VALUE, REG_IOC_QUERY_VALUES_BATCH, REG_IOC_SET_VALUE,
+    REG_IOC_ENUM_VALUES, REG_IOC_FLUSH, REG_IOC_GET_SECURITY, REG_IOC_HIDE_KEY,
+    REG_IOC_QUERY_KEY_INFO, REG_IOC_QUERY_VALUE, REG_IOC_QUERY_VALUES_BATCH, REG_IOC_SET_SECURITY,
+    REG_IOC_SET_VALUE,
 };
 use abi::layout::{BlanketTombstoneArgs, DeleteKeyArgs, DeleteValueArgs, SetValueArgs};
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
@@ -73,6 +74,8 @@ impl<E: Env> Kernel<E> {
             REG_IOC_QUERY_KEY_INFO => self.ioctl_query_key_info(call).await,
             REG_IOC_DELETE_KEY => self.ioctl_remove_key(call, true).await,
             REG_IOC_HIDE_KEY => self.ioctl_remove_key(call, false).await,
+            REG_IOC_GET_SECURITY => self.ioctl_get_security(call).await,
+            REG_IOC_SET_SECURITY => self.ioctl_set_security(call).await,
             REG_IOC_FLUSH => self.ioctl_flush(call).await,
             _ => Err(Errno::ENOTTY),
         };

@@ -9,13 +9,15 @@ use abi::Errno;
 use futures::channel::oneshot;
 use rsi::{Guid, Request, Response, Status};
 
+use crate::audit::Rejection;
 use crate::env::Env;
 use crate::layers::LayerTable;
 use crate::limits::REQUEST_TIMEOUT_NS;
 use crate::source::{
-    Connection, DownReason, LateEffect, MalformedResponse, RequestError, Supervisor, status_errno,
+    Connection, Descriptors, DownReason, Inquiry, LateEffect, MalformedResponse, RequestError,
+    Supervisor, status_errno,
 };
-use crate::state::{SlotId, State};
+use crate::state::{KeyId, SlotId, State};
 use crate::turns::{Place, Share, Turns};
 
 /// See the module.
@@ -107,15 +109,17 @@ impl<E: Env> Kernel<E> {
         self.ask_at_once(slot, request, late_effect).await
     }
 
-    /// As [`Kernel::ask`], for a reader that judges descriptors itself, key by key (P-75).
-    pub async fn ask_leaving_descriptors(
+    /// As [`Kernel::ask`], for a question about `key`, whose answer may be rejected.
+    pub async fn inquire(
         &self,
-        slot: SlotId,
+        key: KeyId,
         request: Request,
+        descriptors: Descriptors,
     ) -> Result<Response, Failure> {
-        self.wait_for_resumption(slot).await;
+        self.wait_for_resumption(key.slot).await;
         let deadline = self.env.now().saturating_add(REQUEST_TIMEOUT_NS);
-        answered(self.connection(slot).request_leaving_descriptors(deadline, request).await)
+        let inquiry = Inquiry { hive_index: key.hive_index, descriptors };
+        answered(self.connection(key.slot).inquire(deadline, request, inquiry).await)
     }
 
     /// A resumed source hears first what it has to hear before all else.
@@ -211,17 +215,30 @@ impl<E: Env> Drop for Running<E> {
 }
 
 /// What a connection may ask of the kernel. It holds no reference that would keep a kernel alive.
-pub struct KernelSupervisor<E: Env>(pub Weak<Kernel<E>>);
+pub struct KernelSupervisor<E: Env> {
+    /// The kernel.
+    pub kernel: Weak<Kernel<E>>,
+    /// The slot that the connection is of.
+    pub slot: SlotId,
+}
 
 impl<E: Env> Supervisor for KernelSupervisor<E> {
     fn next_sequence(&self) -> u64 {
         // A kernel that is gone has given out no number that a response could hold.
-        self.0.upgrade().map_or(0, |kernel| kernel.state().next_sequence)
+        self.kernel.upgrade().map_or(0, |kernel| kernel.state().next_sequence)
     }
 
     // A slot asks its connection whether it is Down.
     fn connection_down(&self, _reason: DownReason) {}
 
-    // Audit events are out of scope.
-    fn response_malformed(&self, _response: MalformedResponse) {}
+    fn response_malformed(&self, response: MalformedResponse) {
+        let MalformedResponse { id, operation, key, hive_index, malformed } = response;
+        // What has no class has no record (D-95).
+        let Some(class) = malformed.validation_class() else { return };
+        if let Some(kernel) = self.kernel.upgrade() {
+            let (slot, request) = (self.slot, Some(id));
+            let operation = Some(operation);
+            kernel.audit_rejection(Rejection { slot, hive_index, request, operation, key, class });
+        }
+    }
 }

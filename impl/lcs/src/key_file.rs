@@ -48,14 +48,14 @@ impl Position {
     /// The key.
     pub fn key(&self) -> KeyId {
         let last = self.below.last().unwrap_or(&self.root);
-        KeyId { slot: self.hive.slot, guid: last.guid }
+        KeyId::in_hive(self.hive, last.guid)
     }
 
     /// The key above, none of a hive root.
     pub fn parent(&self) -> Option<KeyId> {
         let above = self.below.split_last()?.1;
         let guid = above.last().unwrap_or(&self.root).guid;
-        Some(KeyId { slot: self.hive.slot, guid })
+        Some(KeyId::in_hive(self.hive, guid))
     }
 
     /// The key's name, as the walk that reached it spelled it (D-06).

@@ -97,13 +97,10 @@ impl LayerTable {
         Ok(())
     }
 
-    /// Takes a layer out and returns it. Base stays, guarded by its compiled-in descriptor again.
+    /// Takes a layer out and returns it. That base's metadata key is gone or hidden is ignored: its
+    /// entry stays as it was, with the descriptor that guards it (P-131).
     pub fn remove(&mut self, name: &FoldedName) -> Option<Arc<Layer>> {
-        if *name == self.base {
-            self.layers.insert(name.clone(), Arc::new(Layer::base()));
-            return None;
-        }
-        self.layers.remove(name)
+        if *name == self.base { None } else { self.layers.remove(name) }
     }
 
     /// Whether every entry resolves the same under both tables for every thread.
@@ -117,7 +114,8 @@ impl LayerTable {
     /// Layer write authorisation (`LAUTH-17`..`LAUTH-28`, D-27).
     ///
     /// # Errors
-    /// ENOENT when the layer is not in the table, EACCES when the token may not write into it.
+    /// ENOENT when the layer is not in the table, EACCES when the token may not write into it,
+    /// EIO when its descriptor has no owner.
     pub fn authorize_write(&self, name: &FoldedName, token: &Token) -> Result<(), Errno> {
         let layer = self.get(name).ok_or(Errno::ENOENT)?;
         access_check(token, &layer.descriptor, KEY_SET_VALUE).map(|_| ())
@@ -183,7 +181,7 @@ mod tests {
         assert_eq!((found.precedence, found.enabled, found.name.as_str()), (0, true, "base"));
         assert_eq!(found.metadata_key, key);
         assert_eq!(table.remove(&base), None);
-        assert_eq!(table.get(&base).expect("base").metadata_key, None);
+        assert_eq!(table.get(&base).expect("base").metadata_key, key);
     }
 
     #[test]

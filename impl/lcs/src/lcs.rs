@@ -71,10 +71,13 @@ impl<E: Env> Lcs<E> {
         }
     }
 
-    /// Gives a process an fd for the same open file description, as dup() or SCM_RIGHTS do: the
-    /// new fd, or minus an error number.
-    pub fn duplicate(&self, from: &Process<E>, fd: i32, to: &Process<E>) -> i64 {
-        returned(from.get(fd).and_then(|file| to.install(file)).map(i64::from))
+    /// Gives a process an fd of the same open key, as SCM_RIGHTS does, or dup() where it is the
+    /// caller's own. What was granted at the open goes with it (PSD-005 §2.1, §6.1).
+    ///
+    /// # Errors
+    /// EBADF for an fd that is not open, EMFILE when the process can have no more.
+    pub fn pass(&self, caller: Caller<'_, E>, fd: i32, to: &Process<E>) -> Result<i32, Errno> {
+        to.install(caller.process.get(fd)?)
     }
 
     /// Opens `/dev/pkm_registry`.

@@ -5,6 +5,7 @@
 //! comes from an [`Env`](env::Env), so that one build runs in a simulation and on real threads.
 //! States PSD-005.
 
+mod audit;
 mod device;
 mod enumeration;
 pub mod env;
@@ -13,6 +14,7 @@ mod hive_content;
 mod ioctls;
 mod kernel;
 mod key_file;
+mod key_security;
 mod layers;
 mod lcs;
 mod limits;

@@ -17,6 +17,10 @@ pub const VALUE_SIZE_MAX: u32 = 1_048_576;
 pub const LAYERS_PER_VALUE_MAX: usize = 128;
 /// Layers in the table, base included (D-53).
 pub const LAYERS_MAX: usize = 1024;
+/// Disabled layers that one token carries.
+pub const PRIVATE_LAYERS_PER_TOKEN_MAX: usize = 16;
+/// Scopes that one token carries.
+pub const SCOPES_PER_TOKEN_MAX: usize = 8;
 /// Source slots, Down ones included.
 pub const SOURCES_MAX: usize = 32;
 /// Hives of one source.

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::value_type::{REG_BINARY, REG_DWORD};
-use rsi::{Guid, PathEntry};
+use rsi::{Guid, Operation, PathEntry};
 
+use crate::audit::ValidationClass;
 use crate::layers::{Layer, LayerTable, View};
 use crate::mutation::Scope;
 use crate::name::FoldedName;
-use crate::resolve::{ChildGroup, Values, is_of};
+use crate::resolve::{ChildGroup, Tie, Values, is_of};
 use crate::security::{SecurityDescriptor, Sid};
 
 /// Passes over the metadata at boot (P-20).
@@ -43,7 +44,53 @@ pub struct Metadata {
     /// The key's descriptor.
     pub sd: Vec<u8>,
     /// Effective metadata values, unless the source's answer could not be used.
-    pub values: Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, Errno>,
+    pub values: Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, BadValues>,
+}
+
+/// Why there are no effective metadata values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadValues {
+    /// They could not be read.
+    Unread(Errno),
+    /// Two entries tie.
+    Tied,
+}
+
+/// Malformed data that a refresh rejects, for the audit record (PSD-005 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rejected {
+    /// The key whose data it is, or whose children's.
+    pub guid: Guid,
+    /// The operation whose answer held it.
+    pub operation: Operation,
+    /// What is wrong.
+    pub class: ValidationClass,
+}
+
+impl Rejected {
+    const fn tie(guid: Guid, operation: Operation) -> Self {
+        Self { guid, operation, class: ValidationClass::SequenceTie }
+    }
+}
+
+/// Why a name keeps its previous entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fault {
+    errno: Errno,
+    /// Set for what has an audit record of its own.
+    rejected: Option<Rejected>,
+}
+
+impl From<Errno> for Fault {
+    fn from(errno: Errno) -> Self {
+        Self { errno, rejected: None }
+    }
+}
+
+impl From<Rejected> for Fault {
+    fn from(rejected: Rejected) -> Self {
+        Self { errno: Errno::EIO, rejected: Some(rejected) }
+    }
 }
 
 impl Metadata {
@@ -64,22 +111,51 @@ pub struct MetadataCache {
     pub layers_key: Option<Guid>,
     /// What was visible below it then.
     pub names: BTreeMap<FoldedName, Metadata>,
+    /// Names that calls have met there since.
+    pub unread: BTreeSet<FoldedName>,
     /// Whether the metadata has been read since boot (P-20).
     pub loaded: bool,
 }
 
 impl MetadataCache {
+    /// Whether a mutation of this can bear on the table.
+    pub fn concerns(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Name { parent, name } => self.concerns_name(*parent, name),
+            Scope::Key { guid, .. } => self.concerns_key(*guid),
+        }
+    }
+
     /// Whether path entries of `name` below `parent` can bear on the table.
-    pub fn concerns_name(&self, parent: Guid, name: &FoldedName) -> bool {
+    fn concerns_name(&self, parent: Guid, name: &FoldedName) -> bool {
         let on_the_way = |(key, component): (&Guid, &&str)| {
             *key == parent && *name == FoldedName::new(component)
         };
         self.layers_key == Some(parent) || self.chain.iter().zip(&LAYERS_PATH).any(on_the_way)
     }
 
-    /// Whether the values of a key can bear on the table.
-    pub fn concerns_key(&self, guid: Guid) -> bool {
+    /// Whether the values and the descriptor of a key can bear on the table.
+    fn concerns_key(&self, guid: Guid) -> bool {
         self.names.values().any(|metadata| metadata.guid == guid)
+    }
+
+    /// Whether the key lies below the Layers key, without being one that was visible there when
+    /// that was last read: it may have come into the store since, or it is hidden (P-41).
+    pub fn may_concern(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Key { parent, .. } => parent.is_some() && self.layers_key == *parent,
+            Scope::Name { .. } => false,
+        }
+    }
+
+    /// Notes that a name is in view which a mutation may take out of it, so that it is missed after
+    /// that, whether a refresh has read it before or not (P-24, P-41).
+    pub fn note_visible(&mut self, scope: &Scope) {
+        if let Scope::Name { parent, name } = scope
+            && self.layers_key == Some(*parent)
+        {
+            self.unread.insert(name.clone());
+        }
     }
 }
 
@@ -106,12 +182,14 @@ struct Resolved {
 }
 
 impl Image {
-    fn resolve(&self, view: &View) -> Result<Resolved, Errno> {
+    fn resolve(&self, view: &View) -> Result<Resolved, Rejected> {
         let mut chain = vec![self.root];
         let mut key = self.root;
         for place in 0..LAYERS_PATH.len() {
             let entries = self.way.get(&(place, key)).map(Vec::as_slice).unwrap_or_default();
-            match view.resolve_path(entries)? {
+            let next =
+                view.resolve_path(entries).map_err(|Tie| Rejected::tie(key, Operation::Lookup))?;
+            match next {
                 None => return Ok(Resolved { chain, layers: None }),
                 Some(next) => key = next,
             }
@@ -120,7 +198,8 @@ impl Image {
         chain.truncate(LAYERS_PATH.len());
         let groups = self.below.get(&key).map(Vec::as_slice).unwrap_or_default();
         let names = view
-            .visible_children(groups)?
+            .visible_children(groups)
+            .map_err(|Tie| Rejected::tie(key, Operation::EnumChildren))?
             .into_iter()
             .map(|(folded, child)| {
                 let sd = self.descriptors.get(&child.guid).cloned().unwrap_or_default();
@@ -135,15 +214,16 @@ impl Image {
         &self,
         guid: Guid,
         view: &View,
-    ) -> Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, Errno> {
+    ) -> Result<BTreeMap<FoldedName, (u32, Vec<u8>)>, BadValues> {
         match self.values.get(&guid) {
             None => Ok(BTreeMap::new()),
-            Some(Err(errno)) => Err(*errno),
+            Some(Err(errno)) => Err(BadValues::Unread(*errno)),
             Some(Ok(values)) => {
                 let mut effective = BTreeMap::new();
                 for name in METADATA_VALUES.map(FoldedName::new) {
                     let entries = values.entries.iter().filter(|entry| is_of(&entry.name, &name));
-                    if let Some(value) = view.resolve_value(entries, &values.blankets)? {
+                    let value = view.resolve_value(entries, &values.blankets);
+                    if let Some(value) = value.map_err(|Tie| BadValues::Tied)? {
                         let (value_type, data) = value.content();
                         effective.insert(name, (value_type, data.to_vec()));
                     }
@@ -158,11 +238,12 @@ impl Image {
 /// a pass changes nothing (P-20). Nothing is deleted.
 ///
 /// # Errors
-/// EIO when the image cannot be resolved under the table of some pass.
-pub fn read_from_scratch(image: &Image) -> Result<Refresh, Errno> {
+/// A tie that keeps the image from being resolved under the table of some pass.
+pub fn read_from_scratch(image: &Image) -> Result<Refresh, Rejected> {
     let mut table = Arc::new(LayerTable::new());
     let mut cache = MetadataCache { loaded: true, ..MetadataCache::default() };
     let mut fault = None;
+    let mut rejected = BTreeSet::new();
     for pass in 0..=BOOT_PASSES_MAX {
         // What is known in the end is how the last table shows it.
         let resolved = image.resolve(&View::global(Arc::clone(&table)))?;
@@ -178,7 +259,10 @@ pub fn read_from_scratch(image: &Image) -> Result<Refresh, Errno> {
         for (name, metadata) in &names {
             let former = table.get(name);
             let read = layer_of(metadata, name == next.base(), former, None);
-            fault = fault.or(read.as_ref().err().copied());
+            if let Err(bad) = &read {
+                fault.get_or_insert(bad.errno);
+                rejected.extend(bad.rejected);
+            }
             let layer = read.ok().or_else(|| former.map(|layer| Layer::clone(layer)));
             if let Some(layer) = layer {
                 // A full table takes no layer, and nobody is told (P-16).
@@ -192,7 +276,7 @@ pub fn read_from_scratch(image: &Image) -> Result<Refresh, Errno> {
         }
         table = Arc::new(next);
     }
-    Ok(Refresh { table, cache, deleted: Vec::new(), fault })
+    Ok(Refresh { table, cache, deleted: Vec::new(), fault, rejected })
 }
 
 /// Which names a refresh takes up.
@@ -215,25 +299,28 @@ pub struct Refresh {
     pub deleted: Vec<(FoldedName, String)>,
     /// Why some name kept its previous entry (D-52).
     pub fault: Option<Errno>,
+    /// What of it has an audit record, each once.
+    pub rejected: BTreeSet<Rejected>,
 }
 
 /// Refreshes, in rounds, every name whose effective metadata is not what `cache` says (D-57).
 /// `creator` becomes the owner of layers that have none (`LAYER-46`).
 ///
 /// # Errors
-/// EIO when the image cannot be resolved under the present table.
+/// A tie that keeps the image from being resolved under the present table.
 pub fn refresh(
     image: &Image,
     table: &Arc<LayerTable>,
     cache: &MetadataCache,
     creator: Option<Sid>,
     extent: RefreshExtent<'_>,
-) -> Result<Refresh, Errno> {
+) -> Result<Refresh, Rejected> {
     let mut next = Refresh {
         table: Arc::clone(table),
         cache: MetadataCache { stale: false, ..cache.clone() },
         deleted: Vec::new(),
         fault: None,
+        rejected: BTreeSet::new(),
     };
     let mut done = BTreeSet::new();
     let mut resolved = image.resolve(&View::global(Arc::clone(table)))?;
@@ -248,6 +335,7 @@ pub fn refresh(
         }
         next.cache.layers_key = Some(layers_key);
         next.cache.names = names;
+        next.cache.unread.clear();
         let round: Vec<FoldedName> =
             dirty.into_iter().filter(|name| done.insert(name.clone())).collect();
         if round.is_empty() {
@@ -256,8 +344,9 @@ pub fn refresh(
         publish_round(&mut next, round, creator.as_ref());
         match image.resolve(&View::global(Arc::clone(&next.table))) {
             Ok(again) => resolved = again,
-            Err(errno) => {
-                next.fault = Some(errno);
+            Err(tie) => {
+                next.fault = Some(Errno::EIO);
+                next.rejected.insert(tie);
                 break;
             }
         }
@@ -274,8 +363,12 @@ fn dirty_names(
     if cache.layers_key != Some(layers_key) {
         return names.keys().cloned().collect();
     }
-    let all: BTreeSet<&FoldedName> = cache.names.keys().chain(names.keys()).collect();
-    let differs = |name: &&FoldedName| cache.names.get(*name) != names.get(*name);
+    let all: BTreeSet<&FoldedName> =
+        cache.names.keys().chain(names.keys()).chain(&cache.unread).collect();
+    let differs = |name: &&FoldedName| {
+        cache.names.get(*name) != names.get(*name)
+            || cache.unread.contains(*name) && !names.contains_key(*name)
+    };
     all.into_iter().filter(differs).cloned().collect()
 }
 
@@ -288,7 +381,7 @@ fn unreadable(
     let (name, _) = names.iter().find(|(name, metadata)| {
         let concerned = match scope {
             Scope::Name { parent, name: changed } => *parent == layers_key && changed == *name,
-            Scope::Key(guid) => *guid == metadata.guid,
+            Scope::Key { guid, .. } => *guid == metadata.guid,
         };
         concerned && metadata.is_malformed()
     })?;
@@ -318,8 +411,9 @@ fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Si
                 Ok(())
             }
         };
-        if let Err(errno) = published {
-            next.fault.get_or_insert(errno);
+        if let Err(bad) = published {
+            next.fault.get_or_insert(bad.errno);
+            next.rejected.extend(bad.rejected);
         }
     }
     next.table = Arc::new(table);
@@ -331,20 +425,27 @@ fn layer_of(
     is_base: bool,
     previous: Option<&Arc<Layer>>,
     creator: Option<&Sid>,
-) -> Result<Layer, Errno> {
-    let descriptor = SecurityDescriptor::parse(&metadata.sd).map_err(|_| Errno::EIO)?;
+) -> Result<Layer, Fault> {
+    let guid = metadata.guid;
+    let descriptor = SecurityDescriptor::parse(&metadata.sd).map_err(|_| {
+        let class = ValidationClass::LayerSecurityDescriptor;
+        Rejected { guid, operation: Operation::EnumChildren, class }
+    })?;
     let mut layer = Layer {
         name: metadata.name.clone(),
         precedence: 0,
         enabled: true,
         owner: None,
-        metadata_key: Some(metadata.guid),
+        metadata_key: Some(guid),
         descriptor,
     };
     if is_base {
         return Ok(layer);
     }
-    let values = metadata.values.as_ref().map_err(|errno| *errno)?;
+    let values = metadata.values.as_ref().map_err(|bad| match bad {
+        BadValues::Unread(errno) => Fault::from(*errno),
+        BadValues::Tied => Rejected::tie(guid, Operation::QueryValues).into(),
+    })?;
     if let Some(precedence) = values.get(&FoldedName::new(PRECEDENCE)) {
         layer.precedence = double_word(precedence)?;
     }
@@ -352,15 +453,15 @@ fn layer_of(
         layer.enabled = match double_word(enabled)? {
             0 => false,
             1 => true,
-            _ => return Err(Errno::EIO),
+            _ => return Err(Errno::EIO.into()),
         };
     }
     layer.owner = match values.get(&FoldedName::new(OWNER)) {
         Some((REG_BINARY, data)) => Some(Sid::parse(data).map_err(|_| Errno::EIO)?),
-        Some(_) => return Err(Errno::EIO),
+        Some(_) => return Err(Errno::EIO.into()),
         None => previous
             .map_or_else(|| creator.copied(), |layer| layer.owner)
-            .or(Some(layer.descriptor.owner)),
+            .or(layer.descriptor.owner),
     };
     Ok(layer)
 }

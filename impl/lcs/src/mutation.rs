@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, Request, Response, Status};
+use rsi::{Guid, PathEntry, Request, Response, Status};
 
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
+use crate::key_file::Position;
+use crate::layers::View;
 use crate::metadata::RefreshExtent;
 use crate::name::FoldedName;
 use crate::open::LayerName;
@@ -26,8 +28,21 @@ pub enum Scope {
         /// The name.
         name: FoldedName,
     },
-    /// The values of a key.
-    Key(Guid),
+    /// The values or the descriptor of a key.
+    Key {
+        /// The key.
+        guid: Guid,
+        /// The key above, on the way by which it was reached.
+        parent: Option<Guid>,
+    },
+}
+
+impl Scope {
+    /// That of the key at a position.
+    pub fn of_key(position: &Position) -> Self {
+        let parent = position.parent().map(|parent| parent.guid);
+        Self::Key { guid: position.key().guid, parent }
+    }
 }
 
 /// A mutation under way. While the layer table depends on it, no other such mutation runs.
@@ -41,7 +56,7 @@ pub struct Change {
 struct LayersTurn {
     _turn: Turn,
     /// Whether the mutation fails when the refresh does. Otherwise it only is an occasion to read
-    /// what could not be read before.
+    /// what could not be read before, or what nobody has read yet.
     required: bool,
 }
 
@@ -85,11 +100,19 @@ impl<E: Env> Kernel<E> {
         if state.machine != Some(hive) {
             return None;
         }
-        let concerns = match scope {
-            Scope::Name { parent, name } => state.metadata.concerns_name(*parent, name),
-            Scope::Key(guid) => state.metadata.concerns_key(*guid),
-        };
-        (concerns || state.metadata.stale).then_some(concerns)
+        let concerns = state.metadata.concerns(scope);
+        let is_occasion = state.metadata.stale || state.metadata.may_concern(scope);
+        (concerns || is_occasion).then_some(concerns)
+    }
+
+    /// Notes a layer's name that is in view by these entries before a mutation of them.
+    pub fn note_visible(&self, change: &Change, entries: &[PathEntry]) {
+        let mut state = self.state();
+        // A tie shows nobody anything.
+        let view = View::global(Arc::clone(&state.layers));
+        if state.machine == Some(change.hive) && matches!(view.resolve_path(entries), Ok(Some(_))) {
+            state.metadata.note_visible(&change.scope);
+        }
     }
 
     /// Keeps a layer from being deleted until a write into it is done, so that no entry of it comes
@@ -105,7 +128,7 @@ impl<E: Env> Kernel<E> {
 
     /// Has the source do a mutation and does what follows from it: `follow_up`, one step of the
     /// hive's generation, and a refresh of the layers. `layer` is the turn of the layer written
-    /// into. If the source answers late, all that happens then.
+    /// into, if the mutation is of one. If the source answers late, all that happens then.
     ///
     /// # Errors
     /// The mutation's own failure. Of what follows, the first failure as an error number; the
@@ -113,7 +136,7 @@ impl<E: Env> Kernel<E> {
     pub async fn mutate(
         self: &Arc<Self>,
         change: &Change,
-        layer: Turn,
+        layer: Option<Turn>,
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
@@ -139,7 +162,8 @@ impl<E: Env> Kernel<E> {
             self.env.yield_point("refresh the layers").await;
             let extent = RefreshExtent::Changes(&change.scope);
             let refreshed = self.refresh_layers(Some(change.hive), creator, extent).await;
-            return if layers.required { refreshed } else { Ok(()) };
+            let required = layers.required || self.state().metadata.concerns(&change.scope);
+            return if required { refreshed } else { Ok(()) };
         }
         self.state().step_generation(change.hive);
         Ok(())
@@ -150,19 +174,19 @@ impl<E: Env> Kernel<E> {
         change: &Change,
         follow_up: FollowUp,
     ) -> Result<(), Undone> {
-        let slot = change.hive.slot;
+        let hive = change.hive;
         if let Some(new_key) = follow_up.create_key {
             self.env.yield_point("create the key record").await;
             self.create_key_record(change, new_key).await?;
         }
         let unopened = follow_up
             .orphan
-            .map(|guid| KeyId { slot, guid })
+            .map(|guid| KeyId::in_hive(hive, guid))
             .filter(|key| self.state().orphan_key(*key));
         let mut result = Ok(());
         if let Some(guid) = follow_up.write_time {
             self.env.yield_point("write the last write time").await;
-            let written = self.write_time(KeyId { slot, guid }).await;
+            let written = self.write_time(KeyId::in_hive(hive, guid)).await;
             // A parent may have gone before its child; then it has no time to set.
             let parent_is_gone = matches!(change.scope, Scope::Name { .. })
                 && written == Err(Failure::Refused(Status::NotFound));

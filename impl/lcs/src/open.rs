@@ -13,7 +13,7 @@ use crate::limits::TABLE_RETRIES_MAX;
 use crate::mutation::{FollowUp, NewKey};
 use crate::name::FoldedName;
 use crate::resolve::is_of;
-use crate::security::{Privileges, SecurityDescriptor, Sid, Token, access_check, inherit};
+use crate::security::{Privileges, SecurityDescriptor, Sid, Token, inherit};
 use crate::state::KeyId;
 use crate::syscalls::no_transaction;
 use crate::turns::Turn;
@@ -170,7 +170,6 @@ impl<E: Env> Kernel<E> {
     ) -> Result<Option<Arc<KeyFile<E>>>, Errno> {
         let Reached { position, metadata, hold } = reached;
         let descriptor = parse(&metadata.sd)?;
-        let granted = access_check(token, &descriptor, target.desired_access)?;
         {
             let mut state = self.state();
             if !is_final && !Arc::ptr_eq(&state.layers, view.table()) {
@@ -178,8 +177,12 @@ impl<E: Env> Kernel<E> {
             }
             state.open_key(position.key());
         }
+        // Open already, with no right and nobody who knows of it, until the decision is recorded.
+        let key = position.key();
+        let mut file = self.file(position, 0, &metadata);
+        file.granted = self.decide_open(token, &descriptor, target.desired_access, key)?;
         drop(hold);
-        Ok(Some(Arc::new(self.file(position, granted, &metadata))))
+        Ok(Some(Arc::new(file)))
     }
 
     fn file(
@@ -212,7 +215,8 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::ENOENT.into());
         }
         let parent_descriptor = parse(&parent_metadata.sd)?;
-        authorize_creation(token, &parent_descriptor, &parent_metadata, creation)?;
+        let authorize = |right| self.authorize(token, &parent_descriptor, right, parent);
+        authorize_creation(authorize, token, &parent_metadata, creation)?;
         let layer = (creation.layer)()?;
         let layer_turn = self.hold_layer(&layer, token).await?;
         no_transaction(creation.txn_fd)?;
@@ -244,7 +248,8 @@ impl<E: Env> Kernel<E> {
         let stored =
             self.store_key(&missing, (&layer, layer_turn), &metadata, sequence, token.user);
         stored.await??;
-        file.granted = access_check(token, &descriptor, target.desired_access)?;
+        let key = file.key();
+        file.granted = self.decide_open(token, &descriptor, target.desired_access, key)?;
         let Missing { hold, change, .. } = missing;
         drop((hold, change));
         Ok(Arc::new(file))
@@ -259,7 +264,7 @@ impl<E: Env> Kernel<E> {
         sequence: u64,
         creator: Sid,
     ) -> Result<Result<(), Errno>, Refusal> {
-        let KeyId { slot, guid: parent } = missing.parent.key();
+        let KeyId { slot, guid: parent, .. } = missing.parent.key();
         let name = missing.name.clone().into_bytes();
         let take_back = Request::DeleteEntry {
             parent,
@@ -289,7 +294,9 @@ impl<E: Env> Kernel<E> {
         let new_key = NewKey { create, take_back };
         let follow_up = FollowUp { create_key: Some(new_key), ..FollowUp::default() };
         self.env.yield_point("create the path entry").await;
-        match self.mutate(&missing.change, layer_turn, create_entry, follow_up, Some(creator)).await
+        match self
+            .mutate(&missing.change, Some(layer_turn), create_entry, follow_up, Some(creator))
+            .await
         {
             Err(Failure::Refused(Status::AlreadyExists)) => Err(Refusal::ExistsNow),
             Err(failure) => Err(Refusal::Errno(failure.errno())),
@@ -312,17 +319,17 @@ fn parse(sd: &[u8]) -> Result<SecurityDescriptor, Errno> {
 
 /// Whether the caller may create below this parent (D-23).
 fn authorize_creation(
+    authorize: impl Fn(u32) -> Result<(), Errno>,
     token: &Token,
-    parent: &SecurityDescriptor,
-    metadata: &KeyMetadata,
+    parent: &KeyMetadata,
     creation: &Creation<'_>,
 ) -> Result<(), Errno> {
-    access_check(token, parent, KEY_CREATE_SUB_KEY)?;
-    if metadata.volatile_key && !creation.volatile_key {
+    authorize(KEY_CREATE_SUB_KEY)?;
+    if parent.volatile_key && !creation.volatile_key {
         return Err(Errno::EINVAL);
     }
     if creation.symlink {
-        access_check(token, parent, KEY_CREATE_LINK)?;
+        authorize(KEY_CREATE_LINK)?;
         if !token.has_privilege(Privileges::TCB) && !token.is_member(&Sid::ADMINISTRATORS) {
             return Err(Errno::EPERM);
         }

@@ -9,12 +9,17 @@ use abi::{Errno, KEY_ENUMERATE_SUB_KEYS, KEY_QUERY_VALUE, READ_CONTROL, Structur
 use crate::env::{Env, UserMemory};
 use crate::ioctls::{Call, validate_reserved};
 use crate::kernel::Kernel;
-use crate::state::KeyId;
 use crate::syscalls::no_transaction;
 use crate::user::{self, Output};
 
 /// Checks before any request that the results can be handed over.
-fn validate_writable<T: Structure>(memory: &dyn UserMemory, argument: u64) -> Result<(), Errno> {
+///
+/// # Errors
+/// EFAULT.
+pub fn validate_writable<T: Structure>(
+    memory: &dyn UserMemory,
+    argument: u64,
+) -> Result<(), Errno> {
     if memory.is_writable(argument, T::SIZE as u64) { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
@@ -110,7 +115,7 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::ERANGE);
         }
         self.env.yield_point("count below a subkey").await;
-        let extent = self.extent(KeyId { slot: key.slot, guid: subkey.guid }, token).await?;
+        let extent = self.extent(key.beside(subkey.guid), token).await?;
         drop(hold);
         args.last_write_time = subkey.last_write_time;
         args.subkey_count = extent.subkey_count;

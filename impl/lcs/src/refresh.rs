@@ -9,12 +9,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, Request, Response};
+use rsi::{Guid, Operation, Request, Response};
 
+use crate::audit::{Rejection, ValidationClass};
 use crate::env::Env;
 use crate::hive_content::absent_is_empty;
 use crate::kernel::{Failure, Kernel};
-use crate::metadata::{Image, LAYERS_PATH, Refresh, RefreshExtent, read_from_scratch, refresh};
+use crate::metadata::{
+    Image, LAYERS_PATH, Refresh, RefreshExtent, Rejected, read_from_scratch, refresh,
+};
 use crate::name::FoldedName;
 use crate::security::Sid;
 use crate::state::{HiveId, KeyId, SlotId};
@@ -38,10 +41,16 @@ impl<E: Env> Kernel<E> {
         let image = self.read_image(machine).await;
         let made = image.and_then(|image| {
             let state = self.state();
-            if matches!(extent, RefreshExtent::Everything) && !state.metadata.loaded {
-                return read_from_scratch(&image);
-            }
-            refresh(&image, &state.layers, &state.metadata, creator, extent)
+            let made = if matches!(extent, RefreshExtent::Everything) && !state.metadata.loaded {
+                read_from_scratch(&image)
+            } else {
+                refresh(&image, &state.layers, &state.metadata, creator, extent)
+            };
+            drop(state);
+            made.map_err(|tie| {
+                self.audit_metadata(machine, [tie]);
+                Errno::EIO
+            })
         });
         let made = match made {
             Ok(made) => made,
@@ -55,7 +64,8 @@ impl<E: Env> Kernel<E> {
             }
         };
         let affected = self.affected_hives(machine, &made).await;
-        let Refresh { table, cache, deleted, fault } = made;
+        let Refresh { table, cache, deleted, fault, rejected } = made;
+        self.audit_metadata(machine, rejected);
         // Writes into the layers that go have to be done first; no others begin.
         let mut ends = Vec::new();
         for (name, _) in &deleted {
@@ -72,6 +82,29 @@ impl<E: Env> Kernel<E> {
         let told = self.tell_deletions(&deleted).await;
         drop(ends);
         fault.map_or(told, Err)
+    }
+
+    fn audit_metadata(&self, machine: HiveId, rejected: impl IntoIterator<Item = Rejected>) {
+        for Rejected { guid, operation, class } in rejected {
+            self.audit_rejection(Rejection {
+                slot: machine.slot,
+                hive_index: Some(machine.index),
+                request: None,
+                operation: Some(operation),
+                key: Some(guid),
+                class,
+            });
+        }
+    }
+
+    /// Records that the descriptor of a layer's metadata key cannot say who may write.
+    pub fn audit_ownerless_layer(&self, metadata_key: Option<Guid>) {
+        let machine = self.state().machine;
+        if let (Some(machine), Some(guid)) = (machine, metadata_key) {
+            let class = ValidationClass::LayerSecurityDescriptor;
+            let rejected = Rejected { guid, operation: Operation::EnumChildren, class };
+            self.audit_metadata(machine, [rejected]);
+        }
     }
 
     /// Refreshes at the registration or resumption of the Machine hive's source, where nobody
@@ -110,7 +143,6 @@ impl<E: Env> Kernel<E> {
     }
 
     async fn read_image(&self, machine: HiveId) -> Result<Image, Errno> {
-        let slot = machine.slot;
         let root = self.state().hive(machine).root;
         let mut image = Image { root, ..Image::default() };
         let mut level = BTreeSet::from([root]);
@@ -118,7 +150,8 @@ impl<E: Env> Kernel<E> {
             let mut below = BTreeSet::new();
             for parent in level {
                 self.env.yield_point("read the way to the layers").await;
-                let found = self.lookup_entries(slot, parent, name).await;
+                let parent_key = KeyId::in_hive(machine, parent);
+                let found = self.lookup_entries(parent_key, name).await;
                 let entries = absent_is_empty(found)?;
                 below.extend(entries.iter().filter_map(|entry| entry.target));
                 image.way.insert((place, parent), entries);
@@ -126,7 +159,8 @@ impl<E: Env> Kernel<E> {
             level = below;
         }
         for layers_key in level {
-            self.read_layers_key(&mut image, KeyId { slot, guid: layers_key }).await?;
+            let layers_key = KeyId::in_hive(machine, layers_key);
+            self.read_layers_key(&mut image, layers_key).await?;
         }
         Ok(image)
     }
@@ -137,7 +171,7 @@ impl<E: Env> Kernel<E> {
         let children = self.enum_children_unjudged(layers_key).await?;
         for metadata in children.metadata {
             self.env.yield_point("read a layer").await;
-            let key = KeyId { slot: layers_key.slot, guid: metadata.guid };
+            let key = layers_key.beside(metadata.guid);
             let values = self.query_values(key).await;
             match values {
                 Err(Errno::ETIMEDOUT) => return Err(Errno::ETIMEDOUT),
@@ -219,7 +253,7 @@ impl<E: Env> Kernel<E> {
     async fn orphan_keys(&self, slot: SlotId, orphaned: Vec<Guid>) {
         let unopened: Vec<KeyId> = {
             let mut state = self.state();
-            let keys = orphaned.into_iter().map(|guid| KeyId { slot, guid });
+            let keys = orphaned.into_iter().map(|guid| KeyId::in_slot(slot, guid));
             keys.filter(|key| state.orphan_key(*key)).collect()
         };
         for key in unopened {

@@ -59,10 +59,11 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::ENOSPC);
         }
         let next_sequence = registration.max_sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
-        let supervisor = Arc::new(KernelSupervisor(Arc::downgrade(self)));
-        let connection = Connection::new(self.env.clone(), REQUESTS_IN_FLIGHT_MAX, supervisor);
         let mut state = self.state();
         let resumed = place(&state, &hives)?;
+        let slot = resumed.unwrap_or(SlotId(state.slots.len()));
+        let supervisor = Arc::new(KernelSupervisor { kernel: Arc::downgrade(self), slot });
+        let connection = Connection::new(self.env.clone(), REQUESTS_IN_FLIGHT_MAX, supervisor);
         device.attach(connection.clone())?;
         state.next_sequence = state.next_sequence.max(next_sequence);
         let slot = match resumed {

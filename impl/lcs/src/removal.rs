@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, PathEntry, Request};
+use rsi::{Guid, Operation, PathEntry, Request};
 
 use crate::env::Env;
 use crate::kernel::Kernel;
@@ -52,10 +52,12 @@ impl<E: Env> Kernel<E> {
         hold.push(self.turns.take(Place::Values(parent), Share::Alone).await);
         hold.push(self.turns.take(Place::Children(file.key()), Share::Read).await);
         self.check_not_orphaned(file)?;
-        let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+        let entries = self.lookup(parent, name).await?.entries;
+        self.note_visible(&change, &entries);
         self.env.yield_point("look for children").await;
         let children = self.enum_children(file.key()).await?;
-        if !View::global(self.layers()).visible_children(&children.groups)?.is_empty() {
+        let visible = View::global(self.layers()).visible_children(&children.groups);
+        if !self.unless_tied(file.key(), Operation::EnumChildren, visible)?.is_empty() {
             return Err(Errno::ENOTEMPTY);
         }
         self.env.yield_point("delete the path entry").await;
@@ -70,7 +72,7 @@ impl<E: Env> Kernel<E> {
             write_time: Some(parent.guid),
             ..FollowUp::default()
         };
-        self.mutate(&change, layer_turn, request, follow_up, None).await?
+        self.mutate(&change, Some(layer_turn), request, follow_up, None).await?
     }
 
     /// Makes a layer's path entry of a key HIDDEN.
@@ -90,7 +92,8 @@ impl<E: Env> Kernel<E> {
         self.check_not_orphaned(file)?;
         // Without its parent there is no place for an entry (P-14). What is malformed there is met
         // before anything else (P-45).
-        let entries = self.lookup(parent.slot, parent.guid, name).await?.entries;
+        let entries = self.lookup(parent, name).await?.entries;
+        self.note_visible(&change, &entries);
         self.ensure_present(file.key()).await?;
         self.env.yield_point("hide the path entry").await;
         let layer_turn = self.hold_layer(layer, token).await?;
@@ -103,7 +106,7 @@ impl<E: Env> Kernel<E> {
         };
         let orphan = orphaned_without(&entries, layer);
         let follow_up = FollowUp { orphan, ..FollowUp::default() };
-        let hidden = self.mutate(&change, layer_turn, request, follow_up, None).await?;
+        let hidden = self.mutate(&change, Some(layer_turn), request, follow_up, None).await?;
         drop(hold);
         hidden
     }

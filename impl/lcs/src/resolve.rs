@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use abi::Errno;
 use abi::value_type::REG_TOMBSTONE;
 use rsi::{BlanketEntry, Guid, PathEntry, ValueEntry};
 
@@ -58,8 +57,12 @@ impl<'a> EffectiveValue<'a> {
     }
 }
 
+/// Two entries with one sequence number that would both win: malformed data (D-34).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tie;
+
 /// Picks the highest (precedence, sequence); `Err` when two tie for it.
-fn winner<T>(candidates: impl Iterator<Item = (u32, u64, T)>) -> Result<Option<T>, Errno> {
+fn winner<T>(candidates: impl Iterator<Item = (u32, u64, T)>) -> Result<Option<T>, Tie> {
     let mut best: Option<(u32, u64, T)> = None;
     let mut tied = false;
     for candidate in candidates {
@@ -73,18 +76,18 @@ fn winner<T>(candidates: impl Iterator<Item = (u32, u64, T)>) -> Result<Option<T
             }
         }
     }
-    if tied { Err(Errno::EIO) } else { Ok(best.map(|(_, _, item)| item)) }
+    if tied { Err(Tie) } else { Ok(best.map(|(_, _, item)| item)) }
 }
 
 impl View {
     /// The key that is visible by these entries of one name.
     ///
     /// # Errors
-    /// EIO when two entries tie for the winner.
+    /// A tie of two entries for the winner.
     pub fn resolve_path<'a>(
         &self,
         entries: impl IntoIterator<Item = &'a PathEntry>,
-    ) -> Result<Option<Guid>, Errno> {
+    ) -> Result<Option<Guid>, Tie> {
         let active = entries.into_iter().filter_map(|entry| {
             Some((self.precedence(&entry.layer)?, entry.sequence, entry.target))
         });
@@ -94,12 +97,12 @@ impl View {
     /// The value that is effective by these entries of one name, and the key's blankets.
     ///
     /// # Errors
-    /// EIO when two candidates tie for the winner.
+    /// A tie of two candidates for the winner.
     pub fn resolve_value<'a>(
         &self,
         entries: impl IntoIterator<Item = &'a ValueEntry>,
         blankets: &'a [BlanketEntry],
-    ) -> Result<Option<EffectiveValue<'a>>, Errno> {
+    ) -> Result<Option<EffectiveValue<'a>>, Tie> {
         let entries = entries.into_iter().filter_map(|entry| {
             let item = (entry.value_type != REG_TOMBSTONE).then_some(EffectiveValue { entry });
             Some((self.precedence(&entry.layer)?, entry.sequence, item))
@@ -113,11 +116,11 @@ impl View {
     /// Every effective value of a key, by name.
     ///
     /// # Errors
-    /// EIO when two candidates of any name tie for its winner.
+    /// A tie of two candidates of any name for its winner.
     pub fn effective_values<'a>(
         &self,
         values: &'a Values,
-    ) -> Result<BTreeMap<FoldedName, EffectiveValue<'a>>, Errno> {
+    ) -> Result<BTreeMap<FoldedName, EffectiveValue<'a>>, Tie> {
         let mut names: BTreeMap<FoldedName, Vec<&ValueEntry>> = BTreeMap::new();
         for entry in &values.entries {
             names.entry(folded(&entry.name)).or_default().push(entry);
@@ -135,11 +138,11 @@ impl View {
     /// as in the group of the winning entry (D-06).
     ///
     /// # Errors
-    /// EIO when two entries of any name tie for its winner.
+    /// A tie of two entries of any name for its winner.
     pub fn visible_children(
         &self,
         groups: &[ChildGroup],
-    ) -> Result<BTreeMap<FoldedName, VisibleChild>, Errno> {
+    ) -> Result<BTreeMap<FoldedName, VisibleChild>, Tie> {
         let mut names: BTreeMap<FoldedName, Vec<(&[u8], &PathEntry)>> = BTreeMap::new();
         for (spelling, entries) in groups {
             let group = names.entry(folded(spelling)).or_default();
@@ -231,7 +234,7 @@ mod tests {
     fn equal_sequences_are_malformed_only_where_they_tie_for_the_winner() {
         let view = view(&[("a", 0, true), ("b", 0, true), ("gpo", 5, true)]);
         let tie = [path("a", Some(1), 4), path("b", Some(2), 4)];
-        assert_eq!(view.resolve_path(&tie), Err(Errno::EIO));
+        assert_eq!(view.resolve_path(&tie), Err(Tie));
         let above = [path("a", Some(1), 4), path("b", Some(2), 4), path("gpo", Some(3), 1)];
         assert_eq!(view.resolve_path(&above), Ok(Some(Guid([3; 16]))));
         let below = [path("gpo", Some(3), 1), path("a", Some(1), 4), path("b", Some(2), 4)];

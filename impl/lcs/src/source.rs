@@ -15,5 +15,6 @@ mod validation;
 
 pub use connection::{Connection, DownReason, LateEffect, ProtocolError, RequestError, Supervisor};
 pub use device::{Device, Readiness};
+pub use dispatch::Inquiry;
 pub use status::status_errno;
-pub use validation::{Malformed, MalformedResponse};
+pub use validation::{Descriptors, Malformed, MalformedResponse};

@@ -4,6 +4,7 @@
 //! Plain data under one lock that nobody holds while waiting. It cannot send a request.
 //! States PSD-005 §2.2, §2.7 (sequence counter), §2.8 (orphans) and §7.1 (slots).
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,12 +35,55 @@ pub struct HiveId {
 }
 
 /// A key, whichever fd or path leads to it. GUIDs of different sources are different keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug)]
 pub struct KeyId {
     /// Its source.
     pub slot: SlotId,
     /// Its identity there.
     pub guid: Guid,
+    /// Which of the source's hives it was met in, where that is known. No part of its identity.
+    pub hive_index: Option<usize>,
+}
+
+impl KeyId {
+    /// A key met in a hive.
+    pub fn in_hive(hive: HiveId, guid: Guid) -> Self {
+        Self { slot: hive.slot, guid, hive_index: Some(hive.index) }
+    }
+
+    /// A key of some hive of a source.
+    pub fn in_slot(slot: SlotId, guid: Guid) -> Self {
+        Self { slot, guid, hive_index: None }
+    }
+
+    /// Another key of the same hive.
+    pub fn beside(self, guid: Guid) -> Self {
+        Self { guid, ..self }
+    }
+
+    fn identity(&self) -> (SlotId, Guid) {
+        (self.slot, self.guid)
+    }
+}
+
+impl PartialEq for KeyId {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for KeyId {}
+
+impl PartialOrd for KeyId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for KeyId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
 }
 
 /// A hive of a slot.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::value_type::REG_DWORD;
-use rsi::Request;
+use rsi::{Operation, Request};
 
 use crate::env::Env;
 use crate::kernel::Kernel;
@@ -62,7 +62,8 @@ impl<E: Env> Kernel<E> {
         name: &str,
     ) -> Result<FoundValue, Errno> {
         let (view, values) = self.read_values(key, token, Some(name)).await?;
-        let value = view.resolve_value(&values.entries, &values.blankets)?.ok_or(Errno::ENOENT)?;
+        let value = view.resolve_value(&values.entries, &values.blankets);
+        let value = self.unless_tied(key, Operation::QueryValues, value)?.ok_or(Errno::ENOENT)?;
         let layer = view.table().get(&folded(&value.entry.layer)).ok_or(Errno::EIO)?;
         Ok(FoundValue {
             name: text(value.name()),
@@ -126,7 +127,7 @@ impl<E: Env> Kernel<E> {
         write: ValueWrite<'_>,
     ) -> Result<(), Errno> {
         let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
+        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
         let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
         let present = self.query_value(key, write.name).await?;
         self.env.yield_point("count the layers of a value").await;
@@ -148,7 +149,7 @@ impl<E: Env> Kernel<E> {
             sequence,
             expected_sequence: write.expected_sequence,
         };
-        self.mutate(&change, hold, request, Self::values_changed(key), None).await?
+        self.mutate(&change, Some(hold), request, Self::values_changed(key), None).await?
     }
 
     /// Removes a layer's entry of a value; there need be none (D-32).
@@ -163,7 +164,7 @@ impl<E: Env> Kernel<E> {
         layer: &LayerName,
     ) -> Result<(), Errno> {
         let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
+        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
         let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
         self.ensure_present(key).await?;
         let hold = self.hold_layer(layer, token).await?;
@@ -172,7 +173,7 @@ impl<E: Env> Kernel<E> {
             value_name: name.as_bytes().to_vec(),
             layer: layer.spelling.clone().into_bytes(),
         };
-        self.mutate(&change, hold, request, Self::values_changed(key), None).await?
+        self.mutate(&change, Some(hold), request, Self::values_changed(key), None).await?
     }
 
     /// Sets or removes a layer's blanket tombstone (D-30).
@@ -187,7 +188,7 @@ impl<E: Env> Kernel<E> {
         set: bool,
     ) -> Result<(), Errno> {
         let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::Key(key.guid)).await;
+        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
         let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
         self.ensure_present(key).await?;
         let hold = self.hold_layer(layer, token).await?;
@@ -198,7 +199,7 @@ impl<E: Env> Kernel<E> {
             set,
             sequence,
         };
-        self.mutate(&change, hold, request, Self::values_changed(key), None).await?
+        self.mutate(&change, Some(hold), request, Self::values_changed(key), None).await?
     }
 
     fn values_changed(key: KeyId) -> FollowUp {
@@ -211,9 +212,17 @@ impl<E: Env> Kernel<E> {
     /// Whether the caller may write into a layer now (D-27).
     ///
     /// # Errors
-    /// ENOENT for an unknown layer, EACCES for one the caller may not write into.
+    /// ENOENT for an unknown layer, EACCES for one the caller may not write into, EIO for one whose
+    /// descriptor has no owner (`SD-15`).
     pub fn authorize_layer(&self, layer: &LayerName, token: &Token) -> Result<(), Errno> {
-        self.layers().authorize_write(&layer.folded, token)
+        let table = self.layers();
+        let authorized = table.authorize_write(&layer.folded, token);
+        if authorized == Err(Errno::EIO) {
+            self.audit_ownerless_layer(
+                table.get(&layer.folded).and_then(|layer| layer.metadata_key),
+            );
+        }
+        authorized
     }
 
     /// The privilege that [`Kernel::raises_precedence`] calls for.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use abi::Errno;
 use abi::value_type::REG_LINK;
-use rsi::{KeyMetadata, PathEntry};
+use rsi::{KeyMetadata, Operation, PathEntry};
 
 use crate::env::Env;
 use crate::gateway::Lookup;
@@ -177,7 +177,7 @@ impl<E: Env> Kernel<E> {
         }
         self.env.yield_point("look up a component").await;
         let mut parent_metadata = walk.metadata.clone();
-        let found = match self.lookup(parent.slot, parent.guid, &component).await {
+        let found = match self.lookup(parent, &component).await {
             Err(Errno::ENOENT) if creates => {
                 // The parent may have gone since it was met, which a creation has to know.
                 parent_metadata = None;
@@ -185,7 +185,8 @@ impl<E: Env> Kernel<E> {
             }
             found => found?,
         };
-        match (view.resolve_path(&found.entries)?, change) {
+        let resolved = view.resolve_path(&found.entries);
+        match (self.unless_tied(parent, Operation::Lookup, resolved)?, change) {
             (Some(guid), _) => {
                 let metadata = found.metadata.into_iter().find(|key| key.guid == guid);
                 let metadata = metadata.ok_or(Errno::EIO)?;
@@ -220,7 +221,8 @@ impl<E: Env> Kernel<E> {
             let _turn = self.turns.take(Place::Values(link), Share::Read).await;
             self.query_value(link, "").await?
         };
-        let target = view.resolve_value(&values.entries, &values.blankets)?;
+        let target = view.resolve_value(&values.entries, &values.blankets);
+        let target = self.unless_tied(link, Operation::QueryValues, target)?;
         let target = match target.map(|value| value.content()) {
             Some((REG_LINK, data)) => name::path(data, 0).map_err(|_| Errno::EINVAL)?,
             _ => return Err(Errno::EINVAL),

@@ -35,6 +35,8 @@ const ENUM_SUBKEYS: u32 = code(Direction::Both, 6, 40);
 const QUERY_KEY_INFO: u32 = code(Direction::Read, 7, 64);
 const DELETE_KEY: u32 = code(Direction::Write, 8, 24);
 const HIDE_KEY: u32 = code(Direction::Write, 9, 24);
+const GET_SECURITY: u32 = code(Direction::Both, 10, 16);
+const SET_SECURITY: u32 = code(Direction::Write, 11, 24);
 const FLUSH: u32 = code(Direction::None, 13, 0);
 
 /// An argument structure in a caller's memory.
@@ -74,6 +76,8 @@ pub(super) fn ioctl<'m>(
         QUERY_KEY_INFO => query_key_info(&read(covered)?, covered)?,
         DELETE_KEY => delete_key(&read(covered)?, covered)?,
         HIDE_KEY => hide_key(&read(covered)?, covered)?,
+        GET_SECURITY => get_security(&read(covered)?, covered),
+        SET_SECURITY => set_security(&read(covered)?, covered)?,
         _ => {
             covers!(covered, "CONST-03");
             return Err(Errno::ENOTTY);
@@ -266,6 +270,31 @@ fn hide_key<'m>(structure: &Structure<'m>, covered: &mut Covered) -> Result<Oper
     Ok(Operation::HideKey { fd, layer, transaction })
 }
 
+/// `reg_get_security_args`, 16 bytes.
+fn get_security<'m>(structure: &Structure<'m>, covered: &mut Covered) -> Operation<'m> {
+    covers!(covered, "CONST-15", "ABI-29");
+    Operation::GetSecurity {
+        fd: structure.fd,
+        security_info: structure.u32(0),
+        buffer: structure.output(4, 8, covered),
+    }
+}
+
+/// `reg_set_security_args`, 24 bytes.
+fn set_security<'m>(
+    structure: &Structure<'m>,
+    covered: &mut Covered,
+) -> Result<Operation<'m>, Errno> {
+    covers!(covered, "CONST-16", "ABI-30");
+    structure.zero(20, 4, covered)?;
+    Ok(Operation::SetSecurity {
+        fd: structure.fd,
+        security_info: structure.u32(0),
+        descriptor: structure.input(4, 8),
+        transaction: structure.i32(16),
+    })
+}
+
 impl<'m> Structure<'m> {
     fn read(
         fd: Fd,
@@ -369,6 +398,8 @@ mod tests {
             (QUERY_KEY_INFO, 0x8040_5207),
             (DELETE_KEY, 0x4018_5208),
             (HIDE_KEY, 0x4018_5209),
+            (GET_SECURITY, 0xC010_520A),
+            (SET_SECURITY, 0x4018_520B),
             (FLUSH, 0x0000_520D),
         ];
         for (code, expected) in codes {

@@ -1,53 +1,17 @@
-//! Tests of the access check: each case is a list of ACEs, a token and a request.
-
-use std::sync::Arc;
+//! Tests of the DACL walk, owners and privileges: each case is a list of ACEs, a token and a request.
 
 use super::*;
+use crate::security::ace_flags::INHERIT_ONLY;
+use crate::security::fixtures::{changed, sd, staff, token, token_with, user};
 use crate::security::rights::{
-    DELETE, GENERIC_ALL, GENERIC_EXECUTE, GENERIC_READ, KEY_CREATE_SUB_KEY, KEY_NOTIFY,
-    KEY_QUERY_VALUE, KEY_READ, KEY_SET_VALUE,
+    ACCESS_SYSTEM_SECURITY, DELETE, KEY_ALL_ACCESS, KEY_CREATE_SUB_KEY, KEY_NOTIFY,
+    KEY_QUERY_VALUE, KEY_READ, KEY_SET_VALUE, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
-use crate::security::well_known::{
-    ADMINISTRATORS, AUTHENTICATED_USERS, EVERYONE, OWNER_RIGHTS, SYSTEM,
+use crate::security::well_known::{ADMINISTRATORS, EVERYONE, OWNER_RIGHTS, SYSTEM};
+use crate::security::{
+    Ace, AceBody, AceKind, Effect, GROUP_DENY_ONLY, GROUP_ENABLED, ObjectTypes, Privilege,
+    default_root_sd,
 };
-use crate::security::{GROUP_DENY_ONLY, GROUP_ENABLED, Group, ObjectTypes, default_root_sd};
-
-fn user() -> Sid {
-    Sid::parse("S-1-5-21-1-2-3-1000").unwrap()
-}
-
-fn staff() -> Sid {
-    Sid::parse("S-1-5-21-1-2-3-2000").unwrap()
-}
-
-/// A user without privileges, member of `staff` with these attributes.
-fn token_with(attributes: u32, privileges: &[Privilege]) -> Token {
-    let mut fields = (*Token::system().0).clone();
-    fields.user = user();
-    fields.owner = user();
-    fields.groups = vec![
-        Group { sid: EVERYONE.clone(), attributes: GROUP_ENABLED },
-        Group { sid: AUTHENTICATED_USERS.clone(), attributes: GROUP_ENABLED },
-        Group { sid: staff(), attributes },
-    ];
-    fields.privileges = privileges.iter().copied().collect();
-    Token(Arc::new(fields))
-}
-
-fn token() -> Token {
-    token_with(GROUP_ENABLED, &[])
-}
-
-fn sd(owner: &Sid, dacl: Option<Vec<Ace>>) -> SecurityDescriptor {
-    SecurityDescriptor {
-        resource_manager_control: 0,
-        other_control: 0,
-        owner: Some(owner.clone()),
-        group: None,
-        sacl: None,
-        dacl: dacl.map(Acl::of_rules),
-    }
-}
 
 /// What the user gets from a key of SYSTEM with these ACEs.
 fn check(aces: Vec<Ace>, desired: u32) -> Result<u32, Errno> {
@@ -272,4 +236,70 @@ fn object_aces_are_like_basic_ones_and_unknown_conditions_only_deny() {
 fn a_descriptor_without_owner_fails_closed() {
     let ownerless = SecurityDescriptor { owner: None, ..sd(&SYSTEM, None) };
     assert_eq!(access_check(&token(), &ownerless, KEY_READ), Err(Errno::EIO));
+}
+
+#[test]
+fn a_deny_only_user_is_denied_and_not_allowed() {
+    let deny_only = changed(&token(), |fields| fields.user_deny_only = true);
+    let allow = sd(&SYSTEM, Some(vec![Ace::allow(KEY_NOTIFY, &user(), 0)]));
+    let deny = vec![Ace::deny(KEY_NOTIFY, &user(), 0), Ace::allow(KEY_READ, &EVERYONE, 0)];
+    let deny = sd(&SYSTEM, Some(deny));
+    assert_eq!(access_check(&token(), &allow, KEY_NOTIFY), Ok(KEY_NOTIFY));
+    assert_eq!(access_check(&deny_only, &allow, KEY_NOTIFY), Err(Errno::EACCES));
+    assert_eq!(access_check(&deny_only, &deny, MAXIMUM_ALLOWED), Ok(KEY_READ & !KEY_NOTIFY));
+}
+
+#[test]
+fn a_deny_only_owner_has_the_implicit_rights_and_no_owner_rights() {
+    let deny_only = changed(&token(), |fields| fields.user_deny_only = true);
+    let own = |aces| sd(&user(), Some(aces));
+    assert_eq!(
+        access_check(&deny_only, &own(Vec::new()), MAXIMUM_ALLOWED),
+        Ok(READ_CONTROL | WRITE_DAC)
+    );
+    let aces = vec![
+        Ace::deny(KEY_NOTIFY, &OWNER_RIGHTS, 0),
+        Ace::allow(KEY_READ, &EVERYONE, 0),
+        Ace::allow(DELETE, &OWNER_RIGHTS, 0),
+    ];
+    assert_eq!(access_check(&deny_only, &own(aces), MAXIMUM_ALLOWED), Ok(KEY_READ));
+}
+
+#[test]
+fn the_result_says_what_was_asked_and_what_is_granted() {
+    let open = sd(&SYSTEM, Some(vec![Ace::allow(KEY_ALL_ACCESS, &EVERYONE, 0)]));
+    let check = |desired| super::check(&token(), &open, desired, &mut Covered::new());
+    let expected = |requested, granted| Check {
+        verdict: Verdict::Allowed,
+        requested,
+        granted,
+        sacl_match_flags: 0,
+    };
+    assert_eq!(check(GENERIC_READ), expected(KEY_READ, KEY_READ));
+    let requested = KEY_READ | MAXIMUM_ALLOWED;
+    assert_eq!(check(GENERIC_READ | MAXIMUM_ALLOWED), expected(requested, KEY_ALL_ACCESS));
+    let denied = super::check(
+        &token(),
+        &sd(&SYSTEM, Some(Vec::new())),
+        GENERIC_READ | DELETE,
+        &mut Covered::new(),
+    );
+    let requested = KEY_READ | DELETE;
+    assert_eq!(denied, Check { verdict: Verdict::Denied, requested, granted: 0, ..denied });
+}
+
+#[test]
+fn the_branches_that_decide_are_marked() {
+    let aces = vec![
+        Ace::allow(KEY_READ, &EVERYONE, 0),
+        Ace::deny(KEY_NOTIFY, &user(), 0),
+        Ace::deny(DELETE, &EVERYONE, INHERIT_ONLY),
+    ];
+    let mut covered = Covered::new();
+    let outcome = super::check(&token(), &sd(&SYSTEM, Some(aces)), GENERIC_READ, &mut covered);
+    assert_eq!(outcome.verdict, Verdict::Allowed);
+    for id in ["SEC-20", "ACC-06", "ACC-10", "ACC-16", "ACC-17", "ACC-18", "ACC-27", "ACC-55"] {
+        assert!(covered.contains(id), "{id}");
+    }
+    assert!(!covered.contains("ACC-19"));
 }

@@ -1,10 +1,12 @@
 //! ACLs and ACEs: their parts and their binary form.
 //!
-//! States PSD-004 §3.2 (ACL), §3.4 (ACE) and the flags of §3.6. Does not interpret a rule, and
-//! neither conditions nor claims.
+//! States PSD-004 §3.2 (ACL), §3.4 (ACE) and the flags of §3.6, and which SIDs labels may have
+//! (§10.3, §10.7, P-91). Does not interpret a rule, and neither conditions nor claims.
 
 use super::Sid;
+use super::claim;
 use super::malformed::MalformedDescriptor;
+use super::mandatory::{integrity_level, process_trust};
 use super::sid::well_known::EVERYONE;
 
 /// The bits of [`Ace::flags`] (SD-33).
@@ -82,7 +84,7 @@ pub enum AceKind {
         /// a multiple of four bytes.
         condition: Option<Vec<u8>>,
     },
-    /// `SYSTEM_MANDATORY_LABEL_ACE`.
+    /// `SYSTEM_MANDATORY_LABEL_ACE`, whose SID is S-1-16-level.
     MandatoryLabel,
     /// `SYSTEM_RESOURCE_ATTRIBUTE_ACE`.
     ResourceAttribute {
@@ -91,7 +93,7 @@ pub enum AceKind {
     },
     /// `SYSTEM_SCOPED_POLICY_ID_ACE`.
     ScopedPolicy,
-    /// `SYSTEM_PROCESS_TRUST_LABEL_ACE`.
+    /// `SYSTEM_PROCESS_TRUST_LABEL_ACE`, whose SID is S-1-19-type-trust.
     ProcessTrustLabel,
 }
 
@@ -148,9 +150,13 @@ impl Acl {
     /// By the parsing rules of §3.2 and §3.4 (SD-23 to SD-31).
     pub fn parse(buffer: &[u8]) -> Result<Acl, MalformedDescriptor> {
         let &[revision, sbz1, s0, s1, c0, c1, z0, z1] =
-            buffer.first_chunk().ok_or(MalformedDescriptor::AclSize)?;
+            buffer.first_chunk().ok_or(MalformedDescriptor::AclOverrun)?;
         let size = usize::from(u16::from_le_bytes([s0, s1]));
-        let mut rest = buffer.get(ACL_HEADER_LENGTH..size).ok_or(MalformedDescriptor::AclSize)?;
+        if size < ACL_HEADER_LENGTH {
+            return Err(MalformedDescriptor::AclTooShort);
+        }
+        let mut rest =
+            buffer.get(ACL_HEADER_LENGTH..size).ok_or(MalformedDescriptor::AclOverrun)?;
         let mut aces = Vec::new();
         for _ in 0..u16::from_le_bytes([c0, c1]) {
             let (ace, after) = Ace::split_first(rest)?;
@@ -158,7 +164,7 @@ impl Acl {
             rest = after;
         }
         if !rest.is_empty() {
-            return Err(MalformedDescriptor::AclSize);
+            return Err(MalformedDescriptor::AclLeftover);
         }
         Ok(Acl { revision, sbz1, sbz2: u16::from_le_bytes([z0, z1]), aces })
     }
@@ -215,12 +221,13 @@ impl Ace {
 
     /// The first ACE of `bytes` and what follows it.
     fn split_first(bytes: &[u8]) -> Result<(Ace, &[u8]), MalformedDescriptor> {
-        let &[ace_type, flags, s0, s1] = bytes.first_chunk().ok_or(MalformedDescriptor::AceSize)?;
+        let &[ace_type, flags, s0, s1] =
+            bytes.first_chunk().ok_or(MalformedDescriptor::AceTruncated)?;
         let size = usize::from(u16::from_le_bytes([s0, s1]));
         if !size.is_multiple_of(4) {
-            return Err(MalformedDescriptor::AceSize);
+            return Err(MalformedDescriptor::AceUnaligned);
         }
-        let body = bytes.get(ACE_HEADER_LENGTH..size).ok_or(MalformedDescriptor::AceSize)?;
+        let body = bytes.get(ACE_HEADER_LENGTH..size).ok_or(MalformedDescriptor::AceTruncated)?;
         let body = AceBody::parse(ace_type, body)?;
         Ok((Ace { flags, body }, &bytes[size..]))
     }
@@ -241,7 +248,7 @@ impl AceBody {
             return Ok(AceBody::Unrecognised { ace_type, bytes: body.to_vec() });
         };
         if ACE_HEADER_LENGTH + body.len() < SINGLE_SID_ACE_LENGTH_MIN {
-            return Err(MalformedDescriptor::AceSize);
+            return Err(MalformedDescriptor::AceTooShort);
         }
         let (mask, rest) = split_u32(body)?;
         let (object, rest) = match shape {
@@ -372,18 +379,24 @@ impl Shape {
         let may_have_data =
             matches!(self, Shape::Rule { condition: true, .. } | Shape::ResourceAttribute);
         if !may_have_data && !after_sid.is_empty() {
-            return Err(MalformedDescriptor::Sid);
+            return Err(MalformedDescriptor::SidEnd);
         }
         Ok(match self {
             Shape::Rule { effect, condition, .. } => {
                 AceKind::Rule { effect, object, condition: condition.then(|| after_sid.to_vec()) }
             }
+            Shape::MandatoryLabel if integrity_level(sid).is_none() => {
+                return Err(MalformedDescriptor::Label);
+            }
             Shape::MandatoryLabel => AceKind::MandatoryLabel,
-            Shape::ResourceAttribute if *sid != *EVERYONE => {
+            Shape::ResourceAttribute if *sid != *EVERYONE || !claim::is_well_formed(after_sid) => {
                 return Err(MalformedDescriptor::ResourceAttribute);
             }
             Shape::ResourceAttribute => AceKind::ResourceAttribute { claim: after_sid.to_vec() },
             Shape::ScopedPolicy => AceKind::ScopedPolicy,
+            Shape::ProcessTrustLabel if process_trust(sid).is_none() => {
+                return Err(MalformedDescriptor::Label);
+            }
             Shape::ProcessTrustLabel => AceKind::ProcessTrustLabel,
         })
     }
@@ -412,7 +425,7 @@ impl ObjectTypes {
 }
 
 fn split_u32(bytes: &[u8]) -> Result<(u32, &[u8]), MalformedDescriptor> {
-    let (first, rest) = bytes.split_first_chunk().ok_or(MalformedDescriptor::AceSize)?;
+    let (first, rest) = bytes.split_first_chunk().ok_or(MalformedDescriptor::AceTruncated)?;
     Ok((u32::from_le_bytes(*first), rest))
 }
 
@@ -423,7 +436,7 @@ fn split_guid(
     if !present {
         return Ok((None, bytes));
     }
-    let (first, rest) = bytes.split_first_chunk().ok_or(MalformedDescriptor::AceSize)?;
+    let (first, rest) = bytes.split_first_chunk().ok_or(MalformedDescriptor::AceTruncated)?;
     Ok((Some(*first), rest))
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the binary form of ACLs.
 
 use super::*;
+use crate::security::fixtures::claim_of_nothing;
 use crate::security::well_known::SYSTEM;
 
 /// An ACL of one ACE with these bytes.
@@ -10,12 +11,23 @@ fn acl_of(ace: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An ACE of this type: mask 1, SYSTEM, then `data`.
+/// An ACE of this type: mask 1, SYSTEM or a SID that the type asks for, then `data`.
 fn ace_of(ace_type: u8, data: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![ace_type, 0, 20 + data.len() as u8, 0, 1, 0, 0, 0];
-    bytes.extend(&SYSTEM.0);
+    let sid = sid_for(ace_type, &SYSTEM);
+    let length = 8 + sid.0.len() + data.len();
+    let mut bytes = vec![ace_type, 0, length as u8, 0, 1, 0, 0, 0];
+    bytes.extend(&sid.0);
     bytes.extend(data);
     bytes
+}
+
+/// Labels do not take any SID.
+fn sid_for(ace_type: u8, otherwise: &Sid) -> Sid {
+    match ace_type {
+        0x11 => Sid::from_parts(16, &[4096]),
+        0x14 => Sid::from_parts(19, &[512, 1024]),
+        _ => otherwise.clone(),
+    }
 }
 
 fn refusal(bytes: &[u8]) -> MalformedDescriptor {
@@ -32,24 +44,25 @@ fn an_empty_acl_is_its_header() {
 fn the_size_of_an_acl_must_fit() {
     let full = acl_of(&ace_of(0, &[]));
     assert!(Acl::parse(&full).is_ok());
-    assert_eq!(refusal(&[2, 0, 7, 0, 0, 0, 0, 0]), MalformedDescriptor::AclSize);
-    assert_eq!(refusal(&full[..full.len() - 1]), MalformedDescriptor::AclSize);
+    assert_eq!(refusal(&[2, 0, 7, 0, 0, 0, 0, 0]), MalformedDescriptor::AclTooShort);
+    assert_eq!(refusal(&full[..7]), MalformedDescriptor::AclOverrun);
+    assert_eq!(refusal(&full[..full.len() - 1]), MalformedDescriptor::AclOverrun);
     let mut fewer_aces = full.clone();
     fewer_aces[4] = 0;
-    assert_eq!(refusal(&fewer_aces), MalformedDescriptor::AclSize);
+    assert_eq!(refusal(&fewer_aces), MalformedDescriptor::AclLeftover);
     let mut more_aces = full;
     more_aces[4] = 2;
-    assert_eq!(refusal(&more_aces), MalformedDescriptor::AceSize);
+    assert_eq!(refusal(&more_aces), MalformedDescriptor::AceTruncated);
 }
 
 #[test]
 fn the_size_of_an_ace_must_fit() {
     for (size, expected) in [
-        (0, MalformedDescriptor::AceSize),
-        (12, MalformedDescriptor::AceSize),
+        (0, MalformedDescriptor::AceTruncated),
+        (12, MalformedDescriptor::AceTooShort),
         (16, MalformedDescriptor::Sid),
-        (18, MalformedDescriptor::AceSize),
-        (24, MalformedDescriptor::AceSize),
+        (18, MalformedDescriptor::AceUnaligned),
+        (24, MalformedDescriptor::AceTruncated),
     ] {
         let mut bytes = acl_of(&ace_of(0, &[]));
         bytes[10] = size;
@@ -62,7 +75,7 @@ fn a_single_sid_ends_its_ace() {
     for ace_type in [0x00, 0x01, 0x02, 0x03, 0x11, 0x13, 0x14] {
         assert!(Acl::parse(&acl_of(&ace_of(ace_type, &[]))).is_ok(), "{ace_type:#x}");
         let with_data = acl_of(&ace_of(ace_type, &[0; 4]));
-        assert_eq!(refusal(&with_data), MalformedDescriptor::Sid, "{ace_type:#x}");
+        assert_eq!(refusal(&with_data), MalformedDescriptor::SidEnd, "{ace_type:#x}");
     }
 }
 
@@ -77,8 +90,10 @@ fn every_type_comes_back_byte_for_byte() {
             ace.extend([0xAA; 16]);
             ace.extend([0xBB; 16]);
         }
-        ace.extend(&EVERYONE.0);
-        if data {
+        ace.extend(sid_for(ace_type, &EVERYONE).0);
+        if ace_type == 0x12 {
+            ace.extend(claim_of_nothing());
+        } else if data {
             ace.extend(*b"artx");
         }
         ace[2] = ace.len() as u8;
@@ -98,8 +113,41 @@ fn an_unrecognised_ace_may_be_a_bare_header() {
 
 #[test]
 fn a_resource_attribute_is_for_everyone() {
-    let bytes = acl_of(&ace_of(0x12, &[]));
+    let bytes = acl_of(&ace_of(0x12, &claim_of_nothing()));
     assert_eq!(refusal(&bytes), MalformedDescriptor::ResourceAttribute);
+}
+
+#[test]
+fn a_resource_attribute_holds_a_claim() {
+    let attribute = |claim: &[u8]| {
+        let mut ace = vec![0x12, 0, 20 + claim.len() as u8, 0, 0, 0, 0, 0];
+        ace.extend(&EVERYONE.0);
+        ace.extend(claim);
+        Acl::parse(&acl_of(&ace)).map(|_| ())
+    };
+    assert_eq!(attribute(&claim_of_nothing()), Ok(()));
+    assert_eq!(attribute(b"artx"), Err(MalformedDescriptor::ResourceAttribute));
+    assert_eq!(attribute(&[]), Err(MalformedDescriptor::ResourceAttribute));
+}
+
+#[test]
+fn labels_are_for_sids_of_their_authority() {
+    let label = |ace_type, authority, parts: &[u32]| {
+        let sid = Sid::from_parts(authority, parts);
+        let mut ace = vec![ace_type, 0, 8 + sid.0.len() as u8, 0, 1, 0, 0, 0];
+        ace.extend(sid.0);
+        Acl::parse(&acl_of(&ace)).map(|_| ())
+    };
+    let refused = Err(MalformedDescriptor::Label);
+    assert_eq!(label(0x11, 16, &[2048]), Ok(()));
+    assert_eq!(label(0x11, 16, &[u32::MAX]), Ok(()));
+    assert_eq!(label(0x11, 16, &[4096, 0]), refused);
+    assert_eq!(label(0x11, 16, &[]), Err(MalformedDescriptor::Label));
+    assert_eq!(label(0x11, 5, &[4096]), refused);
+    assert_eq!(label(0x14, 19, &[7, 9]), Ok(()));
+    assert_eq!(label(0x14, 19, &[512]), refused);
+    assert_eq!(label(0x14, 19, &[512, 1, 1]), refused);
+    assert_eq!(label(0x14, 16, &[512, 1]), refused);
 }
 
 #[test]

@@ -1,15 +1,20 @@
 //! Security descriptors: their parts, their binary form, and what registry SDs may hold.
 //!
-//! States PSD-004 §3.1 and the rule of PSD-005 §3.1 for ACE masks (SEC-36 to SEC-40). Does not
-//! decide access.
+//! States PSD-004 §3.1 and the rule of PSD-005 §3.1 for ACE masks (SEC-36 to SEC-40), with P-90 for
+//! the order of components. Does not decide access.
 
 use super::Sid;
 use super::acl::{AceBody, Acl};
+use super::components::{
+    DACL_SECURITY_INFORMATION, EVERY_COMPONENT, GROUP_SECURITY_INFORMATION,
+    OWNER_SECURITY_INFORMATION, SACL_SECURITY_INFORMATION,
+};
 use super::malformed::MalformedDescriptor;
-use super::rights::{REG_VALID_MAPPED_ACCESS_MASK, map_generic_bits};
+use super::rights::{MAXIMUM_ALLOWED, REG_VALID_MAPPED_ACCESS_MASK, map_generic_bits};
+use crate::coverage::{Covered, covers};
 use crate::errno::Errno;
 
-/// The bits of the control field (SD-10) that the model gives a meaning to.
+/// The bits of the control field (SD-10).
 pub mod control {
     /// The owner comes from a default.
     pub const OWNER_DEFAULTED: u16 = 0x0001;
@@ -21,10 +26,26 @@ pub mod control {
     pub const DACL_DEFAULTED: u16 = 0x0008;
     /// There is a SACL.
     pub const SACL_PRESENT: u16 = 0x0010;
+    /// The SACL comes from a default.
+    pub const SACL_DEFAULTED: u16 = 0x0020;
+    /// Kept (SD-17).
+    pub const DACL_TRUSTED: u16 = 0x0040;
+    /// Asks for server ACEs at a creation that states an SD, which none of a key does.
+    pub const SERVER_SECURITY: u16 = 0x0080;
+    /// Asks for inheritance at a creation that states an SD.
+    pub const DACL_AUTO_INHERIT_REQ: u16 = 0x0100;
+    /// The same for the SACL.
+    pub const SACL_AUTO_INHERIT_REQ: u16 = 0x0200;
     /// The DACL holds inherited ACEs.
     pub const DACL_AUTO_INHERITED: u16 = 0x0400;
     /// The SACL holds inherited ACEs.
     pub const SACL_AUTO_INHERITED: u16 = 0x0800;
+    /// The DACL takes no inherited ACEs; for tools that inherit anew (INH-33).
+    pub const DACL_PROTECTED: u16 = 0x1000;
+    /// The same for the SACL.
+    pub const SACL_PROTECTED: u16 = 0x2000;
+    /// The reserved byte of the header has a meaning to whoever wrote it.
+    pub const RM_CONTROL_VALID: u16 = 0x4000;
     /// The descriptor is one buffer with offsets; always set.
     pub const SELF_RELATIVE: u16 = 0x8000;
 }
@@ -54,6 +75,37 @@ const HEADER_LENGTH: usize = 20;
 const LENGTH_MAX: usize = 65_535;
 
 impl SecurityDescriptor {
+    /// The components of a caller's descriptor that `security_info` names. The others are not looked
+    /// at, and absent here (P-91).
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if it is malformed (PSD-005 §6.3).
+    pub fn from_caller(
+        bytes: &[u8],
+        security_info: u32,
+        covered: &mut Covered,
+    ) -> Result<SecurityDescriptor, Errno> {
+        SecurityDescriptor::parse_named(bytes, security_info).map_err(|malformed| {
+            malformed.mark(covered);
+            Errno::EINVAL
+        })
+    }
+
+    /// The descriptor that a source states.
+    ///
+    /// # Errors
+    ///
+    /// EIO if it is malformed: nothing of it is used (PSD-005 §3.1).
+    pub fn from_source(bytes: &[u8], covered: &mut Covered) -> Result<SecurityDescriptor, Errno> {
+        covers!(covered, "SEC-36");
+        SecurityDescriptor::parse(bytes).map_err(|malformed| {
+            malformed.mark(covered);
+            covers!(covered, "SEC-40");
+            Errno::EIO
+        })
+    }
+
     /// The descriptor in `bytes`.
     ///
     /// Bytes between and after the components are passed over, and components may overlap: the
@@ -64,6 +116,13 @@ impl SecurityDescriptor {
     /// If the structure breaks a rule of PSD-004 §2.1, §3.1, §3.2 or §3.4, or an ACE of
     /// recognised type has a mask that registry SDs must not have (PSD-005 §3.1).
     pub fn parse(bytes: &[u8]) -> Result<SecurityDescriptor, MalformedDescriptor> {
+        SecurityDescriptor::parse_named(bytes, EVERY_COMPONENT)
+    }
+
+    fn parse_named(
+        bytes: &[u8],
+        security_info: u32,
+    ) -> Result<SecurityDescriptor, MalformedDescriptor> {
         if bytes.len() > LENGTH_MAX {
             return Err(MalformedDescriptor::TooLong);
         }
@@ -76,15 +135,20 @@ impl SecurityDescriptor {
         if control & SELF_RELATIVE == 0 {
             return Err(MalformedDescriptor::NotSelfRelative);
         }
-        let [owner, group, sacl, dacl] =
-            [4, 8, 12, 16].map(|field| component_at(bytes, header, field));
+        let names = |component| security_info & component != 0;
+        let at = |component, field| {
+            if names(component) { component_at(bytes, header, field) } else { Ok(None) }
+        };
+        let list = |component, field, present| {
+            acl(at(component, field)?, names(component) && control & present != 0)
+        };
         let descriptor = SecurityDescriptor {
             resource_manager_control: header[1],
             other_control: control & !(SELF_RELATIVE | DACL_PRESENT | SACL_PRESENT),
-            owner: owner?.map(sid).transpose()?,
-            group: group?.map(sid).transpose()?,
-            sacl: acl(sacl?, control & SACL_PRESENT != 0)?,
-            dacl: acl(dacl?, control & DACL_PRESENT != 0)?,
+            owner: at(OWNER_SECURITY_INFORMATION, 4)?.map(sid).transpose()?,
+            group: at(GROUP_SECURITY_INFORMATION, 8)?.map(sid).transpose()?,
+            sacl: list(SACL_SECURITY_INFORMATION, 12, SACL_PRESENT)?,
+            dacl: list(DACL_SECURITY_INFORMATION, 16, DACL_PRESENT)?,
         };
         descriptor.check()?;
         Ok(descriptor)
@@ -99,6 +163,11 @@ impl SecurityDescriptor {
         if self.length() > LENGTH_MAX {
             return Err(Errno::EINVAL);
         }
+        Ok(self.serialized())
+    }
+
+    /// The binary form of a descriptor that is known to be short enough.
+    pub(super) fn serialized(&self) -> Vec<u8> {
         let components = [
             self.owner.as_ref().map(|sid| sid.0.clone()),
             self.group.as_ref().map(|sid| sid.0.clone()),
@@ -114,7 +183,7 @@ impl SecurityDescriptor {
             body.extend(component.into_iter().flatten());
         }
         header.extend(body);
-        Ok(header)
+        header
     }
 
     /// The whole control field.
@@ -126,16 +195,22 @@ impl SecurityDescriptor {
             | present(&self.dacl, DACL_PRESENT)
     }
 
-    fn check(&self) -> Result<(), MalformedDescriptor> {
+    /// The limit and the rule for ACE masks, which hold for every registry SD.
+    ///
+    /// # Errors
+    ///
+    /// Which of them does not hold.
+    pub(super) fn check(&self) -> Result<(), MalformedDescriptor> {
         if self.length() > LENGTH_MAX {
             return Err(MalformedDescriptor::TooLong);
         }
-        let mut aces = self.dacl.iter().chain(&self.sacl).flat_map(|acl| &acl.aces);
-        let every_mask_is_valid = aces.all(|ace| match ace.body {
-            AceBody::Recognised { mask, .. } => is_valid_ace_mask(mask),
-            AceBody::Unrecognised { .. } => true,
-        });
-        if every_mask_is_valid { Ok(()) } else { Err(MalformedDescriptor::AccessMask) }
+        let aces = self.dacl.iter().chain(&self.sacl).flat_map(|acl| &acl.aces);
+        for ace in aces {
+            if let AceBody::Recognised { mask, .. } = ace.body {
+                check_ace_mask(mask)?;
+            }
+        }
+        Ok(())
     }
 
     fn length(&self) -> usize {
@@ -145,10 +220,16 @@ impl SecurityDescriptor {
     }
 }
 
-/// PSD-005 §3.1: concrete registry rights after generic mapping, which leaves every bit that is
-/// not generic as it is, MAXIMUM_ALLOWED among them (SEC-38, SEC-39).
-fn is_valid_ace_mask(mask: u32) -> bool {
-    map_generic_bits(mask) & !REG_VALID_MAPPED_ACCESS_MASK == 0
+/// PSD-005 §3.1: no MAXIMUM_ALLOWED, and concrete registry rights after generic mapping, which leaves
+/// every bit that is not generic as it is (SEC-38, SEC-39).
+fn check_ace_mask(mask: u32) -> Result<(), MalformedDescriptor> {
+    if mask & MAXIMUM_ALLOWED != 0 {
+        return Err(MalformedDescriptor::MaximumAllowed);
+    }
+    if map_generic_bits(mask) & !REG_VALID_MAPPED_ACCESS_MASK != 0 {
+        return Err(MalformedDescriptor::AccessMask);
+    }
+    Ok(())
 }
 
 /// What begins at the offset that `header` has at `field`; `None` for offset zero.

@@ -3,8 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::security::acl::{Ace, AceKind, Effect, ObjectTypes};
-use crate::security::rights::{GENERIC_ALL, KEY_READ, MAXIMUM_ALLOWED, REG_VALID_ACE_ACCESS_MASK};
+use crate::security::acl::Ace;
+use crate::security::components::EVERY_COMPONENT;
+use crate::security::fixtures::any_descriptor;
+use crate::security::rights::{GENERIC_ALL, KEY_READ, MAXIMUM_ALLOWED};
 use crate::security::well_known::{EVERYONE, SYSTEM};
 
 /// Owner SYSTEM, group Everyone, no SACL, a DACL that lets Everyone read. Written by hand.
@@ -92,7 +94,7 @@ fn owner_and_group_may_be_absent() {
 fn an_ace_mask_holds_registry_rights_and_generic_bits_only() {
     let with_mask = |mask: u32| refusal_of(56, &mask.to_le_bytes());
     assert_eq!(with_mask(GENERIC_ALL | 0xE000_0000 | 0x010F_003F), None);
-    assert_eq!(with_mask(MAXIMUM_ALLOWED), Some(MalformedDescriptor::AccessMask));
+    assert_eq!(with_mask(MAXIMUM_ALLOWED), Some(MalformedDescriptor::MaximumAllowed));
     assert_eq!(with_mask(0x0010_0000), Some(MalformedDescriptor::AccessMask));
     assert_eq!(with_mask(0x0000_0040), Some(MalformedDescriptor::AccessMask));
     assert_eq!(with_mask(0x0400_0000), Some(MalformedDescriptor::AccessMask));
@@ -129,65 +131,19 @@ fn components_that_share_bytes_count_each_for_themselves() {
     assert_eq!(SecurityDescriptor::parse(&bytes), Err(MalformedDescriptor::TooLong));
 }
 
-fn any_sid() -> impl Strategy<Value = Sid> {
-    (0_u64..1 << 48, prop::collection::vec(any::<u32>(), 0..=15))
-        .prop_map(|(authority, parts)| Sid::from_parts(authority, &parts))
-}
-
-fn any_words() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(any::<[u8; 4]>(), 0..4).prop_map(|words| words.concat())
-}
-
-fn any_kind() -> impl Strategy<Value = AceKind> {
-    let effect =
-        prop::sample::select(vec![Effect::Allow, Effect::Deny, Effect::Audit, Effect::Alarm]);
-    let guid = || prop::option::of(any::<[u8; 16]>());
-    let object = (any::<u32>(), guid(), guid()).prop_map(|(flags, object_type, inherited)| {
-        ObjectTypes { other_flags: flags & !3, object_type, inherited_object_type: inherited }
-    });
-    let rule = (effect, prop::option::of(object), prop::option::of(any_words()))
-        .prop_map(|(effect, object, condition)| AceKind::Rule { effect, object, condition });
-    prop_oneof![
-        4 => rule,
-        1 => Just(AceKind::MandatoryLabel),
-        1 => Just(AceKind::ScopedPolicy),
-        1 => Just(AceKind::ProcessTrustLabel),
-    ]
-}
-
-fn any_ace() -> impl Strategy<Value = Ace> {
-    let recognised = (any_kind(), any::<u32>(), any_sid()).prop_map(|(kind, mask, sid)| {
-        AceBody::Recognised { kind, mask: mask & REG_VALID_ACE_ACCESS_MASK, sid }
-    });
-    let attribute = any_words().prop_map(|claim| AceBody::Recognised {
-        kind: AceKind::ResourceAttribute { claim },
-        mask: 0,
-        sid: EVERYONE.clone(),
-    });
-    let unrecognised = (0x15..=u8::MAX, any_words())
-        .prop_map(|(ace_type, bytes)| AceBody::Unrecognised { ace_type, bytes });
-    (any::<u8>(), prop_oneof![6 => recognised, 1 => attribute, 1 => unrecognised])
-        .prop_map(|(flags, body)| Ace { flags, body })
-}
-
-fn any_acl() -> impl Strategy<Value = Acl> {
-    (any::<u8>(), any::<u8>(), any::<u16>(), prop::collection::vec(any_ace(), 0..6))
-        .prop_map(|(revision, sbz1, sbz2, aces)| Acl { revision, sbz1, sbz2, aces })
-}
-
-fn any_descriptor() -> impl Strategy<Value = SecurityDescriptor> {
-    let sid = || prop::option::of(any_sid());
-    let acl = || prop::option::of(any_acl());
-    (any::<u8>(), any::<u16>(), sid(), sid(), acl(), acl()).prop_map(
-        |(resource_manager_control, control, owner, group, sacl, dacl)| SecurityDescriptor {
-            resource_manager_control,
-            other_control: control & !(SELF_RELATIVE | DACL_PRESENT | SACL_PRESENT),
-            owner,
-            group,
-            sacl,
-            dacl,
-        },
-    )
+#[test]
+fn a_malformed_descriptor_is_einval_to_a_caller_and_eio_from_a_source() {
+    let mut covered = Covered::new();
+    let short = &GOLDEN[..19];
+    let from_caller = |bytes, covered: &mut Covered| {
+        SecurityDescriptor::from_caller(bytes, EVERY_COMPONENT, covered)
+    };
+    assert_eq!(from_caller(short, &mut covered), Err(Errno::EINVAL));
+    assert!(!covered.contains("SEC-40"));
+    assert_eq!(SecurityDescriptor::from_source(short, &mut covered), Err(Errno::EIO));
+    assert!(covered.contains("SEC-40"));
+    assert_eq!(from_caller(GOLDEN, &mut covered), Ok(golden()));
+    assert_eq!(SecurityDescriptor::from_source(GOLDEN, &mut covered), Ok(golden()));
 }
 
 proptest! {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::coverage::{Covered, covers};
+
 /// Why bytes are no security descriptor of a registry key.
 ///
 /// Malformed data from a source makes an operation fail with EIO (PSD-005 §3.1, SEC-36 to
@@ -20,16 +22,59 @@ pub enum MalformedDescriptor {
     Offset,
     /// A present bit and its offset contradict each other.
     Presence,
-    /// A SID is malformed or does not end where it must (SD-02, SD-03, SD-31).
+    /// A SID is malformed (SD-02, SD-03).
     Sid,
-    /// An ACL's size, or what its ACEs leave of it, is wrong (SD-23 to SD-26).
-    AclSize,
-    /// An ACE's size is wrong (SD-25, SD-29, SD-30).
-    AceSize,
-    /// A resource attribute ACE is not for Everyone (PSD-004 §3.4).
+    /// A SID does not end where its ACE does (SD-31).
+    SidEnd,
+    /// An ACL is shorter than its header (SD-23).
+    AclTooShort,
+    /// An ACL runs past what holds it (SD-24).
+    AclOverrun,
+    /// An ACL has bytes behind its last ACE (SD-26).
+    AclLeftover,
+    /// An ACE's size is no multiple of four (SD-29).
+    AceUnaligned,
+    /// An ACE ends early, or runs past its ACL (SD-25).
+    AceTruncated,
+    /// An ACE is shorter than its type can be (SD-30).
+    AceTooShort,
+    /// A resource attribute ACE is not for Everyone, or holds no claim (PSD-004 §3.4, §3.9).
     ResourceAttribute,
-    /// An ACE's mask has a bit that registry SDs must not have (SEC-38, SEC-39).
+    /// The SID of a mandatory or process trust label says no level or trust (ACC-69).
+    Label,
+    /// An ACE's mask has `MAXIMUM_ALLOWED` (SEC-38, SD-45).
+    MaximumAllowed,
+    /// An ACE's mask has a bit that registry SDs must not have (SEC-39).
     AccessMask,
+    /// No owner where there must be one (PSD-004 §11.6).
+    NoOwner,
+}
+
+impl MalformedDescriptor {
+    /// Marks what is not met.
+    pub(crate) fn mark(self, covered: &mut Covered) {
+        match self {
+            MalformedDescriptor::TooLong => covers!(covered, "SD-14"),
+            MalformedDescriptor::Revision => covers!(covered, "SD-12"),
+            MalformedDescriptor::NotSelfRelative => covers!(covered, "SD-13"),
+            MalformedDescriptor::Truncated
+            | MalformedDescriptor::Offset
+            | MalformedDescriptor::Presence => covers!(covered, "SD-09"),
+            MalformedDescriptor::Sid => covers!(covered, "SD-01"),
+            MalformedDescriptor::SidEnd => covers!(covered, "SD-31", "SD-28"),
+            MalformedDescriptor::AclTooShort => covers!(covered, "SD-23", "SD-22"),
+            MalformedDescriptor::AclOverrun => covers!(covered, "SD-24", "SD-22"),
+            MalformedDescriptor::AclLeftover => covers!(covered, "SD-26", "SD-22"),
+            MalformedDescriptor::AceUnaligned => covers!(covered, "SD-29", "SD-27"),
+            MalformedDescriptor::AceTruncated => covers!(covered, "SD-25", "SD-27"),
+            MalformedDescriptor::AceTooShort => covers!(covered, "SD-30", "SD-28"),
+            MalformedDescriptor::ResourceAttribute => covers!(covered, "SD-41"),
+            MalformedDescriptor::Label => covers!(covered, "ACC-69"),
+            MalformedDescriptor::MaximumAllowed => covers!(covered, "SEC-38", "SD-45"),
+            MalformedDescriptor::AccessMask => covers!(covered, "SEC-39", "SD-44"),
+            MalformedDescriptor::NoOwner => covers!(covered, "SD-15"),
+        }
+    }
 }
 
 impl fmt::Display for MalformedDescriptor {
@@ -42,10 +87,18 @@ impl fmt::Display for MalformedDescriptor {
             MalformedDescriptor::Offset => "an offset lies outside the body",
             MalformedDescriptor::Presence => "a present bit contradicts its offset",
             MalformedDescriptor::Sid => "a SID is malformed",
-            MalformedDescriptor::AclSize => "the size of an ACL is wrong",
-            MalformedDescriptor::AceSize => "the size of an ACE is wrong",
-            MalformedDescriptor::ResourceAttribute => "a resource attribute is not for Everyone",
+            MalformedDescriptor::SidEnd => "a SID does not end with its ACE",
+            MalformedDescriptor::AclTooShort => "an ACL is shorter than its header",
+            MalformedDescriptor::AclOverrun => "an ACL runs past what holds it",
+            MalformedDescriptor::AclLeftover => "an ACL has bytes behind its last ACE",
+            MalformedDescriptor::AceUnaligned => "the size of an ACE is no multiple of four",
+            MalformedDescriptor::AceTruncated => "an ACE ends early or runs past its ACL",
+            MalformedDescriptor::AceTooShort => "an ACE is too short for its type",
+            MalformedDescriptor::ResourceAttribute => "a resource attribute is malformed",
+            MalformedDescriptor::Label => "the SID of a label is none of its kind",
+            MalformedDescriptor::MaximumAllowed => "the mask of an ACE has MAXIMUM_ALLOWED",
             MalformedDescriptor::AccessMask => "the mask of an ACE has a bit that is not allowed",
+            MalformedDescriptor::NoOwner => "there is no owner",
         })
     }
 }

@@ -36,6 +36,8 @@ pub mod well_known {
         OWNER_RIGHTS = 3, [4];
         /// S-1-5-5-0-0: the logon SID of the logon session that SYSTEM has from boot.
         SYSTEM_LOGON = 5, [5, 0, 0];
+        /// S-1-5-10: stands for the principal of an object; keys have none.
+        PRINCIPAL_SELF = 5, [10];
         /// S-1-5-11: principals that were authenticated.
         AUTHENTICATED_USERS = 5, [11];
         /// S-1-5-18: the operating system.
@@ -86,6 +88,14 @@ impl Sid {
         }
         let length = HEADER_LENGTH + 4 * usize::from(count);
         Some(Sid(bytes.get(..length)?.to_vec()))
+    }
+
+    /// The sub-authorities, if the SID is one of this authority.
+    pub(super) fn sub_authorities_of(&self, authority: u64) -> Option<Vec<u32>> {
+        let Sid(bytes) = Sid::at_start_of(&self.0)?;
+        let parts = bytes.strip_prefix(&bytes[..2])?.strip_prefix(&authority.to_be_bytes()[2..])?;
+        let part = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        parts.chunks_exact(4).map(part).collect()
     }
 
     /// Takes at most 48 bits of the authority and at most 15 sub-authorities.

@@ -76,16 +76,25 @@ impl Token {
         self.0.privileges.contains(&privilege)
     }
 
+    /// Whether the token may make `owner` the owner of something (ACC-48, PSD-004 §3.7): it is the
+    /// user, or a group that may own, enabled or not. SeRestore lifts that limit.
+    pub fn may_assign_owner(&self, owner: &Sid) -> bool {
+        let owning = |group: &Group| group.sid == *owner && group.attributes & GROUP_OWNER != 0;
+        self.0.user == *owner
+            || self.0.groups.iter().any(owning)
+            || self.has_privilege(Privilege::Restore)
+    }
+
     /// Whether the token is a member of `group` where membership is what allows something
     /// (PSD-005 §6.2, creation of symlinks).
     pub fn is_member_of(&self, group: &Sid) -> bool {
         self.matches_allow(group)
     }
 
-    /// Whether an allow ACE for `sid` concerns this token: it is the user, or a group that is
-    /// enabled and not deny-only (ACC-20, ACC-21).
+    /// Whether an allow ACE for `sid` concerns this token: it is the user, who is not deny-only, or
+    /// a group that is enabled and not deny-only (ACC-20, ACC-21, ACC-25).
     pub(super) fn matches_allow(&self, sid: &Sid) -> bool {
-        self.matches(sid, |attributes| {
+        self.matches(sid, !self.0.user_deny_only, |attributes| {
             attributes & GROUP_ENABLED != 0 && attributes & GROUP_DENY_ONLY == 0
         })
     }
@@ -93,18 +102,19 @@ impl Token {
     /// Whether a deny ACE for `sid` concerns this token: it is the user, or a group that is
     /// enabled or deny-only (ACC-22, ACC-24).
     pub(super) fn matches_deny(&self, sid: &Sid) -> bool {
-        self.matches(sid, |attributes| attributes & (GROUP_ENABLED | GROUP_DENY_ONLY) != 0)
+        self.matches(sid, true, |attributes| attributes & (GROUP_ENABLED | GROUP_DENY_ONLY) != 0)
     }
 
-    /// Whether `owner` is on the token as user or group, whatever the group's attributes say
-    /// (PSD-004 §3.7, ACC-39, ACC-40).
+    /// Whether `owner` is on the token as user or group, whatever the attributes say (PSD-004 §3.7,
+    /// ACC-39, ACC-40).
     pub(super) fn is_owner(&self, owner: &Sid) -> bool {
-        self.matches(owner, |_| true)
+        self.matches(owner, true, |_| true)
     }
 
-    fn matches(&self, sid: &Sid, group_counts: impl Fn(u32) -> bool) -> bool {
+    fn matches(&self, sid: &Sid, user_counts: bool, group_counts: impl Fn(u32) -> bool) -> bool {
         let TokenFields { user, groups, .. } = &*self.0;
-        user == sid || groups.iter().any(|g| g.sid == *sid && group_counts(g.attributes))
+        user_counts && user == sid
+            || groups.iter().any(|g| g.sid == *sid && group_counts(g.attributes))
     }
 }
 

@@ -147,7 +147,7 @@ impl World {
             ["tombstone", key, name] => self.on(key, |fd| write(fd, name, 0xFFFF, &[], &layer)),
             ["unset", key, name] => self.on(key, |fd| Call::DeleteValue {
                 fd,
-                name: name.as_bytes().to_vec(),
+                name: value_name(name),
                 layer: layer.clone(),
                 transaction: -1,
             }),

@@ -3,7 +3,7 @@
 //! The one place that knows the model's call type. A call within a transaction asks for nothing
 //! that is judged here.
 
-use registry_model::input::{Call, Fd};
+use registry_model::input::{Call, Fd, ProcessId};
 
 /// The part of a call that its requests are compared with.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Creation<'a> {
     pub(super) layer: &'a [u8],
 }
 
-/// An ioctl, or `close(2)`.
+/// An ioctl, `close(2)`, or the passing of the fd.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum KeyOperation<'a> {
     Query { name: &'a [u8] },
@@ -35,6 +35,9 @@ pub(super) enum KeyOperation<'a> {
     Blanket { layer: &'a [u8], set: u8 },
     Delete { layer: &'a [u8] },
     Hide { layer: &'a [u8] },
+    GetSecurity { security_info: u32 },
+    SetSecurity { security_info: u32 },
+    Pass { to: ProcessId },
     Flush,
     Close,
 }
@@ -110,6 +113,15 @@ pub(super) fn asked(call: &Call) -> Option<Asked<'_>> {
         Call::HideKey { fd, layer, transaction: -1 } => {
             Asked::Key { fd: *fd, operation: KeyOperation::Hide { layer } }
         }
+        Call::GetSecurity { fd, security_info, .. } => {
+            let operation = KeyOperation::GetSecurity { security_info: *security_info };
+            Asked::Key { fd: *fd, operation }
+        }
+        Call::SetSecurity { fd, security_info, transaction: -1, .. } => {
+            let operation = KeyOperation::SetSecurity { security_info: *security_info };
+            Asked::Key { fd: *fd, operation }
+        }
+        Call::Pass { fd, to } => Asked::Key { fd: *fd, operation: KeyOperation::Pass { to: *to } },
         Call::Flush { fd } => Asked::Key { fd: *fd, operation: KeyOperation::Flush },
         Call::Close { fd } => Asked::Key { fd: *fd, operation: KeyOperation::Close },
         _ => return None,

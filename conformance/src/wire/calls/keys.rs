@@ -6,7 +6,7 @@ use registry_model::observation::Observation;
 
 use super::asked::{KeyOperation, Write};
 use super::log::{Details, Logged};
-use super::{CallRules, Ended, OpenKey, errno_of, layer_agrees};
+use super::{CallRules, Ended, OpenKey, errno_of, layer_agrees, security};
 use crate::wire::fields::{self, TOMBSTONE};
 use crate::wire::frame::{Guid, Operation};
 use crate::wire::rules::{Failure, Held, Rule};
@@ -55,6 +55,20 @@ impl CallRules {
             KeyOperation::Blanket { layer, set } => blanket(held, ended, open, layer, *set),
             KeyOperation::Delete { layer } => key_removed(held, ended, open, layer, true),
             KeyOperation::Hide { layer } => key_removed(held, ended, open, layer, false),
+            KeyOperation::GetSecurity { security_info } => {
+                security::read(held, ended, open, *security_info)
+            }
+            KeyOperation::SetSecurity { security_info } => {
+                security::changed(held, ended, open, *security_info)
+            }
+            KeyOperation::Pass { to } => {
+                let passed = open.clone();
+                ended.silent(held, Rule::PassedSilently)?;
+                if let Observation::Passed { fd } = ended.observation {
+                    self.open_keys.insert((*to, *fd), passed);
+                }
+                Ok(())
+            }
             KeyOperation::Flush => flushed(held, ended, open),
             KeyOperation::Close => closed(held, ended, open),
         }
@@ -124,7 +138,11 @@ fn statuses(
 }
 
 /// Every request about the key of an fd has the same GUID; none resolves a path.
-fn same_key(held: &mut Held, open: &mut OpenKey, request: &Logged) -> Result<(), Failure> {
+pub(super) fn same_key(
+    held: &mut Held,
+    open: &mut OpenKey,
+    request: &Logged,
+) -> Result<(), Failure> {
     let known: Guid = *open.key.get_or_insert(request.key);
     held.require(Rule::KeyByGuid, known == request.key, || {
         format!("{} is about another key than the fd", request.operation.name())
@@ -332,7 +350,8 @@ fn key_removed(
 /// Requires that the last write time of a key was sent.
 fn touched(held: &mut Held, ended: &Ended<'_>, rule: Rule, key: Guid) -> Result<(), Failure> {
     let is_touch = |request: &Logged| {
-        request.key == key && request.details == Details::Fields { has_last_write_time: true }
+        let has_time = matches!(request.details, Details::Fields { has_last_write_time: true, .. });
+        request.key == key && has_time
     };
     held.require(rule, ended.requests.iter().any(is_touch), || {
         "the last write time was not sent".to_owned()

@@ -38,6 +38,7 @@ pub(super) enum Details {
     /// RSI_WRITE_KEY.
     Fields {
         has_last_write_time: bool,
+        has_security_descriptor: bool,
     },
     /// RSI_QUERY_VALUES.
     Query {
@@ -72,19 +73,25 @@ impl Logged {
         self.answer.as_ref().map(|answer| answer.status)
     }
 
+    /// Whether it gives a key another SD.
+    pub(super) fn has_security_descriptor(&self) -> bool {
+        matches!(self.details, Details::Fields { has_security_descriptor: true, .. })
+    }
+
     /// Whether it changes what a source has, apart from times and from dropping what is gone.
     pub(super) fn is_mutation(&self) -> bool {
-        matches!(
-            self.operation,
-            Operation::CreateEntry
-                | Operation::HideEntry
-                | Operation::DeleteEntry
-                | Operation::CreateKey
-                | Operation::SetValue
-                | Operation::DeleteValueEntry
-                | Operation::SetBlanketTombstone
-                | Operation::DeleteLayer
-        )
+        self.has_security_descriptor()
+            || matches!(
+                self.operation,
+                Operation::CreateEntry
+                    | Operation::HideEntry
+                    | Operation::DeleteEntry
+                    | Operation::CreateKey
+                    | Operation::SetValue
+                    | Operation::DeleteValueEntry
+                    | Operation::SetBlanketTombstone
+                    | Operation::DeleteLayer
+            )
     }
 }
 
@@ -186,9 +193,10 @@ fn details(request: &Request<'_>) -> Details {
         Request::CreateKey { volatile_key, symlink, .. } => {
             Details::Flags { volatile_key, symlink }
         }
-        Request::WriteKey { last_write_time, .. } => {
-            Details::Fields { has_last_write_time: last_write_time.is_some() }
-        }
+        Request::WriteKey { last_write_time, security_descriptor, .. } => Details::Fields {
+            has_last_write_time: last_write_time.is_some(),
+            has_security_descriptor: security_descriptor.is_some(),
+        },
         Request::QueryValues { query_all, .. } => Details::Query { query_all },
         Request::SetValue { value_type, data, expected_sequence, .. } => {
             Details::Value { value_type, data: data.to_vec(), expected_sequence }

@@ -47,13 +47,18 @@ impl CallRules {
             },
             None => None,
         };
-        self.walk(held, ended, from.as_ref(), below_hive)?;
+        let followed_link = ended.follows_links();
+        if !followed_link {
+            self.walk(held, ended, from.as_ref(), below_hive)?;
+        }
         let created = *disposition == Some(CREATED_NEW);
         if let (true, Some(creation)) = (created, &creation) {
             key_created(held, ended, creation)?;
         }
-        let opened = opened(ended, from.as_ref(), &components, access, created);
-        self.open_keys.insert((process, *fd), opened);
+        if !followed_link {
+            let opened = opened(ended, from.as_ref(), &components, access, created);
+            self.open_keys.insert((process, *fd), opened);
+        }
         Ok(())
     }
 
@@ -66,16 +71,8 @@ impl CallRules {
         from: Option<&OpenKey>,
         below_hive: &[&[u8]],
     ) -> Result<(), Failure> {
-        let before_creation = |request: &&Logged| {
-            !matches!(request.operation, Operation::CreateEntry | Operation::DeleteEntry)
-        };
-        let walk: Vec<&Logged> = ended.requests.iter().take_while(before_creation).collect();
-        if walk.iter().any(|request| request.operation == Operation::QueryValues) {
-            // A symbolic link was followed, and the walk went on elsewhere.
-            return Ok(());
-        }
-        let lookups: Vec<&&Logged> =
-            walk.iter().filter(|request| request.operation == Operation::Lookup).collect();
+        let lookups: Vec<&Logged> =
+            ended.walk().filter(|request| request.operation == Operation::Lookup).collect();
         let agrees = lookups.len() == below_hive.len()
             && lookups
                 .iter()
@@ -119,6 +116,9 @@ fn creation_refused(
     walk_length: usize,
     creation: &Creation<'_>,
 ) -> Result<(), Failure> {
+    if ended.follows_links() {
+        return Ok(());
+    }
     let walked_all = ended.count(Operation::Lookup) == walk_length;
     let entry = ended.first(Operation::CreateEntry);
     if entry.is_some_and(|entry| entry.status() == Some(ALREADY_EXISTS)) {

@@ -6,6 +6,8 @@ use registry_model::observation::Observation;
 
 use super::*;
 
+mod security;
+
 const PROCESS: ProcessId = ProcessId(1);
 const DONE: Observation = Observation::Done;
 /// An fd of `Machine\Name`, whose key is `NEW`.

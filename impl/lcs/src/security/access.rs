@@ -1,25 +1,23 @@
 //! The access evaluation: which rights a token has on a key (PSD-004 §10, PSD-005 §3.1).
 //!
-//! Steps 3 to 12 of §10.10 without confinement and object trees. No caller of a registry
-//! operation states backup or restore intent, so those privileges have no part in it. Ownership
-//! is that of PSD-004 §3.7, for the implicit rights and for OWNER RIGHTS alike: the owner's SID is
-//! anywhere on the token.
+//! The steps of §10.10 in their order, without object trees. No caller of a registry operation
+//! states backup or restore intent, so those privileges have no part in it. The implicit rights are
+//! those of §3.7: the owner's SID is anywhere on the token. Whom an ACE for OWNER RIGHTS matches is
+//! said by §10.10: whoever an allow ACE for the owner would match (P-94).
 
 use abi::{
-    ACCESS_SYSTEM_SECURITY, Errno, GENERIC_EXECUTE, KEY_ALL_ACCESS, KEY_READ, KEY_WRITE,
-    MAXIMUM_ALLOWED, READ_CONTROL, REG_VALID_DESIRED_ACCESS_MASK, WRITE_DAC, WRITE_OWNER,
+    ACCESS_SYSTEM_SECURITY, Errno, GENERIC_ALL, KEY_ALL_ACCESS, KEY_WRITE, MAXIMUM_ALLOWED,
+    READ_CONTROL, REG_VALID_DESIRED_ACCESS_MASK, WRITE_DAC, WRITE_OWNER,
 };
 
-use super::acl::{Ace, AceBody, AceEntry, Acl, ace_type};
+use super::acl::{Ace, Acl, ace_type};
+use super::auditing::{AuditMatch, audit_match};
 use super::descriptor::SecurityDescriptor;
+use super::mandatory::{integrity_refusal, trust_refusal};
 use super::privileges::Privileges;
 use super::rights::map_generic;
 use super::sid::Sid;
-use super::token::Token;
-
-const LABEL_NO_READ_UP: u32 = 1;
-const LABEL_NO_WRITE_UP: u32 = 2;
-const LABEL_NO_EXECUTE_UP: u32 = 4;
+use super::token::{Token, TokenLevel};
 
 /// Checks what a caller asks for, before any path is walked (PSD-005 §3.1).
 ///
@@ -32,25 +30,77 @@ pub const fn validate_desired_access(desired: u32) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Decides `desired` for `token` on the object of `descriptor`, and says what is granted: with
-/// MAXIMUM_ALLOWED all that may be, else exactly what was asked, generic bits mapped (D-26).
+/// What an evaluation comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What was asked for, generic bits mapped; MAXIMUM_ALLOWED is kept (D-95).
+    pub requested: u32,
+    /// With MAXIMUM_ALLOWED all that may be, else exactly what was asked (D-26); EACCES when any
+    /// right asked for is not granted.
+    pub granted: Result<u32, Errno>,
+    /// Which audit ACEs of the object match it, if any do.
+    pub audit: Option<AuditMatch>,
+}
+
+/// An access evaluation that is refused: its descriptor has no owner (PSD-004 §10.10 step 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerMissing;
+
+/// Decides `desired` for `token` on the object of `descriptor`.
 ///
 /// # Errors
-/// EACCES when any right asked for, MAXIMUM_ALLOWED aside, is not granted.
+/// [`OwnerMissing`], which whoever keeps the descriptor has to answer for (`SD-15`).
+pub fn decide(
+    token: &Token,
+    descriptor: &SecurityDescriptor,
+    desired: u32,
+) -> Result<Decision, OwnerMissing> {
+    let requested = map_generic(desired);
+    if token.level == TokenLevel::Identification {
+        // Step 1 ends before the descriptor is looked at.
+        return Ok(Decision { requested, granted: Err(Errno::EACCES), audit: None });
+    }
+    let object = Object::of(descriptor)?;
+    let maximum = requested & MAXIMUM_ALLOWED != 0;
+    let rights = requested & !MAXIMUM_ALLOWED;
+    let all = evaluate(token, object, rights, maximum);
+    let granted = if all & rights != rights {
+        Err(Errno::EACCES)
+    } else if maximum {
+        Ok(all)
+    } else {
+        Ok(rights)
+    };
+    let audit = audit_match(token, object, rights, granted.is_ok());
+    Ok(Decision { requested, granted, audit })
+}
+
+/// The mask of [`decide`], where nobody audits.
+///
+/// # Errors
+/// EACCES when any right asked for, MAXIMUM_ALLOWED aside, is not granted; EIO for a descriptor
+/// without an owner.
 pub fn access_check(
     token: &Token,
     descriptor: &SecurityDescriptor,
     desired: u32,
 ) -> Result<u32, Errno> {
-    let maximum = desired & MAXIMUM_ALLOWED != 0;
-    let desired = map_generic(desired & !MAXIMUM_ALLOWED);
-    let granted = evaluate(token, descriptor, desired, maximum);
-    if granted & desired != desired {
-        Err(Errno::EACCES)
-    } else if maximum {
-        Ok(granted)
-    } else {
-        Ok(desired)
+    decide(token, descriptor, desired).map_err(|OwnerMissing| Errno::EIO)?.granted
+}
+
+/// What a descriptor that can be evaluated says.
+#[derive(Clone, Copy)]
+pub(super) struct Object<'a> {
+    pub owner: &'a Sid,
+    pub sacl: Option<&'a Acl>,
+    pub dacl: Option<&'a Acl>,
+}
+
+impl<'a> Object<'a> {
+    fn of(descriptor: &'a SecurityDescriptor) -> Result<Self, OwnerMissing> {
+        let SecurityDescriptor { owner, sacl, dacl, .. } = descriptor;
+        let owner = owner.as_ref().ok_or(OwnerMissing)?;
+        Ok(Self { owner, sacl: sacl.as_ref(), dacl: dacl.as_ref() })
     }
 }
 
@@ -72,7 +122,19 @@ impl Verdict {
     }
 }
 
-fn evaluate(token: &Token, descriptor: &SecurityDescriptor, desired: u32, maximum: bool) -> u32 {
+/// Steps 3 to 13: one descriptor, and what central policies leave of it.
+fn evaluate(token: &Token, object: Object<'_>, desired: u32, maximum: bool) -> u32 {
+    let granted = evaluate_object(token, object, desired, maximum);
+    if !names_policy(object) {
+        return granted;
+    }
+    // Nobody hands policies to this kernel, so every one that is named is missing (§10.8).
+    let dacl = recovery_dacl();
+    let recovery = Object { dacl: Some(&dacl), ..object };
+    granted & evaluate_object(token, recovery, desired, maximum)
+}
+
+fn evaluate_object(token: &Token, object: Object<'_>, desired: u32, maximum: bool) -> u32 {
     let mut verdict = Verdict::default();
     let mut by_privilege = 0;
     if token.has_privilege(Privileges::SECURITY) {
@@ -81,10 +143,13 @@ fn evaluate(token: &Token, descriptor: &SecurityDescriptor, desired: u32, maximu
     verdict.grant(by_privilege);
     verdict.deny(ACCESS_SYSTEM_SECURITY);
 
-    let mandatory = mandatory_refusal(token, descriptor.sacl.as_ref());
+    let untrusted = trust_refusal(object.sacl);
+    let mandatory = integrity_refusal(token, object.sacl) | untrusted;
     verdict.deny(mandatory);
+    // Integrity leaves alone what a privilege has granted; process trust does not.
+    verdict.granted &= !untrusted;
 
-    walk(&Identity::Token(token), descriptor, &mut verdict);
+    walk(&Identity::Token(token), object, &mut verdict);
 
     if (desired & WRITE_OWNER != 0 || maximum)
         && token.has_privilege(Privileges::TAKE_OWNERSHIP)
@@ -96,67 +161,59 @@ fn evaluate(token: &Token, descriptor: &SecurityDescriptor, desired: u32, maximu
     }
 
     if !token.restricted_sids.is_empty() {
-        let mut restricted = Verdict::default();
-        walk(&Identity::Restricting(&token.restricted_sids), descriptor, &mut restricted);
+        let restricted = granted_to(&token.restricted_sids, object);
         let exempt = if token.write_restricted { !KEY_WRITE } else { 0 };
-        verdict.granted &= restricted.granted | exempt | by_privilege;
+        verdict.granted &= restricted | exempt | by_privilege;
+    }
+    if token.confined {
+        // No SID stands for the sandbox, so that only a null DACL opens it (§10.6).
+        verdict.granted &= granted_to(&[], object);
     }
     verdict.granted
 }
 
-/// The rights that the object's label keeps the DACL from granting (PSD-004 §10.3, D-38).
-fn mandatory_refusal(token: &Token, sacl: Option<&Acl>) -> u32 {
-    let (level, policy) = label(sacl);
-    if !token.no_write_up || token.integrity_level >= level {
-        return 0;
-    }
-    let mut allowed = KEY_READ | map_generic(GENERIC_EXECUTE) | READ_CONTROL;
-    if policy & LABEL_NO_READ_UP != 0 {
-        allowed &= !KEY_READ;
-    }
-    if policy & LABEL_NO_WRITE_UP != 0 {
-        allowed &= !KEY_WRITE;
-    }
-    if policy & LABEL_NO_EXECUTE_UP != 0 {
-        allowed &= !map_generic(GENERIC_EXECUTE);
-    }
-    if token.has_privilege(Privileges::RELABEL) {
-        allowed |= WRITE_OWNER;
-    }
-    KEY_ALL_ACCESS & !allowed
+fn granted_to(sids: &[Sid], object: Object<'_>) -> u32 {
+    let mut verdict = Verdict::default();
+    walk(&Identity::Sids(sids), object, &mut verdict);
+    verdict.granted
 }
 
-/// Level and policy of the first label that is not inherit-only, or of an unlabelled object.
-fn label(sacl: Option<&Acl>) -> (u32, u32) {
-    sacl.into_iter()
-        .flat_map(|acl| &acl.aces)
-        .filter(|ace| ace.kind == ace_type::MANDATORY_LABEL && !ace.is_inherit_only())
-        .find_map(|ace| {
-            let entry = entry(ace)?;
-            Some((entry.sid.integrity_level()?, entry.mask))
-        })
-        .unwrap_or((Token::INTEGRITY_MEDIUM, LABEL_NO_WRITE_UP))
+fn names_policy(object: Object<'_>) -> bool {
+    let mut aces = object.sacl.iter().flat_map(|acl| &acl.aces);
+    aces.any(|ace| ace.kind == ace_type::SCOPED_POLICY_ID && !ace.is_inherit_only())
+}
+
+/// The rules in place of a policy that is not there (PSD-004 §10.8).
+fn recovery_dacl() -> Acl {
+    let allow = |sid| Ace::allow(0, GENERIC_ALL, sid);
+    Acl::new([Sid::ADMINISTRATORS, Sid::SYSTEM, Sid::OWNER_RIGHTS].map(allow).to_vec())
 }
 
 /// Whose SIDs a walk matches against.
 enum Identity<'a> {
     Token(&'a Token),
-    Restricting(&'a [Sid]),
+    /// Restricting SIDs, which count by presence.
+    Sids(&'a [Sid]),
 }
 
 impl Identity<'_> {
     fn owns(&self, owner: &Sid) -> bool {
         match self {
             Self::Token(token) => token.carries(owner),
-            Self::Restricting(sids) => sids.contains(owner),
+            Self::Sids(sids) => sids.contains(owner),
         }
+    }
+
+    /// Whether ACEs for OWNER RIGHTS match, of either effect (§10.10, `EnrichToken`).
+    fn has_owner_rights(&self, owner: &Sid) -> bool {
+        self.matches(owner, Effect::Allow)
     }
 
     fn matches(&self, sid: &Sid, effect: Effect) -> bool {
         match (self, effect) {
             (Self::Token(token), Effect::Allow) => token.matches_allow(sid),
             (Self::Token(token), Effect::Deny) => token.matches_deny(sid),
-            (Self::Restricting(sids), _) => sids.contains(sid),
+            (Self::Sids(sids), _) => sids.contains(sid),
         }
     }
 }
@@ -168,30 +225,26 @@ enum Effect {
 }
 
 /// Owner's implicit rights and the DACL, first writer wins (PSD-004 §10.2).
-fn walk(identity: &Identity<'_>, descriptor: &SecurityDescriptor, verdict: &mut Verdict) {
-    let is_owner = identity.owns(&descriptor.owner);
-    let names_owner_rights = descriptor.dacl.iter().flat_map(|acl| &acl.aces).any(|ace| {
+fn walk(identity: &Identity<'_>, object: Object<'_>, verdict: &mut Verdict) {
+    let has_owner_rights = identity.has_owner_rights(object.owner);
+    let names_owner_rights = object.dacl.iter().flat_map(|acl| &acl.aces).any(|ace| {
         is_access_ace(ace)
             && !ace.is_inherit_only()
-            && entry(ace).is_some_and(|entry| entry.sid == Sid::OWNER_RIGHTS)
+            && ace.entry().is_some_and(|entry| entry.sid == Sid::OWNER_RIGHTS)
     });
-    if is_owner && !names_owner_rights {
+    if identity.owns(object.owner) && !names_owner_rights {
         verdict.grant(READ_CONTROL | WRITE_DAC);
     }
-    let Some(dacl) = &descriptor.dacl else {
+    let Some(dacl) = object.dacl else {
         verdict.grant(KEY_ALL_ACCESS);
         return;
     };
     for ace in dacl.aces.iter().filter(|ace| !ace.is_inherit_only()) {
-        let (Some(effect), Some(entry)) = (effect(ace), entry(ace)) else {
+        let (Some(effect), Some(entry)) = (effect(ace), ace.entry()) else {
             continue;
         };
-        let matches = if entry.sid == Sid::OWNER_RIGHTS && is_owner {
-            true
-        } else {
-            identity.matches(&entry.sid, effect)
-        };
-        if matches {
+        let is_owners = entry.sid == Sid::OWNER_RIGHTS && has_owner_rights;
+        if is_owners || identity.matches(&entry.sid, effect) {
             let mask = map_generic(entry.mask);
             match effect {
                 Effect::Allow => verdict.grant(mask),
@@ -217,11 +270,4 @@ const fn effect(ace: &Ace) -> Option<Effect> {
 const fn is_access_ace(ace: &Ace) -> bool {
     effect(ace).is_some()
         || matches!(ace.kind, ace_type::ALLOWED_CALLBACK | ace_type::ALLOWED_CALLBACK_OBJECT)
-}
-
-const fn entry(ace: &Ace) -> Option<&AceEntry> {
-    match &ace.body {
-        AceBody::Entry(entry) => Some(entry),
-        AceBody::Opaque(_) => None,
-    }
 }

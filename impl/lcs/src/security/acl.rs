@@ -39,14 +39,16 @@ pub mod ace_type {
     pub const PROCESS_TRUST_LABEL: u8 = 0x14;
 }
 
-/// Flags of ACEs (PSD-004 §3.6).
-#[expect(missing_docs, reason = "each is named as in PSD-004 §3.6")]
+/// Flags of ACEs (PSD-004 §3.4, §3.6).
+#[expect(missing_docs, reason = "each is named as in PSD-004 §3.4 and §3.6")]
 pub mod ace_flag {
     pub const OBJECT_INHERIT: u8 = 0x01;
     pub const CONTAINER_INHERIT: u8 = 0x02;
     pub const NO_PROPAGATE_INHERIT: u8 = 0x04;
     pub const INHERIT_ONLY: u8 = 0x08;
     pub const INHERITED: u8 = 0x10;
+    pub const SUCCESSFUL_ACCESS: u8 = 0x40;
+    pub const FAILED_ACCESS: u8 = 0x80;
 }
 
 /// An ordered list of ACEs.
@@ -105,6 +107,17 @@ pub struct ObjectTypes {
 }
 
 impl Acl {
+    /// A list of these ACEs, taken from `source`: with the lowest revision that they need, but not
+    /// below that of the source if its revision may be there for an unrecognised one (§3.4).
+    pub(super) fn derived(aces: Vec<Ace>, source: &Self) -> Self {
+        let opaque = aces.iter().any(|ace| matches!(ace.body, AceBody::Opaque(_)));
+        let mut acl = Self::new(aces);
+        if opaque {
+            acl.revision = acl.revision.max(source.revision);
+        }
+        acl
+    }
+
     /// A list of these ACEs with the lowest revision that they need.
     #[must_use]
     pub fn new(aces: Vec<Ace>) -> Self {
@@ -183,13 +196,22 @@ impl Ace {
         self.flags & ace_flag::INHERIT_ONLY != 0
     }
 
-    /// Whether the mask is one of access rights: not so for labels, attributes and policies.
+    /// Whether the mask is one of access rights: not so for integrity labels, attributes and
+    /// policies (P-121).
     #[must_use]
     pub const fn has_access_mask(&self) -> bool {
         !matches!(
             self.kind,
             ace_type::MANDATORY_LABEL | ace_type::RESOURCE_ATTRIBUTE | ace_type::SCOPED_POLICY_ID
         )
+    }
+
+    /// The fields of a recognised type.
+    pub(super) const fn entry(&self) -> Option<&AceEntry> {
+        match &self.body {
+            AceBody::Entry(entry) => Some(entry),
+            AceBody::Opaque(_) => None,
+        }
     }
 
     fn parse_prefix(bytes: &[u8]) -> Result<(Self, usize), MalformedDescriptor> {
@@ -217,10 +239,13 @@ impl Ace {
         if self.kind == ace_type::MANDATORY_LABEL && entry.sid.integrity_level().is_none() {
             return Err(MalformedDescriptor::LabelSid);
         }
+        if self.kind == ace_type::PROCESS_TRUST_LABEL && entry.sid.process_trust().is_none() {
+            return Err(MalformedDescriptor::LabelSid);
+        }
         if self.kind == ace_type::RESOURCE_ATTRIBUTE && entry.sid != Sid::EVERYONE {
             return Err(MalformedDescriptor::AttributeSid);
         }
-        if self.has_access_mask() && entry.mask & !REG_VALID_ACE_ACCESS_MASK != 0 {
+        if entry.mask & !REG_VALID_ACE_ACCESS_MASK != 0 {
             return Err(MalformedDescriptor::AceMask { mask: entry.mask });
         }
         Ok(())

@@ -13,7 +13,7 @@ pub fn default_base_layer_sd() -> SecurityDescriptor {
     SecurityDescriptor {
         reserved: 0,
         control: 0,
-        owner: Sid::SYSTEM,
+        owner: Some(Sid::SYSTEM),
         group: Some(Sid::SYSTEM),
         sacl: None,
         dacl: Some(Acl::new(vec![

@@ -1,8 +1,9 @@
 //! Security descriptors in self-relative form, as a key stores them (PSD-004 §3.1).
 //!
-//! Parsing is strict: what is accepted here may be used for an access evaluation. The text leaves
+//! Parsing is strict: what is accepted here may be used for an access evaluation, but for an owner
+//! that is missing, which is that evaluation's to notice. The text leaves
 //! open what a present-flag without an offset means, and the reverse; both are malformed here, so
-//! that neither can be taken for a null DACL.
+//! that neither can be taken for a null DACL (P-124).
 
 use std::error::Error;
 use std::fmt;
@@ -16,6 +17,12 @@ pub const SECURITY_DESCRIPTOR_LENGTH_MAX: usize = 65_535;
 const HEADER_LENGTH: usize = 20;
 const REVISION: u8 = 1;
 
+/// Where the header holds the offsets.
+pub(super) const OWNER_FIELD: usize = 4;
+pub(super) const GROUP_FIELD: usize = 8;
+pub(super) const SACL_FIELD: usize = 12;
+pub(super) const DACL_FIELD: usize = 16;
+
 /// Control bits of a descriptor (PSD-004 §3.1).
 #[expect(missing_docs, reason = "each is named as in PSD-004 §3.1")]
 pub mod control {
@@ -25,10 +32,15 @@ pub mod control {
     pub const DACL_DEFAULTED: u16 = 0x0008;
     pub const SACL_PRESENT: u16 = 0x0010;
     pub const SACL_DEFAULTED: u16 = 0x0020;
+    pub const DACL_TRUSTED: u16 = 0x0040;
+    pub const SERVER_SECURITY: u16 = 0x0080;
+    pub const DACL_AUTO_INHERIT_REQ: u16 = 0x0100;
+    pub const SACL_AUTO_INHERIT_REQ: u16 = 0x0200;
     pub const DACL_AUTO_INHERITED: u16 = 0x0400;
     pub const SACL_AUTO_INHERITED: u16 = 0x0800;
     pub const DACL_PROTECTED: u16 = 0x1000;
     pub const SACL_PROTECTED: u16 = 0x2000;
+    pub const RM_CONTROL_VALID: u16 = 0x4000;
     pub const SELF_RELATIVE: u16 = 0x8000;
 }
 
@@ -40,8 +52,8 @@ pub struct SecurityDescriptor {
     /// Control bits other than the two PRESENT bits and SELF_RELATIVE, which the rest of the
     /// descriptor implies.
     pub control: u16,
-    /// The owner, without whom there is no access evaluation.
-    pub owner: Sid,
+    /// The owner; an access evaluation is refused where there is none (`SD-15`, P-91).
+    pub owner: Option<Sid>,
     /// The group, which never decides anything.
     pub group: Option<Sid>,
     /// System list.
@@ -61,8 +73,10 @@ pub enum MalformedDescriptor {
     Offset,
     /// A list whose PRESENT bit contradicts its offset.
     PresentBit,
-    /// No owner, or an owner or group that is no SID.
+    /// An owner or group that is no SID.
     OwnerOrGroup,
+    /// No owner where there has to be one.
+    OwnerMissing,
     /// A list shorter than its header or longer than the descriptor.
     AclSize,
     /// Bytes in a list after its last ACE.
@@ -76,7 +90,7 @@ pub enum MalformedDescriptor {
         /// The mask.
         mask: u32,
     },
-    /// A mandatory label that is no S-1-16-level.
+    /// A mandatory label that is no S-1-16-level, or a trust label that is no S-1-19-type-trust.
     LabelSid,
     /// A resource attribute for another SID than Everyone.
     AttributeSid,
@@ -91,43 +105,72 @@ impl SecurityDescriptor {
     /// # Errors
     /// Whatever makes it unfit for a stored registry key (PSD-004 §3.1 to §3.4, PSD-005 §3.1).
     pub fn parse(bytes: &[u8]) -> Result<Self, MalformedDescriptor> {
-        if bytes.len() > SECURITY_DESCRIPTOR_LENGTH_MAX {
-            return Err(MalformedDescriptor::TooLong);
-        }
-        let header = bytes.first_chunk::<HEADER_LENGTH>().ok_or(MalformedDescriptor::Header)?;
-        let all_control = u16::from_le_bytes([header[2], header[3]]);
-        if header[0] != REVISION || all_control & control::SELF_RELATIVE == 0 {
-            return Err(MalformedDescriptor::Header);
-        }
-        let owner = sid_at(bytes, 4)?.ok_or(MalformedDescriptor::OwnerOrGroup)?;
+        let (reserved, all_control) = header(bytes)?;
         Ok(Self {
-            reserved: header[1],
+            reserved,
             control: all_control & !IMPLIED_CONTROL,
-            owner,
-            group: sid_at(bytes, 8)?,
-            sacl: acl_at(bytes, 12, all_control & control::SACL_PRESENT != 0)?,
-            dacl: acl_at(bytes, 16, all_control & control::DACL_PRESENT != 0)?,
+            owner: sid_at(bytes, OWNER_FIELD)?,
+            group: sid_at(bytes, GROUP_FIELD)?,
+            sacl: acl_at(bytes, SACL_FIELD, all_control & control::SACL_PRESENT != 0)?,
+            dacl: acl_at(bytes, DACL_FIELD, all_control & control::DACL_PRESENT != 0)?,
         })
     }
 
     /// The self-relative form: header, owner, group, SACL, DACL.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut all_control = self.control & !IMPLIED_CONTROL | control::SELF_RELATIVE;
+        Parts {
+            owner: self.owner.as_ref(),
+            group: self.group.as_ref(),
+            sacl: self.sacl.as_ref(),
+            dacl: self.dacl.as_ref(),
+        }
+        .to_bytes(self.reserved, self.control)
+    }
+}
+
+/// Control bits that the rest of a descriptor implies.
+pub(super) const IMPLIED_CONTROL: u16 =
+    control::DACL_PRESENT | control::SACL_PRESENT | control::SELF_RELATIVE;
+
+/// The components of a descriptor, or of a part of one, on their way to bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub owner: Option<&'a Sid>,
+    pub group: Option<&'a Sid>,
+    pub sacl: Option<&'a Acl>,
+    pub dacl: Option<&'a Acl>,
+}
+
+impl Parts<'_> {
+    /// Header, owner, group, SACL, DACL, as far as they are there.
+    pub(super) fn to_bytes(self, reserved: u8, control: u16) -> Vec<u8> {
+        let mut all_control = control & !IMPLIED_CONTROL | control::SELF_RELATIVE;
         all_control |= if self.sacl.is_some() { control::SACL_PRESENT } else { 0 };
         all_control |= if self.dacl.is_some() { control::DACL_PRESENT } else { 0 };
-        let mut bytes = vec![REVISION, self.reserved];
+        let mut bytes = vec![REVISION, reserved];
         bytes.extend_from_slice(&all_control.to_le_bytes());
         bytes.resize(HEADER_LENGTH, 0);
-        append(&mut bytes, 4, Some(self.owner.as_bytes()));
-        append(&mut bytes, 8, self.group.as_ref().map(Sid::as_bytes));
-        append(&mut bytes, 12, self.sacl.as_ref().map(Acl::to_bytes).as_deref());
-        append(&mut bytes, 16, self.dacl.as_ref().map(Acl::to_bytes).as_deref());
+        append(&mut bytes, OWNER_FIELD, self.owner.map(Sid::as_bytes));
+        append(&mut bytes, GROUP_FIELD, self.group.map(Sid::as_bytes));
+        append(&mut bytes, SACL_FIELD, self.sacl.map(Acl::to_bytes).as_deref());
+        append(&mut bytes, DACL_FIELD, self.dacl.map(Acl::to_bytes).as_deref());
         bytes
     }
 }
 
-const IMPLIED_CONTROL: u16 = control::DACL_PRESENT | control::SACL_PRESENT | control::SELF_RELATIVE;
+/// The reserved byte and the control bits of a descriptor whose length and header are good.
+pub(super) fn header(bytes: &[u8]) -> Result<(u8, u16), MalformedDescriptor> {
+    if bytes.len() > SECURITY_DESCRIPTOR_LENGTH_MAX {
+        return Err(MalformedDescriptor::TooLong);
+    }
+    let header = bytes.first_chunk::<HEADER_LENGTH>().ok_or(MalformedDescriptor::Header)?;
+    let control = u16::from_le_bytes([header[2], header[3]]);
+    if header[0] != REVISION || control & control::SELF_RELATIVE == 0 {
+        return Err(MalformedDescriptor::Header);
+    }
+    Ok((header[1], control))
+}
 
 /// The part of `bytes` that the offset at `field` points to.
 fn component(bytes: &[u8], field: usize) -> Result<Option<&[u8]>, MalformedDescriptor> {
@@ -143,13 +186,17 @@ fn component(bytes: &[u8], field: usize) -> Result<Option<&[u8]>, MalformedDescr
     }
 }
 
-fn sid_at(bytes: &[u8], field: usize) -> Result<Option<Sid>, MalformedDescriptor> {
+pub(super) fn sid_at(bytes: &[u8], field: usize) -> Result<Option<Sid>, MalformedDescriptor> {
     component(bytes, field)?
         .map(|rest| Sid::parse_prefix(rest).map_err(|_| MalformedDescriptor::OwnerOrGroup))
         .transpose()
 }
 
-fn acl_at(bytes: &[u8], field: usize, present: bool) -> Result<Option<Acl>, MalformedDescriptor> {
+pub(super) fn acl_at(
+    bytes: &[u8],
+    field: usize,
+    present: bool,
+) -> Result<Option<Acl>, MalformedDescriptor> {
     let rest = component(bytes, field)?;
     if rest.is_some() != present {
         return Err(MalformedDescriptor::PresentBit);
@@ -173,15 +220,14 @@ impl fmt::Display for MalformedDescriptor {
             Self::Header => write!(formatter, "no self-relative header of revision 1"),
             Self::Offset => write!(formatter, "an offset points outside"),
             Self::PresentBit => write!(formatter, "a present bit contradicts its offset"),
-            Self::OwnerOrGroup => {
-                write!(formatter, "no owner, or an owner or group that is no SID")
-            }
+            Self::OwnerOrGroup => write!(formatter, "the owner or the group is no SID"),
+            Self::OwnerMissing => write!(formatter, "there is no owner"),
             Self::AclSize => write!(formatter, "a list does not fit its size"),
             Self::AclLeftover => write!(formatter, "bytes follow the last ACE of a list"),
             Self::AceSize => write!(formatter, "an ACE does not fit its size"),
             Self::AceSid => write!(formatter, "the SID of an ACE does not fit the ACE"),
             Self::AceMask { mask } => write!(formatter, "mask {mask:#010x} is none of a key"),
-            Self::LabelSid => write!(formatter, "a mandatory label is no integrity level"),
+            Self::LabelSid => write!(formatter, "a label is no integrity level or process trust"),
             Self::AttributeSid => write!(formatter, "a resource attribute is not for Everyone"),
         }
     }

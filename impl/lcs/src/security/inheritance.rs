@@ -41,7 +41,7 @@ pub fn inherit(
     let descriptor = SecurityDescriptor {
         reserved: 0,
         control: flags,
-        owner: token.owner,
+        owner: Some(token.owner),
         group: Some(token.primary_group),
         sacl,
         dacl,
@@ -64,12 +64,7 @@ fn inherited(parent: Option<&Acl>, token: &Token) -> Option<Acl> {
     if aces.is_empty() {
         return None;
     }
-    let opaque = aces.iter().any(|ace| matches!(ace.body, AceBody::Opaque(_)));
-    let mut acl = Acl::new(aces);
-    if opaque {
-        acl.revision = acl.revision.max(parent.revision);
-    }
-    Some(acl)
+    Some(Acl::derived(aces, parent))
 }
 
 fn inherited_ace(ace: &Ace, token: &Token) -> Ace {
@@ -86,7 +81,7 @@ fn inherited_ace(ace: &Ace, token: &Token) -> Ace {
 }
 
 fn default_dacl(acl: &Acl, token: &Token) -> Acl {
-    Acl { aces: acl.aces.iter().map(|ace| resolved(ace, token)).collect(), ..acl.clone() }
+    Acl::derived(acl.aces.iter().map(|ace| resolved(ace, token)).collect(), acl)
 }
 
 /// A copy with creators put in for their placeholders and generic rights mapped. Application data

@@ -121,6 +121,16 @@ impl Sid {
         }
     }
 
+    /// Type and trust that a process trust label's SID stands for: S-1-19-type-trust and nothing
+    /// else.
+    #[must_use]
+    pub fn process_trust(&self) -> Option<(u32, u32)> {
+        let mut sub_authorities = self.sub_authorities();
+        let (process_type, trust) = (sub_authorities.next()?, sub_authorities.next()?);
+        (self.authority() == 19 && sub_authorities.next().is_none())
+            .then_some((process_type, trust))
+    }
+
     const fn well_known(authority: u8, sub_authorities: &[u32]) -> Self {
         let mut bytes = [0; LENGTH_MAX];
         bytes[0] = REVISION;

@@ -108,7 +108,7 @@ mod walk {
 
     #[test]
     fn an_empty_dacl_leaves_the_owner_its_implicit_rights() {
-        let sd = SecurityDescriptor { owner: alice(), ..descriptor(vec![]) };
+        let sd = SecurityDescriptor { owner: Some(alice()), ..descriptor(vec![]) };
         let owned = READ_CONTROL | WRITE_DAC;
         assert_eq!(access_check(&Token::user(alice()), &sd, MAXIMUM_ALLOWED), Ok(owned));
         assert_eq!(access_check(&Token::user(bob()), &sd, MAXIMUM_ALLOWED), Ok(0));
@@ -159,7 +159,7 @@ mod ownership {
     use super::*;
 
     fn owned(aces: Vec<Ace>) -> SecurityDescriptor {
-        SecurityDescriptor { owner: alice(), ..descriptor(aces) }
+        SecurityDescriptor { owner: Some(alice()), ..descriptor(aces) }
     }
 
     #[test]
@@ -326,7 +326,7 @@ mod restricted {
 
     #[test]
     fn the_restricted_owner_keeps_its_rights_only_when_listed() {
-        let sd = SecurityDescriptor { owner: alice(), ..descriptor(vec![]) };
+        let sd = SecurityDescriptor { owner: Some(alice()), ..descriptor(vec![]) };
         let mut token = Token { restricted_sids: vec![bob()], ..Token::user(alice()) };
         assert_eq!(access_check(&token, &sd, WRITE_DAC), DENIED);
         token.restricted_sids.push(alice());
@@ -417,7 +417,7 @@ mod inheriting {
     #[test]
     fn owner_and_group_are_the_tokens() {
         let sd = child(vec![]);
-        assert_eq!((sd.owner, sd.group), (alice(), Some(bob())));
+        assert_eq!((sd.owner, sd.group), (Some(alice()), Some(bob())));
     }
 
     #[test]
@@ -439,5 +439,133 @@ mod inheriting {
         let ace = Ace::allow(CONTAINER_INHERIT, KEY_READ, "S-1-5-5-1-2".parse().expect("a SID"));
         let parent = descriptor(vec![ace; 2400]);
         assert_eq!(inherit(&parent, &creator()), Err(DescriptorTooLong));
+    }
+}
+
+mod gates {
+    use super::*;
+
+    fn sacl(ace: Ace) -> SecurityDescriptor {
+        let mut sd = descriptor(vec![Ace::allow(0, KEY_ALL_ACCESS, alice())]);
+        sd.sacl = Some(Acl::new(vec![ace]));
+        sd
+    }
+
+    #[test]
+    fn identification_is_denied_everything_and_other_levels_are_not() {
+        use TokenLevel::{Anonymous, Delegation, Identification, Impersonation, Primary};
+        let sd = sacl(Ace::basic(ace_type::AUDIT, 0xC0, KEY_READ, alice()));
+        let at = |level| Token { level, ..Token::user(alice()) };
+        for level in [Primary, Anonymous, Impersonation, Delegation] {
+            assert_eq!(access_check(&at(level), &sd, KEY_READ), Ok(KEY_READ), "{level:?}");
+        }
+        let decision = decide(&at(Identification), &sd, KEY_READ).expect("an owner");
+        assert_eq!((decision.granted, decision.audit), (DENIED, None));
+        assert_eq!(access_check(&at(Identification), &sd, MAXIMUM_ALLOWED), DENIED);
+    }
+
+    #[test]
+    fn a_trust_label_leaves_what_its_mask_says_and_takes_privileges_too() {
+        let trust = |mask, sid: &str| {
+            let sid = sid.parse().expect("well-formed");
+            sacl(Ace::basic(ace_type::PROCESS_TRUST_LABEL, 0, mask, sid))
+        };
+        let privileges = Privileges::SECURITY | Privileges::TAKE_OWNERSHIP;
+        let token = Token { privileges, ..Token::user(alice()) };
+        let maximum = |sd| access_check(&token, &sd, MAXIMUM_ALLOWED);
+        let all = KEY_ALL_ACCESS | ACCESS_SYSTEM_SECURITY;
+        assert_eq!(maximum(trust(GENERIC_READ, "S-1-19-512-1024")), Ok(KEY_READ));
+        assert_eq!(maximum(trust(0, "S-1-19-0-1")), Ok(0));
+        assert_eq!(maximum(trust(0, "S-1-19-0-0")), Ok(all));
+    }
+
+    #[test]
+    fn a_central_policy_leaves_what_the_recovery_policy_grants() {
+        let policy = |flags| sacl(Ace::basic(ace_type::SCOPED_POLICY_ID, flags, 0, bob()));
+        let mut token = Token::user(alice());
+        assert_eq!(access_check(&token, &policy(0), KEY_READ), DENIED);
+        assert_eq!(access_check(&token, &policy(INHERIT_ONLY), KEY_READ), Ok(KEY_READ));
+        let owned = SecurityDescriptor { owner: Some(alice()), ..policy(0) };
+        assert_eq!(access_check(&token, &owned, KEY_ALL_ACCESS), Ok(KEY_ALL_ACCESS));
+        token.groups.push(Group::enabled(Sid::ADMINISTRATORS));
+        assert_eq!(access_check(&token, &policy(0), KEY_READ), Ok(KEY_READ));
+    }
+
+    #[test]
+    fn only_a_null_dacl_opens_anything_to_a_confined_token() {
+        let privileges = Privileges::SECURITY | Privileges::TAKE_OWNERSHIP;
+        let token = Token { confined: true, privileges, ..Token::user(alice()) };
+        let sd = descriptor(vec![Ace::allow(0, KEY_ALL_ACCESS, alice())]);
+        let owned = SecurityDescriptor { owner: Some(alice()), ..sd };
+        assert_eq!(access_check(&token, &owned, MAXIMUM_ALLOWED), Ok(0));
+        let open = SecurityDescriptor { dacl: None, ..owned };
+        assert_eq!(access_check(&token, &open, MAXIMUM_ALLOWED), Ok(KEY_ALL_ACCESS));
+    }
+}
+
+mod auditing {
+    use super::*;
+
+    const SUCCESS: u8 = ace_flag::SUCCESSFUL_ACCESS;
+    const FAILURE: u8 = ace_flag::FAILED_ACCESS;
+
+    fn audited(ace: Ace, desired: u32) -> Option<AuditMatch> {
+        let mut sd = descriptor(vec![Ace::allow(0, KEY_READ, alice())]);
+        sd.sacl = Some(Acl::new(vec![ace]));
+        decide(&Token::user(alice()), &sd, desired).expect("an owner").audit
+    }
+
+    fn audit(flags: u8, mask: u32, sid: Sid) -> Ace {
+        Ace::basic(ace_type::AUDIT, flags, mask, sid)
+    }
+
+    #[test]
+    fn the_flags_of_an_ace_say_which_outcome_it_matches() {
+        let ace = |flags| audit(flags, KEY_ALL_ACCESS, alice());
+        assert_eq!(audited(ace(SUCCESS), KEY_READ), Some(AuditMatch::Success));
+        assert_eq!(audited(ace(SUCCESS), DELETE), None);
+        assert_eq!(audited(ace(FAILURE), KEY_READ), None);
+        assert_eq!(audited(ace(FAILURE), DELETE), Some(AuditMatch::Failure));
+        assert_eq!(audited(ace(SUCCESS | FAILURE), DELETE), Some(AuditMatch::Failure));
+        assert_eq!(audited(ace(SUCCESS | FAILURE | INHERIT_ONLY), DELETE), None);
+        assert_eq!(audited(ace(0), DELETE), None);
+    }
+
+    #[test]
+    fn an_ace_matches_what_was_asked_and_not_what_was_granted() {
+        let ace = |mask| audit(SUCCESS | FAILURE, mask, alice());
+        assert_eq!(audited(ace(GENERIC_READ), KEY_QUERY_VALUE), Some(AuditMatch::Success));
+        assert_eq!(audited(ace(KEY_SET_VALUE), KEY_READ), None);
+        assert_eq!(audited(ace(KEY_ALL_ACCESS), MAXIMUM_ALLOWED), None);
+        let with_maximum = MAXIMUM_ALLOWED | KEY_QUERY_VALUE;
+        assert_eq!(audited(ace(KEY_QUERY_VALUE), with_maximum), Some(AuditMatch::Success));
+    }
+
+    #[test]
+    fn an_ace_sees_deny_only_groups_and_the_owner() {
+        let attributes = group_attribute::USE_FOR_DENY_ONLY;
+        let mut token = Token::user(alice());
+        token.groups = vec![
+            Group { sid: Sid::ADMINISTRATORS, attributes },
+            Group { sid: Sid::EVERYONE, attributes: 0 },
+        ];
+        let matched = |owner, sid| {
+            let mut sd = SecurityDescriptor { owner: Some(owner), ..descriptor(vec![]) };
+            sd.sacl = Some(Acl::new(vec![audit(FAILURE, KEY_ALL_ACCESS, sid)]));
+            decide(&token, &sd, KEY_READ).expect("an owner").audit.is_some()
+        };
+        assert!(matched(bob(), Sid::ADMINISTRATORS));
+        assert!(!matched(bob(), Sid::EVERYONE));
+        assert!(!matched(bob(), bob()));
+        assert!(matched(alice(), Sid::OWNER_RIGHTS));
+        assert!(!matched(bob(), Sid::OWNER_RIGHTS));
+    }
+
+    #[test]
+    fn object_and_conditional_aces_match_and_alarm_aces_do_not() {
+        let of = |kind| audited(Ace::basic(kind, SUCCESS, KEY_READ, alice()), KEY_READ);
+        assert_eq!(of(ace_type::AUDIT_OBJECT), Some(AuditMatch::Success));
+        assert_eq!(of(ace_type::AUDIT_CALLBACK), Some(AuditMatch::Success));
+        assert_eq!(of(ace_type::ALARM), None);
     }
 }

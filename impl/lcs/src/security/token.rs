@@ -1,11 +1,15 @@
 //! What a call carries of its caller (PSD-004 §4, as far as PSD-005 §2.2, §2.6 and §3.1 look).
 
+use std::error::Error;
+use std::fmt;
+
 use abi::GENERIC_ALL;
 use rsi::Guid;
 
 use super::acl::{Ace, Acl};
 use super::privileges::Privileges;
 use super::sid::Sid;
+use crate::limits::{PRIVATE_LAYERS_PER_TOKEN_MAX, SCOPES_PER_TOKEN_MAX};
 
 /// Attributes of a group on a token (PSD-004 §2.1).
 pub mod group_attribute {
@@ -52,7 +56,84 @@ pub struct Token {
     pub private_layers: Vec<String>,
     /// Scopes whose private hives the caller sees (PSD-005 §2.2), in order.
     pub scopes: Vec<Guid>,
+    /// Whether the token is confined. Its sandbox has no SID here, so that only a null DACL opens
+    /// anything to it (PSD-004 §10.6).
+    pub confined: bool,
+    /// Primary, or impersonation with its level.
+    pub level: TokenLevel,
+    /// What is audited whatever a SACL says (PSD-004 §4.2). The events are not the registry's.
+    pub audit_policy: u32,
+    /// What an audit event names the caller by.
+    pub identity: TokenIdentity,
 }
+
+/// Token type and impersonation level in one (PSD-004 §4.2, §9.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenLevel {
+    /// A primary token.
+    #[default]
+    Primary,
+    /// Impersonation without an identity.
+    Anonymous,
+    /// Impersonation that only tells who the client is; no access is evaluated for it.
+    Identification,
+    /// Impersonation on this machine.
+    Impersonation,
+    /// Impersonation that other machines accept.
+    Delegation,
+}
+
+impl TokenLevel {
+    /// The token type's number (PSD-004 §13.7).
+    #[must_use]
+    pub const fn token_type(self) -> u32 {
+        match self {
+            Self::Primary => 1,
+            Self::Anonymous | Self::Identification | Self::Impersonation | Self::Delegation => 2,
+        }
+    }
+
+    /// The impersonation level's number; that of a primary token is Anonymous.
+    #[must_use]
+    pub const fn impersonation_level(self) -> u32 {
+        match self {
+            Self::Primary | Self::Anonymous => 0,
+            Self::Identification => 1,
+            Self::Impersonation => 2,
+            Self::Delegation => 3,
+        }
+    }
+}
+
+/// The numbers by which an audit event names a caller (PSD-005 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenIdentity {
+    /// This token.
+    pub token_guid: Guid,
+    /// The primary token of the process.
+    pub true_token_guid: Guid,
+    /// The process.
+    pub process_guid: Guid,
+    /// The logon session.
+    pub authentication_id: u64,
+    /// The token's own number.
+    pub token_id: u64,
+}
+
+impl TokenIdentity {
+    /// All numbers zero.
+    pub const NONE: Self = Self {
+        token_guid: Guid::NULL,
+        true_token_guid: Guid::NULL,
+        process_guid: Guid::NULL,
+        authentication_id: 0,
+        token_id: 0,
+    };
+}
+
+/// A token with more scopes or private layers than one may carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenTooLarge;
 
 /// A group on a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +206,25 @@ impl Token {
             write_restricted: false,
             private_layers: Vec::new(),
             scopes: Vec::new(),
+            confined: false,
+            level: TokenLevel::Primary,
+            audit_policy: 0,
+            identity: TokenIdentity::NONE,
         }
+    }
+
+    /// Checks what was attached to the token (`PRIV-08`, `PRIV-22`). Whoever makes a token asks
+    /// this before the token makes calls.
+    ///
+    /// # Errors
+    /// Too many scopes or private layers.
+    pub const fn check_attachments(&self) -> Result<(), TokenTooLarge> {
+        if self.scopes.len() > SCOPES_PER_TOKEN_MAX
+            || self.private_layers.len() > PRIVATE_LAYERS_PER_TOKEN_MAX
+        {
+            return Err(TokenTooLarge);
+        }
+        Ok(())
     }
 
     /// Whether `privilege` is present and enabled.
@@ -156,11 +255,31 @@ impl Token {
             })
     }
 
+    /// Whether the caller may make `sid` the owner of an object: it is the user, or a group that
+    /// may own, enabled or not; a privilege allows any (PSD-004 §3.7, `ACC-48`).
+    #[must_use]
+    pub fn may_assign_owner(&self, sid: &Sid) -> bool {
+        self.user == *sid
+            || self
+                .groups
+                .iter()
+                .any(|group| group.has(group_attribute::OWNER) && group.sid == *sid)
+            || self.has_privilege(Privileges::RESTORE)
+    }
+
     /// The ownership relation, which deny-only does not end (PSD-004 §3.7).
     pub(super) fn carries(&self, sid: &Sid) -> bool {
         self.user == *sid || self.groups.iter().any(|group| group.sid == *sid)
     }
 }
+
+impl fmt::Display for TokenTooLarge {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a token carries more scopes or private layers than it may")
+    }
+}
+
+impl Error for TokenTooLarge {}
 
 #[cfg(test)]
 mod tests {
@@ -196,5 +315,33 @@ mod tests {
         let mut token = Token::user(Sid::LOCAL);
         token.user_deny_only = true;
         assert!(!token.matches_allow(&Sid::LOCAL) && token.matches_deny(&Sid::LOCAL));
+    }
+
+    #[test]
+    fn attachments_are_limited() {
+        let mut token = Token::user(Sid::LOCAL);
+        token.scopes = vec![Guid::NULL; 8];
+        token.private_layers = vec![String::new(); 16];
+        assert_eq!(token.check_attachments(), Ok(()));
+        token.private_layers.push(String::new());
+        assert_eq!(token.check_attachments(), Err(TokenTooLarge));
+        token.private_layers.clear();
+        token.scopes.push(Guid::NULL);
+        assert_eq!(token.check_attachments(), Err(TokenTooLarge));
+    }
+
+    #[test]
+    fn an_owner_is_the_user_or_a_group_that_may_own_or_anybody_by_privilege() {
+        let mut token = Token::user(Sid::LOCAL);
+        let attributes = group_attribute::USE_FOR_DENY_ONLY | group_attribute::OWNER;
+        token.groups = vec![Group { sid: Sid::SYSTEM, attributes }, Group::enabled(Sid::EVERYONE)];
+        let may = |token: &Token| {
+            [Sid::LOCAL, Sid::SYSTEM, Sid::EVERYONE].map(|sid| token.may_assign_owner(&sid))
+        };
+        assert_eq!(may(&token), [true, true, false]);
+        token.privileges = Privileges::TAKE_OWNERSHIP;
+        assert_eq!(may(&token), [true, true, false]);
+        token.privileges = Privileges::RESTORE;
+        assert_eq!(may(&token), [true, true, true]);
     }
 }

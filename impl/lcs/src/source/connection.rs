@@ -18,8 +18,8 @@ use rsi::{
     decode_response_header,
 };
 
-use super::dispatch::{Call, Delivery, Dispatch, Record, Ticket};
-use super::validation::{Descriptors, Malformed, MalformedResponse, validate};
+use super::dispatch::{Call, Delivery, Dispatch, Inquiry, Record, Ticket};
+use super::validation::{Malformed, MalformedResponse, validate};
 use crate::env::Env;
 
 /// Runs when a response comes for which nobody waits any more, with that response; a failed one
@@ -147,18 +147,18 @@ impl<E: Env> Connection<E> {
         self.wait_for(deadline, call).await
     }
 
-    /// As [`Connection::request`] outside any transaction, for a reader that judges descriptors
-    /// itself: a malformed one does not fail the request (P-75).
+    /// As [`Connection::request`] outside any transaction, for a question about a key. Where the
+    /// reader judges descriptors itself, a malformed one does not fail the request (P-75).
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn request_leaving_descriptors(
+    pub async fn inquire(
         &self,
         deadline: u64,
         request: Request,
+        inquiry: Inquiry,
     ) -> Result<Response, RequestError> {
-        let descriptors = Descriptors::LeftToReader;
-        self.wait_for(deadline, Call { descriptors, ..Call::new(None, request) }).await
+        self.wait_for(deadline, Call { inquiry, ..Call::new(None, request) }).await
     }
 
     async fn wait_for(&self, deadline: u64, call: Call) -> Result<Response, RequestError> {
@@ -263,15 +263,15 @@ impl<E: Env> Connection<E> {
 
     /// Hands a response that could be read to its end to whoever it is for.
     fn deliver(&self, id: RequestId, record: Record, response: Result<Response, Malformed>) {
-        let Record { request, caller, late_effect, descriptors } = record;
+        let Record { request, caller, late_effect, inquiry } = record;
         let checked = response.and_then(|response| {
             let next_sequence = self.shared.supervisor.next_sequence();
-            validate(&request, &response, descriptors, next_sequence).map(|()| response)
+            validate(&request, &response, inquiry.descriptors, next_sequence).map(|()| response)
         });
         let outcome = match checked {
             Ok(response) => Ok(response),
             Err(malformed) => {
-                let report = MalformedResponse::new(id, &request, malformed);
+                let report = MalformedResponse::new(id, &request, inquiry.hive_index, malformed);
                 self.shared.supervisor.response_malformed(report);
                 Err(RequestError::Malformed(malformed))
             }

@@ -32,6 +32,15 @@ impl Delivery {
     }
 }
 
+/// What is to be done with the content of an answer, and said of it if it is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Which of the source's hives the question is about, where that is known.
+    pub hive_index: Option<usize>,
+    /// Who judges descriptors.
+    pub descriptors: Descriptors,
+}
+
 /// A request that has no slot yet.
 pub struct Call {
     pub transaction: Option<TransactionId>,
@@ -40,14 +49,14 @@ pub struct Call {
     pub deadline: Option<u64>,
     pub caller: Option<oneshot::Sender<Delivery>>,
     pub late_effect: Option<LateEffect>,
-    pub descriptors: Descriptors,
+    pub inquiry: Inquiry,
 }
 
 impl Call {
     /// A request that nobody waits for.
     pub const fn new(transaction: Option<TransactionId>, request: Request) -> Self {
-        let descriptors = Descriptors::Checked;
-        Self { transaction, request, deadline: None, caller: None, late_effect: None, descriptors }
+        let inquiry = Inquiry { hive_index: None, descriptors: Descriptors::Checked };
+        Self { transaction, request, deadline: None, caller: None, late_effect: None, inquiry }
     }
 }
 
@@ -56,7 +65,7 @@ pub struct Record {
     pub request: Request,
     pub caller: Option<oneshot::Sender<Delivery>>,
     pub late_effect: Option<LateEffect>,
-    pub descriptors: Descriptors,
+    pub inquiry: Inquiry,
 }
 
 /// The state of one connection.
@@ -156,10 +165,10 @@ impl Dispatch {
     fn dispatch(&mut self, call: Call) {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        let Call { transaction, request, caller, late_effect, descriptors, .. } = call;
+        let Call { transaction, request, caller, late_effect, inquiry, .. } = call;
         let frame = RequestFrame { id, transaction, request };
         self.unread.push_back((id, encode_request(&frame)));
-        let record = Record { request: frame.request, caller, late_effect, descriptors };
+        let record = Record { request: frame.request, caller, late_effect, inquiry };
         self.in_flight.insert(id, record);
     }
 }

@@ -9,6 +9,7 @@
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
 use rsi::{Guid, Operation, PathEntry, PayloadError, Request, RequestId, Response, ValueEntry};
 
+use crate::audit::ValidationClass;
 use crate::name::FoldedName;
 use crate::security::{MalformedDescriptor, SecurityDescriptor};
 
@@ -64,6 +65,8 @@ pub struct MalformedResponse {
     pub operation: Operation,
     /// The key concerned, where the request or the fault names one.
     pub key: Option<Guid>,
+    /// Which of the source's hives that key is in, where the asker knows it.
+    pub hive_index: Option<usize>,
     /// What is wrong.
     pub malformed: Malformed,
 }
@@ -71,22 +74,27 @@ pub struct MalformedResponse {
 impl Malformed {
     /// The class that an audit record names; none for what §3.1 has no class for (D-95).
     #[must_use]
-    pub const fn validation_class(&self) -> Option<&'static str> {
+    pub const fn validation_class(&self) -> Option<ValidationClass> {
         match self {
-            Self::SecurityDescriptor { .. } => Some("malformed_security_descriptor"),
-            Self::FutureSequence { .. } => Some("future_sequence_number"),
+            Self::SecurityDescriptor { .. } => Some(ValidationClass::SecurityDescriptor),
+            Self::FutureSequence { .. } => Some(ValidationClass::FutureSequence),
             _ => None,
         }
     }
 }
 
 impl MalformedResponse {
-    pub(super) fn new(id: RequestId, request: &Request, malformed: Malformed) -> Self {
+    pub(super) fn new(
+        id: RequestId,
+        request: &Request,
+        hive_index: Option<usize>,
+        malformed: Malformed,
+    ) -> Self {
         let key = match malformed {
             Malformed::SecurityDescriptor { guid, .. } => Some(guid),
             _ => key_of(request),
         };
-        Self { id, operation: request.operation(), key, malformed }
+        Self { id, operation: request.operation(), key, hive_index, malformed }
     }
 }
 

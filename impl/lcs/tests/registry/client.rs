@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use abi::layout::{
     BlanketTombstoneArgs, CreateKeyArgs, DeleteKeyArgs, DeleteValueArgs, EnumSubkeyArgs,
-    QueryKeyInfoArgs, QueryValueArgs, QueryValuesBatchArgs, SetValueArgs,
+    GetSecurityArgs, QueryKeyInfoArgs, QueryValueArgs, QueryValuesBatchArgs, SetSecurityArgs,
+    SetValueArgs,
 };
 use abi::{Errno, KEY_ALL_ACCESS, Structure, ioctl};
 use lcs::security::Token;
@@ -167,6 +168,45 @@ impl Client {
             };
         }
         fd
+    }
+
+    pub fn pass(&self, fd: i32, to: &Self) -> Answer<i32> {
+        let caller = Caller { process: &self.process, token: &self.token };
+        self.lcs.pass(caller, fd, &to.process)
+    }
+
+    /// The components of a key's descriptor.
+    pub fn security(&self, fd: i32, components: u32) -> Answer<Vec<u8>> {
+        let args = GetSecurityArgs {
+            security_info: components,
+            sd_len: 0x1_0000,
+            sd_ptr: self.memory.room(0x1_0000),
+        };
+        self.go(|me| async move {
+            let (result, args) = me.ioctl(fd, ioctl::REG_IOC_GET_SECURITY, args).await;
+            result?;
+            Ok(me.memory.peek(args.sd_ptr, args.sd_len as usize))
+        })
+    }
+
+    pub fn set_security_args(&self, components: u32, sd: &[u8]) -> SetSecurityArgs {
+        SetSecurityArgs {
+            security_info: components,
+            sd_len: sd.len() as u32,
+            sd_ptr: self.memory.put(sd),
+            txn_fd: -1,
+            ..SetSecurityArgs::default()
+        }
+    }
+
+    pub fn set_security_with(&self, fd: i32, args: SetSecurityArgs) -> Answer<()> {
+        self.go(
+            |me| async move { me.ioctl(fd, ioctl::REG_IOC_SET_SECURITY, args).await.0.map(|_| ()) },
+        )
+    }
+
+    pub fn set_security(&self, fd: i32, components: u32, sd: &[u8]) -> Answer<()> {
+        self.set_security_with(fd, self.set_security_args(components, sd))
     }
 
     pub fn close(&self, fd: i32) -> Answer<i64> {

@@ -67,11 +67,11 @@ fn an_open_grants_what_was_asked_or_nothing() {
 }
 
 #[test]
-fn a_duplicate_is_the_same_open_description() {
+fn a_passed_fd_is_the_same_open_description() {
     let machine = Machine::new();
     let (first, second) = (machine.client(), machine.client());
     let fd = first.make("Machine\\A");
-    assert_eq!(machine.lcs.duplicate(&first.process, fd, &second.process), 3);
+    assert_eq!(first.pass(fd, &second), Ok(3));
     second.set(3, "x", 9, "").unwrap();
     first.close(fd).unwrap();
     assert_eq!(second.get(3, "x"), Ok((9, "base".to_owned())));

@@ -299,3 +299,52 @@ fn other_values_of_a_metadata_key_refresh_nothing() {
     assert_eq!(client.set_with(gpo, bad), Err(Errno::EIO));
     assert_eq!(client.set_with(gpo, client.set_args("Comment", REG_SZ, b"x", "")), Ok(()));
 }
+
+/// A metadata key of this name that no call has made.
+fn store_layer(machine: &Machine, name: &str) {
+    let client = machine.client();
+    client.make("Machine\\Elsewhere");
+    let layers = client.make(LAYERS);
+    client.close(layers).unwrap();
+    let mut store = machine.source.store();
+    let target = |child: &str| {
+        let entry = store.entries.iter().find(|((_, name, _), _)| name == child);
+        entry.and_then(|(_, (_, entry))| entry.target).expect("a key of this name")
+    };
+    let (below, elsewhere) = (target("layers"), target("elsewhere"));
+    let mut entries = store.entries.iter();
+    let old = entries.find(|(_, (_, entry))| entry.target == Some(elsewhere));
+    let old = old.expect("an entry").0.clone();
+    let (_, entry) = store.entries.remove(&old).expect("an entry");
+    store.entries.insert((below, name.to_owned(), old.2), (name.into(), entry));
+}
+
+#[test]
+fn a_layer_that_no_call_made_is_there_from_the_first_change_of_it() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let fd = client.make("Machine\\A");
+    client.layer("role", 0);
+    store_layer(&machine, "ghost");
+    let ghost = client.open(&format!("{LAYERS}\\ghost")).unwrap();
+    assert_eq!(client.set(fd, "v", 1, "ghost"), Err(Errno::ENOENT));
+    client.set(ghost, "Precedence", 3, "").unwrap();
+    client.set(fd, "v", 1, "ghost").unwrap();
+    client.set(fd, "v", 2, "").unwrap();
+    assert_eq!(client.get(fd, "v"), Ok((1, "ghost".to_owned())));
+}
+
+#[test]
+fn a_layer_that_no_call_made_takes_its_entries_along() {
+    for hides in [false, true] {
+        let machine = Machine::new();
+        let client = machine.client();
+        client.layer("role", 0);
+        store_layer(&machine, "ghost");
+        let ghost = client.open(&format!("{LAYERS}\\ghost")).unwrap();
+        let removed = if hides { client.hide(ghost, "") } else { client.delete(ghost, "") };
+        removed.unwrap();
+        assert_eq!(machine.source.count(Operation::DeleteLayer), 1);
+        assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+    }
+}

@@ -1,5 +1,6 @@
 //! The kernel half through its front door, over a memory source, in virtual time.
 
+mod audit;
 mod client;
 mod deletion;
 mod enumeration;
@@ -10,6 +11,7 @@ mod layers;
 mod links;
 mod malformed;
 mod registration;
+mod security;
 mod source;
 mod stress;
 mod values;

@@ -1,11 +1,13 @@
 //! Content that no honest source sends, and how far its harm goes (PSD-005 §2.6, §3.1, §7.3; D-34,
 //! D-35, P-75).
 
-use abi::{Errno, REG_OPENED_EXISTING};
+use abi::{DACL_SECURITY_INFORMATION, Errno, OWNER_SECURITY_INFORMATION, REG_OPENED_EXISTING};
 use lcs::Lcs;
+use lcs::security::{SecurityDescriptor, Token, TokenLevel};
 use rsi::Guid;
 
 use crate::client::Machine;
+use crate::source::root_descriptor;
 
 /// The key that some entry of this folded name leads to.
 fn key_named(machine: &Machine, name: &str) -> Guid {
@@ -175,4 +177,69 @@ fn an_unknown_type_and_a_tombstone_with_data_fail_the_reading_of_the_key() {
         assert_eq!(client.batch(fd).map(|_| ()), Err(Errno::EIO));
         assert_eq!(client.get(fd, "w"), Ok((1, "base".to_owned())));
     }
+}
+
+fn take_owner_away(machine: &Machine, name: &str) {
+    let guid = key_named(machine, name);
+    let mut store = machine.source.store();
+    let key = store.keys.get_mut(&guid).expect("a key");
+    let sd = SecurityDescriptor::parse(&key.sd).expect("well-formed");
+    key.sd = SecurityDescriptor { owner: None, ..sd }.to_bytes();
+}
+
+/// The validation classes recorded since the last time of asking.
+fn recorded(machine: &Machine) -> Vec<String> {
+    let payloads = machine.world.env.take_audit().into_iter().map(|(_, payload)| payload);
+    let class = |payload: Vec<u8>| {
+        let text = String::from_utf8_lossy(&payload).into_owned();
+        let start = text.find("malformed_").expect("a class of malformed data");
+        text[start..].to_owned()
+    };
+    payloads.map(class).collect()
+}
+
+#[test]
+fn a_descriptor_without_an_owner_is_shown_and_lets_nobody_in() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let fd = client.make("Machine\\A");
+    take_owner_away(&machine, "a");
+    assert_eq!(client.open("Machine\\A"), Err(Errno::EIO));
+    assert_eq!(recorded(&machine), ["malformed_security_descriptor"]);
+    assert_eq!(client.create("Machine\\A\\B", ""), Err(Errno::EIO));
+    assert_eq!(recorded(&machine), ["malformed_security_descriptor"]);
+    let root = client.open("Machine").unwrap();
+    assert_eq!(client.subkeys(root), ["A"]);
+    let shown = client.security(fd, OWNER_SECURITY_INFORMATION).unwrap();
+    assert_eq!(SecurityDescriptor::parse(&shown).unwrap().owner, None);
+    assert!(recorded(&machine).is_empty());
+}
+
+#[test]
+fn a_descriptor_without_an_owner_can_only_be_given_one() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let fd = client.make("Machine\\A");
+    take_owner_away(&machine, "a");
+    let root = root_descriptor();
+    assert_eq!(client.set_security(fd, DACL_SECURITY_INFORMATION, &root), Err(Errno::EINVAL));
+    client.set_security(fd, OWNER_SECURITY_INFORMATION, &root).unwrap();
+    client.open("Machine\\A").unwrap();
+}
+
+#[test]
+fn a_layer_whose_descriptor_has_no_owner_takes_no_writes() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let role = client.layer("role", 0);
+    let fd = client.make("Machine\\A");
+    take_owner_away(&machine, "role");
+    client.set(role, "Precedence", 5, "").unwrap();
+    assert_eq!(client.set(fd, "v", 1, "role"), Err(Errno::EIO));
+    assert_eq!(recorded(&machine), ["malformed_layer_metadata_security_descriptor"]);
+    // An impersonation that allows nothing is refused before anybody looks at the descriptor.
+    let level = TokenLevel::Identification;
+    let nobody = client.with_token(Token { level, ..Token::system() });
+    assert_eq!(nobody.set(fd, "v", 1, "role"), Err(Errno::EACCES));
+    assert!(recorded(&machine).is_empty());
 }

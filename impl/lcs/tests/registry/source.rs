@@ -257,7 +257,7 @@ pub fn root_descriptor() -> Vec<u8> {
     SecurityDescriptor {
         reserved: 0,
         control: 0,
-        owner: Sid::SYSTEM,
+        owner: Some(Sid::SYSTEM),
         group: Some(Sid::SYSTEM),
         sacl: None,
         dacl: Some(Acl::new(vec![

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures::executor::LocalPool;
 use futures::task::LocalSpawnExt;
-use lcs::env::{Env, Fault, Task, UserMemory};
+use lcs::env::{AuditUnavailable, Env, Fault, Task, UserMemory};
 
 #[derive(Clone)]
 pub struct TestEnv(Arc<Mutex<Shared>>);
@@ -22,6 +22,20 @@ struct Shared {
     random: u64,
     timers: BTreeMap<(u64, u64), Waker>,
     tasks: Vec<Task>,
+    audit: Vec<(String, Vec<u8>)>,
+    audit_refused: bool,
+}
+
+impl TestEnv {
+    /// The audit events since the last time of asking.
+    pub fn take_audit(&self) -> Vec<(String, Vec<u8>)> {
+        std::mem::take(&mut self.0.lock().unwrap().audit)
+    }
+
+    /// Lets audit events be kept or not.
+    pub fn refuse_audit(&self, refused: bool) {
+        self.0.lock().unwrap().audit_refused = refused;
+    }
 }
 
 impl Env for TestEnv {
@@ -47,6 +61,15 @@ impl Env for TestEnv {
             shared.random = shared.random.wrapping_mul(6364136223846793005).wrapping_add(1);
             *byte = (shared.random >> 56) as u8;
         }
+    }
+
+    fn emit_audit(&self, event: &str, payload: &[u8]) -> Result<(), AuditUnavailable> {
+        let mut shared = self.0.lock().unwrap();
+        if shared.audit_refused {
+            return Err(AuditUnavailable);
+        }
+        shared.audit.push((event.to_owned(), payload.to_vec()));
+        Ok(())
     }
 
     async fn yield_point(&self, _label: &'static str) {
@@ -107,6 +130,8 @@ impl World {
             random: seed,
             timers: BTreeMap::new(),
             tasks: Vec::new(),
+            audit: Vec::new(),
+            audit_refused: false,
         };
         Self { env: TestEnv(Arc::new(Mutex::new(shared))), pool: RefCell::new(LocalPool::new()) }
     }

@@ -14,9 +14,10 @@ use futures::future::{AbortHandle, Abortable};
 use futures::task::LocalSpawnExt;
 use rsi::{Guid, Operation, Request, RequestFrame, RequestId, Response, ResponseFrame};
 
-use crate::env::{Env, Task};
+use crate::env::{AuditUnavailable, Env, Task};
 use crate::source::{
-    Connection, Device, DownReason, LateEffect, MalformedResponse, RequestError, Supervisor,
+    Connection, Descriptors, Device, DownReason, Inquiry, LateEffect, MalformedResponse,
+    RequestError, Supervisor,
 };
 
 /// A request with a payload of eleven bytes.
@@ -84,9 +85,8 @@ impl World {
         request: Request,
     ) -> Pending<Result<Response, RequestError>> {
         let connection = self.connection.clone();
-        self.start(send(
-            async move { connection.request_leaving_descriptors(deadline, request).await },
-        ))
+        let inquiry = Inquiry { hive_index: None, descriptors: Descriptors::LeftToReader };
+        self.start(send(async move { connection.inquire(deadline, request, inquiry).await }))
     }
 
     /// A call whose late effect notes the response.
@@ -262,6 +262,10 @@ impl Env for Clock {
 
     fn random(&self, bytes: &mut [u8]) {
         bytes.fill(4);
+    }
+
+    fn emit_audit(&self, _event: &str, _payload: &[u8]) -> Result<(), AuditUnavailable> {
+        Ok(())
     }
 
     fn yield_point(&self, _label: &'static str) -> impl Future<Output = ()> + Send {

@@ -1,0 +1,223 @@
+//! Whether events are those that the model says, field by field.
+//!
+//! The model numbers keys in its own way; the first event that names a key tells its GUID, and from
+//! then on every event must name it so, and no other key. It is the same with source slots and the
+//! kernel's numbers for them, within one boot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use registry_model::Guid;
+use registry_model::audit::{AuditPattern, FieldPattern, assign};
+
+use super::AuditRecord;
+use super::msgpack::{self, Value};
+
+/// How events have named what the model numbers. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    keys: Arc<BTreeMap<Guid, [u8; 16]>>,
+    slots: Arc<BTreeMap<u32, u64>>,
+}
+
+impl Names {
+    /// The GUID of a key that was named.
+    pub(crate) fn key(&self, key: Guid) -> Option<[u8; 16]> {
+        self.keys.get(&key).copied()
+    }
+
+    /// The number of a slot that was named.
+    pub(crate) fn slot(&self, slot: u32) -> Option<u64> {
+        self.slots.get(&slot).copied()
+    }
+
+    /// What still holds after a reboot, which makes slots anew.
+    pub(crate) fn after_reboot(&self) -> Names {
+        Names { slots: Arc::default(), ..self.clone() }
+    }
+
+    fn with_key(&self, key: Guid, guid: [u8; 16]) -> Option<Names> {
+        let keys = with(&self.keys, key, guid)?;
+        Some(Names { keys, ..self.clone() })
+    }
+
+    fn with_slot(&self, slot: u32, number: u64) -> Option<Names> {
+        let slots = with(&self.slots, slot, number)?;
+        Some(Names { slots, ..self.clone() })
+    }
+}
+
+/// These names and this one, unless the thing is known by another name, or the name as another's.
+fn with<T: Ord + Copy, N: Eq + Copy>(
+    names: &Arc<BTreeMap<T, N>>,
+    thing: T,
+    name: N,
+) -> Option<Arc<BTreeMap<T, N>>> {
+    if let Some(known) = names.get(&thing) {
+        return (*known == name).then(|| Arc::clone(names));
+    }
+    if names.values().any(|known| *known == name) {
+        return None;
+    }
+    let mut names = Arc::clone(names);
+    Arc::make_mut(&mut names).insert(thing, name);
+    Some(names)
+}
+
+/// The names as they are known after these events, if the events are those of the patterns, in their
+/// order: an optional one may be absent, and one that repeats may come again.
+pub(crate) fn admits(
+    patterns: &[AuditPattern],
+    records: &[AuditRecord],
+    names: &Names,
+) -> Option<Names> {
+    let fits = |pattern: &AuditPattern, event: usize| {
+        admits_one(pattern, &records[event], names).is_some()
+    };
+    let assigned = assign(patterns, records.len(), fits)?;
+    records.iter().zip(assigned).try_fold(names.clone(), |names, (record, pattern)| {
+        admits_one(&patterns[pattern], record, &names)
+    })
+}
+
+fn admits_one(pattern: &AuditPattern, record: &AuditRecord, names: &Names) -> Option<Names> {
+    if pattern.event != record.event {
+        return None;
+    }
+    let fields = msgpack::decode(&record.payload).ok()?;
+    map_admits(&pattern.fields, &fields, names)
+}
+
+fn map_admits(
+    patterns: &[(&'static str, FieldPattern)],
+    fields: &[(String, Value)],
+    names: &Names,
+) -> Option<Names> {
+    if patterns.len() != fields.len() {
+        return None;
+    }
+    patterns.iter().zip(fields).try_fold(names.clone(), |names, ((name, pattern), (got, value))| {
+        if name != got { None } else { field_admits(pattern, value, &names) }
+    })
+}
+
+fn field_admits(pattern: &FieldPattern, value: &Value, names: &Names) -> Option<Names> {
+    let unchanged = |is: bool| is.then(|| names.clone());
+    match (pattern, value) {
+        (FieldPattern::Map(patterns), Value::Map(fields)) => map_admits(patterns, fields, names),
+        (FieldPattern::Unsigned(expected), Value::Unsigned(got)) => unchanged(expected == got),
+        (FieldPattern::Bytes(expected), Value::Bytes(got)) => unchanged(expected == got),
+        (FieldPattern::Text(expected), Value::Text(got)) => unchanged(expected == got),
+        (FieldPattern::Nil, Value::Nil) => unchanged(true),
+        (FieldPattern::Key(key), Value::Bytes(got)) => {
+            names.with_key(*key, got.as_slice().try_into().ok()?)
+        }
+        (FieldPattern::Slot(slot), Value::Unsigned(got)) => names.with_slot(*slot, *got),
+        (FieldPattern::UnsignedOrNil, Value::Unsigned(_) | Value::Nil) => unchanged(true),
+        (FieldPattern::GuidOrNil, Value::Bytes(got)) => unchanged(got.len() == 16),
+        (FieldPattern::GuidOrNil, Value::Nil) => unchanged(true),
+        (FieldPattern::OneOf(patterns), _) => {
+            patterns.iter().find_map(|pattern| field_admits(pattern, value, names))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(event: &str, number: u8) -> AuditRecord {
+        AuditRecord { event: event.to_owned(), payload: vec![0x81, 0xA1, b'n', number] }
+    }
+
+    fn pattern(event: &'static str, number: u64, optional: bool) -> AuditPattern {
+        AuditPattern {
+            event,
+            fields: vec![("n", FieldPattern::Unsigned(number))],
+            optional,
+            repeats: false,
+        }
+    }
+
+    fn holds(patterns: &[AuditPattern], records: &[AuditRecord]) -> bool {
+        admits(patterns, records, &Names::default()).is_some()
+    }
+
+    #[test]
+    fn events_come_in_order_and_none_is_missing_or_left() {
+        let patterns = [pattern("A", 1, false), pattern("B", 2, false)];
+        let (a, b) = (record("A", 1), record("B", 2));
+        assert!(holds(&patterns, &[a.clone(), b.clone()]));
+        assert!(!holds(&patterns, &[b.clone(), a.clone()]));
+        assert!(!holds(&patterns, std::slice::from_ref(&a)));
+        assert!(!holds(&patterns, &[a.clone(), b.clone(), b]));
+        assert!(!holds(&patterns, &[a, record("B", 3)]));
+    }
+
+    #[test]
+    fn optional_events_may_be_absent_wherever_they_stand() {
+        let patterns = [pattern("A", 1, true), pattern("A", 1, true), pattern("A", 1, false)];
+        let a = record("A", 1);
+        assert!(!holds(&patterns, &[]));
+        for count in 1..=3 {
+            assert!(holds(&patterns, &vec![a.clone(); count]), "{count}");
+        }
+        assert!(!holds(&patterns, &vec![a; 4]));
+    }
+
+    #[test]
+    fn fields_are_compared_with_their_names_and_types() {
+        let field = |pattern: FieldPattern, value: &Value| {
+            let fields = [("n".to_owned(), value.clone())];
+            map_admits(&[("n", pattern)], &fields, &Names::default()).is_some()
+        };
+        let (number, nil, guid) = (Value::Unsigned(1), Value::Nil, Value::Bytes(vec![7; 16]));
+        assert!(field(FieldPattern::Unsigned(1), &number));
+        assert!(!field(FieldPattern::Unsigned(2), &number));
+        assert!(!field(FieldPattern::Text("1".to_owned()), &number));
+        assert!(field(FieldPattern::UnsignedOrNil, &nil) && field(FieldPattern::GuidOrNil, &nil));
+        assert!(field(FieldPattern::GuidOrNil, &guid));
+        assert!(!field(FieldPattern::GuidOrNil, &Value::Bytes(vec![7; 15])));
+        let either = FieldPattern::OneOf(vec![FieldPattern::Nil, FieldPattern::Unsigned(1)]);
+        assert!(field(either.clone(), &nil) && field(either.clone(), &number));
+        assert!(!field(either, &Value::Unsigned(2)));
+        let other = [("m".to_owned(), Value::Nil)];
+        assert_eq!(map_admits(&[("n", FieldPattern::Nil)], &other, &Names::default()), None);
+    }
+
+    #[test]
+    fn a_key_keeps_its_guid_and_shares_it_with_none() {
+        let named = |names: &Names, key: u64, byte: u8| {
+            field_admits(&FieldPattern::Key(Guid(key)), &Value::Bytes(vec![byte; 16]), names)
+        };
+        let keys = named(&Names::default(), 1, 7).expect("a new key");
+        assert_eq!(keys.key(Guid(1)), Some([7; 16]));
+        assert_eq!(named(&keys, 1, 7), Some(keys.clone()));
+        assert_eq!(named(&keys, 1, 8), None);
+        assert_eq!(named(&keys, 2, 7), None);
+        assert!(named(&keys, 2, 8).is_some());
+    }
+
+    #[test]
+    fn a_slot_keeps_its_number_until_a_reboot() {
+        let named = |names: &Names, slot: u32, number: u64| {
+            field_admits(&FieldPattern::Slot(slot), &Value::Unsigned(number), names)
+        };
+        let names = named(&Names::default(), 1, 7).expect("a new slot");
+        assert_eq!(names.slot(1), Some(7));
+        assert!(named(&names, 1, 7).is_some());
+        assert_eq!(named(&names, 1, 8), None);
+        assert_eq!(named(&names, 2, 7), None);
+        assert!(named(&names.after_reboot(), 2, 7).is_some());
+    }
+
+    #[test]
+    fn an_event_that_repeats_may_come_again() {
+        let again = AuditPattern { repeats: true, ..pattern("A", 1, false) };
+        assert!(!holds(std::slice::from_ref(&again), &[]));
+        for count in 1..=3 {
+            assert!(holds(std::slice::from_ref(&again), &vec![record("A", 1); count]), "{count}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Reading and changing the descriptor of an open key (PSD-005 §6.3, §3.1, §2.6; D-11, D-31,
+//! `SEC-53`..`SEC-57`).
+//!
+//! A descriptor belongs to the key and to no layer. Who has the key open keeps what was granted.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use abi::layout::{GetSecurityArgs, SetSecurityArgs};
+use rsi::Request;
+
+use crate::env::Env;
+use crate::ioctls::{Call, validate_reserved};
+use crate::kernel::Kernel;
+use crate::key_file::KeyFile;
+use crate::mutation::{FollowUp, Scope};
+use crate::read_ioctls::validate_writable;
+use crate::security::{
+    Components, DescriptorSubset, SECURITY_DESCRIPTOR_LENGTH_MAX, SecurityDescriptor, Token,
+};
+use crate::state::KeyId;
+use crate::syscalls::no_transaction;
+use crate::turns::{Place, Share};
+use crate::user::{self, Output};
+
+impl<E: Env> Kernel<E> {
+    pub(crate) async fn ioctl_get_security(&self, call: Call<'_, E>) -> Result<(), Errno> {
+        let Call { file, argument, memory, .. } = call;
+        let mut args: GetSecurityArgs = user::read(memory, argument)?;
+        let components = Components::from_bits(args.security_info)?;
+        file.require(components.rights_to_read())?;
+        validate_writable::<GetSecurityArgs>(memory, argument)?;
+        let buffer = Output::new(memory, args.sd_ptr, args.sd_len)?;
+        let bytes = self.key_descriptor(file.key()).await?.to_bytes_of(components);
+        args.sd_len = user::size(&bytes);
+        if !buffer.holds(&bytes) {
+            user::write(memory, argument, &args)?;
+            return Err(Errno::ERANGE);
+        }
+        buffer.fill(memory, &bytes)?;
+        user::write(memory, argument, &args)
+    }
+
+    pub(crate) async fn ioctl_set_security(
+        self: &Arc<Self>,
+        call: Call<'_, E>,
+    ) -> Result<(), Errno> {
+        let Call { file, token, argument, memory } = call;
+        let args: SetSecurityArgs = user::read(memory, argument)?;
+        validate_reserved(args.pad == 0, args.txn_fd)?;
+        let components = Components::from_bits(args.security_info)?;
+        file.require(components.rights_to_write())?;
+        let length = usize::try_from(args.sd_len).map_err(|_| Errno::EINVAL)?;
+        if length > SECURITY_DESCRIPTOR_LENGTH_MAX {
+            return Err(Errno::EINVAL);
+        }
+        let bytes = user::read_bytes(memory, args.sd_ptr, length)?;
+        let given = DescriptorSubset::parse(&bytes, components).map_err(|_| Errno::EINVAL)?;
+        authorize_owner(token, &given)?;
+        no_transaction(args.txn_fd)?;
+        self.set_security(file, given).await
+    }
+
+    /// The descriptor as the source has it now.
+    async fn key_descriptor(&self, key: KeyId) -> Result<SecurityDescriptor, Errno> {
+        let metadata = self.read_key(key).await?;
+        SecurityDescriptor::parse(&metadata.sd).map_err(|_| Errno::EIO)
+    }
+
+    /// Replaces components of a key's descriptor, and the last write time with it.
+    async fn set_security(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        given: DescriptorSubset,
+    ) -> Result<(), Errno> {
+        let key = file.key();
+        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
+        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        let present = self.key_descriptor(key).await?;
+        let merged = given.merge_into(present).map_err(|_| Errno::EINVAL)?;
+        self.env.yield_point("write the descriptor").await;
+        let request = Request::WriteKey {
+            guid: key.guid,
+            sd: Some(merged.to_bytes()),
+            last_write_time: Some(self.env.now()),
+            undefined_fields: 0,
+        };
+        self.mutate(&change, None, request, FollowUp::default(), None).await?
+    }
+}
+
+/// Whether the caller may give the key to the owner that it names (`ACC-48`, P-109).
+fn authorize_owner(token: &Token, given: &DescriptorSubset) -> Result<(), Errno> {
+    match given.owner() {
+        Some(owner) if !token.may_assign_owner(owner) => Err(Errno::EPERM),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,197 @@
+//! The audit events of opens and of rejected responses.
+//!
+//! States PSD-005 §3.1, "LCS audit events": the payloads of LCS_KEY_OPEN_AUDIT and of
+//! LCS_SOURCE_VALIDATION_FAILURE with the summary of the caller, with D-95 and P-110 to P-112. Does not
+//! decide whether anything is to be audited, nor what is malformed.
+
+use crate::audit::{AuditPattern, FieldPattern};
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId};
+use crate::layers;
+use crate::responses::{Fault, Malformed};
+use crate::security::{Token, TokenLevel};
+use crate::state::State;
+
+/// A key was opened, or refused, and its SACL says that this is to be known.
+pub(crate) struct KeyOpen {
+    pub(crate) key: Guid,
+    /// What was asked for, generic bits mapped; MAXIMUM_ALLOWED stays (D-95).
+    pub(crate) requested: u32,
+    /// What was granted, if anything was.
+    pub(crate) granted: Option<u32>,
+    pub(crate) sacl_match_flags: u32,
+}
+
+/// LCS_KEY_OPEN_AUDIT.
+pub(crate) fn key_open(token: &Token, open: &KeyOpen, covered: &mut Covered) -> AuditPattern {
+    covers!(covered, "AUD-01", "AUD-02", "AUD-03", "AUD-06", "AUD-10", "AUD-18", "AUD-20");
+    covers!(covered, "AUD-21", "AUD-25", "AUD-26", "AUD-28", "AUD-29", "AUD-30", "AUD-31");
+    if open.granted.is_none() {
+        covers!(covered, "AUD-27");
+    }
+    let decision = if open.granted.is_some() { "allowed" } else { "denied" };
+    AuditPattern {
+        event: "LCS_KEY_OPEN_AUDIT",
+        fields: vec![
+            ("caller", caller(token, covered)),
+            ("key_guid", FieldPattern::Key(open.key)),
+            ("requested_access", number(open.requested)),
+            ("granted_access", number(open.granted.unwrap_or(0))),
+            ("decision", FieldPattern::Text(decision.to_owned())),
+            ("sacl_match_flags", number(open.sacl_match_flags)),
+        ],
+        optional: false,
+        repeats: false,
+    }
+}
+
+/// The summary of the effective token that every event about a caller carries.
+fn caller(token: &Token, covered: &mut Covered) -> FieldPattern {
+    covers!(covered, "AUD-17", "AUD-22", "AUD-23");
+    let fields = &token.0;
+    let identity = &fields.identity;
+    let guid = |bytes: [u8; 16]| FieldPattern::Bytes(bytes.to_vec());
+    let (token_type, level) = match fields.level {
+        TokenLevel::Primary => {
+            covers!(covered, "AUD-24");
+            (1, 0)
+        }
+        TokenLevel::Anonymous => (2, 0),
+        TokenLevel::Identification => (2, 1),
+        TokenLevel::Impersonation => (2, 2),
+        TokenLevel::Delegation => (2, 3),
+    };
+    FieldPattern::Map(vec![
+        ("effective_token_guid", guid(identity.token_guid)),
+        ("true_token_guid", guid(identity.true_token_guid)),
+        ("process_guid", guid(identity.process_guid)),
+        ("user_sid", FieldPattern::Bytes(fields.user.0.clone())),
+        ("authentication_id", FieldPattern::Unsigned(identity.authentication_id)),
+        ("token_id", FieldPattern::Unsigned(identity.token_id)),
+        ("token_type", number(token_type)),
+        ("impersonation_level", number(level)),
+        ("integrity_level", number(fields.integrity_level)),
+    ])
+}
+
+/// LCS_SOURCE_VALIDATION_FAILURE for a response that failed a call. Malformed data outside the
+/// classes of the text may be reported or not (D-95); of a response with several faults, each may
+/// be (P-111).
+pub(crate) fn rejection(
+    state: &State,
+    hive: HiveId,
+    malformed: Malformed,
+    covered: &mut Covered,
+) -> AuditPattern {
+    let key = match malformed.key() {
+        Some(key) => one_of(vec![FieldPattern::Key(key), FieldPattern::Nil]),
+        None => FieldPattern::GuidOrNil,
+    };
+    let is_metadata = malformed.has(Fault::Descriptor)
+        && malformed.key().is_none_or(|key| layers::is_metadata_key(state, hive, key));
+    let optional = malformed.has(Fault::Other);
+    let classes = CLASSES
+        .iter()
+        .filter(|(fault, class)| {
+            optional || malformed.has(*fault) || is_metadata && *class == METADATA_CLASS
+        })
+        .map(|(_, class)| text(class));
+    mark(malformed, covered);
+    let classes = one_of(classes.collect());
+    let repeats = malformed.is_several();
+    failure(hive_fields(state, [hive]), key, classes, optional, repeats)
+}
+
+/// LCS_SOURCE_VALIDATION_FAILURE where the kernel looks for itself at hives that hold malformed data,
+/// or may: how often, and at what, is its own business (P-112).
+pub(crate) fn looked_at(state: &State) -> Option<AuditPattern> {
+    let seeded = |hive: &HiveId| state.is_active(*hive) && state.database(*hive).seeded;
+    let hives: Vec<HiveId> = state.hives.keys().copied().filter(seeded).collect();
+    if hives.is_empty() {
+        return None;
+    }
+    let classes = one_of(CLASSES.iter().map(|(_, class)| text(class)).collect());
+    Some(failure(hive_fields(state, hives), FieldPattern::GuidOrNil, classes, true, true))
+}
+
+/// The same where a refresh has surely met bad SDs of metadata keys (LAYER-49).
+pub(crate) fn bad_metadata(
+    state: &State,
+    hive: HiveId,
+    keys: &[Guid],
+    covered: &mut Covered,
+) -> AuditPattern {
+    covers!(covered, "AUD-15", "AUD-34", "AUD-38", "LAYER-49", "SRC-42", "SRC-48");
+    let named = keys.iter().map(|key| FieldPattern::Key(*key));
+    let key = one_of(named.chain([FieldPattern::Nil]).collect());
+    failure(hive_fields(state, [hive]), key, text(METADATA_CLASS), false, true)
+}
+
+const METADATA_CLASS: &str = "malformed_layer_metadata_security_descriptor";
+
+/// The validation classes, with what each is about.
+const CLASSES: [(Fault, &str); 4] = [
+    (Fault::Descriptor, "malformed_security_descriptor"),
+    (Fault::FutureSequence, "future_sequence_number"),
+    (Fault::Tie, "duplicate_winning_sequence_tie"),
+    (Fault::MetadataDescriptor, METADATA_CLASS),
+];
+
+fn mark(malformed: Malformed, covered: &mut Covered) {
+    if malformed.has(Fault::Other) {
+        return;
+    }
+    covers!(covered, "AUD-09", "AUD-15", "AUD-34", "SRC-42", "SRC-55");
+    if malformed.has(Fault::Descriptor) {
+        covers!(covered, "AUD-35", "SEC-41");
+    }
+    if malformed.has(Fault::FutureSequence) {
+        covers!(covered, "AUD-36", "SRC-46");
+    }
+    if malformed.has(Fault::Tie) {
+        covers!(covered, "AUD-37");
+    }
+}
+
+type Fields = Vec<(&'static str, FieldPattern)>;
+
+/// The source slot and the name of any of these hives.
+fn hive_fields(state: &State, hives: impl IntoIterator<Item = HiveId>) -> Fields {
+    let hives: Vec<_> = hives.into_iter().filter_map(|hive| state.hives.get(&hive)).collect();
+    let slots = hives.iter().map(|hive| FieldPattern::Slot(hive.slot.0)).collect();
+    let names = hives.iter().map(|hive| text(hive.name.spelling()));
+    let names = names.chain([FieldPattern::Nil]).collect();
+    vec![("source_slot", one_of(slots)), ("hive_name", one_of(names))]
+}
+
+fn failure(
+    mut fields: Fields,
+    key: FieldPattern,
+    classes: FieldPattern,
+    optional: bool,
+    repeats: bool,
+) -> AuditPattern {
+    fields.extend([
+        ("request_id", FieldPattern::UnsignedOrNil),
+        ("op_code", FieldPattern::UnsignedOrNil),
+        ("key_guid", key),
+        ("validation_class", classes),
+    ]);
+    AuditPattern { event: "LCS_SOURCE_VALIDATION_FAILURE", fields, optional, repeats }
+}
+
+fn number(number: u32) -> FieldPattern {
+    FieldPattern::Unsigned(u64::from(number))
+}
+
+fn text(text: &str) -> FieldPattern {
+    FieldPattern::Text(text.to_owned())
+}
+
+fn one_of(mut choices: Vec<FieldPattern>) -> FieldPattern {
+    choices.dedup();
+    match choices.len() {
+        1 => choices.remove(0),
+        _ => FieldPattern::OneOf(choices),
+    }
+}

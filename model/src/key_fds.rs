@@ -1,0 +1,39 @@
+//! Key fds beside the calls that make them: passing one on, and closing it.
+//!
+//! States PSD-005 §6.1 ("Key fds", "Fd delegation") and the end of an orphan of §2.8. What a key fd
+//! holds is in `state`.
+
+use crate::abi;
+use crate::coverage::covers;
+use crate::errno::Errno;
+use crate::input::{Fd, ProcessId};
+use crate::outcome::{Opened, Outcome};
+use crate::step::Work;
+
+/// A key fd goes to a process, which may be the caller's own: the same open key, with the mask that
+/// its opener was granted, whoever gets it.
+pub(crate) fn pass(work: &mut Work<'_>, fd: Fd, to: ProcessId) -> Result<Outcome, Errno> {
+    let key = abi::key_fd(work, fd)?;
+    if to != work.caller.process {
+        covers!(work.covered, "SYS-07", "SYS-08");
+    }
+    Ok(Outcome::Passed(Opened { process: to, key, disposition: None }))
+}
+
+/// `close` on a key fd.
+pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    covers!(work.covered, "SYS-04");
+    work.state.open_keys.remove_mut(&(work.caller.process, fd));
+    let (hive, key) = (open.hive(), open.key());
+    if work.state.orphans.contains(&(hive, key)) && !work.state.is_open(hive, key) {
+        work.state.orphans.remove_mut(&(hive, key));
+        if work.state.is_active(hive) {
+            covers!(work.covered, "DEL-23", "DEL-33", "DEL-45", "DEL-66");
+            work.state.database_mut(hive).drop_key(key);
+        } else {
+            covers!(work.covered, "DEL-49", "DEL-51");
+        }
+    }
+    Ok(Outcome::Done)
+}

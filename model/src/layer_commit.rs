@@ -1,0 +1,320 @@
+//! What follows a committed mutation before its call returns.
+//!
+//! States PSD-005 §2.6 ("Enforcement", the refresh of the affected layers) and the generation steps of
+//! §6.3, with D-51, D-52, D-57, P-02, P-15, P-25 and P-41, and what a death of a source makes of it (D-55,
+//! P-08, P-49); the audit events of a refresh (§3.1) with P-112. A refresh has several ways where a store was
+//! given something behind the kernel's back.
+
+use std::collections::BTreeSet;
+
+use crate::audit_events::{bad_metadata, looked_at};
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId, Map};
+use crate::errno::Errno;
+use crate::layer_effects::{delete_at_source, step_affected};
+use crate::layer_metadata::{Reading, metadata};
+use crate::layer_refresh::{
+    Death, Reach, Refreshed, differing_names, refresh, resolve_layers_key, visible_metadata,
+};
+use crate::layers::{Touched, machine};
+use crate::names::FoldedName;
+use crate::outcome::Outcome;
+use crate::responses::Malformed;
+use crate::state::{Generation, SlotId, State};
+use crate::step::Work;
+
+/// What follows a committed mutation before its call returns: the generation step of its hive
+/// (IOC-085), and the refresh of the layers it concerns (LAYER-38). The call is done then.
+///
+/// # Errors
+///
+/// EIO if metadata that the refresh read is malformed (D-52).
+pub(crate) fn committed(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+) -> Result<(), Errno> {
+    committed_as(work, before, touched, &Outcome::Done)
+}
+
+/// The same for a call that comes to `outcome` unless the refresh fails.
+///
+/// # Errors
+///
+/// EIO if metadata that the refresh read is malformed (D-52).
+pub(crate) fn committed_as(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+    outcome: &Outcome,
+) -> Result<(), Errno> {
+    work.state.change_generation(touched.hive(), Generation::step);
+    work.state.enumerations = Map::new_sync();
+    if !touched.concerns_layers(before) {
+        return Ok(());
+    }
+    let change = Change { before, touched, outcome };
+    let mut ways = ways(&work.state, &change).into_iter();
+    let Some(way) = ways.next() else { return Ok(()) };
+    let mut covered = work.covered;
+    let main = take(work, &change, way, &mut covered);
+    work.covered = covered;
+    report(work, touched.hive(), &main);
+    for way in ways {
+        let other = take(work, &change, way, &mut Covered::new());
+        if (&other.state, other.result) != (&main.state, main.result) {
+            work.otherwise.push((change.outcome_of(other.result), other.state));
+        }
+    }
+    work.state = main.state;
+    main.result
+}
+
+/// The audit events of a refresh: for a response that let it have no round, for SDs of metadata keys that
+/// it has surely met, and for whatever else it meets (LAYER-49, P-112).
+fn report(work: &mut Work<'_>, hive: HiveId, taken: &Taken) {
+    if let Some(malformed) = taken.rejected {
+        work.rejected.by(hive, malformed);
+        return;
+    }
+    let others = looked_at(&taken.state);
+    work.audit.extend(others.clone());
+    if !taken.bad_descriptors.is_empty() {
+        let keys = &taken.bad_descriptors;
+        let event = bad_metadata(&taken.state, hive, keys, &mut work.covered);
+        work.audit.push(event);
+        work.audit.extend(others);
+    }
+}
+
+/// A committed change that concerns the layers.
+struct Change<'a> {
+    before: &'a State,
+    touched: Touched<'a>,
+    /// What its call comes to unless the refresh fails.
+    outcome: &'a Outcome,
+}
+
+impl Change<'_> {
+    fn outcome_of(&self, result: Result<(), Errno>) -> Outcome {
+        result.map_or_else(Outcome::Failed, |()| self.outcome.clone())
+    }
+
+    fn is_other(&self, hive: HiveId) -> bool {
+        hive != self.touched.hive()
+    }
+
+    fn is_seeded(&self, state: &State) -> bool {
+        state.database(self.touched.hive()).seeded
+    }
+
+    /// The layer that the change is about, if its metadata is no longer what it was or what was last
+    /// read of it, or cannot be read, so that nobody can tell (D-51, LAYER-51).
+    fn affected(&self, state: &State) -> BTreeSet<FoldedName> {
+        let is_affected = |name: &FoldedName| {
+            let seen = state.layers_seen.as_ref().and_then(|(_, seen)| seen.get(name));
+            let now = metadata(state, name);
+            let before = State { layers_key: state.layers_key, ..self.before.clone() };
+            now.as_ref() != seen
+                || now != metadata(&before, name)
+                || now.is_some_and(|now| is_unreadable(&now))
+        };
+        self.touched.layer(state).into_iter().filter(is_affected).collect()
+    }
+}
+
+/// One way in which a refresh may begin.
+struct Way {
+    /// The state with the Layers key as it was found.
+    state: State,
+    /// The names of the first round; `Err` if the source's answers let it have none.
+    first: Result<BTreeSet<FoldedName>, Malformed>,
+    reach: Reach,
+}
+
+/// The ways in which the refresh after a change may begin: it looks at what is affected, or at
+/// everything (P-25). In a store that was given nothing they are one.
+fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
+    let (known, is_on_the_way) = (state.layers_key, change.touched.is_on_the_way(change.before));
+    let mut asked = state.clone();
+    let mut first = differing_names(&mut asked);
+    match &mut first {
+        Ok(names) => names.extend(change.affected(&asked)),
+        // Where the path leads is to be asked again (P-26).
+        Err(_) if is_on_the_way && resolve_layers_key(state).is_err() => asked.layers_key = None,
+        Err(_) => {}
+    }
+    let everything = Way { state: asked, first, reach: Reach::Everything };
+    let is_found = !is_on_the_way || resolve_layers_key(state) == Ok(known);
+    if known.is_none() || !is_found || !change.is_seeded(state) {
+        return vec![everything];
+    }
+    let first = Ok(change.affected(state));
+    vec![Way { state: state.clone(), first, reach: Reach::Affected }, everything]
+}
+
+/// What a refresh in one way comes to.
+struct Taken {
+    state: State,
+    result: Result<(), Errno>,
+    /// The response for which it had no round.
+    rejected: Option<Malformed>,
+    /// The metadata keys that it has read, of which nothing but the SD is bad.
+    bad_descriptors: Vec<Guid>,
+}
+
+/// The refresh in one way, with all that may come of it beside.
+fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covered) -> Taken {
+    let first = match way.first {
+        Ok(first) => first,
+        Err(malformed) => {
+            // A Layers key that cannot be found or enumerated is refreshed by nobody (P-75).
+            work.requested(change.touched.hive());
+            let (result, rejected) = (Err(Errno::EIO), Some(malformed));
+            return Taken { state: way.state, result, rejected, bad_descriptors: Vec::new() };
+        }
+    };
+    let mut state = way.state.clone();
+    let refreshed = refresh(&mut state, first.clone(), way.reach, None, covered);
+    let start = Start { state: &way.state, first: &first, reach: way.reach };
+    if work.is_interrupted() {
+        deaths(work, change, &start, &refreshed);
+    }
+    if refreshed.published {
+        covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
+        step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
+        if work.is_interrupted() {
+            uncounted(work, change, &state, refreshed.failed);
+            work.may_have_ended_in(state.clone(), change.touched.hive());
+        }
+    }
+    let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
+    if result.is_ok() && change.is_seeded(&state) {
+        if refreshed.deleted > 0 {
+            read_before_deletions(work, change, &start, &refreshed);
+        }
+        if way.reach == Reach::Everything && any_unreadable(&way.state) {
+            // Who looks at everything may meet it again, though it has been read before (P-41).
+            work.otherwise.push((Outcome::Failed(Errno::EIO), state.clone()));
+        }
+    }
+    Taken { state, result, rejected: None, bad_descriptors: refreshed.bad_descriptors }
+}
+
+/// Where a refresh begins.
+struct Start<'a> {
+    state: &'a State,
+    first: &'a BTreeSet<FoldedName>,
+    reach: Reach,
+}
+
+impl Start<'_> {
+    /// The refresh as a death lets it go.
+    fn refresh(&self, change: &Change<'_>, death: Death) -> (State, Refreshed) {
+        let mut state = self.state.clone();
+        let ignored = &mut Covered::new();
+        let refreshed = refresh(&mut state, self.first.clone(), self.reach, Some(death), ignored);
+        step_affected(change.before, &mut state, |hive| change.is_other(hive), ignored);
+        (state, refreshed)
+    }
+}
+
+/// The other order that a refresh may have over malformed data: every round reads what was there
+/// before the deletions that the refresh itself causes are carried out (P-48).
+fn read_before_deletions(
+    work: &mut Work<'_>,
+    change: &Change<'_>,
+    start: &Start<'_>,
+    refreshed: &Refreshed,
+) {
+    let slot = start.state.hives.get(&change.touched.hive()).map(|hive| hive.slot);
+    let Some(slot) = slot else { return };
+    let rounds_max = refreshed.rounds;
+    let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_max };
+    let (mut state, read_once) = start.refresh(change, death);
+    let owed =
+        state.slots.get_mut(&slot).map(|slot| std::mem::take(&mut slot.pending_layer_deletions));
+    for layer in owed.unwrap_or_default() {
+        delete_at_source(&mut state, slot, &layer, &mut Covered::new());
+    }
+    let result = if read_once.failed { Err(Errno::EIO) } else { Ok(()) };
+    work.otherwise.push((change.outcome_of(result), state));
+}
+
+/// Whether the metadata of some layer in view cannot be read.
+fn any_unreadable(state: &State) -> bool {
+    let (Some(machine), Some(key)) = (machine(state), state.layers_key) else { return false };
+    visible_metadata(state, machine, key).is_ok_and(|visible| visible.values().any(is_unreadable))
+}
+
+fn is_unreadable(reading: &Reading) -> bool {
+    reading.as_ref().map_or(true, |metadata| metadata.is_unreadable())
+}
+
+/// The states in which a death of a source within a refresh may leave the registry: so many rounds
+/// are published (all of them unless the source is that of the metadata, which cannot be read any
+/// more), and the source has carried out so many of the layer deletions and owes the others, one that
+/// it has not answered among them (D-55, P-08).
+fn deaths(work: &mut Work<'_>, change: &Change<'_>, start: &Start<'_>, refreshed: &Refreshed) {
+    let of_metadata = start.state.hives.get(&change.touched.hive()).map(|hive| hive.slot);
+    let slots: Vec<SlotId> = start.state.slots.keys().copied().collect();
+    for slot in slots {
+        let rounds_min = if Some(slot) == of_metadata { 0 } else { refreshed.rounds };
+        for rounds_max in rounds_min..=refreshed.rounds {
+            for (answered, carries_out_one_more) in
+                (0..=refreshed.deleted).flat_map(|answered| [(answered, false), (answered, true)])
+            {
+                let death = Death { slot, answered, carries_out_one_more, rounds_max };
+                died(work, change, start, death, rounds_max == refreshed.rounds);
+            }
+        }
+    }
+}
+
+/// The states in which one death may leave the registry.
+fn died(
+    work: &mut Work<'_>,
+    change: &Change<'_>,
+    start: &Start<'_>,
+    death: Death,
+    is_complete: bool,
+) {
+    let (mut state, refreshed) = start.refresh(change, death);
+    let told = death.answered + usize::from(death.carries_out_one_more);
+    if told > refreshed.deleted {
+        return;
+    }
+    leave_hives_uncounted(work, change, &mut state, death.slot);
+    if is_complete && !death.carries_out_one_more && told < refreshed.deleted {
+        // Found Down before the next deletion was sent, it owes that one, and no request of this
+        // call has failed (P-49).
+        let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
+        work.otherwise.push((change.outcome_of(result), state.clone()));
+    }
+    work.may_have_ended_in(state, change.touched.hive());
+}
+
+/// Where a source dies that has answered everything, the kernel may find it Down when it counts the
+/// layer operation in its hives (P-02, P-87).
+fn uncounted(work: &mut Work<'_>, change: &Change<'_>, state: &State, failed: bool) {
+    let slots: Vec<SlotId> = state.slots.keys().copied().collect();
+    for slot in slots {
+        let mut other = state.clone();
+        leave_hives_uncounted(work, change, &mut other, slot);
+        if other != *state {
+            let result = if failed { Err(Errno::EIO) } else { Ok(()) };
+            work.otherwise.push((change.outcome_of(result), other));
+        }
+    }
+}
+
+/// The other hives of a slot that a layer operation has affected may have taken their step or not.
+fn leave_hives_uncounted(work: &Work<'_>, change: &Change<'_>, state: &mut State, slot: SlotId) {
+    let generation = |state: &State, hive| state.hives.get(&hive).map(|hive| hive.generation);
+    let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
+    for hive in hives.into_iter().filter(|hive| change.is_other(*hive)) {
+        if generation(state, hive) != generation(change.before, hive) {
+            work.leave_uncounted(state, hive);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What a change of the layer table does to the hives: entries that go, views that change.
+//!
+//! States PSD-005 §2.6 ("Deletion"), §2.8, §10.1 ("Layer deletion effects") and the generation steps of
+//! layer operations of §6.3, with D-55, P-02, P-24, P-42 and P-49.
+
+use crate::coverage::{Covered, covers};
+use crate::database::{DeletedLayer, HiveId, Target};
+use crate::layer_refresh::Death;
+use crate::layers::{BASE, machine};
+use crate::names::FoldedName;
+use crate::resolution::{Resolver, Viewer};
+use crate::responses::Malformed;
+use crate::security::base_layer_default_sd;
+use crate::state::{Generation, SlotId, State};
+
+/// Takes a layer out of the table and its entries out of every source (§2.6 "Deletion", §2.8).
+/// Says whether it can be deleted; base cannot.
+pub(crate) fn delete(
+    state: &mut State,
+    name: &FoldedName,
+    death: &mut Option<Death>,
+    covered: &mut Covered,
+) -> bool {
+    if name.as_str() == BASE {
+        base_left(state, covered);
+        return false;
+    }
+    // The metadata key may have been there without the layer: with bad metadata, or in a full
+    // table. Its entries go all the same (P-24).
+    state.layers.remove_mut(name);
+    covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    covers!(covered, "IOC-088", "IOC-089");
+    let slots: Vec<_> = state.slots.keys().copied().collect();
+    for slot in slots {
+        let told = match death {
+            Some(death) if death.slot == slot => death.strikes(),
+            _ => Told::Answered,
+        };
+        if !state.is_slot_active(slot) || told == Told::No {
+            owe(state, slot, name);
+        } else if told == Told::Answered {
+            delete_at_source(state, slot, name, covered);
+        } else {
+            // The answer is what names the orphans (§7.2).
+            let hives: Vec<HiveId> = state.hives_of(slot).map(|(id, _)| id).collect();
+            for hive in hives {
+                state.database_mut(hive).delete_layer(name);
+            }
+            owe(state, slot, name);
+        }
+    }
+    true
+}
+
+/// How far RSI_DELETE_LAYER comes with one source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// It is not carried out.
+    No,
+    /// It is carried out, and the source dies before it has answered.
+    Unanswered,
+    /// It is carried out and answered.
+    Answered,
+}
+
+impl Death {
+    /// What becomes of the next deletion.
+    fn strikes(&mut self) -> Told {
+        if let Some(left) = self.answered.checked_sub(1) {
+            self.answered = left;
+            Told::Answered
+        } else if std::mem::take(&mut self.carries_out_one_more) {
+            Told::Unanswered
+        } else {
+            Told::No
+        }
+    }
+}
+
+/// The deletion is replayed when the source resumes (D-55).
+fn owe(state: &mut State, slot: SlotId, name: &FoldedName) {
+    if let Some(slot) = state.slots.get_mut(&slot) {
+        slot.pending_layer_deletions.push(name.clone());
+    }
+}
+
+/// The metadata key of base is out of view, which is no deletion of a layer. Which SD decides about
+/// writes from now on is open (P-28).
+pub(crate) fn base_left(state: &mut State, covered: &mut Covered) {
+    let entries = machine(state)
+        .zip(state.layers_key)
+        .and_then(|(hive, key)| state.database(hive).lookup(key, BASE));
+    if entries.is_some_and(|entries| entries.values().any(|entry| entry.target == Target::Hidden)) {
+        covers!(covered, "LAYER-18");
+    } else {
+        covers!(covered, "LAYER-11", "LAYER-17");
+    }
+    let kept = state.layers.get(BASE).map(|base| &base.descriptor);
+    state.base_may_be_default = kept.is_some_and(|kept| **kept != base_layer_default_sd());
+}
+
+/// What the end of a layer shows in one hive. Nobody rewrites anything, and keys keep what is theirs
+/// (RES-37, KEY-08).
+fn mark_deleted(deleted: &DeletedLayer, covered: &mut Covered) {
+    if deleted.named_keys {
+        covers!(covered, "PATH-02", "PATH-22", "PATH-23");
+    }
+    if deleted.replacements {
+        covers!(covered, "PATH-21", "RES-37");
+    }
+    if deleted.hidden {
+        covers!(covered, "PATH-17", "IOC-108");
+    }
+    if deleted.values {
+        covers!(covered, "VAL-03", "DEL-14", "RES-37", "KEY-01", "KEY-08");
+    }
+    if deleted.tombstones {
+        covers!(covered, "VAL-11", "VAL-22");
+    }
+    if deleted.blankets {
+        covers!(covered, "VAL-11", "VAL-33", "DEL-15");
+    }
+}
+
+/// RSI_DELETE_LAYER to one source, and the keys it orphans.
+pub(crate) fn delete_at_source(
+    state: &mut State,
+    slot: SlotId,
+    name: &FoldedName,
+    covered: &mut Covered,
+) {
+    let hives: Vec<HiveId> = state.hives_of(slot).map(|(id, _)| id).collect();
+    for hive in hives {
+        let deleted = state.database_mut(hive).delete_layer(name);
+        mark_deleted(&deleted, covered);
+        for key in deleted.orphans {
+            covers!(covered, "DEL-13", "FAIL-43");
+            crate::deletion::name_lost(state, hive, Target::Key(key), covered);
+        }
+    }
+}
+
+/// One step of the generation for each other Active hive whose global effective view has changed
+/// (P-02).
+pub(crate) fn step_affected(
+    before: &State,
+    state: &mut State,
+    other: impl Fn(HiveId) -> bool,
+    covered: &mut Covered,
+) {
+    let hives: Vec<HiveId> = state.hives.keys().copied().collect();
+    for hive in hives {
+        if !other(hive) || !state.is_active(hive) || !before.is_active(hive) {
+            continue;
+        }
+        match same_view(before, state, hive) {
+            Ok(true) => {}
+            Ok(false) => {
+                covers!(covered, "LAYER-33", "IOC-090");
+                state.change_generation(hive, Generation::step);
+            }
+            // Nobody can tell what a source's malformed data hides (P-42).
+            Err(_) => state.change_generation(hive, Generation::uncertain),
+        }
+    }
+}
+
+/// Whether a hive shows the same keys and the same effective values as (type, data) in two worlds.
+///
+/// # Errors
+///
+/// If something in the hive cannot be read in one of them, in view or not (P-42).
+pub(crate) fn same_view(before: &State, after: &State, hive: HiveId) -> Result<bool, Malformed> {
+    let viewer = Viewer::global();
+    // No SD has a part in it (P-75).
+    let (old, new) = (before.kernel_resolver(hive, &viewer), after.kernel_resolver(hive, &viewer));
+    check_all(old)?;
+    check_all(new)?;
+    same_in_view(old, new)
+}
+
+/// Reads everything that a hive holds.
+fn check_all(resolver: Resolver<'_>) -> Result<(), Malformed> {
+    let ignored = &mut Covered::new();
+    let keys = resolver.database.keys.keys().filter(|_| resolver.database.seeded);
+    for key in keys {
+        resolver.values(*key, ignored)?;
+        resolver.subkeys(*key, ignored)?;
+    }
+    Ok(())
+}
+
+fn same_in_view(old: Resolver<'_>, new: Resolver<'_>) -> Result<bool, Malformed> {
+    let ignored = &mut Covered::new();
+    let mut keys = vec![old.database.root];
+    while let Some(key) = keys.pop() {
+        let (old_values, new_values) = (old.values(key, ignored)?.0, new.values(key, ignored)?.0);
+        let same_values = old_values.len() == new_values.len()
+            && old_values.iter().zip(&new_values).all(|(old, new)| {
+                old.entry.name.folded() == new.entry.name.folded()
+                    && old.entry.value_type == new.entry.value_type
+                    && old.entry.data == new.entry.data
+            });
+        let (old_keys, new_keys) = (old.subkeys(key, ignored)?.0, new.subkeys(key, ignored)?.0);
+        let same_keys = old_keys.len() == new_keys.len()
+            && old_keys.iter().zip(&new_keys).all(|(old, new)| {
+                old.key == new.key && old.entry.name.folded() == new.entry.name.folded()
+            });
+        if !same_values || !same_keys {
+            return Ok(false);
+        }
+        keys.extend(new_keys.iter().map(|child| child.key));
+    }
+    Ok(true)
+}

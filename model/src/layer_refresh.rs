@@ -1,0 +1,343 @@
+//! How the layer table follows its metadata: at boot, when a source comes back, and when it changes.
+//!
+//! States PSD-005 §2.6 ("Circularity", "Enforcement", "Layer lifecycle mechanism"), with D-51 to D-57,
+//! P-03, P-07, P-20, P-25 and P-26. A refresh reads metadata as resolution shows it under the table at
+//! hand, publishes, and goes on with whatever that changed. What the metadata of one layer says is read
+//! in `layer_metadata`; what a change of the table does to everything else is in `layer_effects`.
+
+use std::collections::BTreeSet;
+
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId, Map};
+use crate::layer_effects::{base_left, delete, same_view, step_affected};
+use crate::layer_metadata::{Metadata, Reading, metadata};
+use crate::layers::{BASE, Layer, initial_table, machine};
+use crate::names::{FoldedName, LayerName};
+use crate::resolution::Viewer;
+use crate::responses::Malformed;
+use crate::state::{Generation, SlotId, State};
+
+/// Passes over the metadata at boot (P-20).
+const BOOT_PASSES_MAX: usize = 8;
+
+/// The table as it is read at the first registration since boot: from base alone, pass by pass,
+/// until a pass changes nothing (P-20), or until something on the way to the names cannot be read
+/// (P-26).
+pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
+    let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
+    for _ in 0..BOOT_PASSES_MAX {
+        state.layers_key = resolve_layers_key(state).unwrap_or(None);
+        let Some(key) = state.layers_key else { break };
+        found(state, key);
+        let Ok(visible) = visible_metadata(state, machine, key) else { break };
+        state.layers_seen = Some((key, visible.clone()));
+        let mut next = State { layers: initial_table(), ..state.clone() };
+        for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
+            let good = visible.get(name).is_some_and(|reading| {
+                publish(&mut next, name, reading.clone(), &mut Covered::new())
+            });
+            let room = next.layers.size() < next.limits.max_total_layers as usize;
+            if let (false, true, Some(former)) = (good, room, state.layers.get(name)) {
+                next.layers.insert_mut(name.clone(), former.clone());
+            }
+        }
+        if next.layers == state.layers {
+            break;
+        }
+        state.layers = next.layers;
+    }
+    // What has been seen is what the last table shows, if it can be seen.
+    state.layers_key = resolve_layers_key(state).unwrap_or(None);
+    if let Some(key) = state.layers_key {
+        found(state, key);
+        if let Ok(now) = visible_metadata(state, machine, key) {
+            state.layers_seen = Some((key, now));
+        }
+    }
+    step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+}
+
+/// The refresh when the source of the Machine hive has resumed (P-07). What cannot be read leaves the
+/// table as it is (P-26).
+pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
+    let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
+    // Every name is read as at boot; what was there when it was last read may have left.
+    let Ok(mut names) = differing_names(state) else { return };
+    let Some(key) = state.layers_key else { return };
+    let Ok(visible) = visible_metadata(state, machine, key) else { return };
+    if visible.get(BASE).is_none() {
+        base_left(state, &mut Covered::new());
+    }
+    names.extend(visible.keys().cloned());
+    let unrefreshed = state.clone();
+    let refreshed = refresh(state, names, Reach::Everything, None, &mut Covered::new());
+    if refreshed.published {
+        step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+        for hive in hives.iter().filter(|hive| machine != **hive) {
+            if same_view(&unrefreshed, state, *hive) != Ok(true) {
+                // A layer operation, but one of a resumption (P-47).
+                state.change_generation(*hive, Generation::uncertain);
+            }
+        }
+    }
+}
+
+/// The key that `Machine\System\Registry\Layers` resolves to in the global effective view (P-03).
+///
+/// # Errors
+///
+/// If what the source answers on the way is malformed.
+pub(crate) fn resolve_layers_key(state: &State) -> Result<Option<Guid>, Malformed> {
+    let Some(hive) = machine(state).filter(|hive| state.is_active(*hive)) else { return Ok(None) };
+    let viewer = Viewer::global();
+    let resolver = state.kernel_resolver(hive, &viewer);
+    let mut key = resolver.database.root;
+    for name in ["system", "registry", "layers"] {
+        let (child, _) = resolver.child(key, name, &mut Covered::new())?;
+        let Some(child) = child else { return Ok(None) };
+        key = child.key;
+    }
+    Ok(Some(key))
+}
+
+/// What a refresh asks for beside the layers that are known to be affected (P-25).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing: neither the way to the Layers key nor the other names below it.
+    Affected,
+    /// All of it.
+    Everything,
+}
+
+/// What a refresh did.
+pub(crate) struct Refreshed {
+    /// Whether the table may have changed.
+    pub(crate) published: bool,
+    /// Whether it met bad metadata.
+    pub(crate) failed: bool,
+    /// The metadata keys of which nothing but the SD is bad.
+    pub(crate) bad_descriptors: Vec<Guid>,
+    /// Layers that were deleted.
+    pub(crate) deleted: usize,
+    /// Rounds that were published.
+    pub(crate) rounds: usize,
+}
+
+/// A source that dies while it is told of layer deletions.
+#[derive(Clone, Copy)]
+pub(crate) struct Death {
+    pub(crate) slot: SlotId,
+    /// Deletions that it still carries out and answers.
+    pub(crate) answered: usize,
+    /// Whether it carries out the one that follows, and dies before it has answered.
+    pub(crate) carries_out_one_more: bool,
+    /// Rounds that are still published.
+    pub(crate) rounds_max: usize,
+}
+
+/// The rounds of a refresh (D-57). Each name takes part at most once, which bounds them.
+pub(crate) fn refresh(
+    state: &mut State,
+    first: BTreeSet<FoldedName>,
+    reach: Reach,
+    mut death: Option<Death>,
+    covered: &mut Covered,
+) -> Refreshed {
+    let rounds_max = death.map_or(usize::MAX, |death| death.rounds_max);
+    let mut refreshed = Refreshed {
+        published: false,
+        failed: false,
+        bad_descriptors: Vec::new(),
+        deleted: 0,
+        rounds: 0,
+    };
+    let mut done: BTreeSet<FoldedName> = BTreeSet::new();
+    let mut dirty = first;
+    while !dirty.is_empty() && refreshed.rounds < rounds_max {
+        if refreshed.published {
+            covers!(covered, "LAYER-29", "LAYER-31", "LAYER-32");
+        }
+        let round = state.clone();
+        for name in &dirty {
+            let read = metadata(&round, name);
+            was_read(state, name, read.clone());
+            match read {
+                None => {
+                    refreshed.deleted += usize::from(delete(state, name, &mut death, covered));
+                }
+                Some(reading) => {
+                    refreshed.bad_descriptors.extend(bad_descriptor(&reading));
+                    let good = publish(state, name, reading, covered);
+                    refreshed.failed |= !good;
+                }
+            }
+        }
+        refreshed.published = true;
+        refreshed.rounds += 1;
+        done.extend(dirty);
+        let next = match reach {
+            Reach::Everything => differing_names(state),
+            Reach::Affected => affected_names(&round, state),
+        };
+        dirty = next.unwrap_or_else(|_| {
+            refreshed.failed = true;
+            BTreeSet::new()
+        });
+        // A name that has had its turn waits for the next occasion, as what it is now (P-21).
+        for name in dirty.intersection(&done) {
+            let reading = metadata(state, name);
+            was_read(state, name, reading);
+        }
+        dirty.retain(|name| !done.contains(name));
+    }
+    refreshed
+}
+
+/// The layers whose metadata effectively differs from what was last read of it, after the Layers
+/// key has been found again (P-03, P-15).
+///
+/// # Errors
+///
+/// If the source answers with malformed data on the way to the Layers key, or when it is asked what
+/// is below it. Nothing has changed then but the Layers key, if it was found.
+pub(crate) fn differing_names(state: &mut State) -> Result<BTreeSet<FoldedName>, Malformed> {
+    state.layers_key = resolve_layers_key(state)?;
+    let (Some(machine), Some(key)) = (machine(state), state.layers_key) else {
+        return Ok(BTreeSet::new());
+    };
+    let seen = found(state, key);
+    let now = visible_metadata(state, machine, key)?;
+    let names: BTreeSet<FoldedName> = now.keys().chain(seen.keys()).cloned().collect();
+    Ok(names.into_iter().filter(|name| seen.get(name) != now.get(name)).collect())
+}
+
+/// The layers whose metadata a round of a refresh has changed, and effectively differs from what was
+/// last read of it; all that differ if the round has changed where the Layers key is.
+///
+/// # Errors
+///
+/// If the Layers key has to be found again and cannot.
+fn affected_names(round: &State, state: &mut State) -> Result<BTreeSet<FoldedName>, Malformed> {
+    let is_where_it_was = resolve_layers_key(round).ok() == resolve_layers_key(state).ok();
+    let (true, Some(machine), Some(key)) = (is_where_it_was, machine(state), state.layers_key)
+    else {
+        return differing_names(state);
+    };
+    let seen = found(state, key);
+    let names = round.database(machine).children(key).map(|(name, _)| name);
+    let affected = names.filter(|&name| {
+        let now = metadata(state, name);
+        now != metadata(round, name) && seen.get(name) != now.as_ref()
+    });
+    Ok(affected.cloned().collect())
+}
+
+/// The path has led to this key. Returns what was last read below it; of what is only below another
+/// key nothing is known any more (P-03).
+fn found(state: &mut State, key: Guid) -> Map<FoldedName, Reading> {
+    let seen = state.layers_seen.take().filter(|(seen_key, _)| *seen_key == key);
+    let seen = seen.map_or_else(Map::new_sync, |(_, seen)| seen);
+    state.layers_seen = Some((key, seen.clone()));
+    seen
+}
+
+/// This is what was last read of a name.
+fn was_read(state: &mut State, name: &FoldedName, reading: Option<Reading>) {
+    if let Some((_, seen)) = &mut state.layers_seen {
+        match reading {
+            Some(reading) => seen.insert_mut(name.clone(), reading),
+            None => {
+                seen.remove_mut(name);
+            }
+        }
+    }
+}
+
+/// What is visible below the Layers key, by name.
+///
+/// # Errors
+///
+/// If the source's enumeration of it is malformed, so that no name is known.
+pub(crate) fn visible_metadata(
+    state: &State,
+    machine: HiveId,
+    key: Guid,
+) -> Result<Map<FoldedName, Reading>, Malformed> {
+    let viewer = Viewer::global();
+    let resolver = state.kernel_resolver(machine, &viewer);
+    let (children, _) = resolver.subkeys(key, &mut Covered::new())?;
+    let names = children.iter().map(|child| child.entry.name.folded());
+    Ok(names.filter_map(|name| Some((name.clone(), metadata(state, name)?))).collect())
+}
+
+/// The metadata key, if its SD is all that is malformed.
+fn bad_descriptor(reading: &Reading) -> Option<Guid> {
+    reading.as_ref().ok().and_then(Metadata::key_of_bad_descriptor)
+}
+
+/// The metadata keys that the registration of a slot makes the kernel read, and of which nothing but the
+/// SD is bad (LAYER-49): all that are visible, if the slot has the Machine hive (P-07, P-20) and the
+/// kernel finds the Layers key (P-26).
+pub(crate) fn bad_at_registration(state: &State, slot: SlotId) -> Option<(HiveId, Vec<Guid>)> {
+    let machine = machine(state)?;
+    let is_served = state.hives.get(&machine).is_some_and(|hive| hive.slot == slot);
+    let key = resolve_layers_key(state).ok()?.filter(|_| is_served)?;
+    let visible = visible_metadata(state, machine, key).ok()?;
+    let keys: Vec<Guid> = visible.values().filter_map(bad_descriptor).collect();
+    (!keys.is_empty()).then_some((machine, keys))
+}
+
+/// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so
+/// that the former entry stays (LAYER-50, D-52).
+fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut Covered) -> bool {
+    let Some((metadata, descriptor)) =
+        reading.ok().and_then(|metadata| Some((metadata.clone(), metadata.descriptor.ok()?)))
+    else {
+        covers!(covered, "LAYER-36", "LAYER-50", "LAYER-51", "SRC-49");
+        return false;
+    };
+    if name.as_str() == BASE {
+        // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
+        covers!(covered, "LAYER-15", "LAUTH-27", "IOC-020");
+        if metadata.enabled() != Some(true) {
+            covers!(covered, "LAYER-12", "LAYER-16");
+        }
+        if metadata.precedence() != Some(0) {
+            covers!(covered, "LAYER-13", "LAYER-16");
+        }
+        let layer = Layer { name: LayerName::base(), precedence: 0, enabled: true, descriptor };
+        state.layers.insert_mut(name.clone(), layer);
+        state.base_may_be_default = false;
+        return true;
+    }
+    let Some((precedence, enabled)) =
+        metadata.precedence().zip(metadata.enabled()).filter(|_| metadata.has_good_owner())
+    else {
+        // Nothing of it is taken, the good parts neither.
+        covers!(covered, "LAYER-41", "LAYER-42");
+        return false;
+    };
+    metadata.mark(state, covered);
+    match state.layers.get(name) {
+        None => {
+            if state.layers.size() >= state.limits.max_total_layers as usize {
+                return true;
+            }
+            covers!(covered, "LAYER-01", "LAYER-22", "LAYER-35", "LAYER-52", "LAYER-53", "RES-29");
+        }
+        Some(former) => {
+            if former.precedence != precedence {
+                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091");
+            }
+            if former.enabled != enabled {
+                covers!(covered, "LAYER-08", "LAYER-22", "RES-02");
+            }
+            if former.descriptor != descriptor {
+                covers!(covered, "LAUTH-08", "LAUTH-26", "IOC-018");
+            }
+        }
+    }
+    let layer = Layer { name: metadata.name, precedence, enabled, descriptor };
+    state.layers.insert_mut(name.clone(), layer);
+    true
+}

@@ -1,0 +1,230 @@
+//! The pipeline of an access check, for one set of assumptions.
+//!
+//! States PSD-004 §10.10 step by step for registry keys: no object type list, no principal of the
+//! object, no local claims, no backup or restore intent. Step 0 is absent, since tokens do not name
+//! logon sessions; so are the events of step 14, which are not of the registry.
+
+use super::access_check::{Check, Verdict};
+use super::assumptions::{Assumptions, Unknown};
+use super::auditing::match_flags;
+use super::dacl::{Pass, widest_grant};
+use super::descriptor::SecurityDescriptor;
+use super::identity::Identity;
+use super::mandatory;
+use super::rights::{
+    ACCESS_SYSTEM_SECURITY, KEY_ALL_ACCESS, KEY_WRITE, MAXIMUM_ALLOWED, WRITE_OWNER, holds,
+};
+use super::{Privilege, Sid, Token, TokenLevel};
+use crate::coverage::{Covered, covers};
+
+/// `requested` is mapped already.
+pub(super) fn evaluate(
+    token: &Token,
+    sd: &SecurityDescriptor,
+    requested: u32,
+    assumptions: &Assumptions,
+    covered: &mut Covered,
+) -> Check {
+    let undecided = |verdict| Check { verdict, requested, granted: 0, sacl_match_flags: 0 };
+
+    // Step 1. An error of the evaluation, so that nothing is audited (P-93).
+    match token.0.level {
+        TokenLevel::Identification => {
+            covers!(covered, "ACC-03");
+            return undecided(Verdict::Denied);
+        }
+        TokenLevel::Anonymous => covers!(covered, "ACC-04"),
+        TokenLevel::Primary | TokenLevel::Impersonation | TokenLevel::Delegation => {}
+    }
+
+    // Step 2.
+    let Some(owner) = &sd.owner else {
+        covers!(covered, "SD-15");
+        return undecided(Verdict::Malformed);
+    };
+    if sd.group.is_none() {
+        covers!(covered, "SD-16");
+    }
+
+    // Step 3.
+    let request = Request {
+        desired: requested & !MAXIMUM_ALLOWED,
+        maximum_allowed: holds(requested, MAXIMUM_ALLOWED),
+    };
+
+    // Steps 4 to 6.
+    let mut access = privilege_grants(token, covered);
+    let trusted = assumptions.favour(Unknown::ProcessTrust);
+    if mandatory::enforce(token, sd.sacl.as_ref(), trusted, &mut access, covered).is_err() {
+        return undecided(Verdict::Malformed);
+    }
+
+    // Steps 7, 9 and 10.
+    let conditions_favour = assumptions.favour(Unknown::Condition);
+    let pass = Pass { identity: Identity::of_token(token, owner), conditions_favour };
+    pass.walk(sd.dacl.as_ref(), &mut access, covered);
+    take_ownership(token, &request, &mut access, covered);
+
+    // Steps 11 to 13.
+    restrict(token, owner, sd, assumptions, &mut access, covered);
+    confine(token, sd, assumptions, &mut access);
+    if !assumptions.favour(Unknown::Policy) {
+        // A policy leaves at least what privileges grant (§10.8).
+        access.granted &= access.privilege_granted;
+    }
+
+    // Steps 15 and 16.
+    let allowed = holds(access.granted, request.desired);
+    let conditions_hold = assumptions.favour(Unknown::AuditCondition);
+    let sacl_match_flags =
+        match_flags(sd.sacl.as_ref(), &pass.identity, &request, allowed, conditions_hold, covered);
+    mark_result(&request, &access, allowed, covered);
+    if !allowed {
+        return Check { sacl_match_flags, ..undecided(Verdict::Denied) };
+    }
+    let granted = if request.maximum_allowed { access.granted } else { request.desired };
+    Check { verdict: Verdict::Allowed, requested, granted, sacl_match_flags }
+}
+
+/// What a caller asks for.
+pub(super) struct Request {
+    /// Concrete rights.
+    pub(super) desired: u32,
+    /// Whether whatever can be granted is wanted as well.
+    pub(super) maximum_allowed: bool,
+}
+
+/// Which bits have been decided, and which of them with yes. The first decision stands (ACC-15).
+#[derive(Default)]
+pub(super) struct Access {
+    pub(super) decided: u32,
+    pub(super) granted: u32,
+    /// What privileges granted, whatever the DACL says.
+    pub(super) privilege_granted: u32,
+    /// What integrity and process trust refused before the DACL.
+    pub(super) mandatory_decided: u32,
+}
+
+impl Access {
+    /// Grants what is still undecided.
+    pub(super) fn grant(&mut self, mask: u32) {
+        self.granted |= mask & !self.decided;
+        self.decided |= mask;
+    }
+
+    /// Refuses what is still undecided.
+    pub(super) fn deny(&mut self, mask: u32) {
+        self.decided |= mask;
+    }
+
+    /// Grants by a privilege, whatever was decided before.
+    fn grant_by_privilege(&mut self, mask: u32) {
+        self.decided |= mask;
+        self.granted |= mask;
+        self.privilege_granted |= mask;
+    }
+}
+
+/// Steps 4 and 5. SeBackup and SeRestore count for nothing without an intent, which opening a key
+/// never states.
+fn privilege_grants(token: &Token, covered: &mut Covered) -> Access {
+    let mut access = Access::default();
+    if token.has_privilege(Privilege::Backup) {
+        covers!(covered, "ACC-11");
+    }
+    if token.has_privilege(Privilege::Restore) {
+        covers!(covered, "ACC-12");
+    }
+    if token.has_privilege(Privilege::Security) {
+        covers!(covered, "ACC-09", "ACC-50");
+        access.grant_by_privilege(ACCESS_SYSTEM_SECURITY);
+    } else {
+        covers!(covered, "ACC-08", "ACC-10");
+        access.deny(ACCESS_SYSTEM_SECURITY);
+    }
+    access
+}
+
+/// Step 10.
+fn take_ownership(token: &Token, request: &Request, access: &mut Access, covered: &mut Covered) {
+    let wanted = request.maximum_allowed || holds(request.desired, WRITE_OWNER);
+    if !wanted || !token.has_privilege(Privilege::TakeOwnership) {
+        return;
+    }
+    if holds(access.mandatory_decided, WRITE_OWNER) {
+        covers!(covered, "ACC-47");
+    } else if !holds(access.granted, WRITE_OWNER) {
+        covers!(covered, "ACC-46", "ACC-50");
+        access.grant_by_privilege(WRITE_OWNER);
+    }
+}
+
+/// Step 11: what a restricted token has, its restricting SIDs must be granted as well (§10.4).
+fn restrict(
+    token: &Token,
+    owner: &Sid,
+    sd: &SecurityDescriptor,
+    assumptions: &Assumptions,
+    access: &mut Access,
+    covered: &mut Covered,
+) {
+    let restricting = &token.0.restricted_sids;
+    if restricting.is_empty() {
+        return;
+    }
+    covers!(covered, "ACC-73", "ACC-74", "ACC-75");
+    let mut second = Access::default();
+    let identity = Identity::of_restricting_sids(restricting, owner);
+    let conditions_favour = assumptions.favour(Unknown::RestrictedCondition);
+    let ignored = &mut Covered::new();
+    if identity.is_owner() {
+        covers!(covered, "ACC-78", "ACC-79");
+    }
+    Pass { identity, conditions_favour }.walk(sd.dacl.as_ref(), &mut second, ignored);
+    if sd.dacl.is_none() {
+        covers!(covered, "ACC-80");
+    }
+    if token.0.write_restricted {
+        covers!(covered, "ACC-76");
+        access.granted &= second.granted | !KEY_WRITE;
+    } else {
+        access.granted &= second.granted;
+    }
+    if access.privilege_granted != 0 {
+        covers!(covered, "ACC-77");
+    }
+    access.granted |= access.privilege_granted;
+}
+
+/// Step 12. Which confinement SIDs the token has is not known here: they are granted nothing, or
+/// all that the DACL allows anyone. A null DACL grants them what it grants everyone, and no DACL
+/// grants ACCESS_SYSTEM_SECURITY (§10.6).
+fn confine(token: &Token, sd: &SecurityDescriptor, assumptions: &Assumptions, access: &mut Access) {
+    if !token.0.confined {
+        return;
+    }
+    access.granted &= match &sd.dacl {
+        None => KEY_ALL_ACCESS,
+        Some(dacl) if assumptions.favour(Unknown::Confinement) => widest_grant(dacl),
+        Some(_) => 0,
+    };
+}
+
+fn mark_result(request: &Request, access: &Access, allowed: bool, covered: &mut Covered) {
+    match (request.desired, request.maximum_allowed) {
+        (0, true) => covers!(covered, "ACC-07", "ACC-37"),
+        (0, false) => covers!(covered, "ACC-07"),
+        (_, true) if !allowed => covers!(covered, "ACC-36", "ACC-06", "SEC-08", "SEC-09"),
+        (_, false) if !allowed => covers!(covered, "ACC-06", "SEC-08", "SEC-09"),
+        _ => covers!(covered, "ACC-06"),
+    }
+    if allowed && request.maximum_allowed {
+        covers!(covered, "ACC-34", "ACC-35", "SEC-11");
+    } else if allowed && access.granted & !request.desired != 0 {
+        covers!(covered, "SEC-10");
+    }
+}
+
+#[cfg(test)]
+#[path = "evaluation_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! What labels in a SACL refuse before the DACL is looked at.
+//!
+//! States PSD-004 §10.3 (mandatory integrity, with D-38) and §10.7 (process trust). Which trust the
+//! calling process has is not known here.
+
+use super::acl::{Ace, AceBody, AceKind, Acl, ace_flags::INHERIT_ONLY};
+use super::evaluation::Access;
+use super::malformed::MalformedDescriptor;
+use super::rights::{
+    ACCESS_SYSTEM_SECURITY, KEY_ALL_ACCESS, KEY_READ, KEY_WRITE, READ_CONTROL, WRITE_OWNER, holds,
+    map_generic_bits,
+};
+use super::{INTEGRITY_MEDIUM, Privilege, Sid, Token};
+use crate::coverage::{Covered, covers};
+
+/// `SYSTEM_MANDATORY_LABEL_NO_READ_UP`.
+pub(super) const NO_READ_UP: u32 = 0x1;
+/// `SYSTEM_MANDATORY_LABEL_NO_WRITE_UP`.
+pub(super) const NO_WRITE_UP: u32 = 0x2;
+/// `SYSTEM_MANDATORY_LABEL_NO_EXECUTE_UP`.
+pub(super) const NO_EXECUTE_UP: u32 = 0x4;
+
+/// What `GENERIC_EXECUTE` maps to on keys.
+const KEY_EXECUTE: u32 = 0;
+/// Never a right of keys; named because the text names it.
+const SYNCHRONIZE: u32 = 0x0010_0000;
+
+/// Both kinds of labels. `trusted`: the process has whatever trust a label asks for.
+///
+/// # Errors
+///
+/// If a label's SID is none (ACC-69).
+pub(super) fn enforce(
+    token: &Token,
+    sacl: Option<&Acl>,
+    trusted: bool,
+    access: &mut Access,
+    covered: &mut Covered,
+) -> Result<(), MalformedDescriptor> {
+    let label = integrity_label(sacl, covered)?;
+    enforce_integrity(token, &label, access, covered);
+    if let Some(label) = trust_label(sacl)?
+        && label.asks()
+        && !trusted
+    {
+        label.enforce(access);
+    }
+    Ok(())
+}
+
+struct IntegrityLabel {
+    level: u32,
+    policy: u32,
+}
+
+/// The level that a mandatory label's SID stands for: S-1-16-level (ACC-69, ACC-70).
+pub(super) fn integrity_level(sid: &Sid) -> Option<u32> {
+    match sid.sub_authorities_of(16)?[..] {
+        [level] => Some(level),
+        _ => None,
+    }
+}
+
+fn integrity_label(
+    sacl: Option<&Acl>,
+    covered: &mut Covered,
+) -> Result<IntegrityLabel, MalformedDescriptor> {
+    let all = sacl.into_iter().flat_map(|acl| &acl.aces);
+    let mut labels = all.filter(|ace| is(ace, &AceKind::MandatoryLabel));
+    let Some((mask, sid)) = first_applying(sacl, &AceKind::MandatoryLabel) else {
+        covers!(covered, "ACC-55");
+        if labels.next().is_some() {
+            covers!(covered, "ACC-67");
+        }
+        return Ok(IntegrityLabel { level: INTEGRITY_MEDIUM, policy: NO_WRITE_UP });
+    };
+    if labels.count() > 1 {
+        covers!(covered, "ACC-66");
+    }
+    covers!(covered, "ACC-70");
+    let level = integrity_level(sid).ok_or(MalformedDescriptor::Label)?;
+    Ok(IntegrityLabel { level, policy: mask })
+}
+
+/// `EnforceMIC`.
+fn enforce_integrity(
+    token: &Token,
+    label: &IntegrityLabel,
+    access: &mut Access,
+    covered: &mut Covered,
+) {
+    if !token.0.no_write_up {
+        covers!(covered, "ACC-62");
+        return;
+    }
+    if token.0.integrity_level >= label.level {
+        covers!(covered, "ACC-56");
+        return;
+    }
+    covers!(covered, "ACC-57");
+    let mut allowed = KEY_READ | KEY_EXECUTE | READ_CONTROL | SYNCHRONIZE;
+    if holds(label.policy, NO_READ_UP) {
+        covers!(covered, "ACC-59");
+        allowed &= !KEY_READ;
+    }
+    if holds(label.policy, NO_WRITE_UP) {
+        covers!(covered, "ACC-58");
+        allowed &= !KEY_WRITE;
+    }
+    if holds(label.policy, NO_EXECUTE_UP) {
+        covers!(covered, "ACC-60");
+        allowed &= !KEY_EXECUTE;
+    }
+    if label.policy & !(NO_READ_UP | NO_WRITE_UP | NO_EXECUTE_UP) != 0 {
+        covers!(covered, "ACC-61");
+    }
+    if token.has_privilege(Privilege::Relabel) {
+        covers!(covered, "ACC-65", "ACC-50");
+        allowed |= WRITE_OWNER;
+    }
+    if access.privilege_granted != 0 {
+        covers!(covered, "ACC-64");
+    }
+    access.deny(KEY_ALL_ACCESS & !allowed);
+    access.mandatory_decided |= KEY_ALL_ACCESS & !allowed;
+}
+
+/// The trust that an object asks of processes, and what the others may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct TrustLabel {
+    trust: [u32; 2],
+    mask: u32,
+}
+
+impl TrustLabel {
+    /// Whether this asks for anything: every process has type 0 and trust 0.
+    pub(super) const fn asks(self) -> bool {
+        self.trust[0] != 0 || self.trust[1] != 0
+    }
+
+    /// `EnforcePIP` for a process that does not have it: privileges do not help.
+    fn enforce(self, access: &mut Access) {
+        let refused = (KEY_ALL_ACCESS | ACCESS_SYSTEM_SECURITY) & !map_generic_bits(self.mask);
+        access.deny(refused);
+        access.mandatory_decided |= refused;
+        access.granted &= !refused;
+        access.privilege_granted &= !refused;
+    }
+}
+
+/// Type and trust that a process trust label's SID stands for: S-1-19-type-trust (§10.7).
+pub(super) fn process_trust(sid: &Sid) -> Option<[u32; 2]> {
+    match sid.sub_authorities_of(19)?[..] {
+        [process_type, trust] => Some([process_type, trust]),
+        _ => None,
+    }
+}
+
+/// The trust label that applies to the object itself.
+pub(super) fn trust_label(sacl: Option<&Acl>) -> Result<Option<TrustLabel>, MalformedDescriptor> {
+    let Some((mask, sid)) = first_applying(sacl, &AceKind::ProcessTrustLabel) else {
+        return Ok(None);
+    };
+    let trust = process_trust(sid).ok_or(MalformedDescriptor::Label)?;
+    Ok(Some(TrustLabel { trust, mask }))
+}
+
+fn is(ace: &Ace, wanted: &AceKind) -> bool {
+    matches!(&ace.body, AceBody::Recognised { kind, .. } if kind == wanted)
+}
+
+/// Mask and SID of the first ACE of this kind that is not for children alone.
+fn first_applying<'a>(sacl: Option<&'a Acl>, wanted: &AceKind) -> Option<(u32, &'a Sid)> {
+    let mut aces = sacl.into_iter().flat_map(|acl| &acl.aces);
+    let ace = aces.find(|ace| is(ace, wanted) && !ace.has_flags(INHERIT_ONLY))?;
+    match &ace.body {
+        AceBody::Recognised { mask, sid, .. } => Some((*mask, sid)),
+        AceBody::Unrecognised { .. } => None,
+    }
+}
