@@ -48,7 +48,7 @@ pub(crate) fn without_alias(
     if !components.first().is_some_and(is_alias) {
         return Ok(components);
     }
-    covers!(work.covered, "HIVE-07", "HIVE-08", "HIVE-09", "SYS-20");
+    covers!(work.covered, "HIVE-07", "HIVE-08", "HIVE-09", "SYS-20", "SD-06");
     let mut path = format!("Users\\{}", work.caller.token.0.user);
     for component in &components[1..] {
         path.push('\\');
@@ -173,10 +173,15 @@ pub(crate) fn walk(
         if child.symlink && !(is_last && last_link == LastLink::Open) {
             hops += 1;
             if hops > work.state.limits.symlink_depth_limit {
-                covers!(work.covered, "LINK-31", "SYS-45");
+                covers!(work.covered, "LINK-31", "SYS-45", "ERR-20");
                 return Err(Errno::ELOOP);
             }
             covers!(work.covered, "LINK-11", "SYS-39");
+            match (is_last, last_link) {
+                (true, _) => covers!(work.covered, "SYS-35"),
+                (false, LastLink::Open) => covers!(work.covered, "SYS-36"),
+                (false, LastLink::Follow) => {}
+            }
             let target = link_target(work, place.hive, child.key)?;
             own = own.min(rest.len() - next);
             check_expanded(work, &target, &rest[next..])?;
@@ -187,7 +192,7 @@ pub(crate) fn walk(
             continue;
         }
         if child.symlink {
-            covers!(work.covered, "LINK-34", "SEC-48");
+            covers!(work.covered, "LINK-34", "SEC-48", "SYS-24");
         }
         if name.folded().as_str() == CURRENT_USER {
             covers!(work.covered, "HIVE-11", "SYS-22");

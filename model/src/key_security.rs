@@ -55,6 +55,7 @@ pub(crate) fn get(
         return Ok(Outcome::TooSmall(Sizes { security: Some(size), ..Sizes::default() }));
     }
     covers!(work.covered, "IOC-113", "SEC-56");
+    descriptor.mark_preserved(security_info, &mut work.covered);
     if security_info & SACL != 0 {
         covers!(work.covered, "SEC-18", "SEC-53");
     } else {
@@ -99,6 +100,10 @@ fn write(
     descriptor: SecurityDescriptor,
 ) -> Result<Outcome, Errno> {
     let size = length(descriptor.to_bytes()?.len());
+    covers!(work.covered, "IOC-131");
+    if descriptor.group.is_none() {
+        covers!(work.covered, "IOC-129");
+    }
     let (hive, key, time) = (open.hive(), open.key(), work.time);
     let before = work.state.clone();
     work.state.database_mut(hive).write_descriptor(key, Arc::new(descriptor), size);

@@ -4,8 +4,10 @@
 //! subsets of §13.7, and P-92 for the control bits that go with a component. Which rights a caller
 //! needs is not decided here.
 
+use super::acl::AceBody;
 use super::descriptor::{SecurityDescriptor, control};
 use super::malformed::MalformedDescriptor;
+use crate::coverage::{Covered, covers};
 
 /// The owner.
 pub const OWNER_SECURITY_INFORMATION: u32 = 0x1;
@@ -57,6 +59,29 @@ impl SecurityDescriptor {
             dacl: self.dacl.clone().filter(|_| wanted(DACL_SECURITY_INFORMATION)),
         };
         subset.serialized()
+    }
+
+    /// Marks what shows that these components come back as they were given.
+    pub fn mark_preserved(&self, security_info: u32, covered: &mut Covered) {
+        let wanted = |component: u32| security_info & component != 0;
+        let is_trusted = self.other_control & control::DACL_TRUSTED != 0;
+        if self.resource_manager_control != 0 || wanted(DACL_SECURITY_INFORMATION) && is_trusted {
+            covers!(covered, "SD-17");
+        }
+        let dacl = self.dacl.iter().filter(|_| wanted(DACL_SECURITY_INFORMATION));
+        let sacl = self.sacl.iter().filter(|_| wanted(SACL_SECURITY_INFORMATION));
+        if dacl.clone().any(|dacl| dacl.aces.len() > 1) {
+            covers!(covered, "SD-47");
+        }
+        for ace in dacl.chain(sacl).flat_map(|acl| &acl.aces) {
+            match &ace.body {
+                AceBody::Unrecognised { .. } => covers!(covered, "SD-35"),
+                AceBody::Recognised { sid, .. } if sid.0.get(1) == Some(&0) => {
+                    covers!(covered, "SD-04");
+                }
+                AceBody::Recognised { .. } => {}
+            }
+        }
     }
 
     /// This descriptor with these components of `new` in place of its own. A component that `new`
