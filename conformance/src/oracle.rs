@@ -43,8 +43,9 @@ pub struct Viewer<'a> {
 pub struct Seen {
     /// Every key that a caller reaches without following a link.
     pub view: View,
-    /// Which of these are links: a path that goes on from there leads elsewhere.
-    pub links: BTreeSet<Path>,
+    /// Links, and names that cannot be resolved: of what a path finds beyond them raw entries say
+    /// nothing.
+    pub dead_ends: BTreeSet<Path>,
 }
 
 /// Every key that this caller reaches in these hives, each with its effective values. Names are
@@ -60,7 +61,7 @@ pub fn effective_view(
     viewer: Viewer<'_>,
 ) -> Result<Seen, Malformed> {
     let thread = Thread::new(layers, viewer.private_layers);
-    let Seen { mut view, mut links } = Seen::default();
+    let Seen { mut view, mut dead_ends } = Seen::default();
     for hive in routing::reached(hives, viewer.scopes, layers.folding()) {
         let contents = Contents::of(hive, layers, validation);
         let mut reached = vec![(vec![hive.name.clone()], hive.root)];
@@ -76,7 +77,7 @@ pub fn effective_view(
                 view.insert(path.clone(), Some(unreadable(Part::Key)));
             }
             if key.symlink {
-                links.insert(path);
+                dead_ends.insert(path);
                 continue;
             }
             for (name, child) in contents.subkeys(&thread, guid) {
@@ -85,13 +86,14 @@ pub fn effective_view(
                     Ok(Some(child)) => reached.push((path, child)),
                     Ok(None) => {}
                     Err(Rejected) => {
-                        view.insert(path, Some(unreadable(Part::Key)));
+                        view.insert(path.clone(), Some(unreadable(Part::Key)));
+                        dead_ends.insert(path);
                     }
                 }
             }
         }
     }
-    Ok(Seen { view, links })
+    Ok(Seen { view, dead_ends })
 }
 
 fn unreadable(part: Part) -> KeyView {

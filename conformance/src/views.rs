@@ -446,19 +446,18 @@ fn oracle_lines(
     };
     let viewer =
         oracle::Viewer { private_layers: &token.0.private_layers, scopes: &token.0.scopes };
-    let oracle::Seen { view, links } = oracle::effective_view(raw, &table, validation, viewer)?;
-    let links: BTreeSet<Path> = links.iter().map(|path| folded(path)).collect();
+    let oracle::Seen { view, dead_ends } = oracle::effective_view(raw, &table, validation, viewer)?;
+    let dead_ends: BTreeSet<Path> = dead_ends.iter().map(|path| folded(path)).collect();
     let found = |(path, key): (Path, Option<KeyView>)| {
         let (path, key) = (folded(&path), key?);
         let found = if denied.contains(&path) { Found::denied() } else { Found::Key(key) };
         Some((path, found))
     };
     let seen: Dump = view.into_iter().filter_map(found).collect();
-    let spoken_of = |dump: &Dump| -> Dump {
-        let of = |(path, _): &(&Path, &Found)| !is_beyond(got, &links, path);
-        dump.iter().filter(of).map(|(path, found)| (path.clone(), found.clone())).collect()
-    };
-    Ok((lines(&spoken_of(&seen), false), lines(&spoken_of(got), false)))
+    let is_beyond = |path: &Path| (1..path.len()).any(|length| dead_ends.contains(&path[..length]));
+    let got = got.iter().filter(|(path, _)| !is_beyond(path));
+    let got: Dump = got.map(|(path, found)| (path.clone(), found.clone())).collect();
+    Ok((lines(&seen, false), lines(&got, false)))
 }
 
 fn opens_and_is_absent(path: &[String]) -> Stop {
@@ -468,19 +467,6 @@ fn opens_and_is_absent(path: &[String]) -> Stop {
 
 fn folded(path: &[String]) -> Vec<String> {
     path.iter().map(|part| registry_model::names::fold(part)).collect()
-}
-
-/// Whether a path goes through a link, or through a name that cannot be resolved, so that raw entries
-/// say nothing of it. A hive's root is no name to resolve.
-fn is_beyond(dump: &Dump, links: &BTreeSet<Path>, path: &[String]) -> bool {
-    let is_unreadable = |above: &[String]| match dump.get(above) {
-        Some(Found::Key(key)) => above.len() > 1 && key.unreadable.contains(&Part::Key),
-        _ => false,
-    };
-    (1..path.len()).any(|length| {
-        let above = &path[..length];
-        links.contains(above) || is_unreadable(above)
-    })
 }
 
 fn view_of(dump: &Dump) -> View {

@@ -37,7 +37,7 @@ mod laws_tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use access_check::{Check, Verdict, access_check, check, check_desired_access};
+pub use access_check::{Check, Verdict, check, check_desired_access};
 pub use acl::{Ace, AceBody, AceKind, Acl, Effect, ObjectTypes, ace_flags};
 pub use auditing::{FAILURE_AUDIT, SUCCESS_AUDIT};
 pub use components::{

@@ -6,8 +6,7 @@
 //! fields that it leaves out, which the model judges anyway.
 
 use super::Script;
-use super::expectation::ExpectationDifference;
-use super::requests::or_nothing;
+use super::expectation::{ExpectationDifference, differing_lines};
 
 /// Fields by which an event tells callers apart. A blessed line leaves them out.
 const IDENTITY: [&str; 5] = [
@@ -21,16 +20,7 @@ const IDENTITY: [&str; 5] = [
 /// The steps that audited otherwise than the script expects, in order. Steps without `audits` are
 /// not compared. `audits` are the lines of each step, from the run.
 pub fn compare_audits(script: &Script, audits: &[Vec<String>]) -> Vec<ExpectationDifference> {
-    let mut differences = Vec::new();
-    for (step, expected) in script.audits.iter().enumerate() {
-        let got = or_nothing(audits.get(step).map_or(&[][..], Vec::as_slice));
-        if !expected.is_empty() && !matches(expected, &got) {
-            let line = script.lines.get(step).map_or(0, |lines| lines.step);
-            let expected = expected.clone();
-            differences.push(ExpectationDifference { step, line, expected, got });
-        }
-    }
-    differences
+    differing_lines(script, &script.audits, audits, matches)
 }
 
 /// Whether events are the expected ones, in order.

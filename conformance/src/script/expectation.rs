@@ -193,6 +193,26 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
     answer != [usual]
 }
 
+/// The steps of which the script expects other lines than there are, in order; a step of which it
+/// says nothing is passed over. `expected` and `got` are lines by step.
+pub(super) fn differing_lines(
+    script: &Script,
+    expected: &[Vec<String>],
+    got: &[Vec<String>],
+    matches: impl Fn(&[String], &[String]) -> bool,
+) -> Vec<ExpectationDifference> {
+    let mut differences = Vec::new();
+    for (step, expected) in expected.iter().enumerate() {
+        let got = or_nothing(got.get(step).map_or(&[][..], Vec::as_slice));
+        if !expected.is_empty() && !matches(expected, &got) {
+            let line = script.lines.get(step).map_or(0, |lines| lines.step);
+            let expected = expected.clone();
+            differences.push(ExpectationDifference { step, line, expected, got });
+        }
+    }
+    differences
+}
+
 pub(super) fn are_same(expected: &[String], got: &[String]) -> bool {
     expected.len() == got.len()
         && expected.iter().zip(got).all(|(left, right)| squeezed(left) == squeezed(right))

@@ -27,7 +27,7 @@
 //! a script of several sources each ends in `at source N`.
 
 use super::Script;
-use super::expectation::{ExpectationDifference, are_same};
+use super::expectation::{ExpectationDifference, are_same, differing_lines};
 
 /// What stands for any requests.
 const ANY: &str = "...";
@@ -37,16 +37,7 @@ const NOTHING: &str = "nothing";
 /// The steps that sent other requests than the script expects, in order. Steps without `sends`
 /// are not compared. `requests` are the lines of each step, from the run.
 pub fn compare_requests(script: &Script, requests: &[Vec<String>]) -> Vec<ExpectationDifference> {
-    let mut differences = Vec::new();
-    for (step, expected) in script.sends.iter().enumerate() {
-        let got = or_nothing(requests.get(step).map_or(&[][..], Vec::as_slice));
-        if !expected.is_empty() && !matches(expected, &got) {
-            let line = script.lines.get(step).map_or(0, |lines| lines.step);
-            let expected = expected.clone();
-            differences.push(ExpectationDifference { step, line, expected, got });
-        }
-    }
-    differences
+    differing_lines(script, &script.sends, requests, matches)
 }
 
 /// Whether requests are the expected ones, in order.

@@ -74,22 +74,6 @@ pub fn check(token: &Token, sd: &SecurityDescriptor, desired: u32, covered: &mut
     answer
 }
 
-/// The granted mask of an open, for callers to whom nothing else matters.
-///
-/// # Errors
-///
-/// EACCES if a requested right is not granted, EIO for a malformed descriptor, and an error that
-/// no target can return where the decision is outside this edition.
-pub fn access_check(token: &Token, sd: &SecurityDescriptor, desired: u32) -> Result<u32, Errno> {
-    let check = check(token, sd, desired, &mut Covered::new());
-    match check.verdict {
-        Verdict::Allowed => Ok(check.granted),
-        Verdict::Denied => Err(Errno::EACCES),
-        Verdict::Malformed => Err(Errno::EIO),
-        Verdict::Outside(_) => Err(Errno::Other(0)),
-    }
-}
-
 fn mark_request(desired: u32, covered: &mut Covered) {
     if holds(desired, GENERIC_READ) {
         covers!(covered, "SEC-20", "SEC-25", "SEC-27", "ACC-05");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::security::ace_flags::INHERIT_ONLY;
-use crate::security::fixtures::{changed, sd, staff, token, token_with, user};
+use crate::security::fixtures::{access_check, changed, sd, staff, token, token_with, user};
 use crate::security::rights::{
     ACCESS_SYSTEM_SECURITY, DELETE, KEY_ALL_ACCESS, KEY_CREATE_SUB_KEY, KEY_NOTIFY,
     KEY_QUERY_VALUE, KEY_READ, KEY_SET_VALUE, READ_CONTROL, WRITE_DAC, WRITE_OWNER,

@@ -11,7 +11,7 @@ use super::components::{
 };
 use super::malformed::MalformedDescriptor;
 use super::rights::{MAXIMUM_ALLOWED, REG_VALID_MAPPED_ACCESS_MASK, map_generic_bits};
-use crate::coverage::{Covered, covers};
+use crate::coverage::Covered;
 use crate::errno::Errno;
 
 /// The bits of the control field (SD-10).
@@ -89,20 +89,6 @@ impl SecurityDescriptor {
         SecurityDescriptor::parse_named(bytes, security_info).map_err(|malformed| {
             malformed.mark(covered);
             Errno::EINVAL
-        })
-    }
-
-    /// The descriptor that a source states.
-    ///
-    /// # Errors
-    ///
-    /// EIO if it is malformed: nothing of it is used (PSD-005 §3.1).
-    pub fn from_source(bytes: &[u8], covered: &mut Covered) -> Result<SecurityDescriptor, Errno> {
-        covers!(covered, "SEC-36");
-        SecurityDescriptor::parse(bytes).map_err(|malformed| {
-            malformed.mark(covered);
-            covers!(covered, "SEC-40");
-            Errno::EIO
         })
     }
 

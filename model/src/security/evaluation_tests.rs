@@ -4,15 +4,15 @@ use super::*;
 use crate::coverage::Covered;
 use crate::errno::Errno;
 use crate::security::ace_flags::{CONTAINER_INHERIT, INHERIT_ONLY};
-use crate::security::fixtures::{changed, integrity, sd, staff, token, token_with, user};
+use crate::security::fixtures::{
+    access_check, changed, integrity, sd, staff, token, token_with, user,
+};
 use crate::security::mandatory::{NO_EXECUTE_UP, NO_READ_UP, NO_WRITE_UP};
 use crate::security::rights::{
     DELETE, KEY_NOTIFY, KEY_READ, KEY_SET_VALUE, READ_CONTROL, WRITE_DAC,
 };
 use crate::security::well_known::{ADMINISTRATORS, EVERYONE, OWNER_RIGHTS, SYSTEM};
-use crate::security::{
-    Ace, Acl, GROUP_ENABLED, GROUP_INTEGRITY, Group, Privilege, access_check, check,
-};
+use crate::security::{Ace, Acl, GROUP_ENABLED, GROUP_INTEGRITY, Group, Privilege, check};
 
 const LOW: u32 = 4096;
 const MEDIUM: u32 = 8192;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::access_check::{Verdict, check};
 use super::acl::{Ace, AceBody, AceKind, Acl, Effect, ObjectTypes};
 use super::control::{DACL_PRESENT, SACL_PRESENT, SELF_RELATIVE};
 use super::rights::REG_VALID_ACE_ACCESS_MASK;
@@ -11,6 +12,8 @@ use super::well_known::{AUTHENTICATED_USERS, EVERYONE};
 use super::{
     GROUP_ENABLED, Group, INTEGRITY_MEDIUM, Privilege, SecurityDescriptor, Sid, Token, TokenFields,
 };
+use crate::coverage::Covered;
+use crate::errno::Errno;
 
 pub(super) fn user() -> Sid {
     Sid::parse("S-1-5-21-1-2-3-1000").unwrap()
@@ -18,6 +21,21 @@ pub(super) fn user() -> Sid {
 
 pub(super) fn staff() -> Sid {
     Sid::parse("S-1-5-21-1-2-3-2000").unwrap()
+}
+
+/// The granted mask, or why there is none.
+pub(super) fn access_check(
+    token: &Token,
+    sd: &SecurityDescriptor,
+    desired: u32,
+) -> Result<u32, Errno> {
+    let check = check(token, sd, desired, &mut Covered::new());
+    match check.verdict {
+        Verdict::Allowed => Ok(check.granted),
+        Verdict::Denied => Err(Errno::EACCES),
+        Verdict::Malformed => Err(Errno::EIO),
+        Verdict::Outside(what) => panic!("outside this edition: {what}"),
+    }
 }
 
 /// A user of Medium integrity without privileges, member of `staff` with these attributes.

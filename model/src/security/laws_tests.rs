@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 
 use super::acl::{Ace, AceBody, AceKind, Acl, Effect};
-use super::fixtures::{any_descriptor, changed, integrity, sd, staff, token, user};
+use super::fixtures::{access_check, any_descriptor, changed, integrity, sd, staff, token, user};
 use super::rights::{KEY_ALL_ACCESS, MAXIMUM_ALLOWED, REG_VALID_MAPPED_ACCESS_MASK};
 use super::well_known::{ADMINISTRATORS, EVERYONE, OWNER_RIGHTS, SYSTEM};
 use super::{
     GROUP_DENY_ONLY, GROUP_ENABLED, Group, Privilege, SecurityDescriptor, Sid, Token, Verdict,
-    access_check, check,
+    check,
 };
 use crate::coverage::Covered;
 
