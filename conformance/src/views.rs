@@ -76,6 +76,11 @@ enum Broken {
     Stopped(Stop),
 }
 
+/// Whether a path passes through another one, which is folded.
+fn is_below(path: &Path, link: &[String]) -> bool {
+    path.len() > link.len() && folded(path).starts_with(link)
+}
+
 impl Execution<'_> {
     /// Dumps the effective view of every actor whose token says what no other's does and compares it.
     ///
@@ -195,13 +200,21 @@ impl Execution<'_> {
         let known: BTreeSet<Vec<String>> = paths.iter().map(|path| folded(path)).collect();
         let mut left = paths;
         let mut dump = Dump::new();
+        // What lies below a link is there at a path of its own too, and a link may lead back to what it
+        // lies in: such paths are tried where they are known, and no more are looked for.
+        let mut links: Vec<Vec<String>> = Vec::new();
         while let Some(path) = left.pop_first() {
             if dump.len() >= PATHS_MAX {
                 dump.insert(path, Found::Odd("too many paths".to_owned()));
                 break;
             }
             let found = self.dump_path(actor, &path).await?;
-            if let Found::Key(key) = &found {
+            if let Found::Key(key) = &found
+                && !links.iter().any(|link| is_below(&path, link))
+            {
+                if key.symlink {
+                    links.push(folded(&path));
+                }
                 for subkey in &key.subkeys {
                     let mut child = path.clone();
                     child.push(subkey.clone());
