@@ -7,6 +7,8 @@ use conformance::laws::{self, Law, Outcome};
 use conformance::lockstep::{Options, Run};
 use conformance::plan::Plan;
 use conformance::script::answer::StepAnswer;
+use registry_model::Observation;
+use registry_model::errno::Errno;
 use sim::{SimRunner, StoreKind};
 
 const MEMORY: SimRunner = SimRunner { store: StoreKind::Memory };
@@ -57,6 +59,55 @@ fn case_variants_are_one_name() {
 #[test]
 fn a_refused_call_changes_nothing() {
     holds(laws::refused_call_changes_nothing, 30, 3);
+}
+
+#[test]
+fn another_allow_ace_takes_nothing() {
+    holds(laws::another_allow_ace_takes_nothing, 60, 3);
+}
+
+#[test]
+fn neighbours_of_one_kind_commute() {
+    holds(laws::neighbours_of_one_kind_commute, 60, 3);
+}
+
+#[test]
+fn nobody_gets_what_everyone_gets() {
+    holds(laws::nobody_gets_what_everyone_gets, 60, 3);
+}
+
+#[test]
+fn maximum_is_the_union() {
+    holds(laws::maximum_is_the_union, 60, 3);
+}
+
+/// Takes every seventh open for denied.
+struct Forbidding;
+
+impl Runner for Forbidding {
+    fn run(&self, plan: &Plan, seed: u64, options: Options) -> Run {
+        let mut run = MEMORY.run(plan, seed, options);
+        for answer in run.answers.iter_mut().skip(seed as usize % 7).step_by(7) {
+            if matches!(answer, StepAnswer::Observation(Observation::Opened { .. })) {
+                *answer = StepAnswer::Observation(Observation::Failed(Errno::EACCES));
+            }
+        }
+        run
+    }
+}
+
+#[test]
+fn every_law_of_security_notices_an_open_that_is_denied() {
+    let laws: [Law; 4] = [
+        laws::another_allow_ace_takes_nothing,
+        laws::neighbours_of_one_kind_commute,
+        laws::nobody_gets_what_everyone_gets,
+        laws::maximum_is_the_union,
+    ];
+    for (index, law) in laws.iter().enumerate() {
+        let noticed = (0..20).filter(|seed| law(&Forbidding, *seed).is_err()).count();
+        assert!(noticed >= 3, "law {index}: {noticed}");
+    }
 }
 
 /// Loses a value out of the last view of the second run, or of the only run.

@@ -6,6 +6,7 @@
 
 mod access;
 mod authority;
+mod corners;
 mod descriptors;
 mod links;
 mod principals;
@@ -190,7 +191,7 @@ impl Generator {
             (0, 1, Generator::register_wrongly),
             (0, 1, Generator::lose_device),
         ];
-        let of_security: [(u32, u32, Feature); 15] = [
+        let of_security: [(u32, u32, Feature); 18] = [
             (4, 12, Generator::set_security),
             (2, 8, Generator::get_security),
             (4, 12, Generator::open_and_use),
@@ -206,6 +207,9 @@ impl Generator {
             (1, 5, Generator::follow_link),
             (1, 5, Generator::change_link),
             (0, 1, Generator::chain_links),
+            (0, 2, Generator::link_among_keys),
+            (0, 1, Generator::ask_for_the_sacl),
+            (0, 1, Generator::link_behind_a_link),
         ];
         features.extend(of_security);
         features

@@ -6,6 +6,7 @@
 //! layer's own metadata would show.
 
 mod plans;
+mod security;
 mod views;
 
 use proptest::prelude::RngExt;
@@ -19,6 +20,11 @@ use crate::generate::{Profile, plan_of_seed};
 use crate::lockstep::{Options, Run, Verdict};
 use crate::plan::{Action, Fault, Handle, Plan, Step, Text};
 use crate::script::{self, answer, answer::StepAnswer};
+
+pub use security::{
+    another_allow_ace_takes_nothing, maximum_is_the_union, neighbours_of_one_kind_commute,
+    nobody_gets_what_everyone_gets,
+};
 
 use plans::{FRESH_LAYER, act, view_all};
 use views::{difference, lost, opened, seen};

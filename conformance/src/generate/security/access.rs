@@ -346,7 +346,7 @@ impl Generator {
     }
 
     /// SYSTEM gives a key an SD that lets everybody in. It may have to own it first.
-    fn mend_path(&mut self, path: String) {
+    pub(super) fn mend_path(&mut self, path: String) {
         self.actor = 0;
         let key = KeyReference::Path(Text::from(path.as_str()));
         if self.chance(2) {

@@ -39,7 +39,7 @@ impl Generator {
         }
     }
 
-    fn create_link(&mut self, path: &str, handle: &Handle, layer: Option<Text>) {
+    pub(super) fn create_link(&mut self, path: &str, handle: &Handle, layer: Option<Text>) {
         if !self.scene.links.iter().any(|known| known == path) && self.scene.links.len() < LINKS_MAX
         {
             self.scene.links.push(path.to_owned());
@@ -61,6 +61,12 @@ impl Generator {
         let (data, layer) = (self.target(), self.layer());
         let value_type = if self.chance(12) { 1 } else { REG_LINK };
         self.set_default(KeyReference::Handle(handle), value_type, data, layer);
+    }
+
+    /// Leads a link to a path.
+    pub(super) fn set_link(&mut self, handle: &Handle, target: &str) {
+        let key = KeyReference::Handle(handle.clone());
+        self.set_default(key, REG_LINK, target.as_bytes().to_vec(), Text::default());
     }
 
     fn set_default(&mut self, key: KeyReference, value_type: u32, data: Vec<u8>, layer: Text) {
@@ -181,8 +187,7 @@ impl Generator {
         for number in 0..length {
             let next = if number + 1 < length { path(number + 1) } else { end.clone() };
             self.create_link(&path(number), &handle, None);
-            let key = KeyReference::Handle(handle.clone());
-            self.set_default(key, REG_LINK, next.into_bytes(), Text::default());
+            self.set_link(&handle, &next);
         }
         for number in 0..3 {
             self.look_through(&path(number));
