@@ -49,7 +49,7 @@ pub(crate) fn batch(
     }
     covers!(work.covered, "ABI-23", "BUF-18", "IOC-063");
     if values.len() > 1 {
-        covers!(work.covered, "VAL-13", "IOC-065");
+        covers!(work.covered, "VAL-13", "IOC-065", "INH-06");
     }
     mark_spellings(values.iter().map(|value| &value.name[..]), &mut work.covered);
     values.sort();

@@ -82,6 +82,7 @@ pub(crate) fn set(
     abi::granted(work, &open, right)
         .inspect_err(|_| mark_write_refused(work, &open, security_info, right))?;
     let (given, more) = given(work, descriptor, security_info)?;
+    given.mark_revisions(&mut work.covered);
     abi::transaction(work, transaction)?;
     key_request(work, &open)?;
     let merged = stored(work, &open)?.merge(&given, security_info).map_err(|_| {
@@ -238,6 +239,16 @@ fn mark_change(work: &mut Work<'_>, open: &OpenKey, has_more: bool, security_inf
     covers!(work.covered, "SEC-17", "SEC-56", "IOC-125", "IOC-127");
     if has_more {
         covers!(work.covered, "IOC-126");
+    }
+    if !work.state.is_orphaned(open) {
+        covers!(work.covered, "SD-11");
+    }
+    let database = work.state.database(open.hive());
+    if security_info & (DACL | SACL) != 0 && database.children(open.key()).next().is_some() {
+        covers!(work.covered, "INH-03");
+    }
+    if security_info & DACL != 0 && open.place.parent().is_some() {
+        covers!(work.covered, "SEC-46");
     }
     if security_info & SACL != 0 {
         covers!(work.covered, "SEC-18", "SEC-53");

@@ -141,7 +141,7 @@ fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(),
     match (asked, desired_access) {
         (Ok(()), _) => mark_access_asked(work, desired_access),
         (Err(_), 0) => covers!(work.covered, "SEC-29", "SEC-32", "SEC-33"),
-        (Err(_), _) => covers!(work.covered, "SEC-30", "SEC-32", "SEC-33"),
+        (Err(_), _) => covers!(work.covered, "SEC-30", "SEC-32", "SEC-33", "SD-43"),
     }
     if desired_access & SYNCHRONIZE != 0 {
         covers!(work.covered, "SEC-31");
@@ -344,7 +344,7 @@ fn authorize_creation(
     layers::check_total(work, parent, name)?;
     abi::transaction(work, create.transaction)?;
     let descriptor = inherit(&above, &work.caller.token, &mut work.covered)?;
-    covers!(work.covered, "KEY-25");
+    covers!(work.covered, "KEY-25", "INH-02");
     Ok((layer, Arc::new(descriptor)))
 }
 

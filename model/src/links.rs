@@ -29,6 +29,9 @@ pub(crate) fn link_target(
         value.filter(|value| value.entry.value_type == REG_LINK).map(|v| v.entry.data.clone())
     else {
         covers!(work.covered, "LINK-13", "SYS-43");
+        if contest.active > 1 {
+            covers!(work.covered, "LINK-15", "LINK-29");
+        }
         return Err(Errno::EINVAL);
     };
     covers!(work.covered, "LINK-09");

@@ -160,13 +160,17 @@ fn attach(
     }
     let root = root_guid(state, asked.root);
     let database = match process.contents {
-        Contents::Empty => made(None, root, asked, process.at),
+        Contents::Empty => {
+            covers!(covered, "SEC-42", "SEC-43");
+            made(None, root, asked, process.at)
+        }
         Contents::Kept => {
             let place = (process.source, asked.name.folded().clone(), asked.namespace);
             let kept = mine.or_else(|| state.shelf.get(&place).cloned());
             state.shelf.remove_mut(&place);
             let mut database = kept.unwrap_or_else(|| {
                 covers!(covered, "SRC-23", "SRC-25");
+                covers!(covered, "SEC-42", "SEC-43");
                 made(Some(process.source), root, asked, process.at)
             });
             restart(&mut database, covered);

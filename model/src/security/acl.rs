@@ -126,6 +126,14 @@ const SINGLE_SID_ACE_LENGTH_MIN: usize = 16;
 const OBJECT_TYPE_PRESENT: u32 = 0x1;
 const INHERITED_OBJECT_TYPE_PRESENT: u32 = 0x2;
 
+impl AceKind {
+    /// Whether it is an allow or deny ACE without object types and condition.
+    pub(super) fn is_basic(&self) -> bool {
+        let basic = |effect| AceKind::Rule { effect, object: None, condition: None };
+        [Effect::Allow, Effect::Deny].into_iter().any(|effect| *self == basic(effect))
+    }
+}
+
 impl Acl {
     /// A new ACL of these ACEs, at the revision that they need (SD-38).
     pub fn of_rules(aces: Vec<Ace>) -> Acl {
@@ -141,6 +149,17 @@ impl Acl {
             acl.revision = acl.revision.max(source.revision);
         }
         acl
+    }
+
+    /// Whether the revision is another than that which the ACEs need (SD-36, SD-37).
+    pub(super) fn has_odd_revision(&self) -> bool {
+        self.revision != Acl::of_rules(self.aces.clone()).revision
+    }
+
+    /// Whether an ACE of unknown type makes the revision stay that of the source (SD-39).
+    pub(super) fn keeps_a_revision(&self) -> bool {
+        self.has_odd_revision()
+            && self.aces.iter().any(|ace| matches!(ace.body, AceBody::Unrecognised { .. }))
     }
 
     /// The ACL at the beginning of `buffer`.
@@ -258,7 +277,7 @@ impl AceBody {
             }
             _ => (None, rest),
         };
-        let sid = Sid::at_start_of(rest).ok_or(MalformedDescriptor::Sid)?;
+        let sid = Sid::at_start_of(rest).ok_or_else(|| MalformedDescriptor::of_sid(rest))?;
         let after_sid = &rest[sid.0.len()..];
         let kind = shape.kind(object, after_sid, &sid)?;
         Ok(AceBody::Recognised { kind, mask, sid })

@@ -4,7 +4,7 @@
 //! subsets of §13.7, and P-92 for the control bits that go with a component. Which rights a caller
 //! needs is not decided here.
 
-use super::acl::AceBody;
+use super::acl::{AceBody, Acl};
 use super::descriptor::{SecurityDescriptor, control};
 use super::malformed::MalformedDescriptor;
 use crate::coverage::{Covered, covers};
@@ -68,6 +68,9 @@ impl SecurityDescriptor {
         if self.resource_manager_control != 0 || wanted(DACL_SECURITY_INFORMATION) && is_trusted {
             covers!(covered, "SD-17");
         }
+        if self.other_control & control_of(security_info) != 0 {
+            covers!(covered, "SD-10");
+        }
         let dacl = self.dacl.iter().filter(|_| wanted(DACL_SECURITY_INFORMATION));
         let sacl = self.sacl.iter().filter(|_| wanted(SACL_SECURITY_INFORMATION));
         if dacl.clone().any(|dacl| dacl.aces.len() > 1) {
@@ -79,8 +82,19 @@ impl SecurityDescriptor {
                 AceBody::Recognised { sid, .. } if sid.0.get(1) == Some(&0) => {
                     covers!(covered, "SD-04");
                 }
+                AceBody::Recognised { kind, .. } if !kind.is_basic() => covers!(covered, "SD-32"),
                 AceBody::Recognised { .. } => {}
             }
+        }
+        if self.dacl.iter().any(Acl::keeps_a_revision) {
+            covers!(covered, "SD-39");
+        }
+    }
+
+    /// Marks what shows that no ACL is refused for its revision.
+    pub fn mark_revisions(&self, covered: &mut Covered) {
+        if self.dacl.iter().chain(&self.sacl).any(Acl::has_odd_revision) {
+            covers!(covered, "SD-36", "SD-37");
         }
     }
 

@@ -24,7 +24,7 @@ impl Pass<'_> {
     /// Decides what is still undecided. `None` is the null DACL.
     pub(super) fn walk(&self, dacl: Option<&Acl>, access: &mut Access, covered: &mut Covered) {
         let Some(dacl) = dacl else {
-            covers!(covered, "ACC-30", "ACC-31", "SD-20");
+            covers!(covered, "ACC-30", "ACC-31", "SD-20", "SD-21");
             self.grant_implicit_rights(access, covered);
             access.grant(KEY_ALL_ACCESS);
             return;
@@ -37,7 +37,7 @@ impl Pass<'_> {
         // Presence is enough: whether a condition holds is not asked (§3.7).
         let replaced = rules.iter().any(|rule| *rule.sid == *OWNER_RIGHTS);
         if replaced {
-            covers!(covered, "ACC-41");
+            covers!(covered, "ACC-41", "SD-08");
         } else {
             self.grant_implicit_rights(access, covered);
         }
@@ -140,7 +140,7 @@ fn applying<'a>(ace: &'a Ace, covered: &mut Covered) -> Option<Rule<'a>> {
         Effect::Audit | Effect::Alarm => return None,
     };
     if ace.has_flags(INHERIT_ONLY) {
-        covers!(covered, "ACC-27");
+        covers!(covered, "ACC-27", "SD-33");
         if *sid == *OWNER_RIGHTS {
             covers!(covered, "ACC-42");
         }

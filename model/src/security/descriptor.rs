@@ -234,7 +234,7 @@ fn component_at<'a>(
 }
 
 fn sid(bytes: &[u8]) -> Result<Sid, MalformedDescriptor> {
-    Sid::at_start_of(bytes).ok_or(MalformedDescriptor::Sid)
+    Sid::at_start_of(bytes).ok_or_else(|| MalformedDescriptor::of_sid(bytes))
 }
 
 fn acl(bytes: Option<&[u8]>, present: bool) -> Result<Option<Acl>, MalformedDescriptor> {

@@ -8,14 +8,21 @@ use super::access_check::{Check, Verdict};
 use super::assumptions::{Assumptions, Unknown};
 use super::auditing::match_flags;
 use super::dacl::{Pass, widest_grant};
-use super::descriptor::SecurityDescriptor;
+use super::descriptor::{SecurityDescriptor, control};
 use super::identity::Identity;
 use super::mandatory;
 use super::rights::{
     ACCESS_SYSTEM_SECURITY, KEY_ALL_ACCESS, KEY_WRITE, MAXIMUM_ALLOWED, WRITE_OWNER, holds,
 };
+use super::sid::well_known::ADMINISTRATORS;
 use super::{Privilege, Sid, Token, TokenLevel};
 use crate::coverage::{Covered, covers};
+
+/// The bits that say where a component came from; they decide nothing.
+const DEFAULTED: u16 = control::OWNER_DEFAULTED
+    | control::GROUP_DEFAULTED
+    | control::DACL_DEFAULTED
+    | control::SACL_DEFAULTED;
 
 /// `requested` is mapped already.
 pub(super) fn evaluate(
@@ -30,7 +37,7 @@ pub(super) fn evaluate(
     // Step 1. An error of the evaluation, so that nothing is audited (P-93).
     match token.0.level {
         TokenLevel::Identification => {
-            covers!(covered, "ACC-03");
+            covers!(covered, "ACC-03", "ACC-01");
             return undecided(Verdict::Denied);
         }
         TokenLevel::Anonymous => covers!(covered, "ACC-04"),
@@ -44,6 +51,9 @@ pub(super) fn evaluate(
     };
     if sd.group.is_none() {
         covers!(covered, "SD-16");
+    }
+    if sd.other_control & DEFAULTED != 0 {
+        covers!(covered, "SD-18");
     }
 
     // Step 3.
@@ -140,6 +150,12 @@ fn privilege_grants(token: &Token, covered: &mut Covered) -> Access {
         access.grant_by_privilege(ACCESS_SYSTEM_SECURITY);
     } else {
         covers!(covered, "ACC-08", "ACC-10");
+        if token.is_member_of(&ADMINISTRATORS) {
+            covers!(covered, "ACC-52");
+        }
+        if token.has_privilege(Privilege::Tcb) {
+            covers!(covered, "ACC-51");
+        }
         access.deny(ACCESS_SYSTEM_SECURITY);
     }
     access
@@ -152,7 +168,7 @@ fn take_ownership(token: &Token, request: &Request, access: &mut Access, covered
         return;
     }
     if holds(access.mandatory_decided, WRITE_OWNER) {
-        covers!(covered, "ACC-47");
+        covers!(covered, "ACC-47", "ACC-01");
     } else if !holds(access.granted, WRITE_OWNER) {
         covers!(covered, "ACC-46", "ACC-50");
         access.grant_by_privilege(WRITE_OWNER);
@@ -191,7 +207,7 @@ fn restrict(
         access.granted &= second.granted;
     }
     if access.privilege_granted != 0 {
-        covers!(covered, "ACC-77");
+        covers!(covered, "ACC-77", "ACC-01");
     }
     access.granted |= access.privilege_granted;
 }

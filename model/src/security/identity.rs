@@ -95,10 +95,10 @@ impl<'a> Identity<'a> {
 fn mark_group(group: &Group, polarity: Polarity, covered: &mut Covered) {
     let has = |attribute| group.attributes & attribute != 0;
     match (has(GROUP_ENABLED), has(GROUP_DENY_ONLY), polarity) {
-        (_, true, Polarity::Deny) => covers!(covered, "ACC-20", "ACC-22"),
-        (_, true, Polarity::Allow) => covers!(covered, "ACC-23"),
+        (_, true, Polarity::Deny) => covers!(covered, "ACC-20", "ACC-22", "SD-07"),
+        (_, true, Polarity::Allow) => covers!(covered, "ACC-23", "SD-07"),
         (true, false, _) => covers!(covered, "ACC-20", "ACC-21"),
-        (false, false, _) => covers!(covered, "ACC-24"),
+        (false, false, _) => covers!(covered, "ACC-24", "SD-07"),
     }
     if has(GROUP_RESOURCE) {
         covers!(covered, "ACC-26");

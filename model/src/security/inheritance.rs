@@ -104,7 +104,14 @@ fn inherited(parent: &Acl, creator: &Creator<'_>, covered: &mut Covered) -> Opti
     if aces.len() > 1 {
         covers!(covered, "INH-27");
     }
-    if aces.is_empty() { None } else { Some(Acl::rewritten_from(parent, aces)) }
+    if aces.is_empty() {
+        return None;
+    }
+    let made = Acl::rewritten_from(parent, aces);
+    if made.revision != parent.revision {
+        covers!(covered, "SD-38");
+    }
+    Some(made)
 }
 
 /// Keys are containers, so that only CONTAINER_INHERIT counts (INH-05, D-28). Without a class of
@@ -170,7 +177,7 @@ fn resolved(ace: &Ace, creator: &Creator<'_>, covered: &mut Covered) -> Ace {
         *mask = mapped;
     }
     if *sid == *CREATOR_OWNER {
-        covers!(covered, "INH-16");
+        covers!(covered, "INH-16", "SD-08");
         *sid = creator.owner.clone();
     } else if *sid == *CREATOR_GROUP {
         covers!(covered, "INH-17");

@@ -22,7 +22,11 @@ pub enum MalformedDescriptor {
     Offset,
     /// A present bit and its offset contradict each other.
     Presence,
-    /// A SID is malformed (SD-02, SD-03).
+    /// A SID has a revision other than 1 (SD-02).
+    SidRevision,
+    /// A SID has more than 15 sub-authorities (SD-03).
+    SidSubAuthorities,
+    /// A SID runs past what holds it.
     Sid,
     /// A SID does not end where its ACE does (SD-31).
     SidEnd,
@@ -51,6 +55,15 @@ pub enum MalformedDescriptor {
 }
 
 impl MalformedDescriptor {
+    /// What is wrong with a SID that begins with these bytes and is none.
+    pub(super) fn of_sid(bytes: &[u8]) -> MalformedDescriptor {
+        match bytes {
+            [revision, ..] if *revision != 1 => MalformedDescriptor::SidRevision,
+            [_, count, ..] if *count > 15 => MalformedDescriptor::SidSubAuthorities,
+            _ => MalformedDescriptor::Sid,
+        }
+    }
+
     /// Marks what is not met.
     pub(crate) fn mark(self, covered: &mut Covered) {
         match self {
@@ -60,6 +73,8 @@ impl MalformedDescriptor {
             MalformedDescriptor::Truncated
             | MalformedDescriptor::Offset
             | MalformedDescriptor::Presence => covers!(covered, "SD-09"),
+            MalformedDescriptor::SidRevision => covers!(covered, "SD-02"),
+            MalformedDescriptor::SidSubAuthorities => covers!(covered, "SD-03"),
             MalformedDescriptor::Sid => covers!(covered, "SD-01"),
             MalformedDescriptor::SidEnd => covers!(covered, "SD-31", "SD-28"),
             MalformedDescriptor::AclTooShort => covers!(covered, "SD-23", "SD-22"),
@@ -86,6 +101,8 @@ impl fmt::Display for MalformedDescriptor {
             MalformedDescriptor::NotSelfRelative => "the descriptor is not self-relative",
             MalformedDescriptor::Offset => "an offset lies outside the body",
             MalformedDescriptor::Presence => "a present bit contradicts its offset",
+            MalformedDescriptor::SidRevision => "the revision of a SID is not 1",
+            MalformedDescriptor::SidSubAuthorities => "a SID has more than 15 sub-authorities",
             MalformedDescriptor::Sid => "a SID is malformed",
             MalformedDescriptor::SidEnd => "a SID does not end with its ACE",
             MalformedDescriptor::AclTooShort => "an ACL is shorter than its header",

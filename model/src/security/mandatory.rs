@@ -10,7 +10,7 @@ use super::rights::{
     ACCESS_SYSTEM_SECURITY, KEY_ALL_ACCESS, KEY_READ, KEY_WRITE, READ_CONTROL, WRITE_OWNER, holds,
     map_generic_bits,
 };
-use super::{INTEGRITY_MEDIUM, Privilege, Sid, Token};
+use super::{GROUP_INTEGRITY, INTEGRITY_MEDIUM, Privilege, Sid, Token};
 use crate::coverage::{Covered, covers};
 
 /// `SYSTEM_MANDATORY_LABEL_NO_READ_UP`.
@@ -93,11 +93,14 @@ fn enforce_integrity(
         covers!(covered, "ACC-62");
         return;
     }
+    if token.0.groups.iter().any(|group| group.attributes & GROUP_INTEGRITY != 0) {
+        covers!(covered, "ACC-72");
+    }
     if token.0.integrity_level >= label.level {
-        covers!(covered, "ACC-56");
+        covers!(covered, "ACC-56", "ACC-71");
         return;
     }
-    covers!(covered, "ACC-57");
+    covers!(covered, "ACC-57", "ACC-71");
     let mut allowed = KEY_READ | KEY_EXECUTE | READ_CONTROL | SYNCHRONIZE;
     if holds(label.policy, NO_READ_UP) {
         covers!(covered, "ACC-59");
