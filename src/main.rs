@@ -70,7 +70,7 @@ pub struct RunArguments {
     /// The seeds, as FIRST..END; END is not run.
     #[arg(long, default_value = "0..200")]
     seeds: String,
-    /// What the plans exercise: default, calm or crash.
+    /// What the plans exercise: default, calm, crash, security or lifecycle.
     #[arg(long, default_value = "default")]
     profile: String,
     /// About how many calls each plan makes.

@@ -5,8 +5,10 @@ use registry_model::input::{Call, DeviceCall, HiveName, Input, Registration};
 use registry_model::observation::Observation;
 
 use crate::address_space::AddressSpace;
+use crate::script::answer::{event_line, status_line};
 use crate::sddl;
 use crate::target::RawCall;
+use crate::typed;
 
 /// Bytes as readable text: UTF-8 as it is, anything else escaped.
 pub fn text(bytes: &[u8]) -> String {
@@ -40,6 +42,10 @@ pub fn raw_call(call: &RawCall, memory: &AddressSpace) -> String {
             };
             format!("ioctl(fd {fd}, request {request:#010x}, argument {argument:#x}: {structure})")
         }
+        RawCall::Read { fd, buffer, length } => {
+            format!("read(fd {fd}, to {buffer:#x}, {length} bytes)")
+        }
+        RawCall::Poll { fd } => format!("poll(fd {fd})"),
         RawCall::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         RawCall::Close { fd } => format!("close(fd {fd})"),
     }
@@ -49,6 +55,9 @@ pub fn raw_call(call: &RawCall, memory: &AddressSpace) -> String {
 pub fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Security(descriptor) => security(descriptor, &outcome.to_string()),
+        Outcome::TransactionStatus { state, terminal_errno } => {
+            status_line(*state, *terminal_errno)
+        }
         _ => outcome.to_string(),
     }
 }
@@ -57,6 +66,10 @@ pub fn outcome(outcome: &Outcome) -> String {
 pub fn observation(observation: &Observation) -> String {
     match observation {
         Observation::Security(descriptor) => security(descriptor, &observation.to_string()),
+        Observation::Events(bytes) => events(bytes, &observation.to_string()),
+        Observation::TransactionStatus { state, terminal_errno } => {
+            status_line(*state, *terminal_errno)
+        }
         _ => observation.to_string(),
     }
 }
@@ -64,6 +77,17 @@ pub fn observation(observation: &Observation) -> String {
 /// A descriptor as text too, if it has one.
 fn security(descriptor: &[u8], bytes: &str) -> String {
     sddl::print(descriptor).map_or_else(|| bytes.to_owned(), |text| format!("{text}\n  {bytes}"))
+}
+
+/// Watch events one below another, and then their bytes: a difference may be in those alone.
+fn events(packed: &[u8], bytes: &str) -> String {
+    match typed::events(packed) {
+        Ok(events) => {
+            let lines: String = events.iter().map(|event| event_line(event) + "\n").collect();
+            format!("{lines}  {bytes}")
+        }
+        Err(_) => bytes.to_owned(),
+    }
 }
 
 /// One line that says what happened.
@@ -154,6 +178,14 @@ pub fn call(call: &Call) -> String {
                 sddl::print(descriptor).unwrap_or_else(|| format!("{} bytes", descriptor.len()));
             format!("REG_IOC_SET_SECURITY(fd {fd}, security_info {security_info:#x}, {shown})")
         }
+        Call::Notify { fd, filter, subtree } => {
+            format!("REG_IOC_NOTIFY(fd {fd}, filter {filter:#x}, subtree {subtree})")
+        }
+        Call::ReadEvents { fd, capacity } => format!("read(fd {fd}, {capacity} bytes)"),
+        Call::Poll { fd } => format!("poll(fd {fd})"),
+        Call::BeginTransaction => "reg_begin_transaction()".to_owned(),
+        Call::Commit { fd } => format!("REG_IOC_COMMIT(fd {fd})"),
+        Call::TransactionStatus { fd } => format!("REG_IOC_TXN_STATUS(fd {fd})"),
         Call::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         Call::QueryValuesBatch { fd, capacity, .. } => {
             format!("REG_IOC_QUERY_VALUES_BATCH(fd {fd}, buf_len {capacity})")

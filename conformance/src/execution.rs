@@ -32,6 +32,9 @@ const STATES_MAX: usize = 256;
 /// The number of `REG_IOC_SET_SECURITY` (PSD-005 §11.1).
 const SET_SECURITY_NUMBER: u32 = 11;
 
+/// The state of a transaction whose lifetime ran out (PSD-005 §11.1).
+const REG_TXN_TIMED_OUT: u32 = 4;
+
 /// What was seen of a key when someone looked for changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
@@ -148,6 +151,8 @@ impl<'a> Execution<'a> {
             let observation = Some(observation.clone());
             history.push(Happening { input: input.clone(), observation, raw });
         }
+        let is_commit = matches!(&input, Input::Call { call: Call::Commit { .. }, .. });
+        self.statistics.commits += u64::from(is_commit && observation == Observation::Done);
         self.is_secured |= may_secure(&input, self.tokens.is_system(actor));
         self.count(&observation, interrupted);
         self.check(Some(actor), &input, &observation)?;
@@ -168,7 +173,11 @@ impl<'a> Execution<'a> {
     ) -> Result<(), Stop> {
         let process = self.processes[actor];
         let Input::Call { call, caller, .. } = input else {
-            self.monitor.raw_call_ended(process, observation);
+            let closed = match input {
+                Input::RawCall { call: RawCall::Close { fd }, .. } => Some(*fd),
+                _ => None,
+            };
+            self.monitor.raw_call_ended(process, closed, observation);
             return Ok(());
         };
         let expanded = alias::expanded(call, &caller.token);
@@ -231,6 +240,12 @@ impl<'a> Execution<'a> {
                 WorldEvent::MaximumFalsified { source, max_sequence } => {
                     Environment::FalseMaximum { source, max_sequence }
                 }
+                WorldEvent::CommitRefused { source, refusal } => {
+                    Environment::RefusedCommit { source, refusal }
+                }
+                WorldEvent::TransactionsChanged { source, is_supported } => {
+                    Environment::TransactionSupport { source, is_supported }
+                }
                 WorldEvent::SourceStarted(started) => {
                     self.source_started(&started)?;
                     continue;
@@ -279,6 +294,7 @@ impl<'a> Execution<'a> {
                 self.monitor.stored(*source, &entry.record);
             }
             WorldEvent::MaximumFalsified { source, .. } => self.monitor.falsified(*source),
+            WorldEvent::CommitRefused { .. } | WorldEvent::TransactionsChanged { .. } => {}
             WorldEvent::Rebooted => {
                 self.monitor.rebooted();
                 self.down.clear();
@@ -416,6 +432,16 @@ impl<'a> Execution<'a> {
             }
             _ => self.statistics.succeeded += 1,
         }
+        if let Observation::Events(bytes) = observation {
+            let events = typed::events(bytes).unwrap_or_default();
+            let is_overflow = |event: &&typed::WatchEvent| event.kind == typed::EventKind::Overflow;
+            self.statistics.events += events.len() as u64;
+            self.statistics.overflows += events.iter().filter(is_overflow).count() as u64;
+        }
+        self.statistics.transactions += u64::from(matches!(observation, Observation::Begun { .. }));
+        let is_expired =
+            matches!(observation, Observation::TransactionStatus { state: REG_TXN_TIMED_OUT, .. });
+        self.statistics.expiries += u64::from(is_expired);
     }
 
     /// An answer whose parts contradict each other.

@@ -1,27 +1,23 @@
 //! What each action of a plan means, call by call.
 //!
 //! An action on a path opens the key with just the rights that it needs, acts and closes. The
-//! answer of an action is that of its principal call, or of the first call that failed.
+//! answer of an action is that of its principal call, or of the first call that failed. A
+//! transaction is carried by the principal call alone.
+
+mod calls;
 
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd};
 use registry_model::observation::Observation;
 
+use self::calls::{
+    KEY_ENUMERATE_SUB_KEYS, KEY_SET_VALUE, handle_call, key_and_access, key_call, within,
+};
 use crate::divergence::Stop;
 use crate::execution::{Execution, Look};
 use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
 use crate::script::answer::{Changes, StepAnswer};
-use crate::sddl;
 use crate::twist::{Layout, Twist};
-
-const KEY_QUERY_VALUE: u32 = 0x0001;
-const KEY_SET_VALUE: u32 = 0x0002;
-const KEY_ENUMERATE_SUB_KEYS: u32 = 0x0008;
-const DELETE: u32 = 0x0001_0000;
-const READ_CONTROL: u32 = 0x0002_0000;
-const WRITE_DAC: u32 = 0x0004_0000;
-const WRITE_OWNER: u32 = 0x0008_0000;
-const ACCESS_SYSTEM_SECURITY: u32 = 0x0100_0000;
 
 const REG_DWORD: u32 = 4;
 
@@ -36,6 +32,18 @@ const DATA_CAPACITY: u32 = 65_536;
 const NO_FD: Fd = 1_000_000;
 /// Positions tried by `List`.
 const LIST_MAX: u32 = 100_000;
+
+/// How the principal call of an action is made.
+#[derive(Clone, Copy)]
+struct Manner<'a> {
+    /// What is changed in its numbers and bytes; `None` for a call that is made as it is.
+    twists: Option<&'a [Twist]>,
+    /// The transaction that it carries; -1 for none.
+    transaction: Fd,
+}
+
+/// As the action says and in no transaction.
+const PLAINLY: Manner<'static> = Manner { twists: None, transaction: -1 };
 
 impl Execution<'_> {
     /// Does what an action says.
@@ -55,11 +63,15 @@ impl Execution<'_> {
                 self.close_device(actor, handle).await.map(StepAnswer::Observation)
             }
             Action::Raw { twists, action } if Layout::of(action).is_some() => {
-                self.act_on_one(actor, action, Some(twists)).await.map(StepAnswer::Observation)
+                let manner = Manner { twists: Some(twists), ..PLAINLY };
+                self.act_on_one(actor, action, manner).await.map(StepAnswer::Observation)
             }
             Action::Raw { .. } => {
                 let problem = "the plan twists an action that is not about one call";
                 Err(Stop::HarnessFault(problem.to_owned()))
+            }
+            Action::Within { transaction, action } => {
+                self.act_within(actor, transaction, action).await
             }
             Action::Ioctl { fd, request, structure } => {
                 let answer = self.ioctl(actor, fd, *request, structure.as_deref()).await?;
@@ -77,7 +89,7 @@ impl Execution<'_> {
                 self.tokens.revert(actor);
                 Ok(StepAnswer::Nothing)
             }
-            Action::List { key } => self.list(actor, key).await,
+            Action::List { key } => self.list(actor, key, -1).await,
             Action::Changes { key } => self.changes(actor, key, action).await,
             Action::LayerCreate { name, precedence, enabled } => {
                 self.layer_create(actor, name, *precedence, *enabled).await
@@ -92,7 +104,7 @@ impl Execution<'_> {
             Action::LayerDelete { name } => {
                 let key = KeyReference::Path(layer_path(name));
                 let delete = Action::Delete { key, layer: Text::default() };
-                self.act_on_key(actor, &delete, None).await.map(StepAnswer::Observation)
+                self.act_on_key(actor, &delete, PLAINLY).await.map(StepAnswer::Observation)
             }
             Action::View { path } => {
                 let below: Vec<String> = components(&path.0)
@@ -104,28 +116,59 @@ impl Execution<'_> {
                     .await?
                     .map_or(StepAnswer::Nothing, StepAnswer::View))
             }
-            _ => self.act_on_one(actor, action, None).await.map(StepAnswer::Observation),
+            _ => self.act_on_one(actor, action, PLAINLY).await.map(StepAnswer::Observation),
         }
     }
 
-    /// Does an action that is about one call, and twists that call if there are `twists`.
+    async fn act_within(
+        &mut self,
+        actor: ActorIndex,
+        transaction: &Handle,
+        action: &Action,
+    ) -> Result<StepAnswer, Stop> {
+        let manner = Manner { transaction: self.fd(actor, transaction), ..PLAINLY };
+        match action {
+            Action::List { key } => self.list(actor, key, manner.transaction).await,
+            _ if action.takes_transaction() => {
+                self.act_on_one(actor, action, manner).await.map(StepAnswer::Observation)
+            }
+            _ => {
+                let problem = "the plan puts an action into a transaction that cannot be in one";
+                Err(Stop::HarnessFault(problem.to_owned()))
+            }
+        }
+    }
+
+    /// Does an action that is about one call, and makes that call in this manner.
     async fn act_on_one(
         &mut self,
         actor: ActorIndex,
         action: &Action,
-        twists: Option<&[Twist]>,
+        manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
-        match action {
-            Action::Open { .. } | Action::Create { .. } | Action::Close { .. } => {
-                self.act_on_handle(actor, action, twists).await
+        let (action, manner) = match action {
+            Action::Within { transaction, action } => {
+                (&**action, Manner { transaction: self.fd(actor, transaction), ..manner })
             }
+            _ => (action, manner),
+        };
+        match action {
+            Action::Open { .. } | Action::Create { .. } | Action::Begin { .. } => {
+                self.act_on_new_handle(actor, action, manner).await
+            }
+            Action::Close { handle }
+            | Action::Commit { transaction: handle }
+            | Action::TransactionStatus { transaction: handle }
+            | Action::Watch { handle, .. }
+            | Action::Events { handle, .. }
+            | Action::Poll { handle } => self.act_on_handle(actor, action, handle, manner).await,
             Action::Pass { handle, to, received } => {
-                self.pass(actor, action, (handle, to.as_deref(), received), twists).await
+                self.pass(actor, action, (handle, to.as_deref(), received), manner).await
             }
             Action::Set { key: KeyReference::Path(path), .. } => {
-                self.set_by_path(actor, path, action, twists).await
+                self.set_by_path(actor, path, action, manner).await
             }
-            _ => self.act_on_key(actor, action, twists).await,
+            _ => self.act_on_key(actor, action, manner).await,
         }
     }
 
@@ -135,19 +178,39 @@ impl Execution<'_> {
         actor: ActorIndex,
         action: &Action,
         call: Call,
-        twists: Option<&[Twist]>,
+        manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
-        match (twists, Layout::of(action)) {
+        let call = within(call, manner.transaction);
+        match (manner.twists, Layout::of(action)) {
             (Some(twists), Some(layout)) => self.twisted_call(actor, &call, layout, twists).await,
             _ => self.call(actor, call).await,
         }
     }
 
+    /// Actions of one call on what a handle stands for, whatever that is.
     async fn act_on_handle(
         &mut self,
         actor: ActorIndex,
         action: &Action,
-        twists: Option<&[Twist]>,
+        handle: &Handle,
+        manner: Manner<'_>,
+    ) -> Result<Observation, Stop> {
+        let fd = self.fd(actor, handle);
+        if let Action::Close { .. } = action {
+            self.handles[actor].remove(handle);
+        }
+        let call = handle_call(action, fd).ok_or_else(|| {
+            Stop::HarnessFault("the plan has an action on no handle as one on a handle".to_owned())
+        })?;
+        self.principal(actor, action, call, manner).await
+    }
+
+    /// Actions that open something and keep it.
+    async fn act_on_new_handle(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
         match action {
             Action::Open { handle, parent, path, access, flags } => {
@@ -158,7 +221,7 @@ impl Execution<'_> {
                     desired_access: *access,
                     flags: *flags,
                 };
-                let answer = self.principal(actor, action, call, twists).await?;
+                let answer = self.principal(actor, action, call, manner).await?;
                 self.keep(actor, Some(handle), &answer);
                 Ok(answer)
             }
@@ -174,20 +237,22 @@ impl Execution<'_> {
                     layer: layer.as_ref().map(|layer| layer.0.clone()),
                     transaction: -1,
                 };
-                let answer = self.principal(actor, action, call, twists).await?;
-                match (&answer, handle) {
-                    (Observation::Opened { fd, .. }, None) => {
-                        self.call(actor, Call::Close { fd: *fd }).await?;
+                let answer = self.principal(actor, action, call, manner).await?;
+                match (opened(&answer), handle) {
+                    (Some(fd), None) => {
+                        self.call(actor, Call::Close { fd }).await?;
                     }
                     _ => self.keep(actor, handle.as_ref(), &answer),
                 }
                 Ok(answer)
             }
-            Action::Close { handle } => {
-                let fd = self.handles[actor].remove(handle).unwrap_or(NO_FD);
-                self.principal(actor, action, Call::Close { fd }, twists).await
+            Action::Begin { handle } => {
+                self.close_if_open(actor, handle).await?;
+                let answer = self.principal(actor, action, Call::BeginTransaction, manner).await?;
+                self.keep(actor, Some(handle), &answer);
+                Ok(answer)
             }
-            _ => unreachable!("only opens and closes work on handles themselves"),
+            _ => unreachable!("only these actions open something"),
         }
     }
 
@@ -197,7 +262,7 @@ impl Execution<'_> {
         actor: ActorIndex,
         action: &Action,
         (handle, to, received): (&Handle, Option<&str>, &Handle),
-        twists: Option<&[Twist]>,
+        manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
         let recipient = match to {
             None => Some(actor),
@@ -209,7 +274,7 @@ impl Execution<'_> {
         };
         let call = Call::Pass { fd: self.fd(actor, handle), to: self.process(recipient) };
         self.close_if_open(recipient, received).await?;
-        let answer = self.principal(actor, action, call, twists).await?;
+        let answer = self.principal(actor, action, call, manner).await?;
         if let Observation::Passed { fd } = answer {
             self.handles[recipient].insert(received.clone(), fd);
         }
@@ -221,18 +286,18 @@ impl Execution<'_> {
         &mut self,
         actor: ActorIndex,
         action: &Action,
-        twists: Option<&[Twist]>,
+        manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
         let (key, access) = key_and_access(action);
         match key {
             KeyReference::Handle(handle) => {
                 let fd = self.fd(actor, handle);
-                self.principal(actor, action, key_call(action, fd), twists).await
+                self.principal(actor, action, key_call(action, fd), manner).await
             }
             KeyReference::Path(path) => match self.open(actor, path, access).await? {
                 Ok(fd) => {
                     let call = key_call(action, fd);
-                    let answer = self.principal(actor, action, call, twists).await?;
+                    let answer = self.principal(actor, action, call, manner).await?;
                     self.call(actor, Call::Close { fd }).await?;
                     Ok(answer)
                 }
@@ -246,7 +311,7 @@ impl Execution<'_> {
         actor: ActorIndex,
         path: &Text,
         action: &Action,
-        twists: Option<&[Twist]>,
+        manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
         let fd = match self.open(actor, path, KEY_SET_VALUE).await? {
             Ok(fd) => fd,
@@ -258,7 +323,7 @@ impl Execution<'_> {
             }
             Err(failed) => return Ok(failed),
         };
-        let answer = self.principal(actor, action, key_call(action, fd), twists).await?;
+        let answer = self.principal(actor, action, key_call(action, fd), manner).await?;
         self.call(actor, Call::Close { fd }).await?;
         Ok(answer)
     }
@@ -344,7 +409,12 @@ impl Execution<'_> {
         Ok(StepAnswer::Observation(answer))
     }
 
-    async fn list(&mut self, actor: ActorIndex, key: &KeyReference) -> Result<StepAnswer, Stop> {
+    async fn list(
+        &mut self,
+        actor: ActorIndex,
+        key: &KeyReference,
+        transaction: Fd,
+    ) -> Result<StepAnswer, Stop> {
         let (fd, opened) = match key {
             KeyReference::Handle(handle) => (self.fd(actor, handle), false),
             KeyReference::Path(path) => {
@@ -357,8 +427,7 @@ impl Execution<'_> {
         let mut names = Vec::new();
         let mut failed = None;
         for index in 0..LIST_MAX {
-            let call =
-                Call::EnumSubkeys { fd, index, name_capacity: NAME_CAPACITY, transaction: -1 };
+            let call = Call::EnumSubkeys { fd, index, name_capacity: NAME_CAPACITY, transaction };
             match self.call(actor, call).await? {
                 Observation::EnumeratedSubkey { name, .. } => names.push(name),
                 Observation::Failed(Errno::ENOENT) => break,
@@ -382,7 +451,7 @@ impl Execution<'_> {
         key: &KeyReference,
         action: &Action,
     ) -> Result<StepAnswer, Stop> {
-        let info = match self.act_on_key(actor, action, None).await? {
+        let info = match self.act_on_key(actor, action, PLAINLY).await? {
             Observation::KeyInfo(info) => info,
             failed => return Ok(StepAnswer::Observation(failed)),
         };
@@ -416,8 +485,8 @@ impl Execution<'_> {
     }
 
     fn keep(&mut self, actor: ActorIndex, handle: Option<&Handle>, answer: &Observation) {
-        if let (Some(handle), Observation::Opened { fd, .. }) = (handle, answer) {
-            self.handles[actor].insert(handle.clone(), *fd);
+        if let (Some(handle), Some(fd)) = (handle, opened(answer)) {
+            self.handles[actor].insert(handle.clone(), fd);
         }
     }
 
@@ -427,6 +496,14 @@ impl Execution<'_> {
 
     fn parent_fd(&self, actor: ActorIndex, parent: Option<&Handle>) -> Fd {
         parent.map_or(-1, |handle| self.fd(actor, handle))
+    }
+}
+
+/// The fd of what an answer says is open now.
+fn opened(answer: &Observation) -> Option<Fd> {
+    match answer {
+        Observation::Opened { fd, .. } | Observation::Begun { fd } => Some(*fd),
+        _ => None,
     }
 }
 
@@ -443,126 +520,4 @@ fn components(path: &[u8]) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     path.split(|byte| matches!(byte, b'\\' | b'/')).map(<[u8]>::to_vec).collect()
-}
-
-/// The key that an action works on and the rights it needs there.
-fn key_and_access(action: &Action) -> (&KeyReference, u32) {
-    match action {
-        Action::Get { key, .. }
-        | Action::Batch { key, .. }
-        | Action::EnumerateValue { key, .. } => (key, KEY_QUERY_VALUE),
-        Action::Set { key, .. }
-        | Action::Unset { key, .. }
-        | Action::Blanket { key, .. }
-        | Action::Flush { key } => (key, KEY_SET_VALUE),
-        Action::EnumerateSubkey { key, .. } | Action::List { key } => (key, KEY_ENUMERATE_SUB_KEYS),
-        Action::Info { key, .. } | Action::Changes { key } => (key, READ_CONTROL),
-        Action::Delete { key, .. } | Action::Hide { key, .. } => (key, DELETE),
-        Action::GetSecurity { key, security_info, .. } => (key, access_to_read(*security_info)),
-        Action::SetSecurity { key, security_info, .. } => (key, access_to_change(*security_info)),
-        Action::Open { .. }
-        | Action::Create { .. }
-        | Action::Close { .. }
-        | Action::Pass { .. }
-        | Action::Become { .. }
-        | Action::Revert
-        | Action::LayerCreate { .. }
-        | Action::LayerSet { .. }
-        | Action::LayerDelete { .. }
-        | Action::Raw { .. }
-        | Action::Ioctl { .. }
-        | Action::Syscall { .. }
-        | Action::OpenDevice { .. }
-        | Action::Register { .. }
-        | Action::ReadDevice { .. }
-        | Action::WriteDevice { .. }
-        | Action::PollDevice { .. }
-        | Action::View { .. } => unreachable!("not an action of one call on one key"),
-    }
-}
-
-/// What it takes to read these components of an SD (PSD-005 §3.1); something even for none.
-fn access_to_read(security_info: u32) -> u32 {
-    match security_info & sddl::SACL {
-        0 => READ_CONTROL,
-        _ if security_info == sddl::SACL => ACCESS_SYSTEM_SECURITY,
-        _ => READ_CONTROL | ACCESS_SYSTEM_SECURITY,
-    }
-}
-
-/// What it takes to change these components of an SD; something even for none.
-fn access_to_change(security_info: u32) -> u32 {
-    let rights = [
-        (sddl::OWNER | sddl::GROUP, WRITE_OWNER),
-        (sddl::DACL, WRITE_DAC),
-        (sddl::SACL, ACCESS_SYSTEM_SECURITY),
-    ];
-    let needed = rights.iter().filter(|(components, _)| security_info & components != 0);
-    match needed.fold(0, |all, (_, right)| all | right) {
-        0 => WRITE_DAC,
-        access => access,
-    }
-}
-
-fn key_call(action: &Action, fd: Fd) -> Call {
-    let transaction = -1;
-    match action {
-        Action::Get { name, data_capacity, layer_capacity, .. } => Call::QueryValue {
-            fd,
-            name: name.0.clone(),
-            transaction,
-            data_capacity: data_capacity.unwrap_or(DATA_CAPACITY),
-            layer_capacity: layer_capacity.unwrap_or(NAME_CAPACITY),
-        },
-        Action::Set { name, value_type, data, layer, expected_sequence, .. } => Call::SetValue {
-            fd,
-            name: name.0.clone(),
-            value_type: *value_type,
-            data: data.clone(),
-            layer: layer.0.clone(),
-            transaction,
-            expected_sequence: *expected_sequence,
-        },
-        Action::Unset { name, layer, .. } => {
-            Call::DeleteValue { fd, name: name.0.clone(), layer: layer.0.clone(), transaction }
-        }
-        Action::Blanket { layer, set, .. } => {
-            Call::BlanketTombstone { fd, layer: layer.0.clone(), set: *set, transaction }
-        }
-        Action::Batch { capacity, .. } => {
-            Call::QueryValuesBatch { fd, capacity: capacity.unwrap_or(DATA_CAPACITY), transaction }
-        }
-        Action::EnumerateValue { index, name_capacity, data_capacity, .. } => Call::EnumValues {
-            fd,
-            index: *index,
-            name_capacity: name_capacity.unwrap_or(NAME_CAPACITY),
-            data_capacity: data_capacity.unwrap_or(DATA_CAPACITY),
-            transaction,
-        },
-        Action::EnumerateSubkey { index, name_capacity, .. } => Call::EnumSubkeys {
-            fd,
-            index: *index,
-            name_capacity: name_capacity.unwrap_or(NAME_CAPACITY),
-            transaction,
-        },
-        Action::Info { name_capacity, .. } => {
-            Call::QueryKeyInfo { fd, name_capacity: name_capacity.unwrap_or(NAME_CAPACITY) }
-        }
-        Action::Changes { .. } => Call::QueryKeyInfo { fd, name_capacity: NAME_CAPACITY },
-        Action::Delete { layer, .. } => Call::DeleteKey { fd, layer: layer.0.clone(), transaction },
-        Action::Hide { layer, .. } => Call::HideKey { fd, layer: layer.0.clone(), transaction },
-        Action::GetSecurity { security_info, capacity, .. } => Call::GetSecurity {
-            fd,
-            security_info: *security_info,
-            capacity: capacity.unwrap_or(DATA_CAPACITY),
-        },
-        Action::SetSecurity { security_info, descriptor, .. } => Call::SetSecurity {
-            fd,
-            security_info: *security_info,
-            descriptor: descriptor.clone(),
-            transaction,
-        },
-        Action::Flush { .. } => Call::Flush { fd },
-        _ => unreachable!("not an action of one call on one key"),
-    }
 }

@@ -7,6 +7,7 @@
 //! the model.
 
 mod features;
+mod lifecycle;
 mod registrations;
 mod security;
 mod stored;
@@ -18,6 +19,7 @@ use registry_model::errno::Errno;
 use registry_model::security::Token;
 
 use crate::plan::{Action, Actor, Handle, KeyReference, Plan, SourceHive, Step, Text};
+use crate::statistics::Sight;
 
 /// What a campaign exercises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub enum Profile {
     /// Callers with different rights, SDs that change, layers that only some may write, links,
     /// private layers and hives. Faults are rare.
     Security,
+    /// Watches, transactions and the kernel's own settings. Faults are rare.
+    Lifecycle,
 }
 
 impl Profile {
@@ -40,6 +44,7 @@ impl Profile {
         ("calm", Profile::Calm),
         ("crash", Profile::Crash),
         ("security", Profile::Security),
+        ("lifecycle", Profile::Lifecycle),
     ];
 
     /// The errnos that a campaign of a hundred seeds must have met.
@@ -63,7 +68,15 @@ impl Profile {
         if self == Profile::Security {
             errnos.extend([Errno::EPERM, Errno::ELOOP]);
         }
+        if self == Profile::Lifecycle {
+            errnos.extend([Errno::EXDEV, Errno::ETIMEDOUT, Errno::EBUSY]);
+        }
         errnos
+    }
+
+    /// What a campaign of a hundred seeds must have seen.
+    pub fn sights(self) -> &'static [Sight] {
+        if self == Profile::Lifecycle { Sight::ALL } else { &[] }
     }
 
     /// How often records are put into stores behind the kernel's back.
@@ -71,6 +84,7 @@ impl Profile {
         match self {
             Profile::Default | Profile::Crash => 6,
             Profile::Security => 3,
+            Profile::Lifecycle => 1,
             Profile::Calm => 0,
         }
     }
@@ -80,7 +94,7 @@ impl Profile {
             Profile::Default => 3,
             Profile::Calm => 0,
             Profile::Crash => 20,
-            Profile::Security => 1,
+            Profile::Security | Profile::Lifecycle => 1,
         }
     }
 }
@@ -131,6 +145,8 @@ struct Generator {
     hot_name: usize,
     /// What the security profile knows beyond that.
     scene: security::Scene,
+    /// What the lifecycle profile knows beyond that.
+    life: lifecycle::Lifecycle,
 }
 
 impl Generator {
@@ -150,12 +166,14 @@ impl Generator {
             devices: 0,
             hot_name: 0,
             scene: security::Scene::default(),
+            life: lifecycle::Lifecycle::default(),
         }
     }
 
     fn plan(mut self, calls: usize) -> Plan {
         match self.profile {
             Profile::Security => self.set_the_secured_stage(),
+            Profile::Lifecycle => self.set_the_watched_stage(),
             _ => self.set_the_stage(),
         }
         let weights = self.weights();
@@ -195,6 +213,7 @@ impl Generator {
     fn weights(&mut self) -> Vec<(u32, Feature)> {
         let table = match self.profile {
             Profile::Security => self.secured_features(),
+            Profile::Lifecycle => self.watched_features(),
             _ => self.features(),
         };
         table

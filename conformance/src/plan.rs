@@ -8,6 +8,7 @@ mod registration;
 mod source_hive;
 
 pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
+use registry_model::input::CommitRefusal;
 use registry_model::security::Token;
 use registry_model::store_entry::StoreEntry;
 pub use source_hive::SourceHive;
@@ -310,6 +311,50 @@ pub enum Action {
         /// The device.
         device: Handle,
     },
+    /// `reg_begin_transaction` into a handle. A handle that is open already is closed first.
+    Begin {
+        /// Receives the fd.
+        handle: Handle,
+    },
+    /// Commits a transaction.
+    Commit {
+        /// The transaction.
+        transaction: Handle,
+    },
+    /// Reads the state of a transaction.
+    TransactionStatus {
+        /// The transaction.
+        transaction: Handle,
+    },
+    /// Does another action whose calls carry the fd of a transaction; the opening, closing and
+    /// creating of what leads to a key given by path do not.
+    Within {
+        /// The transaction.
+        transaction: Handle,
+        /// The action, which has to have room for it (`takes_transaction`).
+        action: Box<Action>,
+    },
+    /// Arms a key handle, or disarms it.
+    Watch {
+        /// The key.
+        handle: Handle,
+        /// The kinds of events; 0 disarms.
+        filter: u32,
+        /// 1 for a subtree watch, 0 for a direct one.
+        subtree: u8,
+    },
+    /// Reads watch events without waiting.
+    Events {
+        /// The key.
+        handle: Handle,
+        /// Length of the buffer; `None` means one that is large enough for most.
+        capacity: Option<u32>,
+    },
+    /// Asks what a key or a transaction is ready for, without waiting.
+    Poll {
+        /// The key or the transaction.
+        handle: Handle,
+    },
     /// Creates a layer's metadata key in base and sets its values: the key first, then those
     /// of `Precedence` and `Enabled` that are given.
     LayerCreate {
@@ -356,13 +401,34 @@ pub enum Action {
         /// The bytes that its argument points to; `None` for an argument of 0.
         structure: Option<Vec<u8>>,
     },
-    /// A syscall, number by number. A key that it opens is closed again at once.
+    /// A syscall, number by number. What it opens is closed again at once.
     Syscall {
         /// The number.
         number: u64,
         /// Its first arguments, at most six; the others are 0.
         arguments: Vec<RawArgument>,
     },
+}
+
+impl Action {
+    /// Whether the calls of an action have a field for a transaction.
+    pub fn takes_transaction(&self) -> bool {
+        matches!(
+            self,
+            Action::Create { .. }
+                | Action::Get { .. }
+                | Action::Set { .. }
+                | Action::Unset { .. }
+                | Action::Blanket { .. }
+                | Action::Batch { .. }
+                | Action::EnumerateValue { .. }
+                | Action::EnumerateSubkey { .. }
+                | Action::List { .. }
+                | Action::Delete { .. }
+                | Action::Hide { .. }
+                | Action::SetSecurity { .. }
+        )
+    }
 }
 
 /// An argument of a syscall.
@@ -413,6 +479,26 @@ pub enum Fault {
     /// A record is put into a store behind the kernel's back, whether or not its source lives.
     /// Nothing happens where its place is not there.
     StoreEntry(StoreEntry),
+    /// Time passes, and what was due by then happens.
+    Wait {
+        /// How much.
+        duration_ms: u32,
+    },
+    /// A source refuses the next commit and keeps its transaction open. Nothing happens to a dead one,
+    /// and a death ends it.
+    RefuseCommit {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// How.
+        refusal: CommitRefusal,
+    },
+    /// From now on a source has transactions for reading and writing, or has none.
+    TransactionSupport {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// Whether it has them.
+        is_supported: bool,
+    },
     /// The next registration of a source reports this maximum instead of what it has stored.
     FalseMaximum {
         /// Position in `Plan::sources`.

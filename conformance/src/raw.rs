@@ -56,7 +56,7 @@ impl Execution<'_> {
         self.raw_call(actor, RawCall::Ioctl { fd, request, argument }, memory).await
     }
 
-    /// Makes a syscall and checks its answer. A key that it opens is closed again.
+    /// Makes a syscall and checks its answer. A key or a transaction that it opens is closed again.
     ///
     /// # Errors
     /// The divergence, if no model state allows the answer.
@@ -82,7 +82,7 @@ impl Execution<'_> {
         }
         let call = RawCall::Syscall { number, arguments: registers };
         let answer = self.raw_call(actor, call, memory).await?;
-        if let Observation::Opened { fd, .. } = &answer {
+        if let Observation::Opened { fd, .. } | Observation::Begun { fd } = &answer {
             self.call(actor, Call::Close { fd: *fd }).await?;
         }
         Ok(answer)
@@ -98,6 +98,7 @@ impl Execution<'_> {
         let began = self.target.now();
         let token = self.tokens.of(actor);
         let process = self.process(actor);
+        self.monitor.call_began();
         let (result, after) = self.target.call(process, token, call, memory.clone()).await;
         let ended = self.target.now();
         let reply = Reply::of(&call, &memory);

@@ -261,6 +261,10 @@ impl Execution<'_> {
             transcript.registered(&names, &roots);
         }
         self.monitor.registered(source, started.max_sequence, &roots);
+        let settings = started.hives.iter().find(|(hive, _)| hive.is_settings());
+        if let Some((_, root)) = settings {
+            self.monitor.settings_registered(source, *root);
+        }
         let kept = self.monitor.kept_roots(source, &named);
         kept.map_err(|violation| self.violated(&violation, "another root GUID".to_owned()))?;
         self.devices.registered(hives());

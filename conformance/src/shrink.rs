@@ -2,8 +2,8 @@
 //!
 //! Delta debugging over the steps of a plan (Zeller and Hildebrandt, "Simplifying and Isolating
 //! Failure-Inducing Input", 2002), without the complement phase: chunks are removed from the back
-//! to the front, halving until single steps; then twists are taken off the calls that are left. The
-//! other axes of a plan are left alone.
+//! to the front, halving until single steps; then twists are taken off the calls that are left, and
+//! calls are taken out of their transactions. The other axes of a plan are left alone.
 
 use crate::campaign::Runner;
 use crate::divergence::{Divergence, Finding};
@@ -31,6 +31,7 @@ pub fn shrink(finding: &Finding, runner: &dyn Runner) -> Finding {
         let removed = remove_chunks(&mut best, chunk, seed, runner, &mut runs);
         if runs >= RUNS_MAX || (chunk == 1 && !removed) {
             remove_twists(&mut best, seed, runner, &mut runs);
+            remove_transactions(&mut best, seed, runner, &mut runs);
             return best;
         }
         chunk = if chunk > 1 { chunk.div_ceil(2) } else { 1 };
@@ -88,6 +89,25 @@ fn remove_twists(best: &mut Finding, seed: u64, runner: &dyn Runner, runs: &mut 
                 }
                 _ => index += 1,
             }
+        }
+    }
+}
+
+fn remove_transactions(best: &mut Finding, seed: u64, runner: &dyn Runner, runs: &mut usize) {
+    for position in 0..best.plan.steps.len() {
+        let mut plan = best.plan.clone();
+        let Some(Step::Act { action, .. }) = plan.steps.get_mut(position) else { continue };
+        let Action::Within { action: inner, .. } = action else { continue };
+        *action = (**inner).clone();
+        if *runs >= RUNS_MAX {
+            return;
+        }
+        *runs += 1;
+        if let Some(divergence) = divergence_of(&plan, seed, runner)
+            && divergence.kind == best.divergence.kind
+        {
+            best.plan = plan;
+            best.divergence = divergence;
         }
     }
 }

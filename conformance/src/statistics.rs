@@ -25,6 +25,16 @@ pub struct Statistics {
     pub interrupted: u64,
     /// Faults that happened.
     pub faults: u64,
+    /// Watch events read.
+    pub events: u64,
+    /// Watch events read that tell of lost ones.
+    pub overflows: u64,
+    /// Transactions begun.
+    pub transactions: u64,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Answers that tell of a transaction whose lifetime ran out.
+    pub expiries: u64,
     /// Views dumped and compared.
     pub views: u64,
     /// Requirement ids marked by the model or the wire monitor.
@@ -44,13 +54,19 @@ impl Statistics {
         self.contested_at_equal_precedence += other.contested_at_equal_precedence;
         self.interrupted += other.interrupted;
         self.faults += other.faults;
+        self.events += other.events;
+        self.overflows += other.overflows;
+        self.transactions += other.transactions;
+        self.commits += other.commits;
+        self.expiries += other.expiries;
         self.views += other.views;
         self.covered.extend(&other.covered);
     }
 
     /// What makes these counts too thin to conclude anything from, one reason each. Empty if
-    /// they are worth something. `reachable` are the errnos that the profile can reach.
-    pub fn vacuous(&self, reachable: &[Errno]) -> Vec<String> {
+    /// they are worth something. `reachable` are the errnos and `sights` the things that the
+    /// profile can reach.
+    pub fn vacuous(&self, reachable: &[Errno], sights: &[Sight]) -> Vec<String> {
         let mut reasons = Vec::new();
         let percent = |part: u64, whole: u64| (part * 100).checked_div(whole).unwrap_or(0);
         if percent(self.succeeded, self.calls) < 60 {
@@ -61,6 +77,9 @@ impl Statistics {
         }
         for errno in reachable.iter().filter(|errno| !self.errnos.contains_key(errno)) {
             reasons.push(format!("no call failed with {errno}, which this profile can reach"));
+        }
+        for sight in sights.iter().filter(|sight| self.seen(**sight) == 0) {
+            reasons.push(format!("{}, which this profile can reach", sight.missing()));
         }
         if percent(self.contested, self.reads) < 20 {
             reasons.push(format!(
@@ -75,6 +94,42 @@ impl Statistics {
             ));
         }
         reasons
+    }
+
+    fn seen(&self, sight: Sight) -> u64 {
+        match sight {
+            Sight::Event => self.events,
+            Sight::Overflow => self.overflows,
+            Sight::Commit => self.commits,
+            Sight::Expiry => self.expiries,
+        }
+    }
+}
+
+/// Something that a profile may have to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// A watch event.
+    Event,
+    /// A watch event that tells of lost ones.
+    Overflow,
+    /// A transaction that was committed.
+    Commit,
+    /// A transaction whose lifetime ran out.
+    Expiry,
+}
+
+impl Sight {
+    /// Every one.
+    pub const ALL: &[Sight] = &[Sight::Event, Sight::Overflow, Sight::Commit, Sight::Expiry];
+
+    fn missing(self) -> &'static str {
+        match self {
+            Sight::Event => "no watch event was read",
+            Sight::Overflow => "no watch overflowed",
+            Sight::Commit => "no transaction was committed",
+            Sight::Expiry => "no transaction outlived its time",
+        }
     }
 }
 
@@ -96,15 +151,27 @@ mod tests {
 
     #[test]
     fn a_rich_campaign_is_not_vacuous() {
-        assert_eq!(rich().vacuous(&[Errno::ENOENT]), Vec::<String>::new());
+        assert_eq!(rich().vacuous(&[Errno::ENOENT], &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_never_seen_is_named() {
+        assert_eq!(rich().vacuous(&[], Sight::ALL).len(), 4);
+        let seen = Statistics { events: 1, overflows: 1, commits: 1, expiries: 1, ..rich() };
+        assert_eq!(seen.vacuous(&[], Sight::ALL), Vec::<String>::new());
+        let reasons = Statistics { commits: 0, ..seen }.vacuous(&[], Sight::ALL);
+        assert_eq!(reasons, ["no transaction was committed, which this profile can reach"]);
     }
 
     #[test]
     fn each_thin_count_is_named() {
-        assert_eq!(Statistics { succeeded: 59, ..rich() }.vacuous(&[]).len(), 1);
-        assert_eq!(rich().vacuous(&[Errno::EACCES]).len(), 1);
-        assert_eq!(Statistics { contested: 9, ..rich() }.vacuous(&[]).len(), 1);
-        assert_eq!(Statistics { contested_at_equal_precedence: 9, ..rich() }.vacuous(&[]).len(), 1);
-        assert_eq!(Statistics::default().vacuous(&[]).len(), 3);
+        assert_eq!(Statistics { succeeded: 59, ..rich() }.vacuous(&[], &[]).len(), 1);
+        assert_eq!(rich().vacuous(&[Errno::EACCES], &[]).len(), 1);
+        assert_eq!(Statistics { contested: 9, ..rich() }.vacuous(&[], &[]).len(), 1);
+        assert_eq!(
+            Statistics { contested_at_equal_precedence: 9, ..rich() }.vacuous(&[], &[]).len(),
+            1
+        );
+        assert_eq!(Statistics::default().vacuous(&[], &[]).len(), 3);
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 pub use registry_model::RawCall;
 use registry_model::errno::Errno;
-use registry_model::input::{ProcessId, SourceId};
+use registry_model::input::{CommitRefusal, ProcessId, SourceId};
 use registry_model::security::Token;
 use registry_model::store_entry::StoreEntry;
 
@@ -70,6 +70,20 @@ pub enum WorldEvent {
         source: SourceId,
         /// What and where.
         entry: StoreEntry,
+    },
+    /// A source will refuse its next commit.
+    CommitRefused {
+        /// Which source.
+        source: SourceId,
+        /// How.
+        refusal: CommitRefusal,
+    },
+    /// A source has transactions from now on, or has none.
+    TransactionsChanged {
+        /// Which source.
+        source: SourceId,
+        /// Whether it has them.
+        is_supported: bool,
     },
     /// A source will report a maximum that is not its own.
     MaximumFalsified {
@@ -159,7 +173,8 @@ pub trait Target {
     /// The audit events that were emitted since the last time of asking, in order.
     fn take_audit_events(&mut self) -> Vec<AuditRecord>;
 
-    /// The raw entries of every source's store, if the target shows them and all are live.
+    /// The raw entries of every source's store as they are committed, if the target shows them and all
+    /// are live. What open transactions have written is not among them.
     ///
     /// # Errors
     /// Why a live store cannot be read, in words.

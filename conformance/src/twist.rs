@@ -35,7 +35,7 @@ pub enum Twist {
     Direction(u8),
     /// Sets the size bits of the request code, from 0 to 0x3FFF.
     Size(u16),
-    /// Makes an ioctl, close or pass on another fd.
+    /// Makes a call other than a syscall by number on another fd.
     Fd(FdReference),
     /// Sets the transaction fd in the argument structure.
     Transaction(FdReference),
@@ -238,6 +238,7 @@ static SET_SECURITY: Layout = Layout {
     transaction: Some(16),
     plain_bytes: &[0, 1, 3, 4, 5, 16, 19, 20, 23],
 };
+/// Of a flush and of a commit.
 static FLUSH: Layout = Layout {
     entry: Entry::Ioctl,
     structure_size: 0,
@@ -245,7 +246,35 @@ static FLUSH: Layout = Layout {
     transaction: None,
     plain_bytes: &[],
 };
-/// Of a close and of a pass.
+static BEGIN: Layout = Layout {
+    entry: Entry::Syscall,
+    structure_size: 0,
+    pointers: &[],
+    transaction: None,
+    plain_bytes: &[],
+};
+static STATUS: Layout = Layout {
+    entry: Entry::Ioctl,
+    structure_size: 8,
+    pointers: &[ARGUMENT],
+    transaction: None,
+    plain_bytes: &[0, 3, 4, 7],
+};
+static WATCH: Layout = Layout {
+    entry: Entry::Ioctl,
+    structure_size: 8,
+    pointers: &[ARGUMENT],
+    transaction: None,
+    plain_bytes: &[0, 1, 3, 4, 5, 6, 7],
+};
+static EVENTS: Layout = Layout {
+    entry: Entry::FdAlone,
+    structure_size: 0,
+    pointers: &[(Pointer::Buffer, Place::Register(0))],
+    transaction: None,
+    plain_bytes: &[],
+};
+/// Of a close, a pass and a poll.
 static FD_ALONE: Layout = Layout {
     entry: Entry::FdAlone,
     structure_size: 0,
@@ -269,10 +298,15 @@ impl Layout {
             Action::EnumerateSubkey { .. } => &SUBKEY,
             Action::Info { .. } => &INFO,
             Action::Delete { .. } | Action::Hide { .. } => &DELETE,
-            Action::Flush { .. } => &FLUSH,
+            Action::Flush { .. } | Action::Commit { .. } => &FLUSH,
             Action::GetSecurity { .. } => &SECURITY,
             Action::SetSecurity { .. } => &SET_SECURITY,
-            Action::Close { .. } | Action::Pass { .. } => &FD_ALONE,
+            Action::Begin { .. } => &BEGIN,
+            Action::TransactionStatus { .. } => &STATUS,
+            Action::Watch { .. } => &WATCH,
+            Action::Events { .. } => &EVENTS,
+            Action::Close { .. } | Action::Pass { .. } | Action::Poll { .. } => &FD_ALONE,
+            Action::Within { action, .. } => return Layout::of(action),
             Action::List { .. }
             | Action::Changes { .. }
             | Action::LayerCreate { .. }
@@ -347,7 +381,11 @@ impl Layout {
             }
             (
                 Twist::Fd(new),
-                RawCall::Ioctl { fd, .. } | RawCall::Close { fd } | RawCall::Pass { fd, .. },
+                RawCall::Ioctl { fd, .. }
+                | RawCall::Read { fd, .. }
+                | RawCall::Poll { fd }
+                | RawCall::Close { fd }
+                | RawCall::Pass { fd, .. },
             ) => {
                 *fd = fd_of(new);
             }
@@ -399,7 +437,11 @@ impl Layout {
         match (place, call) {
             (Place::Register(_), RawCall::Ioctl { argument, .. }) => *argument = to,
             (Place::Register(index), RawCall::Syscall { arguments, .. }) => arguments[index] = to,
-            (Place::Register(_), RawCall::Close { .. } | RawCall::Pass { .. }) => {}
+            (Place::Register(_), RawCall::Read { buffer, .. }) => *buffer = to,
+            (
+                Place::Register(_),
+                RawCall::Poll { .. } | RawCall::Close { .. } | RawCall::Pass { .. },
+            ) => {}
             (Place::Field(offset), call) => {
                 let address = self.structure(call).wrapping_add(u64::from(offset));
                 memory.patch(address, &to.to_le_bytes());
@@ -412,7 +454,8 @@ fn register(call: &RawCall, index: usize) -> u64 {
     match call {
         RawCall::Ioctl { argument, .. } => *argument,
         RawCall::Syscall { arguments, .. } => arguments.get(index).copied().unwrap_or(0),
-        RawCall::Close { .. } | RawCall::Pass { .. } => 0,
+        RawCall::Read { buffer, .. } => *buffer,
+        RawCall::Poll { .. } | RawCall::Close { .. } | RawCall::Pass { .. } => 0,
     }
 }
 

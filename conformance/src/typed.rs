@@ -4,11 +4,13 @@
 //! account; it may not use `impl/abi`, since a wrong offset shared by both sides would not show.
 //! `reply` reads answers.
 
+mod events;
 mod reply;
 
 use registry_model::input::{Call, Fd};
 use registry_model::observation::Observation;
 
+pub use self::events::{EventKind, WatchEvent, events};
 use self::reply::Buffer;
 pub use self::reply::{Malformed, Reply};
 use crate::address_space::{AddressSpace, Protection};
@@ -16,6 +18,7 @@ use crate::target::RawCall;
 
 const SYSCALL_OPEN_KEY: u64 = 1100;
 const SYSCALL_CREATE_KEY: u64 = 1101;
+const SYSCALL_BEGIN_TRANSACTION: u64 = 1102;
 
 const DIRECTION_NONE: u32 = 0;
 const DIRECTION_WRITE: u32 = 1;
@@ -114,7 +117,11 @@ fn ioctl(
 fn argument_address(call: &RawCall) -> u64 {
     match call {
         RawCall::Ioctl { argument, .. } => *argument,
-        RawCall::Syscall { .. } | RawCall::Close { .. } | RawCall::Pass { .. } => 0,
+        RawCall::Read { buffer, .. } => *buffer,
+        RawCall::Syscall { .. }
+        | RawCall::Poll { .. }
+        | RawCall::Close { .. }
+        | RawCall::Pass { .. } => 0,
     }
 }
 
@@ -130,6 +137,24 @@ pub fn encode(call: &Call) -> Encoded {
         | Call::QueryKeyInfo { .. } => encode_read(call, memory),
         Call::GetSecurity { fd, security_info, capacity } => {
             encode_get_security(*fd, *security_info, *capacity, memory)
+        }
+        Call::ReadEvents { fd, capacity } => {
+            let buffer = map_buffer(&mut memory, *capacity);
+            let length = u64::from(*capacity);
+            let call = RawCall::Read { fd: *fd, buffer: buffer.address, length };
+            Encoded { call, memory, reply: Reply::Events { buffer } }
+        }
+        Call::Poll { fd } => {
+            Encoded { call: RawCall::Poll { fd: *fd }, memory, reply: Reply::Poll }
+        }
+        Call::BeginTransaction => {
+            let call = RawCall::Syscall { number: SYSCALL_BEGIN_TRANSACTION, arguments: [0; 6] };
+            Encoded { call, memory, reply: Reply::Begin }
+        }
+        Call::TransactionStatus { fd } => {
+            let call = ioctl(*fd, DIRECTION_READ, 17, Fields::default().zeros(8), &mut memory);
+            let arguments = argument_address(&call);
+            Encoded { call, memory, reply: Reply::Status { arguments } }
         }
         Call::Pass { fd, to } => {
             let call = RawCall::Pass { fd: *fd, to: *to };
@@ -340,6 +365,11 @@ fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
                 .zeros(4);
             ioctl(*fd, DIRECTION_WRITE, 11, fields, memory)
         }
+        Call::Notify { fd, filter, subtree } => {
+            let fields = Fields::default().u32(*filter).u8(*subtree).zeros(3);
+            ioctl(*fd, DIRECTION_WRITE, 12, fields, memory)
+        }
+        Call::Commit { fd } => ioctl(*fd, DIRECTION_NONE, 16, Fields::default(), memory),
         Call::Flush { fd } => ioctl(*fd, DIRECTION_NONE, 13, Fields::default(), memory),
         _ => unreachable!("only mutations are encoded here"),
     }

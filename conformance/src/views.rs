@@ -32,8 +32,8 @@ const REG_OPEN_LINK: u32 = 1;
 const BUFFER_CAPACITY: u32 = 4096;
 /// Paths in one dump; a target that shows more is lost in its own tree.
 const PATHS_MAX: usize = 100_000;
-/// MaxPathComponentLength, which bounds every name (PSD-005 §11.4).
-const NAME_LENGTH_MAX: usize = 255;
+/// The ceiling of MaxPathComponentLength, which bounds every name (PSD-005 §11.4).
+const NAME_LENGTH_MAX: usize = 1024;
 /// Subkeys of one key in a dump.
 const SUBKEYS_MAX: u32 = 100_000;
 

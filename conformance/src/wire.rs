@@ -11,6 +11,7 @@ pub mod codec;
 mod connection;
 mod fields;
 mod frame;
+mod hives;
 mod keys;
 mod obligations;
 mod requests;
@@ -19,6 +20,7 @@ mod roots;
 mod rules;
 mod seeded;
 mod sequences;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -27,13 +29,14 @@ mod transcript;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use registry_model::input::{Call, ProcessId, SourceId};
+use registry_model::input::{Call, Fd, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::store_entry::StoredRecord;
 
 use crate::target::Frame;
 use calls::CallRules;
 use connection::Connection;
+use hives::Hives;
 use keys::Keys;
 use obligations::Obligations;
 use roots::Roots;
@@ -41,6 +44,7 @@ pub use rules::Rule;
 use rules::{Failure, Held};
 use seeded::Seeded;
 use sequences::{Calls, Sequences};
+use settings::Settings;
 use transactions::Transactions;
 pub use transcript::Transcript;
 
@@ -101,6 +105,12 @@ pub struct WireMonitor {
     roots: Roots,
     obligations: Obligations,
     call_rules: CallRules,
+    hives: Hives,
+    settings: Settings,
+    /// Whether it is told when calls begin and end.
+    is_told_of_calls: bool,
+    /// What a call that has begun since found missing.
+    overdue: Option<Violation>,
     /// Sources that have registered since the last reboot.
     known_sources: BTreeSet<SourceId>,
     seeded: Seeded,
@@ -134,6 +144,10 @@ impl WireMonitor {
             roots: Roots::default(),
             obligations: Obligations::default(),
             call_rules: CallRules::default(),
+            hives: Hives::default(),
+            settings: Settings::default(),
+            is_told_of_calls: false,
+            overdue: None,
             known_sources: BTreeSet::new(),
             seeded: Seeded::default(),
             held: Held::default(),
@@ -157,8 +171,14 @@ impl WireMonitor {
         self.sequences.registered(source, max_sequence);
         for root in roots {
             self.keys.add_root(*root);
+            self.hives.add_root(source, *root);
         }
         self.roots.registered(source, roots);
+    }
+
+    /// A source has registered the global Machine hive with this root.
+    pub fn settings_registered(&mut self, source: SourceId, root: [u8; 16]) {
+        self.settings.registered(source, root);
     }
 
     /// A source that keeps its hives on a disk has registered these, by name and root GUID.
@@ -191,6 +211,7 @@ impl WireMonitor {
             self.sequences.failed();
         }
         self.roots.disconnected(source);
+        self.settings.disconnected(source);
         self.transactions.disconnected(source);
         self.keys.disconnected(source);
         self.obligations.connection_changed(source);
@@ -203,6 +224,7 @@ impl WireMonitor {
         }
         self.transactions = Transactions::default();
         self.roots.rebooted();
+        self.settings.rebooted();
         self.sequences.rebooted();
         self.call_rules.rebooted();
         self.known_sources.clear();
@@ -210,6 +232,8 @@ impl WireMonitor {
 
     /// A call begins; no other is under way. Frames until [`WireMonitor::call_ended`] are its own.
     pub fn call_began(&mut self) {
+        self.is_told_of_calls = true;
+        self.settings_settled();
         self.call_rules.began();
     }
 
@@ -224,15 +248,24 @@ impl WireMonitor {
         observation: &Observation,
         was_interrupted: bool,
     ) -> Result<(), Violation> {
-        self.call_rules
-            .ended(&mut self.held, process, call, observation, was_interrupted)
-            .map_err(|(source, failure)| violation(Party::Kernel, source, failure))
+        let called = (process, call);
+        let judged = self
+            .call_rules
+            .ended(&mut self.held, &self.transactions, called, observation, was_interrupted)
+            .map_err(|(source, failure)| violation(Party::Kernel, source, failure));
+        self.overdue.take().map_or(judged, Err)
     }
 
-    /// A call made of raw numbers and bytes has ended. What it asked for is not known here, so what
-    /// it sent is not judged, and what it opened is not known.
-    pub fn raw_call_ended(&mut self, process: ProcessId, observation: &Observation) {
-        self.call_rules.passed_over(process, observation);
+    /// A call made of raw numbers and bytes has ended; `closed` is the fd that it may have closed.
+    /// What it asked for is not known here, so what it sent is not judged, and what it opened is not
+    /// known.
+    pub fn raw_call_ended(
+        &mut self,
+        process: ProcessId,
+        closed: Option<Fd>,
+        observation: &Observation,
+    ) {
+        self.call_rules.passed_over(process, closed, observation);
     }
 
     /// Checks the next frame.
@@ -272,10 +305,34 @@ impl WireMonitor {
         if self.connections.values().any(Connection::was_used) {
             self.held.mark(Rule::AllAnswered);
         }
+        if let Some((id, rule)) = self.call_rules.unaborted(&self.transactions) {
+            let source = self.transactions.source(id).unwrap_or(SourceId(0));
+            let failure = Failure::new(rule, format!("transaction {id} is open"));
+            return Err(violation(Party::Kernel, source, failure));
+        }
+        if let Some(id) = self.call_rules.ownerless(&self.transactions)
+            && self.is_told_of_calls
+        {
+            let source = self.transactions.source(id).unwrap_or(SourceId(0));
+            let failure = Failure::new(Rule::TransactionOwned, format!("transaction {id} is open"));
+            return Err(violation(Party::Kernel, source, failure));
+        }
+        self.settings_settled();
+        self.overdue.take().map_or(Ok(()), Err)?;
         let connections = self.connections.iter();
         let registered = connections.filter(|(_, c)| c.is_registered).map(|(id, _)| *id).collect();
         let settled = self.obligations.settle(&mut self.held, &registered);
         settled.map_err(|(source, failure)| violation(Party::Kernel, source, failure))
+    }
+
+    /// Checks what a registration of the Machine hive had to read; what was put into its store
+    /// may have ended that early.
+    fn settings_settled(&mut self) {
+        if let Err((source, failure)) = self.settings.settle()
+            && !self.seeded.has(source)
+        {
+            self.overdue = Some(violation(Party::Kernel, source, failure));
+        }
     }
 
     /// The requirements that frames have shown to hold.

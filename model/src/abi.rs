@@ -14,6 +14,7 @@ use crate::names::LayerName;
 use crate::security::rights;
 use crate::state::OpenKey;
 use crate::step::Work;
+use crate::transactions::TransactionId;
 
 /// `REG_OPEN_LINK`.
 pub const REG_OPEN_LINK: u32 = 0x01;
@@ -33,36 +34,51 @@ pub const NO_FD: Fd = -1;
 ///
 /// # Errors
 ///
-/// EBADF if the process has no such fd open.
+/// EBADF if the process has no such fd open, ENOTTY if it is a transaction fd (D-11).
 pub(crate) fn key_fd(work: &mut Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
     let open = work.state.open_keys.get(&(work.caller.process, fd)).cloned();
-    open.ok_or_else(|| {
+    open.ok_or_else(|| not_of_this_type(work, fd))
+}
+
+/// The transaction fd of an ioctl.
+///
+/// # Errors
+///
+/// EBADF if the process has no such fd open, ENOTTY if it is a key fd (D-11).
+pub(crate) fn transaction_fd(work: &mut Work<'_>, fd: Fd) -> Result<TransactionId, Errno> {
+    let transaction = work.state.transaction_of(work.caller.process, fd);
+    transaction.ok_or_else(|| not_of_this_type(work, fd))
+}
+
+/// The key fd that a relative path starts from.
+///
+/// # Errors
+///
+/// EBADF if the process has no such key fd open (D-10).
+pub(crate) fn parent_fd(work: &mut Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
+    key_fd(work, fd).map_err(|_| {
         covers!(work.covered, "ERR-36");
         Errno::EBADF
     })
 }
 
-/// The check of a transaction argument that needs nothing but the number.
+fn not_of_this_type(work: &mut Work<'_>, fd: Fd) -> Errno {
+    if work.state.is_fd(work.caller.process, fd) {
+        covers!(work.covered, "CONST-03");
+        return Errno::ENOTTY;
+    }
+    covers!(work.covered, "ERR-36");
+    Errno::EBADF
+}
+
+/// The check of a transaction argument that needs nothing but the number. Which transaction it is comes
+/// later (`transactions::enlistment`).
 ///
 /// # Errors
 ///
 /// EINVAL for a number below -1 (D-11).
 pub(crate) fn transaction_field(transaction: Fd) -> Result<(), Errno> {
     if transaction < NO_FD { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
-/// The check of a transaction argument where its transaction is looked up.
-///
-/// # Errors
-///
-/// EBADF for everything but -1: `reg_begin_transaction` is not part of the model yet, so no
-/// transaction fd exists.
-pub(crate) fn transaction(work: &mut Work<'_>, transaction: Fd) -> Result<(), Errno> {
-    if transaction == NO_FD {
-        return Ok(());
-    }
-    covers!(work.covered, "IOC-206", "ERR-36");
-    Err(Errno::EBADF)
 }
 
 /// The check of the fd's granted mask (SYS-03, §3.1 step 5).

@@ -10,7 +10,7 @@ use crate::errno::Errno;
 use crate::layers;
 use crate::names::FoldedName;
 use crate::responses::{Fault, Malformed};
-use crate::security::{Check, SecurityDescriptor, TokenLevel, Verdict, check, rights};
+use crate::security::{Check, SecurityDescriptor, TokenLevel, Verdict, check, rights, verdict};
 use crate::step::Work;
 
 /// The decision of an open: the mask that its fd is granted, audited where the SACL says so
@@ -26,7 +26,8 @@ pub(crate) fn open(
     desired: u32,
 ) -> Result<u32, Errno> {
     mark_captured(work);
-    let decision = decide(work, descriptor, desired, |work| {
+    let decision = check(&work.caller.token, descriptor, desired, &mut work.covered);
+    conclude(work, decision.verdict, |work| {
         let malformed = Malformed::of(Fault::Descriptor, Some(key), &mut work.covered);
         work.rejected.by(hive, malformed)
     })?;
@@ -71,11 +72,12 @@ pub(crate) fn to_key(
     descriptor: &SecurityDescriptor,
     right: u32,
 ) -> Result<(), Errno> {
-    let decision = decide(work, descriptor, right, |work| {
+    let decision = verdict(&work.caller.token, descriptor, right, &mut work.covered);
+    let allowed = conclude(work, decision, |work| {
         let malformed = Malformed::of(Fault::Descriptor, Some(key), &mut work.covered);
         work.rejected.by(hive, malformed)
     })?;
-    if decision.verdict == Verdict::Allowed { Ok(()) } else { Err(Errno::EACCES) }
+    if allowed { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// The decision of layer write authorization, by the cached SD of the layer's metadata key (§2.6).
@@ -84,12 +86,14 @@ pub(crate) fn to_key(
 ///
 /// Those of [`open`].
 pub(crate) fn to_layer(work: &mut Work<'_>, descriptor: &SecurityDescriptor) -> Result<(), Errno> {
-    let decision = decide(work, descriptor, rights::KEY_SET_VALUE, |work| {
+    let right = rights::KEY_SET_VALUE;
+    let decision = verdict(&work.caller.token, descriptor, right, &mut work.covered);
+    let allowed = conclude(work, decision, |work| {
         let Some(hive) = layers::machine(&work.state) else { return Errno::EIO };
         let malformed = Malformed::of(Fault::Other, None, &mut work.covered);
         work.rejected.by(hive, malformed)
     })?;
-    if decision.verdict == Verdict::Allowed { Ok(()) } else { Err(Errno::EACCES) }
+    if allowed { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// How many layers [`may_write_another_layer`] looks at.
@@ -101,20 +105,19 @@ pub(crate) fn may_write_another_layer(work: &Work<'_>, refused: &FoldedName) -> 
     others.take(LAYERS_COMPARED_MAX).any(|(_, layer)| {
         let ignored = &mut Covered::new();
         let right = rights::KEY_SET_VALUE;
-        check(&work.caller.token, &layer.descriptor, right, ignored).verdict == Verdict::Allowed
+        verdict(&work.caller.token, &layer.descriptor, right, ignored) == Verdict::Allowed
     })
 }
 
-/// A decision that is yes or no.
-fn decide(
+/// What a decision says if it is yes or no.
+fn conclude(
     work: &mut Work<'_>,
-    descriptor: &SecurityDescriptor,
-    desired: u32,
+    decision: Verdict,
     malformed: impl FnOnce(&mut Work<'_>) -> Errno,
-) -> Result<Check, Errno> {
-    let decision = check(&work.caller.token, descriptor, desired, &mut work.covered);
-    match decision.verdict {
-        Verdict::Allowed | Verdict::Denied => Ok(decision),
+) -> Result<bool, Errno> {
+    match decision {
+        Verdict::Allowed => Ok(true),
+        Verdict::Denied => Ok(false),
         Verdict::Malformed => Err(malformed(work)),
         Verdict::Outside(words) => {
             work.outside = Some(words);

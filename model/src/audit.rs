@@ -44,6 +44,9 @@ pub enum FieldPattern {
     OneOf(Vec<FieldPattern>),
 }
 
+/// The event of a parameter whose value is refused. Those of one reading come in any order (P-163).
+pub const SELF_CONFIG_INVALID: &str = "LCS_SELF_CONFIG_INVALID";
+
 /// Which pattern each of `events` events is an instance of, if they are, in order, what the patterns
 /// ask for; `None` if they are not. `fits` says whether an event, by its place, is an instance of a
 /// pattern.
@@ -52,11 +55,12 @@ pub fn assign(
     events: usize,
     mut fits: impl FnMut(&AuditPattern, usize) -> bool,
 ) -> Option<Vec<usize>> {
+    let order = order_of_arrival(patterns, events, &mut fits);
     // What has led to "the first patterns cover the first events": for each pair, whether the
     // last event was taken by the last pattern.
     let mut taken = vec![vec![None; events + 1]; patterns.len() + 1];
     taken[0][0] = Some(false);
-    for (place, pattern) in patterns.iter().enumerate() {
+    for (place, pattern) in order.iter().map(|pattern| &patterns[*pattern]).enumerate() {
         for event in 0..=events {
             let passed = pattern.optional && taken[place][event].is_some();
             let took = event > 0
@@ -76,14 +80,34 @@ pub fn assign(
     while place > 0 {
         if taken[place][event] == Some(true) {
             event -= 1;
-            assigned[event] = place - 1;
-            let again = patterns[place - 1].repeats && taken[place][event] == Some(true);
+            assigned[event] = order[place - 1];
+            let again = patterns[order[place - 1]].repeats && taken[place][event] == Some(true);
             place -= usize::from(!again);
         } else {
             place -= 1;
         }
     }
     Some(assigned)
+}
+
+/// The patterns with those of parameters in the order in which their events come, each still at the
+/// place of one of these.
+fn order_of_arrival(
+    patterns: &[AuditPattern],
+    events: usize,
+    fits: &mut impl FnMut(&AuditPattern, usize) -> bool,
+) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..patterns.len()).collect();
+    let mut free: Vec<usize> = order.clone();
+    free.retain(|pattern| patterns[*pattern].event == SELF_CONFIG_INVALID);
+    let places = free.clone();
+    free.sort_by_cached_key(|pattern| {
+        (0..events).find(|event| fits(&patterns[*pattern], *event)).unwrap_or(events)
+    });
+    for (place, pattern) in places.into_iter().zip(free) {
+        order[place] = pattern;
+    }
+    order
 }
 
 #[cfg(test)]
@@ -117,6 +141,28 @@ mod tests {
         assert_eq!(assigned(&["a?", "b"], &["a", "b"]), Some(vec![0, 1]));
         assert_eq!(assigned(&["a?", "b"], &["a", "a", "b"]), None);
         assert_eq!(assigned(&["a?", "a"], &["a"]), Some(vec![1]));
+    }
+
+    #[test]
+    fn events_of_parameters_come_in_any_order() {
+        let parameter = |number: usize, optional| AuditPattern {
+            event: SELF_CONFIG_INVALID,
+            fields: vec![("n", FieldPattern::Unsigned(number as u64))],
+            optional,
+            repeats: false,
+        };
+        let patterns = [pattern("a"), parameter(1, false), parameter(2, true), parameter(3, false)];
+        let assigned = |events: &[usize]| {
+            assign(&patterns, events.len(), |pattern, event| match &pattern.fields[..] {
+                [(_, FieldPattern::Unsigned(number))] => *number == events[event] as u64,
+                _ => events[event] == 0,
+            })
+        };
+        assert_eq!(assigned(&[0, 3, 2, 1]), Some(vec![0, 3, 2, 1]));
+        assert_eq!(assigned(&[0, 3, 1]), Some(vec![0, 3, 1]));
+        for events in [&[3, 0, 1][..], &[0, 3, 2], &[0, 3, 1, 1], &[0, 3, 2, 1, 2]] {
+            assert_eq!(assigned(events), None, "{events:?}");
+        }
     }
 
     #[test]

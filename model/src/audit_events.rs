@@ -1,16 +1,19 @@
-//! The audit events of opens and of rejected responses.
+//! The audit events of opens, of rejected responses and of parameters.
 //!
-//! States PSD-005 §3.1, "LCS audit events": the payloads of LCS_KEY_OPEN_AUDIT and of
-//! LCS_SOURCE_VALIDATION_FAILURE with the summary of the caller, with D-95 and P-110 to P-112. Does not
-//! decide whether anything is to be audited, nor what is malformed.
+//! States PSD-005 §3.1, "LCS audit events": the payloads of LCS_KEY_OPEN_AUDIT, of
+//! LCS_SOURCE_VALIDATION_FAILURE and of LCS_SELF_CONFIG_INVALID with the summary of the caller, with D-95,
+//! P-110 to P-112, P-162 and P-163. Does not decide whether anything is to be audited, nor what is
+//! malformed or invalid.
 
-use crate::audit::{AuditPattern, FieldPattern};
+use crate::audit::{AuditPattern, FieldPattern, SELF_CONFIG_INVALID};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::layers;
+use crate::parameters::Parameter;
 use crate::responses::{Fault, Malformed};
 use crate::security::{Token, TokenLevel};
 use crate::state::State;
+use crate::values::REG_DWORD;
 
 /// A key was opened, or refused, and its SACL says that this is to be known.
 pub(crate) struct KeyOpen {
@@ -105,7 +108,7 @@ pub(crate) fn rejection(
 /// LCS_SOURCE_VALIDATION_FAILURE where the kernel looks for itself at hives that hold malformed data,
 /// or may: how often, and at what, is its own business (P-112).
 pub(crate) fn looked_at(state: &State) -> Option<AuditPattern> {
-    let seeded = |hive: &HiveId| state.is_active(*hive) && state.database(*hive).seeded;
+    let seeded = |hive: &HiveId| state.is_active(*hive) && state.may_be_malformed(*hive);
     let hives: Vec<HiveId> = state.hives.keys().copied().filter(seeded).collect();
     if hives.is_empty() {
         return None;
@@ -125,6 +128,58 @@ pub(crate) fn bad_metadata(
     let named = keys.iter().map(|key| FieldPattern::Key(*key));
     let key = one_of(named.chain([FieldPattern::Nil]).collect());
     failure(hive_fields(state, [hive]), key, text(METADATA_CLASS), false, true)
+}
+
+/// Why the value of a parameter is not used (§8.2 "Validation").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// There is none.
+    Missing,
+    /// It is no REG_DWORD of four bytes but has this type (P-162).
+    WrongType(u32),
+    /// It is this number.
+    OutOfRange(u32),
+}
+
+/// LCS_SELF_CONFIG_INVALID.
+pub(crate) fn self_config_invalid(
+    parameter: &Parameter,
+    refused: Refused,
+    retained: u32,
+    covered: &mut Covered,
+) -> AuditPattern {
+    covers!(covered, "AUD-09", "AUD-16", "AUD-18", "AUD-20", "AUD-39", "AUD-47", "CONF-30");
+    let (kind, received_type, received_number) = match refused {
+        Refused::Missing => {
+            covers!(covered, "AUD-40", "AUD-41", "CONF-29");
+            ("missing", None, None)
+        }
+        Refused::WrongType(value_type) => {
+            covers!(covered, "AUD-41", "CONF-28", "CONF-32", "CONF-34");
+            ("wrong_type", Some(value_type), None)
+        }
+        Refused::OutOfRange(number) => {
+            covers!(covered, "AUD-40", "CONF-27", "CONF-31", "CONF-32", "CONF-34");
+            ("dword_out_of_range", None, Some(number))
+        }
+    };
+    let number_or_nil = |received: Option<u32>| received.map_or(FieldPattern::Nil, number);
+    AuditPattern {
+        event: SELF_CONFIG_INVALID,
+        fields: vec![
+            ("configuration_parent_path", text("Machine\\System\\Registry")),
+            ("configuration_name", text(parameter.name)),
+            ("expected_type", number(REG_DWORD)),
+            ("expected_min", number(parameter.minimum)),
+            ("expected_max", number(parameter.maximum)),
+            ("received_kind", text(kind)),
+            ("received_type", number_or_nil(received_type)),
+            ("received_u32", number_or_nil(received_number)),
+            ("retained_value", number(retained)),
+        ],
+        optional: false,
+        repeats: false,
+    }
 }
 
 const METADATA_CLASS: &str = "malformed_layer_metadata_security_descriptor";

@@ -17,6 +17,8 @@ use crate::resolution::Viewer;
 use crate::security::rights;
 use crate::state::{OpenKey, State};
 use crate::step::Work;
+use crate::transactions::Mutation;
+use crate::transactions::enlistment::{self, Access};
 use crate::values::key_request;
 
 /// `REG_IOC_DELETE_KEY`.
@@ -27,12 +29,12 @@ pub(crate) fn delete_key(
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let Checked { open, parent, layer } = check(work, fd, layer, transaction, Removal::Delete)?;
-    if work.state.database(open.hive()).keys.get(&open.key()).is_some_and(|key| key.symlink) {
-        covers!(work.covered, "LINK-35");
-    }
     let (hive, name) = (open.hive(), open.place.name().folded());
     let everybody = Viewer::global();
-    let resolver = work.state.resolver(hive, &everybody);
+    let resolver = work.state.resolver_in(work.transaction, hive, &everybody);
+    if resolver.database.keys.get(&open.key()).is_some_and(|key| key.symlink) {
+        covers!(work.covered, "LINK-35");
+    }
     let (children, _) = resolver
         .subkeys(open.key(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(hive, malformed))?;
@@ -40,18 +42,23 @@ pub(crate) fn delete_key(
         covers!(work.covered, "DEL-62", "DEL-65", "IOC-100", "IOC-101", "ERR-25");
         return Err(Errno::ENOTEMPTY);
     }
+    enlistment::lock(work, hive)?;
+    covers!(work.covered, "IOC-099", "SYS-37");
+    let (time, key_name) = (work.time, open.place.name().clone());
+    let mutation = Mutation::DeleteEntry { parent, name: key_name, layer: layer.clone(), time };
+    if enlistment::enlist(work, &open.place, mutation) {
+        return Ok(Outcome::Done);
+    }
     let before = work.state.clone();
     let database = work.state.database_mut(hive);
     let removed = database.delete_entry(parent, name, layer.folded());
-    covers!(work.covered, "IOC-099", "SYS-37");
     work.requested(hive);
-    if let Some(removed) = &removed {
+    if let Some(removed) = removed.as_ref().filter(|_| work.is_interrupted()) {
         // The answer is what tells that nothing names the key any more (DEL-10, P-08).
         let mut known = work.state.clone();
         name_lost(&mut known, hive, removed.target, &mut Covered::new());
         work.may_have_ended_in(known, hive);
     }
-    let time = work.time;
     work.state.database_mut(hive).write_time(parent, time);
     work.requested(hive);
     if let Some(removed) = removed {
@@ -62,7 +69,7 @@ pub(crate) fn delete_key(
         name_lost(&mut work.state, hive, removed.target, &mut work.covered);
         work.requested(hive);
     }
-    committed(work, &before, Touched::Child(hive, parent, name))?;
+    committed(work, &before, Touched::Child(hive, parent, name), &open.place)?;
     Ok(Outcome::Done)
 }
 
@@ -78,9 +85,8 @@ pub(crate) fn hide_key(
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.requested(hive);
+    enlistment::lock(work, hive)?;
     covers!(work.covered, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
-    let database = work.state.database_mut(hive);
-    let replaced = database.delete_entry(parent, name.folded(), layer.folded());
     let entry = PathEntry {
         name: name.clone(),
         layer,
@@ -88,13 +94,18 @@ pub(crate) fn hide_key(
         sequence,
         volatile_store: false,
     };
-    database.put_entry(parent, entry);
+    let mutation = Mutation::HideEntry { parent, entry };
+    if work.transaction.is_some() {
+        enlistment::enlist(work, &open.place, mutation);
+        return Ok(Outcome::Done);
+    }
+    let replaced = mutation.apply(work.state.database_mut(hive));
     work.requested(hive);
-    if let Some(replaced) = replaced {
-        name_lost(&mut work.state, hive, replaced.target, &mut work.covered);
+    if let Some(target) = replaced {
+        name_lost(&mut work.state, hive, target, &mut work.covered);
         work.requested(hive);
     }
-    committed(work, &before, Touched::Child(hive, parent, name.folded()))?;
+    committed(work, &before, Touched::Child(hive, parent, name.folded()), &open.place)?;
     Ok(Outcome::Done)
 }
 
@@ -132,6 +143,12 @@ fn check(
     }
     let Some(parent) = open.place.parent() else {
         covers!(work.covered, "DEL-03", "DEL-04", "DEL-07", "IOC-102", "IOC-109");
+        if transaction != abi::NO_FD {
+            covers!(work.covered, "DEL-06");
+        }
+        if work.state.watches.values().any(|watch| watch.is_on(open.hive(), open.key())) {
+            covers!(work.covered, "DEL-08");
+        }
         return Err(Errno::EINVAL);
     };
     layers::check_write(work, &layer).inspect_err(|errno| match (errno, removal) {
@@ -139,9 +156,10 @@ fn check(
         (_, Removal::Delete) => covers!(work.covered, "LAUTH-19"),
         (_, Removal::Hide) => covers!(work.covered, "LAUTH-21"),
     })?;
-    abi::transaction(work, transaction)?;
+    enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
+    enlistment::bind(work, open.hive())?;
     work.request(open.hive())?;
-    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let has_parent = resolver.database.keys.contains_key(&parent);
     if has_parent {
         // Who else names the key is the first thing to be asked (P-45).
@@ -163,15 +181,33 @@ fn check(
 /// What follows when a path entry is gone: a key that it was the last to name is orphaned, and
 /// dropped at once if nobody has it open (D-61, D-63).
 pub(crate) fn name_lost(state: &mut State, hive: HiveId, target: Target, covered: &mut Covered) {
-    let Target::Key(key) = target else { return };
+    if let Some(key) = orphaned(state, hive, target, covered) {
+        dropped(state, hive, key, covered);
+    }
+}
+
+/// The first half of it: a key that is open somewhere is known for an orphan. Returns one that nobody
+/// has open, which is to be dropped.
+pub(crate) fn orphaned(
+    state: &mut State,
+    hive: HiveId,
+    target: Target,
+    covered: &mut Covered,
+) -> Option<Guid> {
+    let Target::Key(key) = target else { return None };
     if !state.database(hive).is_orphan(key) {
-        return;
+        return None;
     }
-    if state.is_open(hive, key) {
-        covers!(covered, "DEL-02", "DEL-10", "DEL-20", "DEL-24", "IOC-098");
-        state.orphans.insert_mut((hive, key));
-    } else {
-        covers!(covered, "DEL-46");
-        state.database_mut(hive).drop_key(key);
+    if !state.is_open(hive, key) {
+        return Some(key);
     }
+    covers!(covered, "DEL-02", "DEL-10", "DEL-20", "DEL-24", "IOC-098");
+    state.orphans.insert_mut((hive, key));
+    None
+}
+
+/// The second: RSI_DROP_KEY.
+pub(crate) fn dropped(state: &mut State, hive: HiveId, key: Guid, covered: &mut Covered) {
+    covers!(covered, "DEL-46");
+    state.database_mut(hive).drop_key(key);
 }

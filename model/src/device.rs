@@ -6,6 +6,8 @@
 
 use crate::audit::AuditPattern;
 use crate::audit_events::{bad_metadata, looked_at};
+use crate::configuration::read_after_layers;
+use crate::configuration_reading::Manner;
 use crate::coverage::{Covered, covers};
 use crate::database::Map;
 use crate::errno::Errno;
@@ -13,7 +15,7 @@ use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
 use crate::layer_refresh::bad_at_registration;
 use crate::observation::Readiness;
 use crate::outcome::Outcome;
-use crate::registration::{self, Granted};
+use crate::registration::{self, AskedHive, Granted};
 use crate::security::{Privilege, Token};
 use crate::slots;
 use crate::state::{Device, SlotId, State};
@@ -28,24 +30,34 @@ const RESPONSES: [u16; 18] = [
     0x8023, 0x8030, 0x8031, 0x8032, 0x8040, 0x8050,
 ];
 
+/// A registration that was accepted.
+struct Registered<'a> {
+    before: &'a State,
+    asked: &'a [AskedHive],
+    granted: Granted,
+    max_sequence: u64,
+}
+
 /// A call on the device at work.
 struct Work {
     state: State,
     source: SourceId,
     covered: Covered,
     audit: Vec<AuditPattern>,
+    /// Another state that the call may leave, with its events.
+    otherwise: Option<(State, Vec<AuditPattern>)>,
 }
 
-/// The one step of a call on the device.
+/// The step of a call on the device; two for a registration of a hive that holds malformed data, of
+/// which the parameters can be read in two manners (P-164).
 pub(crate) fn step(
     state: &State,
     source: SourceId,
     token: &Token,
     call: &DeviceCall,
     at: UnixTime,
-) -> Step {
-    let mut work =
-        Work { state: state.clone(), source, covered: Covered::new(), audit: Vec::new() };
+) -> Vec<Step> {
+    let mut work = Work::new(state.clone(), source);
     let result = match call {
         DeviceCall::Open => work.open(token),
         DeviceCall::Register { registration, contents } => {
@@ -58,17 +70,24 @@ pub(crate) fn step(
         DeviceCall::Close => work.close(),
     };
     let outcome = result.unwrap_or_else(Outcome::Failed);
-    Step { outcome, covered: work.covered, contest: None, audit: work.audit, next: work.state }
+    let covered = work.covered;
+    let step =
+        |(next, audit)| Step { outcome: outcome.clone(), covered, contest: None, audit, next };
+    [(work.state, work.audit)].into_iter().chain(work.otherwise).map(step).collect()
 }
 
 impl Work {
+    fn new(state: State, source: SourceId) -> Work {
+        Work { state, source, covered: Covered::new(), audit: Vec::new(), otherwise: None }
+    }
+
     /// `open(2)` (REG-01).
     fn open(&mut self, token: &Token) -> Result<Outcome, Errno> {
         if !token.has_privilege(Privilege::Tcb) {
             covers!(self.covered, "REG-01", "LORE-033");
             return Err(Errno::EPERM);
         }
-        covers!(self.covered, "RSI-01");
+        covers!(self.covered, "RSI-01", "BOOT-11");
         self.state.devices.insert_mut(self.source, Device::Unregistered);
         Ok(Outcome::Done)
     }
@@ -95,26 +114,39 @@ impl Work {
         let max_sequence = registration.map_or(0, |registration| registration.max_sequence);
         let granted = registration::grant(before, &asked, max_sequence, &mut self.covered)?;
         covers!(self.covered, "REG-03", "CONST-02", "CONST-04", "ABI-42", "ABI-43", "SRC-27");
-        let process = slots::Process { source: self.source, contents, at };
+        let unserved = self.state.clone();
+        let process = |manner| slots::Process { source: self.source, contents, at, manner };
+        let (by_name, whole) = (process(Manner::ByName), process(Manner::Whole));
+        let registered = Registered { before, asked: &asked, granted, max_sequence };
+        self.serve(&registered, by_name);
+        if registered.asked.iter().any(AskedHive::is_machine) && looked_at(&self.state).is_some() {
+            let mut other = Work::new(unserved, self.source);
+            other.serve(&registered, whole);
+            if other.audit != self.audit || other.state.limits != self.state.limits {
+                self.otherwise = Some((other.state, other.audit));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Takes up an accepted registration.
+    fn serve(&mut self, registered: &Registered<'_>, process: slots::Process) {
+        let Registered { before, asked, granted, max_sequence } = *registered;
+        let (state, covered) = (&mut self.state, &mut self.covered);
         let serving = match granted {
-            Granted::NewSlot => slots::occupy(
-                before,
-                &mut self.state,
-                &asked,
-                process,
-                max_sequence,
-                &mut self.covered,
-            ),
+            Granted::NewSlot => slots::occupy(before, state, asked, process, max_sequence, covered),
             Granted::Resumed(slot) => {
                 let resumed = slots::Resumed { slot, max_sequence };
-                slots::resume(before, &mut self.state, &asked, process, resumed, &mut self.covered);
+                slots::resume(before, state, asked, process, resumed, covered);
                 slot
             }
         };
         self.state.devices.insert_mut(self.source, Device::Registered(serving));
         self.state.enumerations = Map::new_sync();
         self.report(serving);
-        Ok(Outcome::Done)
+        let hives: Vec<_> = self.state.hives_of(serving).map(|(hive, _)| hive).collect();
+        let (state, covered) = (&mut self.state, &mut self.covered);
+        self.audit.extend(read_after_layers(state, &hives, process.manner, covered));
     }
 
     /// The audit events of what the kernel reads when a source has registered (§8.1, P-112).

@@ -19,6 +19,7 @@ use crate::responses::{Malformed, descriptor_of};
 use crate::security::rights;
 use crate::state::{Enumeration, EnumerationKind, Generation, OpenKey};
 use crate::step::Work;
+use crate::transactions::enlistment::{self, Access};
 use crate::values::{key_request, length};
 
 /// `REG_IOC_QUERY_VALUES_BATCH`.
@@ -34,7 +35,7 @@ pub(crate) fn batch(
                 covers!(work.covered, "IOC-062");
             }
         })?;
-    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let (values, contest) = resolver
         .values(open.key(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
@@ -72,7 +73,7 @@ pub(crate) fn values(
                 covers!(work.covered, "IOC-066");
             }
         })?;
-    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let (values, contest) = resolver
         .values(open.key(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
@@ -104,7 +105,7 @@ pub(crate) fn subkeys(
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
     let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS, &[name_buffer])?;
-    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let (children, contest) = resolver
         .subkeys(open.key(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
@@ -278,7 +279,7 @@ fn start(
     abi::transaction_field(transaction)?;
     abi::granted(work, &open, right)?;
     abi::outputs(work, buffers)?;
-    abi::transaction(work, transaction)?;
+    enlistment::name(work, transaction, open.hive(), Access::Read)?;
     key_request(work, &open)?;
     Ok(open)
 }
@@ -317,6 +318,7 @@ fn one_of(
         hive: open.hive(),
         key: open.key(),
         kind,
+        transaction: work.own_contents(open.hive()),
         private_layers: work.viewer.private_layers().to_vec(),
     };
     if let Some(seen) = work.state.enumerations.get(&enumeration) {

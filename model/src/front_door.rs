@@ -18,6 +18,8 @@ use crate::step::Work;
 pub const REG_OPEN_KEY: u64 = 1100;
 /// Number of `reg_create_key`.
 pub const REG_CREATE_KEY: u64 = 1101;
+/// Number of `reg_begin_transaction`.
+pub const REG_BEGIN_TRANSACTION: u64 = 1102;
 
 /// A call as it reaches the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,20 @@ pub enum RawCall {
         request: u32,
         /// The third argument.
         argument: u64,
+    },
+    /// `read(2)` on an fd that does not block.
+    Read {
+        /// The fd.
+        fd: Fd,
+        /// Where to.
+        buffer: u64,
+        /// How many bytes at most.
+        length: u64,
+    },
+    /// `poll(2)` without waiting, for every event there is.
+    Poll {
+        /// The fd.
+        fd: Fd,
     },
     /// The passing of an fd to a process.
     Pass {
@@ -154,6 +170,25 @@ pub enum Operation<'a> {
     Flush {
         fd: Fd,
     },
+    Notify {
+        fd: Fd,
+        filter: u32,
+        subtree: u8,
+    },
+    ReadEvents {
+        fd: Fd,
+        buffer: OutputBuffer,
+    },
+    Poll {
+        fd: Fd,
+    },
+    BeginTransaction,
+    Commit {
+        fd: Fd,
+    },
+    TransactionStatus {
+        fd: Fd,
+    },
     Pass {
         fd: Fd,
         to: ProcessId,
@@ -232,7 +267,7 @@ pub struct Refused {
 /// # Errors
 ///
 /// ENOSYS for a syscall that the registry does not have. For an ioctl, in this order (P-30): ENOTTY
-/// for a request that key fds do not have, EFAULT for an argument structure that cannot be read,
+/// for a request that neither key fds nor transaction fds have, EFAULT for an argument structure that cannot be read,
 /// EINVAL for padding that is not zero.
 pub fn decode<'m>(
     raw: &RawCall,
@@ -246,6 +281,13 @@ pub fn decode<'m>(
             structures::ioctl(fd, request, argument, memory, covered)
                 .map_err(|errno| Refused { fd: Some(fd), errno })
         }
+        RawCall::Read { fd, buffer, length } => {
+            let capacity = u32::try_from(length).unwrap_or(u32::MAX);
+            let is_writable = memory.is_writable(buffer, length);
+            let buffer = OutputBuffer { capacity, is_writable };
+            Ok(SystemCall::without_results(Operation::ReadEvents { fd, buffer }))
+        }
+        RawCall::Poll { fd } => Ok(SystemCall::without_results(Operation::Poll { fd })),
         RawCall::Pass { fd, to } => Ok(SystemCall::without_results(Operation::Pass { fd, to })),
         RawCall::Close { fd } => Ok(SystemCall::without_results(Operation::Close { fd })),
     }
@@ -273,7 +315,10 @@ fn syscall<'m>(
             covers!(covered, "SYS-50", "SYS-51", "SYS-52");
             structures::create_key(arguments[0], memory, covered)
         }
-        // `reg_begin_transaction` is not part of the model yet.
+        REG_BEGIN_TRANSACTION => {
+            covers!(covered, "SYS-89");
+            Ok(SystemCall::without_results(Operation::BeginTransaction))
+        }
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -419,6 +464,16 @@ impl<'a> From<&'a Call> for Operation<'a> {
                     transaction: *transaction,
                 }
             }
+            Call::Notify { fd, filter, subtree } => {
+                Operation::Notify { fd: *fd, filter: *filter, subtree: *subtree }
+            }
+            Call::ReadEvents { fd, capacity } => {
+                Operation::ReadEvents { fd: *fd, buffer: room(capacity) }
+            }
+            Call::Poll { fd } => Operation::Poll { fd: *fd },
+            Call::BeginTransaction => Operation::BeginTransaction,
+            Call::Commit { fd } => Operation::Commit { fd: *fd },
+            Call::TransactionStatus { fd } => Operation::TransactionStatus { fd: *fd },
             Call::Pass { fd, to } => Operation::Pass { fd: *fd, to: *to },
             Call::Flush { fd } => Operation::Flush { fd: *fd },
             Call::Close { fd } => Operation::Close { fd: *fd },

@@ -147,7 +147,8 @@ pub(crate) fn walk(
         Some(start) => {
             work.request(start.hive)?;
             // The source knows nothing below a key that it has no record of (P-06, P-09).
-            if !work.state.database(start.hive).keys.contains_key(&start.key()) {
+            let contents = work.state.contents(work.transaction, start.hive);
+            if !contents.keys.contains_key(&start.key()) {
                 covers!(work.covered, "FAIL-15", "CONV-35");
                 return Err(Errno::ENOENT);
             }
@@ -173,7 +174,11 @@ pub(crate) fn walk(
         if child.symlink && !(is_last && last_link == LastLink::Open) {
             hops += 1;
             if hops > work.state.limits.symlink_depth_limit {
-                covers!(work.covered, "LINK-31", "SYS-45", "ERR-20");
+                covers!(work.covered, "LINK-31", "SYS-45", "ERR-20", "CONF-05");
+                work.state.limits.mark_changed(&mut work.covered);
+                if work.state.limits.differ(|limits| limits.symlink_depth_limit) {
+                    covers!(work.covered, "LINK-33");
+                }
                 return Err(Errno::ELOOP);
             }
             covers!(work.covered, "LINK-11", "SYS-39");
@@ -186,6 +191,8 @@ pub(crate) fn walk(
             own = own.min(rest.len() - next);
             check_expanded(work, &target, &rest[next..])?;
             mark_target(work, &target[0], is_last);
+            // What it leads to is looked up in what is committed (P-177).
+            work.transaction = None;
             place = route(work, &target[0])?;
             rest = target[1..].iter().chain(&rest[next..]).cloned().collect();
             next = 0;
@@ -251,7 +258,7 @@ struct Child {
 ///
 /// EIO if the source returns malformed data for it.
 fn child(work: &mut Work<'_>, place: &Place, name: &KeyName) -> Result<Option<Child>, Errno> {
-    let resolver = work.state.resolver(place.hive, &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, place.hive, &work.viewer);
     let (effective, contest) = resolver
         .child(place.key(), name.folded().as_str(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(place.hive, malformed))?;

@@ -253,8 +253,41 @@ pub enum Call {
         /// The key.
         fd: Fd,
     },
-    /// A key fd sent to a process, as SCM_RIGHTS does it, or `dup(2)` where that is the caller's
-    /// own: another fd of the same open key (§6.1).
+    /// `REG_IOC_NOTIFY`: arms the fd, or disarms it with a filter of 0.
+    Notify {
+        /// The key.
+        fd: Fd,
+        /// `REG_NOTIFY_VALUE`, `REG_NOTIFY_SUBKEY`, `REG_NOTIFY_SD`.
+        filter: u32,
+        /// 1 for a subtree watch, 0 for a direct one; anything else is invalid.
+        subtree: u8,
+    },
+    /// `read(2)` of watch events, which does not wait (§4.1, D-77).
+    ReadEvents {
+        /// The fd.
+        fd: Fd,
+        /// Length of the buffer in bytes.
+        capacity: u32,
+    },
+    /// `poll(2)` on a key fd or a transaction fd, which does not wait (§4.2, §5.1).
+    Poll {
+        /// The fd.
+        fd: Fd,
+    },
+    /// `reg_begin_transaction`, §6.2.
+    BeginTransaction,
+    /// `REG_IOC_COMMIT`.
+    Commit {
+        /// The transaction.
+        fd: Fd,
+    },
+    /// `REG_IOC_TXN_STATUS`.
+    TransactionStatus {
+        /// The transaction.
+        fd: Fd,
+    },
+    /// An fd sent to a process, as SCM_RIGHTS does it, or `dup(2)` where that is the caller's own:
+    /// another fd of the same open key (§6.1) or transaction (§5.1).
     Pass {
         /// The fd.
         fd: Fd,
@@ -290,4 +323,28 @@ pub enum Environment {
         /// The number it will report.
         max_sequence: u64,
     },
+    /// From now on the source has transactions for reading and writing, or it answers
+    /// RSI_TXN_NOT_SUPPORTED to the begin of one (§7.3).
+    TransactionSupport {
+        /// Which source.
+        source: SourceId,
+        /// Whether it has them.
+        is_supported: bool,
+    },
+    /// The source refuses the next commit and keeps its transaction open (§5.1).
+    RefusedCommit {
+        /// Which source.
+        source: SourceId,
+        /// How.
+        refusal: CommitRefusal,
+    },
+}
+
+/// How a source refuses a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommitRefusal {
+    /// RSI_TXN_BUSY: the retryable condition of the write lock.
+    Busy,
+    /// Any other failure.
+    Failed,
 }

@@ -1,4 +1,4 @@
-//! Key fds beside the calls that make them: passing one on, and closing it.
+//! Fds beside the calls that make them: passing one on, and closing it.
 //!
 //! States PSD-005 §6.1 ("Key fds", "Fd delegation") and the end of an orphan of §2.8. What a key fd
 //! holds is in `state`.
@@ -9,10 +9,15 @@ use crate::errno::Errno;
 use crate::input::{Fd, ProcessId};
 use crate::outcome::{Opened, Outcome};
 use crate::step::Work;
+use crate::transactions::calls;
+use crate::watches;
 
 /// A key fd goes to a process, which may be the caller's own: the same open key, with the mask that
 /// its opener was granted, whoever gets it.
 pub(crate) fn pass(work: &mut Work<'_>, fd: Fd, to: ProcessId) -> Result<Outcome, Errno> {
+    if let Some(transaction) = work.state.transaction_of(work.caller.process, fd) {
+        return Ok(calls::pass(transaction, to));
+    }
     let key = abi::key_fd(work, fd)?;
     if to != work.caller.process {
         covers!(work.covered, "SYS-07", "SYS-08");
@@ -20,15 +25,22 @@ pub(crate) fn pass(work: &mut Work<'_>, fd: Fd, to: ProcessId) -> Result<Outcome
     Ok(Outcome::Passed(Opened { process: to, key, disposition: None }))
 }
 
-/// `close` on a key fd.
+/// `close(2)`.
 pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
+    if let Some(transaction) = work.state.transaction_of(work.caller.process, fd) {
+        return Ok(calls::close(work, fd, transaction));
+    }
     let open = abi::key_fd(work, fd)?;
     covers!(work.covered, "SYS-04");
     work.state.open_keys.remove_mut(&(work.caller.process, fd));
+    watches::closed(work, open.description);
     let (hive, key) = (open.hive(), open.key());
     if work.state.orphans.contains(&(hive, key)) && !work.state.is_open(hive, key) {
         work.state.orphans.remove_mut(&(hive, key));
-        if work.state.is_active(hive) {
+        if work.state.lock_holder(hive).is_some() {
+            // The source keeps it until the write lock is free, and may give up waiting. Nothing
+            // leads to it (P-156).
+        } else if work.state.is_active(hive) {
             covers!(work.covered, "DEL-23", "DEL-33", "DEL-45", "DEL-66");
             work.state.database_mut(hive).drop_key(key);
         } else {

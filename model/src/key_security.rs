@@ -23,6 +23,8 @@ use crate::security::{
 };
 use crate::state::OpenKey;
 use crate::step::Work;
+use crate::transactions::Mutation;
+use crate::transactions::enlistment::{self, Access};
 use crate::values::{key_request, length};
 
 /// The longest SD in bytes (PSD-004 §3.1).
@@ -48,7 +50,7 @@ pub(crate) fn get(
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-29");
     }
-    let bytes = descriptor.select(security_info);
+    let bytes = descriptor.select(security_info).map_err(|_| Errno::EIO)?;
     let size = length(bytes.len());
     if size > buffer.capacity {
         covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-22", "ERR-32");
@@ -83,7 +85,8 @@ pub(crate) fn set(
         .inspect_err(|_| mark_write_refused(work, &open, security_info, right))?;
     let (given, more) = given(work, descriptor, security_info)?;
     given.mark_revisions(&mut work.covered);
-    abi::transaction(work, transaction)?;
+    enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
+    enlistment::bind(work, open.hive())?;
     key_request(work, &open)?;
     let merged = stored(work, &open)?.merge(&given, security_info).map_err(|_| {
         // No owner is left, or the whole is too long.
@@ -106,14 +109,20 @@ fn write(
         covers!(work.covered, "IOC-129");
     }
     let (hive, key, time) = (open.hive(), open.key(), work.time);
+    enlistment::lock(work, hive)?;
+    let mutation = Mutation::WriteDescriptor { key, descriptor: Arc::new(descriptor), size, time };
+    if work.transaction.is_some() {
+        enlistment::enlist(work, &open.place, mutation);
+        return Ok(Outcome::Done);
+    }
     let before = work.state.clone();
-    work.state.database_mut(hive).write_descriptor(key, Arc::new(descriptor), size);
+    mutation.change(work.state.database_mut(hive));
     work.requested(hive);
-    work.state.database_mut(hive).write_time(key, time);
+    mutation.write_time(work.state.database_mut(hive));
     work.requested(hive);
     // Fds that are open already keep the masks they have.
     covers!(work.covered, "IOC-132", "SEC-57", "KEY-29", "KEY-26", "KEY-06", "SEC-54", "SEC-55");
-    committed(work, &before, Touched::Key(hive, key))?;
+    committed(work, &before, Touched::Descriptor(hive, key), &open.place)?;
     Ok(Outcome::Done)
 }
 
@@ -196,7 +205,8 @@ fn given(
 ///
 /// EIO if it is malformed: then nothing can be read of it, and nothing merged into it (P-104).
 fn stored(work: &mut Work<'_>, open: &OpenKey) -> Result<Arc<SecurityDescriptor>, Errno> {
-    let record = work.state.database(open.hive()).keys.get(&open.key()).ok_or(Errno::ENOENT)?;
+    let contents = work.state.contents(work.transaction, open.hive());
+    let record = contents.keys.get(&open.key()).ok_or(Errno::ENOENT)?;
     descriptor_of(open.key(), record, &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))
 }

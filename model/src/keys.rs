@@ -10,6 +10,7 @@ use crate::abi::{
     REG_OPTION_VOLATILE,
 };
 use crate::access;
+use crate::configuration::is_configuration_key;
 use crate::coverage::covers;
 use crate::database::{Guid, HiveId, KeyRecord, PathEntry, Target};
 use crate::errno::Errno;
@@ -25,8 +26,10 @@ use crate::responses::descriptor_of;
 use crate::security::{
     Privilege, SecurityDescriptor, check_desired_access, inherit, rights, well_known,
 };
-use crate::state::{OpenKey, Place};
+use crate::state::{DescriptionId, OpenKey, Place};
 use crate::step::Work;
+use crate::transactions::Mutation;
+use crate::transactions::enlistment::{self, Access};
 use crate::values::{REG_LINK, length};
 
 /// The arguments of `reg_create_key` beside its path.
@@ -54,7 +57,7 @@ pub(crate) fn open(
         covers!(work.covered, "CONST-24");
     }
     let last_link = if flags & REG_OPEN_LINK != 0 { LastLink::Open } else { LastLink::Follow };
-    match walk_argument(work, parent, path, last_link)? {
+    match walk_argument(work, parent, path, last_link, NO_FD)? {
         Walk::Found(place) => {
             covers!(work.covered, "SYS-14");
             finish_open(work, place, desired_access, None)
@@ -79,8 +82,8 @@ pub(crate) fn create(
         return Err(Errno::EINVAL);
     }
     // An open first, with the open's errors (D-21).
-    let walked =
-        walk_argument(work, parent, path, LastLink::Follow).inspect_err(|errno| match errno {
+    let walked = walk_argument(work, parent, path, LastLink::Follow, create.transaction)
+        .inspect_err(|errno| match errno {
             Errno::ENOENT => covers!(work.covered, "SYS-65", "SYS-66"),
             Errno::EIO => covers!(work.covered, "SYS-88"),
             Errno::ENAMETOOLONG => covers!(work.covered, "SYS-52", "SYS-86"),
@@ -104,7 +107,8 @@ fn mark_ignored_arguments(work: &mut Work<'_>, place: &Place, create: &Create<'_
     if create.layer.is_some() {
         covers!(work.covered, "SYS-57");
     }
-    let Some(record) = work.state.database(place.hive).keys.get(&place.key()) else { return };
+    let contents = work.state.contents(work.transaction, place.hive);
+    let Some(record) = contents.keys.get(&place.key()) else { return };
     if record.volatile_key != (create.flags & REG_OPTION_VOLATILE != 0) {
         covers!(work.covered, "KEY-33");
     }
@@ -174,16 +178,17 @@ fn mark_access_asked(work: &mut Work<'_>, desired_access: u32) {
 }
 
 /// Steps 1 to 4 of an open, in the order of D-10 and P-31: the path and its form, the disposition's
-/// address, the parent fd, the walk.
+/// address, the parent fd, the walk. A creation names a transaction.
 fn walk_argument(
     work: &mut Work<'_>,
     parent: Fd,
     path: UserString<'_>,
     last_link: LastLink,
+    transaction: Fd,
 ) -> Result<Walk, Errno> {
     covers!(work.covered, "SEC-03");
     let path = abi::copied_string(work, path)?;
-    let start = if parent == NO_FD { None } else { Some(abi::key_fd(work, parent)) };
+    let start = if parent == NO_FD { None } else { Some(abi::parent_fd(work, parent)) };
     // The depth of a parent that is no key fd is nobody's; the path is still looked at first.
     let depth = start.as_ref().map(|fd| {
         fd.as_ref().map_or(0, |fd| u32::try_from(fd.place.path.len()).unwrap_or(u32::MAX))
@@ -199,7 +204,7 @@ fn walk_argument(
         covers!(work.covered, "SYS-16", "HIVE-19");
         return walk(work, None, &components, last_link);
     };
-    let OpenKey { place: start, granted } = start?;
+    let OpenKey { place: start, granted, .. } = start?;
     if granted & !rights::KEY_SET_VALUE == 0 || granted & !rights::KEY_QUERY_VALUE == 0 {
         covers!(work.covered, "SYS-18");
     }
@@ -211,6 +216,7 @@ fn walk_argument(
     if components[0].folded().as_str() == "currentuser" {
         covers!(work.covered, "HIVE-11", "SYS-21");
     }
+    enlistment::walk_within(work, &start, transaction);
     walk(work, Some(&start), &components, last_link)
 }
 
@@ -221,7 +227,8 @@ fn finish_open(
     desired_access: u32,
     disposition: Option<u32>,
 ) -> Result<Outcome, Errno> {
-    let Some(record) = work.state.database(place.hive).keys.get(&place.key()) else {
+    let contents = work.state.contents(work.transaction, place.hive);
+    let Some(record) = contents.keys.get(&place.key()) else {
         // A key that went away under the fd that the walk began from (P-06).
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
@@ -232,7 +239,8 @@ fn finish_open(
     mark_default_link(work, &place, symlink);
     let key = (place.hive, place.key());
     let granted = access::open(work, key, &descriptor, desired_access)
-        .inspect_err(|_| covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04"))?;
+        .inspect_err(|_| covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04"))
+        .inspect_err(|_| mark_configuration_refused(work, key.1, desired_access))?;
     if granted & !desired_access != 0 {
         // Generic bits were mapped, or whatever can be granted was asked for.
         covers!(work.covered, "KEY-04");
@@ -243,9 +251,17 @@ fn finish_open(
     Ok(opened(work, place, granted, disposition))
 }
 
+/// Who may not write parameters cannot change them.
+fn mark_configuration_refused(work: &mut Work<'_>, key: Guid, desired_access: u32) {
+    let asks_to_write = desired_access & (rights::KEY_SET_VALUE | rights::GENERIC_WRITE) != 0;
+    if is_configuration_key(&work.state, key) && asks_to_write {
+        covers!(work.covered, "CONF-35", "CONF-36");
+    }
+}
+
 /// A REG_LINK default value makes no link of a key without the symlink flag.
 fn mark_default_link(work: &mut Work<'_>, place: &Place, symlink: bool) {
-    let default = work.state.database(place.hive).value(place.key(), "");
+    let default = work.state.contents(work.transaction, place.hive).value(place.key(), "");
     let mut entries = default.into_iter().flat_map(|entries| entries.values());
     if !symlink && entries.any(|entry| entry.value_type == REG_LINK) {
         covers!(work.covered, "LINK-16");
@@ -255,7 +271,12 @@ fn mark_default_link(work: &mut Work<'_>, place: &Place, symlink: bool) {
 fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
     Outcome::Opened(Opened {
         process: work.caller.process,
-        key: OpenKey { place: Arc::new(place), granted },
+        key: OpenKey {
+            // Its own from the answer on.
+            description: DescriptionId(work.state.next_description),
+            place: Arc::new(place),
+            granted,
+        },
         disposition,
     })
 }
@@ -273,17 +294,23 @@ fn create_child(
     covers!(work.covered, "SYS-75");
     let before = work.state.clone();
     work.requested(parent.hive);
-    store(work, &parent, &name, layer, guid, sequence, descriptor.clone(), create.flags)?;
+    enlistment::lock(work, parent.hive)?;
+    let mutation = requests(work, &parent, &name, layer, guid, sequence, &descriptor, create)?;
     let touched = layers::Touched::Child(parent.hive, parent.key(), name.folded());
     let mut place = parent.clone();
     place.chain.push(guid);
     place.path.push(name.clone());
     let outcome = match access::foreseen(work, &descriptor, create.desired_access) {
-        Ok(granted) => opened(work, place, granted, Some(REG_CREATED_NEW)),
+        Ok(granted) => opened(work, place.clone(), granted, Some(REG_CREATED_NEW)),
         Err(denied) => Outcome::Failed(denied),
     };
-    // A refresh that fails comes before the decision (P-86).
-    committed_as(work, &before, touched, &outcome)?;
+    if work.transaction.is_some() {
+        enlistment::enlist(work, &Arc::new(place.clone()), mutation);
+    } else {
+        store(work, &parent, &mutation);
+        // A refresh that fails comes before the decision (P-86).
+        committed_as(work, &before, touched, &place, &outcome)?;
+    }
     // A denial now leaves the key in place (D-23).
     access::open(work, (parent.hive, guid), &descriptor, create.desired_access)
         .inspect_err(|_| covers!(work.covered, "SYS-78"))?;
@@ -299,7 +326,8 @@ fn authorize_creation(
     create: &Create<'_>,
 ) -> Result<(LayerName, Arc<SecurityDescriptor>), Errno> {
     let key = (parent.hive, parent.key());
-    let Some(record) = work.state.database(parent.hive).keys.get(&parent.key()).cloned() else {
+    let contents = work.state.contents(work.transaction, parent.hive);
+    let Some(record) = contents.keys.get(&parent.key()).cloned() else {
         covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     };
@@ -342,7 +370,8 @@ fn authorize_creation(
         _ => covers!(work.covered, "SYS-69"),
     })?;
     layers::check_total(work, parent, name)?;
-    abi::transaction(work, create.transaction)?;
+    enlistment::name(work, create.transaction, parent.hive, Access::Mutation)?;
+    enlistment::bind(work, parent.hive)?;
     let descriptor = inherit(&above, &work.caller.token, &mut work.covered)?;
     covers!(work.covered, "KEY-25", "INH-02");
     Ok((layer, Arc::new(descriptor)))
@@ -377,7 +406,7 @@ fn authorize_link(
 
 /// What a creation shows about the place at which it takes place.
 fn mark_creation(work: &mut Work<'_>, parent: &Place, name: &KeyName, flags: u32) {
-    let database = work.state.database(parent.hive);
+    let database = work.state.contents(work.transaction, parent.hive);
     let masked = database.lookup(parent.key(), name.folded().as_str());
     if masked.is_some_and(|entries| !entries.is_empty()) {
         covers!(work.covered, "PATH-12");
@@ -394,43 +423,40 @@ fn mark_creation(work: &mut Work<'_>, parent: &Place, name: &KeyName, flags: u32
     name_marks::key_named(name.spelling(), &mut work.covered);
 }
 
-/// CREATE_ENTRY and CREATE_KEY (D-24, D-29, SYS-76).
+/// What CREATE_ENTRY and CREATE_KEY bring (SYS-76).
+///
+/// # Errors
+///
+/// ENOENT if the layer already has a key at the place, which is masked.
 #[expect(clippy::too_many_arguments, reason = "the fields of the two requests")]
-fn store(
+fn requests(
     work: &mut Work<'_>,
     parent: &Place,
     name: &KeyName,
     layer: LayerName,
     guid: Guid,
     sequence: u64,
-    descriptor: Arc<SecurityDescriptor>,
-    flags: u32,
-) -> Result<(), Errno> {
-    let database = work.state.database(parent.hive);
+    descriptor: &Arc<SecurityDescriptor>,
+    create: &Create<'_>,
+) -> Result<Mutation, Errno> {
+    let database = work.state.contents(work.transaction, parent.hive);
     let held = database
         .lookup(parent.key(), name.folded().as_str())
         .and_then(|entries| entries.get(layer.folded()))
         .map(|entry| entry.target);
-    match held {
+    if let Some(Target::Key(_)) = held {
         // The source answers RSI_ALREADY_EXISTS, and the call goes on as an open, which finds
-        // nothing: the walk has just shown that the entry is masked (SYS-63).
-        Some(Target::Key(_)) => {
-            covers!(work.covered, "SYS-63", "SYS-64", "ERR-34");
-            return Err(Errno::ENOENT);
-        }
-        Some(Target::Hidden) => {
-            let database = work.state.database_mut(parent.hive);
-            database.delete_entry(parent.key(), name.folded(), layer.folded());
-            work.requested(parent.hive);
-        }
-        None => {}
+        // nothing: the walk has just shown that the entry is masked (SYS-63), or nobody but the
+        // transaction sees it (D-20).
+        covers!(work.covered, "SYS-63", "SYS-64", "ERR-34");
+        return Err(Errno::ENOENT);
     }
-    mark_creation(work, parent, name, flags);
-    let volatile_key = flags & REG_OPTION_VOLATILE != 0;
+    mark_creation(work, parent, name, create.flags);
+    let volatile_key = create.flags & REG_OPTION_VOLATILE != 0;
     if volatile_key {
         covers!(work.covered, "SYS-60", "SYS-82", "CONST-25");
     }
-    let symlink = flags & REG_OPTION_CREATE_LINK != 0;
+    let symlink = create.flags & REG_OPTION_CREATE_LINK != 0;
     if symlink {
         covers!(work.covered, "LINK-08", "SYS-61", "CONST-25");
     }
@@ -441,19 +467,29 @@ fn store(
         sequence,
         volatile_store: volatile_key,
     };
-    work.state.database_mut(parent.hive).put_entry(parent.key(), entry);
-    work.requested(parent.hive);
-    let sd_size = length(descriptor.to_bytes()?.len());
     let record = KeyRecord {
         name: name.clone(),
         parent: Some(parent.key()),
-        descriptor: Ok(descriptor),
-        sd_size,
+        descriptor: Ok(descriptor.clone()),
+        sd_size: length(descriptor.to_bytes()?.len()),
         last_write_time: work.time,
         volatile_key,
         symlink,
     };
-    work.state.database_mut(parent.hive).create_key(guid, record);
-    work.requested(parent.hive);
-    Ok(())
+    Ok(Mutation::CreateKey { parent: parent.key(), entry, key: guid, record })
+}
+
+/// Sends the requests of a creation one by one (D-24, D-29).
+fn store(work: &mut Work<'_>, parent: &Place, mutation: &Mutation) {
+    let Mutation::CreateKey { entry, key, record, .. } = mutation else { return };
+    let (hive, folded) = (parent.hive, entry.name.folded());
+    let database = work.state.database_mut(hive);
+    // A HIDDEN entry of the layer makes way for the new one.
+    if database.delete_entry(parent.key(), folded, entry.layer.folded()).is_some() {
+        work.requested(hive);
+    }
+    work.state.database_mut(hive).put_entry(parent.key(), entry.clone());
+    work.requested(hive);
+    work.state.database_mut(hive).create_key(*key, record.clone());
+    work.requested(hive);
 }

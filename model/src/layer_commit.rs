@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::audit_events::{bad_metadata, looked_at};
+use crate::configuration;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::errno::Errno;
@@ -20,11 +21,13 @@ use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::responses::Malformed;
-use crate::state::{Generation, SlotId, State};
+use crate::state::{Generation, Place, SlotId, State};
 use crate::step::Work;
+use crate::watches::{Died, changed, layers_changed, possible_after_death};
 
 /// What follows a committed mutation before its call returns: the generation step of its hive
-/// (IOC-085), and the refresh of the layers it concerns (LAYER-38). The call is done then.
+/// (IOC-085), its watch events, and the refresh of the layers it concerns (LAYER-38). `place` is that
+/// of the key that the call is about. The call is done then.
 ///
 /// # Errors
 ///
@@ -33,8 +36,20 @@ pub(crate) fn committed(
     work: &mut Work<'_>,
     before: &State,
     touched: Touched<'_>,
+    place: &Place,
 ) -> Result<(), Errno> {
-    committed_as(work, before, touched, &Outcome::Done)
+    committed_as(work, before, touched, place, &Outcome::Done)
+}
+
+/// What follows the commit of a transaction before its call returns: one step for all of it, none if it
+/// changed nothing, and a single refresh of the layers it concerns (LAYER-39). The commit has taken place:
+/// bad metadata does not fail it (D-52).
+pub(crate) fn committed_transaction(work: &mut Work<'_>, before: &State, touched: &[Touched<'_>]) {
+    if let Some(first) = touched.first() {
+        let change = Change { before, touched, outcome: &Outcome::Done, is_transaction: true };
+        // Whatever it met has been reported, or is owed.
+        let _ = follow(work, &change, first.hive());
+    }
 }
 
 /// The same for a call that comes to `outcome` unless the refresh fails.
@@ -46,28 +61,77 @@ pub(crate) fn committed_as(
     work: &mut Work<'_>,
     before: &State,
     touched: Touched<'_>,
+    place: &Place,
     outcome: &Outcome,
 ) -> Result<(), Errno> {
-    work.state.change_generation(touched.hive(), Generation::step);
+    queue_events(work, before, touched, place);
+    let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+    follow(work, &change, touched.hive())
+}
+
+/// The generation step of the hive of a change, and the refresh.
+///
+/// # Errors
+///
+/// EIO if the refresh met what fails a direct call.
+fn follow(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), Errno> {
+    work.state.change_generation(hive, Generation::step);
     work.state.enumerations = Map::new_sync();
-    if !touched.concerns_layers(before) {
-        return Ok(());
+    let since = work.endings();
+    let is_of_layers = change.concerns_layers();
+    let result = if is_of_layers { refresh_layers(work, change, hive) } else { Ok(()) };
+    // The parameters are read under the table as it has become, whatever became of it (P-169).
+    let outcome = &change.outcome_of(result);
+    let Change { before, touched, .. } = *change;
+    let change = configuration::Change { before, touched, is_of_layers, result, outcome, since };
+    configuration::follow(work, &change);
+    result
+}
+
+/// The refresh of the layers that a change concerns.
+///
+/// # Errors
+///
+/// EIO if metadata that the refresh read is malformed (D-52).
+fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), Errno> {
+    if change.is_transaction {
+        covers!(work.covered, "LAYER-39", "LAYER-40");
     }
-    let change = Change { before, touched, outcome };
-    let mut ways = ways(&work.state, &change).into_iter();
+    let slots: Vec<SlotId> = work.state.slots.keys().copied().collect();
+    for slot in slots {
+        // Which of them the deletion of a layer aborts, and which have a write lock.
+        work.state.bound_to(slot).into_iter().for_each(|id| work.settle(id));
+    }
+    let mut ways = ways(&work.state, change).into_iter();
     let Some(way) = ways.next() else { return Ok(()) };
     let mut covered = work.covered;
-    let main = take(work, &change, way, &mut covered);
+    let main = take(work, change, way, &mut covered);
     work.covered = covered;
-    report(work, touched.hive(), &main);
+    report(work, hive, &main);
     for way in ways {
-        let other = take(work, &change, way, &mut Covered::new());
+        let other = take(work, change, way, &mut Covered::new());
         if (&other.state, other.result) != (&main.state, main.result) {
             work.otherwise.push((change.outcome_of(other.result), other.state));
         }
     }
     work.state = main.state;
     main.result
+}
+
+/// Queues the events of the mutation. Where a source may have died on the way, what it had carried out by
+/// then may have been told or not (P-146).
+fn queue_events(work: &mut Work<'_>, before: &State, touched: Touched<'_>, place: &Place) {
+    if work.state.watches.is_empty() {
+        return;
+    }
+    let told = work.prefixes().iter().filter_map(|(answer, prefix)| {
+        let mut told = prefix.clone();
+        changed(before, &mut told, touched, place, &mut Covered::new());
+        (told.watches != prefix.watches).then(|| (answer.clone(), told))
+    });
+    let told: Vec<(Outcome, State)> = told.collect();
+    work.prefixes().extend(told);
+    changed(before, &mut work.state, touched, place, &mut work.covered);
 }
 
 /// The audit events of a refresh: for a response that let it have no round, for SDs of metadata keys that
@@ -90,25 +154,53 @@ fn report(work: &mut Work<'_>, hive: HiveId, taken: &Taken) {
 /// A committed change that concerns the layers.
 struct Change<'a> {
     before: &'a State,
-    touched: Touched<'a>,
+    /// Everything that it is about, in one hive; never empty.
+    touched: &'a [Touched<'a>],
     /// What its call comes to unless the refresh fails.
     outcome: &'a Outcome,
+    /// Whether a refresh that fails leaves the call a success.
+    is_transaction: bool,
 }
 
 impl Change<'_> {
     fn outcome_of(&self, result: Result<(), Errno>) -> Outcome {
-        result.map_or_else(Outcome::Failed, |()| self.outcome.clone())
+        match result {
+            Err(errno) if !self.is_transaction => Outcome::Failed(errno),
+            _ => self.outcome.clone(),
+        }
+    }
+
+    /// Notes a state in which a death of the source may have left the call. A commit that has come so far
+    /// was answered, and is counted.
+    fn may_have_ended_in(&self, work: &mut Work<'_>, state: State) {
+        if self.is_transaction {
+            work.may_have_ended_uncounted_in(state);
+        } else {
+            work.may_have_ended_in(state, self.hive());
+        }
+    }
+
+    fn hive(&self) -> HiveId {
+        self.touched[0].hive()
     }
 
     fn is_other(&self, hive: HiveId) -> bool {
-        hive != self.touched.hive()
+        hive != self.hive()
     }
 
     fn is_seeded(&self, state: &State) -> bool {
-        state.database(self.touched.hive()).seeded
+        state.may_be_malformed(self.hive())
     }
 
-    /// The layer that the change is about, if its metadata is no longer what it was or what was last
+    fn concerns_layers(&self) -> bool {
+        self.touched.iter().any(|touched| touched.concerns_layers(self.before))
+    }
+
+    fn is_on_the_way(&self) -> bool {
+        self.touched.iter().any(|touched| touched.is_on_the_way(self.before))
+    }
+
+    /// The layers that the change is about, of which the metadata is no longer what it was or what was last
     /// read of it, or cannot be read, so that nobody can tell (D-51, LAYER-51).
     fn affected(&self, state: &State) -> BTreeSet<FoldedName> {
         let is_affected = |name: &FoldedName| {
@@ -119,7 +211,9 @@ impl Change<'_> {
                 || now != metadata(&before, name)
                 || now.is_some_and(|now| is_unreadable(&now))
         };
-        self.touched.layer(state).into_iter().filter(is_affected).collect()
+        let layers = self.touched.iter().filter_map(|touched| touched.layer(state));
+        let layers: BTreeSet<FoldedName> = layers.collect();
+        layers.into_iter().filter(is_affected).collect()
     }
 }
 
@@ -135,7 +229,7 @@ struct Way {
 /// The ways in which the refresh after a change may begin: it looks at what is affected, or at
 /// everything (P-25). In a store that was given nothing they are one.
 fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
-    let (known, is_on_the_way) = (state.layers_key, change.touched.is_on_the_way(change.before));
+    let (known, is_on_the_way) = (state.layers_key, change.is_on_the_way());
     let mut asked = state.clone();
     let mut first = differing_names(&mut asked);
     match &mut first {
@@ -146,7 +240,7 @@ fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
     }
     let everything = Way { state: asked, first, reach: Reach::Everything };
     let is_found = !is_on_the_way || resolve_layers_key(state) == Ok(known);
-    if known.is_none() || !is_found || !change.is_seeded(state) {
+    if known.is_none() || state.layers_unread || !is_found || !change.is_seeded(state) {
         return vec![everything];
     }
     let first = Ok(change.affected(state));
@@ -169,7 +263,7 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
         Ok(first) => first,
         Err(malformed) => {
             // A Layers key that cannot be found or enumerated is refreshed by nobody (P-75).
-            work.requested(change.touched.hive());
+            change.may_have_ended_in(work, work.state.clone());
             let (result, rejected) = (Err(Errno::EIO), Some(malformed));
             return Taken { state: way.state, result, rejected, bad_descriptors: Vec::new() };
         }
@@ -183,22 +277,36 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
     if refreshed.published {
         covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
+        layers_changed(&way.state, &mut state, |_| true, covered);
         if work.is_interrupted() {
-            uncounted(work, change, &state, refreshed.failed);
-            work.may_have_ended_in(state.clone(), change.touched.hive());
+            uncounted(work, change, &start, &state, refreshed.failed);
+            change.may_have_ended_in(work, state.clone());
         }
     }
-    let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
+    let is_refused = owes_more(&way.state, &state);
+    if is_refused {
+        work.must_have_waited();
+    }
+    let result = if refreshed.failed || is_refused { Err(Errno::EIO) } else { Ok(()) };
     if result.is_ok() && change.is_seeded(&state) {
         if refreshed.deleted > 0 {
             read_before_deletions(work, change, &start, &refreshed);
         }
         if way.reach == Reach::Everything && any_unreadable(&way.state) {
             // Who looks at everything may meet it again, though it has been read before (P-41).
-            work.otherwise.push((Outcome::Failed(Errno::EIO), state.clone()));
+            work.otherwise.push((change.outcome_of(Err(Errno::EIO)), state.clone()));
         }
     }
     Taken { state, result, rejected: None, bad_descriptors: refreshed.bad_descriptors }
+}
+
+/// Whether an Active source has refused a layer deletion, which it owes now (D-55).
+fn owes_more(before: &State, after: &State) -> bool {
+    let owed = |state: &State, id: &SlotId| {
+        state.slots.get(id).map_or(0, |slot| slot.pending_layer_deletions.len())
+    };
+    let mut active = after.slots.keys().filter(|id| after.is_slot_active(**id));
+    active.any(|id| owed(after, id) > owed(before, id))
 }
 
 /// Where a refresh begins.
@@ -227,7 +335,7 @@ fn read_before_deletions(
     start: &Start<'_>,
     refreshed: &Refreshed,
 ) {
-    let slot = start.state.hives.get(&change.touched.hive()).map(|hive| hive.slot);
+    let slot = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
     let Some(slot) = slot else { return };
     let rounds_max = refreshed.rounds;
     let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_max };
@@ -237,6 +345,7 @@ fn read_before_deletions(
     for layer in owed.unwrap_or_default() {
         delete_at_source(&mut state, slot, &layer, &mut Covered::new());
     }
+    layers_changed(start.state, &mut state, |_| true, &mut Covered::new());
     let result = if read_once.failed { Err(Errno::EIO) } else { Ok(()) };
     work.otherwise.push((change.outcome_of(result), state));
 }
@@ -256,7 +365,7 @@ fn is_unreadable(reading: &Reading) -> bool {
 /// more), and the source has carried out so many of the layer deletions and owes the others, one that
 /// it has not answered among them (D-55, P-08).
 fn deaths(work: &mut Work<'_>, change: &Change<'_>, start: &Start<'_>, refreshed: &Refreshed) {
-    let of_metadata = start.state.hives.get(&change.touched.hive()).map(|hive| hive.slot);
+    let of_metadata = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
     let slots: Vec<SlotId> = start.state.slots.keys().copied().collect();
     for slot in slots {
         let rounds_min = if Some(slot) == of_metadata { 0 } else { refreshed.rounds };
@@ -285,25 +394,45 @@ fn died(
         return;
     }
     leave_hives_uncounted(work, change, &mut state, death.slot);
+    let possible = |died| {
+        let queues = possible_after_death(change.before, start.state, &state, (death.slot, died));
+        queues.into_iter().map(|watches| State { watches, ..state.clone() })
+    };
     if is_complete && !death.carries_out_one_more && told < refreshed.deleted {
         // Found Down before the next deletion was sent, it owes that one, and no request of this
         // call has failed (P-49).
         let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
-        work.otherwise.push((change.outcome_of(result), state.clone()));
+        for state in possible(Died::Afterwards) {
+            work.otherwise.push((change.outcome_of(result), state));
+        }
     }
-    work.may_have_ended_in(state, change.touched.hive());
+    // A commit was answered before: it has told its own change (P-146).
+    let died = if change.is_transaction { Died::Afterwards } else { Died::InTheMiddle };
+    for state in possible(died) {
+        change.may_have_ended_in(work, state);
+    }
 }
 
 /// Where a source dies that has answered everything, the kernel may find it Down when it counts the
 /// layer operation in its hives (P-02, P-87).
-fn uncounted(work: &mut Work<'_>, change: &Change<'_>, state: &State, failed: bool) {
+fn uncounted(
+    work: &mut Work<'_>,
+    change: &Change<'_>,
+    start: &Start<'_>,
+    state: &State,
+    failed: bool,
+) {
     let slots: Vec<SlotId> = state.slots.keys().copied().collect();
     for slot in slots {
         let mut other = state.clone();
         leave_hives_uncounted(work, change, &mut other, slot);
-        if other != *state {
-            let result = if failed { Err(Errno::EIO) } else { Ok(()) };
-            work.otherwise.push((change.outcome_of(result), other));
+        let died = (slot, Died::Afterwards);
+        for watches in possible_after_death(change.before, start.state, &other, died) {
+            let other = State { watches, ..other.clone() };
+            if other != *state {
+                let result = if failed { Err(Errno::EIO) } else { Ok(()) };
+                work.otherwise.push((change.outcome_of(result), other));
+            }
         }
     }
 }

@@ -25,10 +25,11 @@ pub(crate) fn delete(
         base_left(state, covered);
         return false;
     }
+    state.abort_writers(name, covered);
     // The metadata key may have been there without the layer: with bad metadata, or in a full
     // table. Its entries go all the same (P-24).
     state.layers.remove_mut(name);
-    covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12");
+    covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12", "CONF-50");
     covers!(covered, "IOC-088", "IOC-089");
     let slots: Vec<_> = state.slots.keys().copied().collect();
     for slot in slots {
@@ -36,7 +37,9 @@ pub(crate) fn delete(
             Some(death) if death.slot == slot => death.strikes(),
             _ => Told::Answered,
         };
-        if !state.is_slot_active(slot) || told == Told::No {
+        // A source that waits for a write lock and gives up refuses (D-55, P-152).
+        let refuses = state.is_any_locked(slot);
+        if !state.is_slot_active(slot) || told == Told::No || refuses {
             owe(state, slot, name);
         } else if told == Told::Answered {
             delete_at_source(state, slot, name, covered);
@@ -182,7 +185,7 @@ pub(crate) fn same_view(before: &State, after: &State, hive: HiveId) -> Result<b
 /// Reads everything that a hive holds.
 fn check_all(resolver: Resolver<'_>) -> Result<(), Malformed> {
     let ignored = &mut Covered::new();
-    let keys = resolver.database.keys.keys().filter(|_| resolver.database.seeded);
+    let keys = resolver.database.keys.keys().filter(|_| !resolver.is_trusted);
     for key in keys {
         resolver.values(*key, ignored)?;
         resolver.subkeys(*key, ignored)?;

@@ -16,20 +16,24 @@ use crate::names::{FoldedName, LayerName};
 use crate::resolution::Viewer;
 use crate::responses::Malformed;
 use crate::state::{Generation, SlotId, State};
+use crate::watches::layers_changed;
 
-/// Passes over the metadata at boot (P-20).
-const BOOT_PASSES_MAX: usize = 8;
+/// Passes over the metadata at boot (P-20) and at a resumption (P-07).
+const PASSES_MAX: usize = 8;
 
 /// The table as it is read at the first registration since boot: from base alone, pass by pass,
 /// until a pass changes nothing (P-20), or until something on the way to the names cannot be read
 /// (P-26).
 pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
-    for _ in 0..BOOT_PASSES_MAX {
+    for _ in 0..PASSES_MAX {
         state.layers_key = resolve_layers_key(state).unwrap_or(None);
         let Some(key) = state.layers_key else { break };
         found(state, key);
-        let Ok(visible) = visible_metadata(state, machine, key) else { break };
+        let Ok(visible) = visible_metadata(state, machine, key) else {
+            state.layers_unread = true;
+            break;
+        };
         state.layers_seen = Some((key, visible.clone()));
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
@@ -50,29 +54,23 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     state.layers_key = resolve_layers_key(state).unwrap_or(None);
     if let Some(key) = state.layers_key {
         found(state, key);
-        if let Ok(now) = visible_metadata(state, machine, key) {
-            state.layers_seen = Some((key, now));
+        match visible_metadata(state, machine, key) {
+            Ok(now) => state.layers_seen = Some((key, now)),
+            Err(_) => state.layers_unread = true,
         }
     }
     step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+    layers_changed(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
 
 /// The refresh when the source of the Machine hive has resumed (P-07). What cannot be read leaves the
 /// table as it is (P-26).
 pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
-    // Every name is read as at boot; what was there when it was last read may have left.
-    let Ok(mut names) = differing_names(state) else { return };
-    let Some(key) = state.layers_key else { return };
-    let Ok(visible) = visible_metadata(state, machine, key) else { return };
-    if visible.get(BASE).is_none() {
-        base_left(state, &mut Covered::new());
-    }
-    names.extend(visible.keys().cloned());
     let unrefreshed = state.clone();
-    let refreshed = refresh(state, names, Reach::Everything, None, &mut Covered::new());
-    if refreshed.published {
+    if reload_passes(state, machine) {
         step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+        layers_changed(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
         for hive in hives.iter().filter(|hive| machine != **hive) {
             if same_view(&unrefreshed, state, *hive) != Ok(true) {
                 // A layer operation, but one of a resumption (P-47).
@@ -82,17 +80,66 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     }
 }
 
+/// Every name is read as at boot, pass by pass, under the table that there is; what was there when it was
+/// last read may have left. A name that was deleted has had its turn (P-21). Says whether there was a pass.
+fn reload_passes(state: &mut State, machine: HiveId) -> bool {
+    let mut refreshed = Refreshed::new();
+    let mut deleted = BTreeSet::new();
+    state.layers_unread = false;
+    for _ in 0..PASSES_MAX {
+        let names = differing_names(state).and_then(|mut names| {
+            let Some(key) = state.layers_key else { return Ok(None) };
+            let visible = visible_metadata(state, machine, key)?;
+            names.extend(visible.keys().cloned());
+            names.retain(|name| !deleted.contains(name));
+            deleted.extend(names.iter().filter(|name| visible.get(*name).is_none()).cloned());
+            Ok(Some(names))
+        });
+        match names {
+            Ok(Some(names)) if !names.is_empty() => {
+                let (former, gone) = (state.layers.clone(), refreshed.deleted);
+                round(state, &names, &mut None, &mut refreshed, &mut Covered::new());
+                if state.layers == former && refreshed.deleted == gone {
+                    break;
+                }
+            }
+            Ok(_) => break,
+            Err(_) => {
+                state.layers_unread = true;
+                return refreshed.published;
+            }
+        }
+    }
+    // What has been seen is what the last table shows, as at boot (P-20).
+    if let Some(key) = state.layers_key
+        && let Ok(now) = visible_metadata(state, machine, key)
+    {
+        state.layers_seen = Some((key, now));
+    }
+    refreshed.published
+}
+
 /// The key that `Machine\System\Registry\Layers` resolves to in the global effective view (P-03).
 ///
 /// # Errors
 ///
 /// If what the source answers on the way is malformed.
 pub(crate) fn resolve_layers_key(state: &State) -> Result<Option<Guid>, Malformed> {
+    resolve(state, &["system", "registry", "layers"])
+}
+
+/// The key to which these folded names lead from the root of Machine in the global effective view. No
+/// symbolic link is followed (P-22).
+///
+/// # Errors
+///
+/// If what the source answers on the way is malformed.
+pub(crate) fn resolve(state: &State, names: &[&str]) -> Result<Option<Guid>, Malformed> {
     let Some(hive) = machine(state).filter(|hive| state.is_active(*hive)) else { return Ok(None) };
     let viewer = Viewer::global();
     let resolver = state.kernel_resolver(hive, &viewer);
     let mut key = resolver.database.root;
-    for name in ["system", "registry", "layers"] {
+    for name in names {
         let (child, _) = resolver.child(key, name, &mut Covered::new())?;
         let Some(child) = child else { return Ok(None) };
         key = child.key;
@@ -123,6 +170,18 @@ pub(crate) struct Refreshed {
     pub(crate) rounds: usize,
 }
 
+impl Refreshed {
+    fn new() -> Refreshed {
+        Refreshed {
+            published: false,
+            failed: false,
+            bad_descriptors: Vec::new(),
+            deleted: 0,
+            rounds: 0,
+        }
+    }
+}
+
 /// A source that dies while it is told of layer deletions.
 #[derive(Clone, Copy)]
 pub(crate) struct Death {
@@ -144,40 +203,18 @@ pub(crate) fn refresh(
     covered: &mut Covered,
 ) -> Refreshed {
     let rounds_max = death.map_or(usize::MAX, |death| death.rounds_max);
-    let mut refreshed = Refreshed {
-        published: false,
-        failed: false,
-        bad_descriptors: Vec::new(),
-        deleted: 0,
-        rounds: 0,
-    };
+    let mut refreshed = Refreshed::new();
     let mut done: BTreeSet<FoldedName> = BTreeSet::new();
     let mut dirty = first;
     while !dirty.is_empty() && refreshed.rounds < rounds_max {
         if refreshed.published {
             covers!(covered, "LAYER-29", "LAYER-31", "LAYER-32");
         }
-        let round = state.clone();
-        for name in &dirty {
-            let read = metadata(&round, name);
-            was_read(state, name, read.clone());
-            match read {
-                None => {
-                    refreshed.deleted += usize::from(delete(state, name, &mut death, covered));
-                }
-                Some(reading) => {
-                    refreshed.bad_descriptors.extend(bad_descriptor(&reading));
-                    let good = publish(state, name, reading, covered);
-                    refreshed.failed |= !good;
-                }
-            }
-        }
-        refreshed.published = true;
-        refreshed.rounds += 1;
+        let began = round(state, &dirty, &mut death, &mut refreshed, covered);
         done.extend(dirty);
         let next = match reach {
             Reach::Everything => differing_names(state),
-            Reach::Affected => affected_names(&round, state),
+            Reach::Affected => affected_names(&began, state),
         };
         dirty = next.unwrap_or_else(|_| {
             refreshed.failed = true;
@@ -193,6 +230,33 @@ pub(crate) fn refresh(
     refreshed
 }
 
+/// One round: these names are read under the table as the round began, and published together. Returns
+/// the state as it began.
+fn round(
+    state: &mut State,
+    names: &BTreeSet<FoldedName>,
+    death: &mut Option<Death>,
+    refreshed: &mut Refreshed,
+    covered: &mut Covered,
+) -> State {
+    let began = state.clone();
+    for name in names {
+        let read = metadata(&began, name);
+        was_read(state, name, read.clone());
+        match read {
+            None => refreshed.deleted += usize::from(delete(state, name, death, covered)),
+            Some(reading) => {
+                refreshed.bad_descriptors.extend(bad_descriptor(&reading));
+                let good = publish(state, name, reading, covered);
+                refreshed.failed |= !good;
+            }
+        }
+    }
+    refreshed.published = true;
+    refreshed.rounds += 1;
+    began
+}
+
 /// The layers whose metadata effectively differs from what was last read of it, after the Layers
 /// key has been found again (P-03, P-15).
 ///
@@ -205,8 +269,14 @@ pub(crate) fn differing_names(state: &mut State) -> Result<BTreeSet<FoldedName>,
     let (Some(machine), Some(key)) = (machine(state), state.layers_key) else {
         return Ok(BTreeSet::new());
     };
+    let led_elsewhere = state.layers_seen.as_ref().is_some_and(|(former, _)| *former != key);
     let seen = found(state, key);
     let now = visible_metadata(state, machine, key)?;
+    if led_elsewhere && now.get(BASE).is_none() {
+        // The metadata key that base had is not in view any more (P-192).
+        base_left(state, &mut Covered::new());
+    }
+    state.layers_unread = false;
     let names: BTreeSet<FoldedName> = now.keys().chain(seen.keys()).cloned().collect();
     Ok(names.into_iter().filter(|name| seen.get(name) != now.get(name)).collect())
 }
@@ -298,7 +368,7 @@ fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut
     };
     if name.as_str() == BASE {
         // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
-        covers!(covered, "LAYER-15", "LAUTH-27", "IOC-020");
+        covers!(covered, "LAYER-15", "LAUTH-27", "IOC-020", "BOOT-26");
         if metadata.enabled() != Some(true) {
             covers!(covered, "LAYER-12", "LAYER-16");
         }
@@ -324,16 +394,17 @@ fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut
                 return true;
             }
             covers!(covered, "LAYER-01", "LAYER-22", "LAYER-35", "LAYER-52", "LAYER-53", "RES-29");
+            covers!(covered, "CONF-49", "CONF-52");
         }
         Some(former) => {
             if former.precedence != precedence {
-                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091");
+                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091", "CONF-46");
             }
             if former.enabled != enabled {
-                covers!(covered, "LAYER-08", "LAYER-22", "RES-02");
+                covers!(covered, "LAYER-08", "LAYER-22", "RES-02", "CONF-47");
             }
             if former.descriptor != descriptor {
-                covers!(covered, "LAUTH-08", "LAUTH-26", "IOC-018");
+                covers!(covered, "LAUTH-08", "LAUTH-26", "IOC-018", "CONF-48");
             }
         }
     }

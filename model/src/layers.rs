@@ -18,7 +18,7 @@ use crate::names::{FoldedName, KeyName, LayerName};
 use crate::outcome::Outcome;
 use crate::responses::{Fault, Malformed};
 use crate::security::{
-    Privilege, SecurityDescriptor, Verdict, base_layer_default_sd, check, rights, well_known,
+    Privilege, SecurityDescriptor, Verdict, base_layer_default_sd, rights, verdict, well_known,
 };
 use crate::state::{Place, State};
 use crate::step::Work;
@@ -65,7 +65,7 @@ pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), E
         covers!(work.covered, "IOC-019", "CONV-02");
     }
     if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
-        covers!(work.covered, "LAYER-10");
+        covers!(work.covered, "LAYER-10", "BOOT-04", "BOOT-05", "BOOT-27");
     }
     if name.folded().as_str() == BASE && work.state.base_may_be_default {
         settle_base(work);
@@ -89,12 +89,12 @@ pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), E
 fn settle_base(work: &mut Work<'_>) {
     let Some(kept) = work.state.layers.get(BASE).cloned() else { return };
     let default = Layer { descriptor: Arc::new(base_layer_default_sd()), ..kept.clone() };
-    let verdict = |layer: &Layer| {
+    let decision = |layer: &Layer| {
         let ignored = &mut Covered::new();
-        check(&work.caller.token, &layer.descriptor, rights::KEY_SET_VALUE, ignored).verdict
+        verdict(&work.caller.token, &layer.descriptor, rights::KEY_SET_VALUE, ignored)
     };
-    let (of_kept, of_default) = (verdict(&kept), verdict(&default));
-    let (further, other, verdict) = match reach(of_kept).cmp(&reach(of_default)) {
+    let (of_kept, of_default) = (decision(&kept), decision(&default));
+    let (further, other, decision) = match reach(of_kept).cmp(&reach(of_default)) {
         Ordering::Equal => return,
         Ordering::Greater => (kept, default, of_default),
         Ordering::Less => (default, kept, of_kept),
@@ -104,7 +104,7 @@ fn settle_base(work: &mut Work<'_>) {
     let mut ended = work.state.clone();
     ended.layers.insert_mut(base.clone(), other);
     work.state.layers.insert_mut(base, further);
-    let errno = if verdict == Verdict::Malformed { Errno::EIO } else { Errno::EACCES };
+    let errno = if decision == Verdict::Malformed { Errno::EIO } else { Errno::EACCES };
     if let (Errno::EIO, Some(hive)) = (errno, machine(&work.state)) {
         // The other ending may be reported (P-112).
         let malformed = Malformed::of(Fault::Other, None, &mut Covered::new());
@@ -136,7 +136,8 @@ pub(crate) fn check_total(
     let full = work.state.layers.size() >= work.state.limits.max_total_layers as usize;
     let below_layers = is_layers_key(&work.state, parent.hive, parent.key());
     if full && below_layers && !work.state.layers.contains_key(name.folded()) {
-        covers!(work.covered, "LAYER-59", "LAYER-60");
+        covers!(work.covered, "LAYER-59", "LAYER-60", "CONF-13");
+        work.state.limits.mark_changed(&mut work.covered);
         return Err(Errno::ENOSPC);
     }
     Ok(())
@@ -149,7 +150,7 @@ pub(crate) fn is_metadata_key(state: &State, hive: HiveId, key: Guid) -> bool {
     layers_key.is_some()
         && machine(state) == Some(hive)
         && !state.orphans.contains(&(hive, key))
-        && state.database(hive).keys.get(&key).is_some_and(|key| key.parent == layers_key)
+        && state.record_anywhere(hive, key).is_some_and(|key| key.parent == layers_key)
 }
 
 /// Whether a key is the Layers key.
@@ -165,8 +166,10 @@ pub(crate) fn machine(state: &State) -> Option<HiveId> {
 /// What a committed call has changed.
 #[derive(Clone, Copy)]
 pub(crate) enum Touched<'a> {
-    /// Values, blanket tombstones or the SD of a key.
+    /// Values or blanket tombstones of a key.
     Key(HiveId, Guid),
+    /// The SD of a key.
+    Descriptor(HiveId, Guid),
     /// Path entries of a child of a key.
     Child(HiveId, Guid, &'a FoldedName),
 }
@@ -174,19 +177,39 @@ pub(crate) enum Touched<'a> {
 impl Touched<'_> {
     pub(crate) fn hive(self) -> HiveId {
         match self {
-            Touched::Key(hive, _) | Touched::Child(hive, _, _) => hive,
+            Touched::Key(hive, _) | Touched::Descriptor(hive, _) | Touched::Child(hive, _, _) => {
+                hive
+            }
         }
     }
 
     /// The layer that this is about, by the Layers key that is known.
     pub(crate) fn layer(self, state: &State) -> Option<FoldedName> {
         let known = state.layers_key?;
+        if self.parent(state) != Some(known) {
+            return None;
+        }
         match self {
-            Touched::Key(hive, key) => {
-                let record = state.database(hive).keys.get(&key)?;
-                (record.parent == Some(known)).then(|| record.name.folded().clone())
+            Touched::Key(hive, key) | Touched::Descriptor(hive, key) => {
+                state.database(hive).keys.get(&key).map(|record| record.name.folded().clone())
             }
-            Touched::Child(_, parent, name) => (parent == known).then(|| name.clone()),
+            Touched::Child(_, _, name) => Some(name.clone()),
+        }
+    }
+
+    /// The key below which this is. An orphan is nobody's child: a change of one is the affair of
+    /// whoever has it open (DEL-26), also when another key has its place.
+    fn parent(self, state: &State) -> Option<Guid> {
+        match self {
+            Touched::Key(hive, key) | Touched::Descriptor(hive, key)
+                if state.orphans.contains(&(hive, key)) =>
+            {
+                None
+            }
+            Touched::Key(hive, key) | Touched::Descriptor(hive, key) => {
+                state.database(hive).keys.get(&key).and_then(|record| record.parent)
+            }
+            Touched::Child(_, parent, _) => Some(parent),
         }
     }
 
@@ -195,14 +218,11 @@ impl Touched<'_> {
         if machine(state) != Some(self.hive()) {
             return false;
         }
-        let parent = match self {
-            Touched::Key(hive, key) => {
-                state.database(hive).keys.get(&key).and_then(|record| record.parent)
-            }
-            Touched::Child(_, parent, _) => Some(parent),
-        };
+        let parent = self.parent(state);
         let is_below_layers = match self {
-            Touched::Key(hive, key) => is_metadata_key(state, hive, key),
+            Touched::Key(hive, key) | Touched::Descriptor(hive, key) => {
+                is_metadata_key(state, hive, key)
+            }
             Touched::Child(..) => state.layers_key == parent,
         };
         is_below_layers || self.is_on_the_way(state) || is_layers_key_by_now(state, parent)
@@ -211,7 +231,7 @@ impl Touched<'_> {
     /// Whether this may concern a part of the path to the Layers key.
     pub(crate) fn is_on_the_way(self, state: &State) -> bool {
         match self {
-            Touched::Key(..) => false,
+            Touched::Key(..) | Touched::Descriptor(..) => false,
             Touched::Child(hive, parent, name) => is_on_the_way(state, hive, parent, name),
         }
     }
@@ -220,7 +240,7 @@ impl Touched<'_> {
 /// Whether the path leads to this key without the kernel's having looked: in a store that was given
 /// something, or whose records of the future are none any more (P-26, P-41).
 fn is_layers_key_by_now(state: &State, key: Option<Guid>) -> bool {
-    machine(state).is_some_and(|hive| state.database(hive).seeded)
+    machine(state).is_some_and(|hive| state.may_be_malformed(hive))
         && key.is_some()
         && resolve_layers_key(state) == Ok(key)
 }

@@ -8,14 +8,15 @@
 //! [`store`] states the other side of the source protocol: how a source answers. It shares names and
 //! times with the rest, and no state.
 //!
-//! Not stated yet: watches, transactions (no transaction fd exists, so any is EBADF), backup and
-//! restore with their audit events, and parameters other than the compiled-in ones. Where a decision
+//! Not stated yet: backup and restore with their audit events, and time-outs of requests. Where a decision
 //! depends on what `security` parses and does not judge, the outcome is [`Outcome::Outside`].
 
 pub mod abi;
 mod access;
 pub mod audit;
 mod audit_events;
+mod configuration;
+mod configuration_reading;
 pub mod coverage;
 mod database;
 mod deletion;
@@ -43,6 +44,7 @@ mod name_marks;
 pub mod names;
 pub mod observation;
 mod outcome;
+pub mod parameters;
 mod raw;
 mod registration;
 mod resolution;
@@ -55,10 +57,12 @@ mod step;
 pub mod store;
 pub mod store_entry;
 mod text;
+pub mod transactions;
 mod value_marks;
 pub mod values;
 pub mod view;
 mod views;
+pub mod watches;
 
 pub use coverage::Covered;
 pub use database::{Guid, HiveId, Time};
@@ -66,11 +70,12 @@ pub use errno::Errno;
 pub use explanation::{ExplainedCandidate, Explanation};
 pub use front_door::RawCall;
 pub use input::{Call, Caller, DeviceCall, Environment, Input};
-pub use observation::{Observation, Readiness};
-pub use outcome::{Choice, KeyInfoPattern, Mismatch, OneOf, Opened, Outcome, Selected};
+pub use observation::{Observation, PollEvents, Readiness};
+pub use outcome::{Begun, Choice, KeyInfoPattern, Mismatch, OneOf, Opened, Outcome, Selected};
 pub use raw::{KeyNumber, RawEntry, RawLayer};
 pub use resolution::Contest;
 pub use state::{Enumeration, Generation, State};
 pub use step::Step;
 pub use view::View;
 pub use views::{KNOWN_PATHS_MAX, Opening};
+pub use watches::QueuedEvents;

@@ -3,6 +3,8 @@
 //! States PSD-005 §8.2 and §11.4: every parameter with its name, unit and default. Does not know
 //! where a changed value comes from, nor what happens when a limit is exceeded.
 
+use crate::coverage::{Covered, covers};
+
 /// The values of all parameters at one moment.
 ///
 /// `Limits::default()` is what the kernel works with before it has read any configuration
@@ -47,6 +49,20 @@ pub struct Limits {
     pub max_scope_guids_per_token: u32,
     /// `MaxPrivateLayersPerToken`, layers.
     pub max_private_layers_per_token: u32,
+}
+
+impl Limits {
+    /// Marks that a limit decides after a parameter was changed.
+    pub(crate) fn mark_changed(&self, covered: &mut Covered) {
+        if *self != Limits::default() {
+            covers!(covered, "BOOT-10", "CONF-25");
+        }
+    }
+
+    /// Whether one of them is not what is compiled in.
+    pub(crate) fn differ(&self, of: impl Fn(&Limits) -> u32) -> bool {
+        of(self) != of(&Limits::default())
+    }
 }
 
 impl Default for Limits {

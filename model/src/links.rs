@@ -21,7 +21,7 @@ pub(crate) fn link_target(
     hive: HiveId,
     key: Guid,
 ) -> Result<Vec<KeyName>, Errno> {
-    let resolver = work.state.resolver(hive, &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, hive, &work.viewer);
     let (value, contest) = resolver
         .value(key, "", &mut work.covered)
         .map_err(|malformed| work.rejected.by(hive, malformed))?;

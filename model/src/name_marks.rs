@@ -18,10 +18,11 @@ pub(crate) fn path_refused(path: &[u8], errno: Errno, limits: &Limits, covered: 
     };
     if errno == Errno::ENAMETOOLONG {
         covers!(covered, "ERR-19");
+        limits.mark_changed(covered);
         if text.len() > limits.max_total_path_length as usize {
-            covers!(covered, "SYS-28");
+            covers!(covered, "SYS-28", "CONF-09");
         } else {
-            covers!(covered, "SYS-29");
+            covers!(covered, "SYS-29", "CONF-08");
             component_lengths(text, limits, covered);
         }
         return;
@@ -43,7 +44,8 @@ pub(crate) fn path_refused(path: &[u8], errno: Errno, limits: &Limits, covered: 
             covers!(covered, "CONV-47");
         }
     } else if !text.is_empty() {
-        covers!(covered, "SYS-44");
+        covers!(covered, "SYS-44", "CONF-07");
+        limits.mark_changed(covered);
     }
 }
 
@@ -89,7 +91,8 @@ pub(crate) fn value_name_refused(
 ) {
     let text = std::str::from_utf8(name);
     if errno == Errno::ENAMETOOLONG {
-        covers!(covered, "IOC-047", "ERR-19");
+        covers!(covered, "IOC-047", "ERR-19", "CONF-08");
+        limits.mark_changed(covered);
         if let Ok(text) = text {
             length(text, limits, covered);
         }

@@ -58,6 +58,22 @@ pub enum Observation {
         /// The new fd.
         fd: Fd,
     },
+    /// The answer of `read(2)` on an armed key fd: watch events as they came (§11.2).
+    Events(Vec<u8>),
+    /// The answer of `poll(2)` on a key fd or a transaction fd.
+    Polled(PollEvents),
+    /// The answer of `reg_begin_transaction`.
+    Begun {
+        /// The new fd.
+        fd: Fd,
+    },
+    /// The answer of `REG_IOC_TXN_STATUS`.
+    TransactionStatus {
+        /// A `REG_TXN_*` code.
+        state: u32,
+        /// The errno of later uses, or 0.
+        terminal_errno: u32,
+    },
     /// The answer of `poll(2)` on a source device.
     Ready(Readiness),
 }
@@ -71,6 +87,16 @@ pub struct Readiness {
     pub writable: bool,
     /// POLLHUP and POLLERR: the slot is Down.
     pub hung_up: bool,
+}
+
+/// What `poll(2)` says of a key fd (§4.2) or a transaction fd (§5.1). Bits that the text says
+/// nothing of are left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PollEvents {
+    /// POLLIN: there are watch events to be read.
+    pub readable: bool,
+    /// POLLERR and POLLHUP: the transaction has reached a terminal state.
+    pub terminal: bool,
 }
 
 /// A value as enumeration and batch reads return it.

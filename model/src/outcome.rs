@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
-use crate::database::{Guid, HiveId, KeyRecord, Map, Time};
+use crate::database::{Database, Guid, HiveId, KeyRecord, Map, Time};
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
 use crate::names::FoldedName;
-use crate::observation::{KeyInfo, NamedValue, Observation, Readiness, Sizes};
+use crate::observation::{KeyInfo, NamedValue, Observation, PollEvents, Readiness, Sizes};
 use crate::state::{Enumeration, Generation, OpenKey, State};
 use crate::step::Step;
+use crate::transactions::TransactionId;
+use crate::watches::QueuedEvents;
 
 /// Which answers to a call conform.
 #[derive(Clone, Debug)]
@@ -46,11 +48,28 @@ pub enum Outcome {
     Security(Vec<u8>),
     /// A passed fd: any number from 0 that is not open in the process that gets it.
     Passed(Opened),
+    /// A new transaction fd: any number from 0 that is not open in the process.
+    Begun(Begun),
+    /// A passed transaction fd: any number from 0 that is not open in the process that gets it.
+    TransactionPassed(Begun),
+    /// Watch events, byte for byte, in one of the orders that they may have.
+    Events(QueuedEvents),
+    /// What poll says of a key fd or a transaction fd.
+    Polled(PollEvents),
+    /// The state of a transaction.
+    TransactionStatus {
+        /// A `REG_TXN_*` code.
+        state: u32,
+        /// The errno of later uses, or 0.
+        terminal_errno: u32,
+    },
     /// What poll says of a source device.
     Ready(Readiness),
     /// The decision depends on something that this edition parses and does not judge, in words: a
     /// condition, a confined token and the like. No answer is compared, and nothing after it can be.
     Outside(&'static str),
+    /// No answer conforms so early: the call waits for a write lock that a transaction holds.
+    Waits,
     /// There is no answer: something happened that nobody called.
     Nothing,
 }
@@ -62,6 +81,13 @@ pub struct Opened {
     pub(crate) key: OpenKey,
     /// What `reg_create_key` says it did.
     pub disposition: Option<u32>,
+}
+
+/// A new transaction fd.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun {
+    pub(crate) process: ProcessId,
+    pub(crate) transaction: TransactionId,
 }
 
 /// An entry of an enumeration by index, of which the order is undefined.
@@ -153,10 +179,22 @@ impl Step {
             (Outcome::TooSmall(expected), Observation::TooSmall(got)) => unchanged(expected == got),
             (Outcome::Done, Observation::Done) => unchanged(true),
             (Outcome::Ready(expected), Observation::Ready(got)) => unchanged(expected == got),
+            (Outcome::Events(expected), Observation::Events(got)) => {
+                let rest = expected.read(got)?;
+                let mut next = unchanged(true)?;
+                next.was_read(expected.description(), rest);
+                Some(next)
+            }
+            (Outcome::Polled(expected), Observation::Polled(got)) => unchanged(expected == got),
+            (
+                Outcome::TransactionStatus { state, terminal_errno },
+                Observation::TransactionStatus { state: got, terminal_errno: got_errno },
+            ) => unchanged(state == got && terminal_errno == got_errno),
             (Outcome::Opened(opened), Observation::Opened { fd, disposition }) => {
-                let fresh = *fd >= 0 && !self.next.open_keys.contains_key(&(opened.process, *fd));
+                let fresh = *fd >= 0 && !self.next.is_fd(opened.process, *fd);
                 let mut next = unchanged(fresh && opened.disposition == *disposition)?;
-                next.open_keys.insert_mut((opened.process, *fd), opened.key.clone());
+                let key = OpenKey { description: next.fresh_description(), ..opened.key.clone() };
+                next.open_keys.insert_mut((opened.process, *fd), key);
                 Some(next)
             }
             (
@@ -180,9 +218,16 @@ impl Step {
             }
             (Outcome::Security(expected), Observation::Security(got)) => unchanged(expected == got),
             (Outcome::Passed(opened), Observation::Passed { fd }) => {
-                let fresh = *fd >= 0 && !self.next.open_keys.contains_key(&(opened.process, *fd));
+                let fresh = *fd >= 0 && !self.next.is_fd(opened.process, *fd);
                 let mut next = unchanged(fresh)?;
                 next.open_keys.insert_mut((opened.process, *fd), opened.key.clone());
+                Some(next)
+            }
+            (Outcome::Begun(begun), Observation::Begun { fd })
+            | (Outcome::TransactionPassed(begun), Observation::Passed { fd }) => {
+                let fresh = *fd >= 0 && !self.next.is_fd(begun.process, *fd);
+                let mut next = unchanged(fresh)?;
+                next.transaction_fds.insert_mut((begun.process, *fd), begun.transaction);
                 Some(next)
             }
             (Outcome::OneOf(one), _) => self.bind_choice(one, observation),
@@ -205,7 +250,8 @@ impl Step {
             Observation::EnumeratedSubkey { last_write_time, .. },
         ) = (&choice.selected, observation)
         {
-            next.bind_time(one.enumeration.hive, *key, *last_write_time);
+            let Enumeration { hive, transaction, .. } = &one.enumeration;
+            next.bind_time_in(*transaction, *hive, *key, *last_write_time);
         }
         // Sizes alone may fit several entries; then nothing is learnt about the index.
         if matching.next().is_none() {
@@ -241,19 +287,44 @@ impl Outcome {
             Outcome::KeyInfo(pattern) => Observation::KeyInfo(pattern.example()),
             Outcome::Security(descriptor) => Observation::Security(descriptor.clone()),
             Outcome::Passed(_) => Observation::Passed { fd: fresh_fd },
+            Outcome::Begun(_) => Observation::Begun { fd: fresh_fd },
+            Outcome::TransactionPassed(_) => Observation::Passed { fd: fresh_fd },
+            Outcome::Events(events) => Observation::Events(events.example()),
+            Outcome::Polled(events) => Observation::Polled(*events),
+            Outcome::TransactionStatus { state, terminal_errno } => {
+                Observation::TransactionStatus { state: *state, terminal_errno: *terminal_errno }
+            }
             Outcome::Ready(readiness) => Observation::Ready(*readiness),
-            Outcome::Outside(_) | Outcome::Nothing => return None,
+            Outcome::Outside(_) | Outcome::Waits | Outcome::Nothing => return None,
         })
     }
 }
 
 impl State {
     fn bind_time(&mut self, hive: HiveId, key: Guid, time: UnixTime) {
-        let record = self.database(hive).keys.get(&key);
-        if let Some(record) = record.filter(|record| record.last_write_time != Time::At(time)) {
-            let record = KeyRecord { last_write_time: Time::At(time), ..record.clone() };
-            self.database_mut(hive).keys.insert_mut(key, record);
+        bind_time(self.database_mut(hive), key, time);
+    }
+
+    /// Inside a transaction nothing is learnt but of what it has itself.
+    fn bind_time_in(
+        &mut self,
+        transaction: Option<TransactionId>,
+        hive: HiveId,
+        key: Guid,
+        time: UnixTime,
+    ) {
+        match transaction {
+            Some(_) => self.change_open_contents(hive, |contents| bind_time(contents, key, time)),
+            None => self.bind_time(hive, key, time),
         }
+    }
+}
+
+fn bind_time(database: &mut Database, key: Guid, time: UnixTime) {
+    let record = database.keys.get(&key);
+    if let Some(record) = record.filter(|record| record.last_write_time != Time::At(time)) {
+        let record = KeyRecord { last_write_time: Time::At(time), ..record.clone() };
+        database.keys.insert_mut(key, record);
     }
 }
 

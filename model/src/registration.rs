@@ -28,6 +28,11 @@ pub(crate) struct AskedHive {
 }
 
 impl AskedHive {
+    /// Whether it is the global hive that holds the parameters and the layers (D-100).
+    pub(crate) fn is_machine(&self) -> bool {
+        self.namespace.is_none() && self.name.folded().as_str() == "machine"
+    }
+
     fn claim(&self) -> Claim {
         (self.name.folded().clone(), self.namespace)
     }
@@ -38,6 +43,7 @@ impl AskedHive {
 type Claim = (FoldedName, Namespace);
 
 /// What a registration gets.
+#[derive(Clone, Copy)]
 pub(crate) enum Granted {
     NewSlot,
     Resumed(SlotId),
@@ -69,16 +75,16 @@ pub(crate) fn form(
         return Err(Errno::ENOSPC);
     }
     let mut asked: Vec<AskedHive> = Vec::new();
-    let mut claims = BTreeSet::new();
-    let mut roots = BTreeSet::new();
     for index in 0..registration.hive_count as usize {
         let entry = registration.hives.get(index).ok_or_else(|| unreadable(covered))?;
-        let hive = entry_form(state, entry, covered)?;
-        if !claims.insert(hive.claim()) || !roots.insert(hive.root) {
-            covers!(covered, "REG-26");
-            return Err(Errno::EINVAL);
-        }
-        asked.push(hive);
+        asked.push(entry_form(state, entry, covered)?);
+    }
+    // Of hives that are all of good form (D-91).
+    let claims: BTreeSet<Claim> = asked.iter().map(AskedHive::claim).collect();
+    let roots: BTreeSet<WireGuid> = asked.iter().map(|hive| hive.root).collect();
+    if claims.len() < asked.len() || roots.len() < asked.len() {
+        covers!(covered, "REG-26");
+        return Err(Errno::EINVAL);
     }
     Ok(asked)
 }
@@ -114,6 +120,11 @@ fn entry_form(state: &State, entry: &HiveEntry, covered: &mut Covered) -> Result
 fn name_form(state: &State, name: &HiveName, covered: &mut Covered) -> Result<KeyName, Errno> {
     let bytes = match name {
         HiveName::Bytes(bytes) => bytes,
+        HiveName::Unreadable(length) if *length > state.limits.max_path_component_length => {
+            // The stated length comes before the bytes (P-32, P-199).
+            covers!(covered, "REG-33");
+            return Err(Errno::EINVAL);
+        }
         HiveName::Unreadable(_) => return Err(unreadable(covered)),
     };
     let Ok(name) = KeyName::parse(bytes, &state.limits) else {
@@ -169,7 +180,8 @@ pub(crate) fn grant(
     covered: &mut Covered,
 ) -> Result<Granted, Errno> {
     if asked.len() > state.limits.max_hives_per_source as usize {
-        covers!(covered, "REG-30");
+        covers!(covered, "REG-30", "CONF-15");
+        state.limits.mark_changed(covered);
         return Err(Errno::ENOSPC);
     }
     if max_sequence == u64::MAX {
@@ -188,7 +200,8 @@ pub(crate) fn grant(
         return Err(failed_resume(state, *slot, asked, covered));
     }
     if state.slots.size() >= state.limits.max_registered_sources as usize {
-        covers!(covered, "REG-31", "REG-29");
+        covers!(covered, "REG-31", "REG-29", "CONF-14");
+        state.limits.mark_changed(covered);
         return Err(Errno::ENOSPC);
     }
     Ok(Granted::NewSlot)

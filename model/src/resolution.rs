@@ -68,6 +68,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) viewer: &'a Viewer,
     pub(crate) next_sequence: u64,
     pub(crate) limits: &'a Limits,
+    /// Whether nothing that the hive holds can be malformed.
+    pub(crate) is_trusted: bool,
     pub(crate) purpose: Purpose,
 }
 

@@ -5,8 +5,8 @@
 //!
 //! Not evaluated here: conditions of callback ACEs, process trust, what confinement SIDs are
 //! granted, and central access policies. Where an answer hangs on one of them, it is
-//! [`Verdict::Outside`]. Tokens do not name logon sessions, so that none is dead; restricted
-//! device groups could only matter to conditions. Alarm ACEs, which are for the operations after an
+//! [`Verdict::Outside`]. Tokens do not name logon sessions, so that none is dead, nor restricted
+//! device groups, which would start a restricted pass by themselves (§10.10 step 11). Alarm ACEs, which are for the operations after an
 //! open, are kept and have no effect. KACS's own audit events (forced by a token's policy, or of
 //! privileges) are not the registry's.
 
@@ -37,7 +37,7 @@ mod laws_tests;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-pub use access_check::{Check, Verdict, check, check_desired_access};
+pub use access_check::{Check, Verdict, check, check_desired_access, verdict};
 pub use acl::{Ace, AceBody, AceKind, Acl, Effect, ObjectTypes, ace_flags};
 pub use auditing::{FAILURE_AUDIT, SUCCESS_AUDIT};
 pub use components::{

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::configuration_reading::Manner;
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Time};
 use crate::input::{Contents, SourceId, UnixTime, WireGuid};
@@ -14,7 +15,7 @@ use crate::registration::AskedHive;
 use crate::security::{SecurityDescriptor, default_root_sd};
 use crate::state::{Generation, Hive, Slot, SlotId, State};
 use crate::values::length;
-use crate::{layer_effects, layer_refresh};
+use crate::{configuration, layer_effects, layer_refresh, watches};
 
 /// The process behind a registration.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub(crate) struct Process {
     pub(crate) contents: Contents,
     /// When it registered.
     pub(crate) at: UnixTime,
+    /// How it is asked for the parameters.
+    pub(crate) manner: Manner,
 }
 
 /// A slot that is taken up again.
@@ -65,6 +68,7 @@ pub(crate) fn occupy(
         hives.push(hive);
     }
     raise_counter(state, max_sequence, &hives, covered);
+    configuration::read_before_layers(state, &hives, process.manner);
     layer_refresh::load(before, state, &hives);
     id
 }
@@ -79,7 +83,7 @@ fn mark_private(state: &State, asked: &AskedHive, covered: &mut Covered) {
 }
 
 /// The slot is resumed with the same hives (Down to Active): what the new process holds, then the
-/// layer deletions that the slot missed (D-55), then the layer table (P-07).
+/// layer deletions that the slot missed (D-55), then the parameters and the layer table (D-106, P-07).
 pub(crate) fn resume(
     before: &State,
     state: &mut State,
@@ -110,12 +114,14 @@ pub(crate) fn resume(
     for layer in missed {
         layer_effects::delete_at_source(state, resumed.slot, &layer, covered);
     }
+    watches::resumed(state, &hives, covered);
+    configuration::read_before_layers(state, &hives, process.manner);
     layer_refresh::reload(before, state, &hives);
 }
 
 /// `next_sequence` rises above what the source says it has stored, and never falls (§2.7).
 fn raise_counter(state: &mut State, max_sequence: u64, hives: &[HiveId], covered: &mut Covered) {
-    covers!(covered, "SEQ-12", "SEQ-15", "REG-06");
+    covers!(covered, "SEQ-12", "SEQ-15", "REG-06", "BOOT-12");
     let first_free = max_sequence.saturating_add(1);
     if first_free > state.next_sequence {
         covers!(covered, "SEQ-13");
@@ -136,6 +142,8 @@ pub(crate) fn disconnect(state: &mut State, source: SourceId) {
         && let Some(slot) = state.slots.get_mut(&id)
     {
         slot.connection = None;
+        state.cancel_bound(id);
+        state.commit_refusals.remove_mut(&source);
     }
 }
 
@@ -169,7 +177,7 @@ fn attach(
             let kept = mine.or_else(|| state.shelf.get(&place).cloned());
             state.shelf.remove_mut(&place);
             let mut database = kept.unwrap_or_else(|| {
-                covers!(covered, "SRC-23", "SRC-25");
+                covers!(covered, "SRC-23", "SRC-25", "BOOT-15", "BOOT-16", "BOOT-18");
                 covers!(covered, "SEC-42", "SEC-43");
                 made(Some(process.source), root, asked, process.at)
             });
@@ -182,7 +190,7 @@ fn attach(
 
 /// What a source does to a hive that it kept before it registers (SRC-28).
 fn restart(database: &mut Database, covered: &mut Covered) {
-    covers!(covered, "SRC-28");
+    covers!(covered, "SRC-28", "BOOT-17");
     if database.keys.keys().any(|key| database.is_orphan(*key)) {
         covers!(covered, "DEL-50", "DEL-59", "DEL-60");
     }

@@ -24,6 +24,20 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Option<St
             next
         }
         Environment::StoreEntry(entry) => store_entry::store(state, entry)?,
+        Environment::TransactionSupport { source, is_supported } => {
+            let mut next = state.clone();
+            if *is_supported {
+                next.without_transactions.remove_mut(source);
+            } else {
+                next.without_transactions.insert_mut(*source);
+            }
+            next
+        }
+        Environment::RefusedCommit { source, refusal } => {
+            let mut next = state.clone();
+            next.commit_refusals.insert_mut(*source, *refusal);
+            next
+        }
     };
     Some(Step { outcome: Outcome::Nothing, covered, contest: None, audit: Vec::new(), next })
 }
@@ -34,9 +48,18 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> State {
     next.enumerations = Map::new_sync();
     if next.devices.remove_mut(&source) {
         covers!(covered, "HIVE-24", "REG-17", "FAIL-03");
+        mark_cancelled(&next, source, covered);
     }
     slots::disconnect(&mut next, source);
     next
+}
+
+/// What the death of a source shows about the transactions bound to it.
+fn mark_cancelled(state: &State, source: SourceId, covered: &mut Covered) {
+    let served = state.slots.iter().filter(|(_, slot)| slot.connection == Some(source));
+    if served.into_iter().any(|(id, _)| !state.bound_to(*id).is_empty()) {
+        covers!(covered, "FAIL-07", "TXN-17", "TXN-55");
+    }
 }
 
 /// What sources have stored is all that is left. What is in volatile keys goes when the source
@@ -53,7 +76,9 @@ fn reboot(state: &State) -> State {
         roots: state.roots.clone(),
         next_guid: state.next_guid,
         false_maxima: state.false_maxima.clone(),
+        without_transactions: state.without_transactions.clone(),
         orphans: Set::new_sync(),
+        name_length_max: state.name_length_max,
         ..State::new()
     }
 }

@@ -7,13 +7,15 @@
 use std::collections::BTreeSet;
 
 use crate::database::{Database, Guid, HiveId, Kept, Map, Set};
-use crate::input::{Fd, ProcessId, SourceId, WireGuid};
+use crate::input::{CommitRefusal, Fd, ProcessId, SourceId, WireGuid};
 use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
 use crate::registration::Namespace;
 use crate::security::Token;
+use crate::transactions::{Transaction, TransactionId};
+use crate::watches::Watch;
 
 /// What the registry is at one moment, as far as a caller can come to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,22 +41,43 @@ pub struct State {
     /// The Layers key when the path to it last resolved, and what was last read of each name below
     /// it (P-03, P-07, P-15).
     pub(crate) layers_seen: Option<(Guid, Map<FoldedName, Reading>)>,
+    /// Whether the enumeration of the Layers key was malformed when the table was last to be read from
+    /// it, so that it is to be asked again (P-26).
+    pub(crate) layers_unread: bool,
     /// Whether base may have its compiled-in SD again instead of the one in the table: its metadata
     /// key has left the view (P-28).
     pub(crate) base_may_be_default: bool,
+    /// The key whose values are the parameters, as the path to it last resolved (P-160).
+    pub(crate) configuration_key: Option<Guid>,
     /// What sources will report as their highest sequence number although it is not.
     pub(crate) false_maxima: Map<SourceId, u64>,
     /// The next sequence number to be allocated (§2.7).
     pub(crate) next_sequence: u64,
     /// Open key fds.
     pub(crate) open_keys: Map<(ProcessId, Fd), OpenKey>,
+    /// Open transaction fds. Their numbers are those of no open key fd of the process.
+    pub(crate) transaction_fds: Map<(ProcessId, Fd), TransactionId>,
+    /// The transactions that these refer to (§5.1).
+    pub(crate) transactions: Map<TransactionId, Transaction>,
+    pub(crate) next_transaction: u64,
+    /// Sources that have no transactions for reading and writing (§7.3).
+    pub(crate) without_transactions: Set<SourceId>,
+    /// What sources answer to their next commit instead of carrying it out.
+    pub(crate) commit_refusals: Map<SourceId, CommitRefusal>,
+    /// The armed watches, by the open file description that each belongs to (§4.2).
+    pub(crate) watches: Map<DescriptionId, Watch>,
+    /// The next open file description.
+    pub(crate) next_description: u64,
     /// Keys known to be orphaned that are still open (§2.8).
     pub(crate) orphans: Set<(HiveId, Guid)>,
     /// Which entry an index has been seen to stand for since the last change (IOC-070).
     pub(crate) enumerations: Map<Enumeration, Map<u32, FoldedName>>,
     pub(crate) next_guid: u64,
-    /// The parameters in force.
+    /// The parameters in force (§8.1).
     pub(crate) limits: Limits,
+    /// The highest that MaxPathComponentLength has been while anything of what is stored was made: no
+    /// name that the kernel stored is longer.
+    pub(crate) name_length_max: u32,
 }
 
 /// An open source device.
@@ -170,9 +193,14 @@ impl Place {
     }
 }
 
+/// An open file description: what an fd shares with those that were passed or duplicated from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct DescriptionId(pub(crate) u64);
+
 /// An open key fd (§6.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenKey {
+    pub(crate) description: DescriptionId,
     pub(crate) place: std::sync::Arc<Place>,
     /// The granted access mask.
     pub(crate) granted: u32,
@@ -188,12 +216,15 @@ impl OpenKey {
     }
 }
 
-/// What an enumeration by index is about: a key, what of it, and for which private layers.
+/// What an enumeration by index is about: a key, what of it, in which transaction, and for which
+/// private layers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Enumeration {
     pub(crate) hive: HiveId,
     pub(crate) key: Guid,
     pub(crate) kind: EnumerationKind,
+    /// The transaction whose own contents it is of.
+    pub(crate) transaction: Option<TransactionId>,
     pub(crate) private_layers: Vec<FoldedName>,
 }
 
@@ -225,20 +256,41 @@ impl State {
             layers: crate::layers::initial_table(),
             layers_key: None,
             layers_seen: None,
+            layers_unread: false,
             base_may_be_default: false,
+            configuration_key: None,
             false_maxima: Map::new_sync(),
             next_sequence: 1,
             open_keys: Map::new_sync(),
+            transaction_fds: Map::new_sync(),
+            transactions: Map::new_sync(),
+            next_transaction: 1,
+            without_transactions: Set::new_sync(),
+            commit_refusals: Map::new_sync(),
+            watches: Map::new_sync(),
+            next_description: 1,
             orphans: Set::new_sync(),
             enumerations: Map::new_sync(),
             next_guid: 1,
             limits: Limits::default(),
+            name_length_max: Limits::default().max_path_component_length,
         }
+    }
+
+    /// The parameters in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The contents of a hive. Hives are never taken away, so an id always has one.
     pub(crate) fn database(&self, hive: HiveId) -> &Database {
         self.databases.get(&hive).expect("every hive id has a database")
+    }
+
+    /// Whether anything in the hive may be malformed: it may hold what the kernel did not store, or
+    /// names that are longer than what is allowed by now (P-167).
+    pub(crate) fn may_be_malformed(&self, hive: HiveId) -> bool {
+        self.database(hive).seeded || self.limits.max_path_component_length < self.name_length_max
     }
 
     /// The contents of a hive, to be changed.
@@ -299,9 +351,27 @@ impl State {
         }
     }
 
+    /// Whether a process has an fd of this number.
+    pub(crate) fn is_fd(&self, process: ProcessId, fd: Fd) -> bool {
+        let place = (process, fd);
+        self.open_keys.contains_key(&place) || self.transaction_fds.contains_key(&place)
+    }
+
     /// Whether any fd refers to the key.
     pub(crate) fn is_open(&self, hive: HiveId, key: Guid) -> bool {
         self.open_keys.values().any(|open| open.hive() == hive && open.key() == key)
+    }
+
+    /// Whether any fd refers to the open file description.
+    pub(crate) fn is_description_open(&self, description: DescriptionId) -> bool {
+        self.open_keys.values().any(|open| open.description == description)
+    }
+
+    /// An open file description that nothing refers to yet. Its number follows from the answers so far.
+    pub(crate) fn fresh_description(&mut self) -> DescriptionId {
+        let description = DescriptionId(self.next_description);
+        self.next_description += 1;
+        description
     }
 
     /// Whether the key of an fd is known to be an orphan (§2.8).

@@ -5,19 +5,23 @@
 //! (P-08). A call whose decision depends on what this edition does not judge has one, without an
 //! answer.
 
+use std::collections::BTreeSet;
+
 use crate::abi;
 use crate::audit::AuditPattern;
 use crate::audit_events::rejection;
 use crate::coverage::{Covered, covers};
-use crate::database::{HiveId, Map, Time};
+use crate::database::{Database, HiveId, Map, Time};
 use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
-use crate::input::{Caller, Input};
+use crate::input::{Caller, Fd, Input, UnixTime};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::responses::Rejected;
 use crate::state::{Hive, State};
-use crate::{deletion, device, enumeration, key_fds, key_security, keys, sources, values};
+use crate::store::BUSY_TIMEOUT_MS;
+use crate::transactions::{TransactionId, calls};
+use crate::{deletion, device, enumeration, key_fds, key_security, keys, sources, values, watches};
 
 /// One thing that may happen on an input.
 #[derive(Clone, Debug)]
@@ -28,7 +32,8 @@ pub struct Step {
     pub covered: Covered,
     /// How contested the most contested resolution was, for calls that resolve a path or values.
     pub contest: Option<Contest>,
-    /// The audit events that are emitted in its course, in order (§3.1).
+    /// The audit events that are emitted in its course, in order but for those of one reading of the
+    /// parameters (§3.1, P-163).
     pub audit: Vec<AuditPattern>,
     pub(crate) next: State,
 }
@@ -39,6 +44,14 @@ impl Step {
     pub fn next(&self) -> &State {
         &self.next
     }
+}
+
+/// A point in the course of a call, by the endings that had been noted: those of
+/// `Work::otherwise`, and those in which a death of the source may have left it.
+#[derive(Clone, Copy)]
+pub(crate) struct Endings {
+    otherwise: usize,
+    prefixes: usize,
 }
 
 /// A call at work: the state as far as it has come, and what it has left behind.
@@ -62,12 +75,28 @@ pub(crate) struct Work<'a> {
     pub(crate) alternatives: Vec<Outcome>,
     /// Other answers that the text allows, with the state that goes with each.
     pub(crate) otherwise: Vec<(Outcome, State)>,
+    /// The transaction that the call names, once that has been looked at. Requests are sent in it if it
+    /// is bound.
+    pub(crate) transaction: Option<TransactionId>,
+    /// What a call comes to whose source dies from now on.
+    pub(crate) fails_as: Outcome,
+    /// Whether the call has to wait for longer than it took.
+    waits: bool,
+    /// Transactions whose lifetime may have ended by the time that this call looked at them, and which
+    /// were taken to be alive.
+    doubts: Vec<TransactionId>,
+    /// Those that are taken to be alive from the beginning.
+    alive: BTreeSet<TransactionId>,
     interrupted: bool,
     /// The hives as the call found them.
     hives_before: Map<HiveId, Hive>,
+    /// The next number as the call found it.
+    sequence_before: u64,
     /// The states in which a death of the source may have left the call.
-    prefixes: Vec<State>,
+    prefixes: Vec<(Outcome, State)>,
 }
+
+const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 impl<'a> Work<'a> {
     fn new(state: &State, caller: &'a Caller, time: Time, interrupted: bool) -> Work<'a> {
@@ -84,8 +113,14 @@ impl<'a> Work<'a> {
             results: Results::Writable,
             alternatives: Vec::new(),
             otherwise: Vec::new(),
+            transaction: None,
+            fails_as: Outcome::Failed(Errno::EIO),
+            waits: false,
+            doubts: Vec::new(),
+            alive: BTreeSet::new(),
             interrupted,
             hives_before: state.hives.clone(),
+            sequence_before: state.next_sequence,
             prefixes: Vec::new(),
         }
     }
@@ -106,16 +141,95 @@ impl<'a> Work<'a> {
             return Err(Errno::EIO);
         }
         if self.interrupted && self.prefixes.is_empty() {
-            self.prefixes.push(self.state.clone());
+            self.prefixes.push((self.fails_as.clone(), self.state.clone()));
         }
+        self.may_be_busy_for_volatile_data(hive);
         Ok(())
+    }
+
+    /// From when to when the call took.
+    pub(crate) fn span(&self) -> (UnixTime, UnixTime) {
+        match self.time {
+            Time::Within(began, ended) => (began, ended),
+            Time::At(at) => (at, at),
+        }
+    }
+
+    /// Whether the call took so long that a source may have waited for a write lock and given up
+    /// (P-65).
+    fn has_waited(&self) -> bool {
+        let (began, ended) = self.span();
+        ended.saturating_sub(began) >= BUSY_TIMEOUT_MS * NANOSECONDS_PER_MILLISECOND
+    }
+
+    /// The call ends as it does only after such a wait.
+    pub(crate) fn must_have_waited(&mut self) {
+        self.waits |= !self.has_waited();
+    }
+
+    /// A request that may wait for the write lock of a hive, and may not (P-65).
+    pub(crate) fn may_be_busy(&mut self, hive: HiveId) {
+        let holder = self.state.lock_holder(hive);
+        if holder.is_some() && holder != self.transaction && self.has_waited() {
+            self.otherwise.push((Outcome::Failed(Errno::EBUSY), self.state.clone()));
+        }
+    }
+
+    /// A read waits only for a transaction whose hive holds volatile keys (P-65).
+    fn may_be_busy_for_volatile_data(&mut self, hive: HiveId) {
+        if !self.has_waited() || self.state.lock_holder(hive).is_none() {
+            return;
+        }
+        let is_volatile = |database: &Database| database.keys.values().any(|key| key.volatile_key);
+        let holder = self.state.lock_holder(hive);
+        if is_volatile(self.state.database(hive)) || is_volatile(self.state.contents(holder, hive))
+        {
+            self.may_be_busy(hive);
+        }
+    }
+
+    /// The transaction of the call, if it has contents of its own in this hive.
+    pub(crate) fn own_contents(&self, hive: HiveId) -> Option<TransactionId> {
+        self.transaction.filter(|id| self.state.lock_holder(hive) == Some(*id))
+    }
+
+    /// The call depends on whether a transaction is alive. Where its lifetime may have ended it is taken
+    /// to be alive here, and to have expired in a step of its own.
+    pub(crate) fn settle(&mut self, id: TransactionId) {
+        let (began, ended) = self.span();
+        let Some(transaction) = self.state.transactions.get_mut(&id) else { return };
+        if transaction.may_have_expired(ended) {
+            transaction.outlives(began);
+            if self.alive.insert(id) {
+                self.doubts.push(id);
+            }
+        }
+    }
+
+    /// Whether the lifetime of a transaction may end during the call.
+    pub(crate) fn is_doubtful(&self, id: TransactionId) -> bool {
+        self.alive.contains(&id)
     }
 
     /// Marks the point after a request that changed something in the hive, or after the
     /// allocation of a number for it.
     pub(crate) fn requested(&mut self, hive: HiveId) {
-        if self.interrupted {
+        if !self.interrupted {
+            return;
+        }
+        if self.transaction.is_some() {
+            // Nothing of the hive has changed.
+            self.may_have_ended_uncounted_in(self.state.clone());
+        } else {
             self.may_have_ended_in(self.state.clone(), hive);
+        }
+    }
+
+    /// Notes a state in which a death of the source, if there was one, may have left the call, which the
+    /// kernel has counted as no change of a hive.
+    pub(crate) fn may_have_ended_uncounted_in(&mut self, state: State) {
+        if self.interrupted {
+            self.prefixes.push((self.fails_as.clone(), state));
         }
     }
 
@@ -124,11 +238,43 @@ impl<'a> Work<'a> {
         self.interrupted
     }
 
-    /// Notes a state in which a death of the source may have left the call, which changed
-    /// something in the hive.
+    /// Notes a state in which a death of the source, if there was one, may have left the call, which
+    /// changed something in the hive.
     pub(crate) fn may_have_ended_in(&mut self, mut state: State, hive: HiveId) {
+        if !self.interrupted {
+            return;
+        }
         self.leave_uncounted(&mut state, hive);
-        self.prefixes.push(state);
+        self.prefixes.push((self.fails_as.clone(), state));
+    }
+
+    /// How many endings have been noted.
+    pub(crate) fn endings(&self) -> Endings {
+        Endings { otherwise: self.otherwise.len(), prefixes: self.prefixes.len() }
+    }
+
+    /// Lets every ending that was noted since become several, with the answer that goes with it.
+    pub(crate) fn change_endings(
+        &mut self,
+        since: Endings,
+        mut become_: impl FnMut(&State) -> Vec<State>,
+    ) {
+        for (outcome, state) in self.otherwise.split_off(since.otherwise) {
+            let states = become_(&state).into_iter();
+            self.otherwise.extend(states.map(|state| (outcome.clone(), state)));
+        }
+        for (outcome, state) in self.prefixes.split_off(since.prefixes) {
+            let states = become_(&state).into_iter();
+            self.prefixes.extend(states.map(|state| (outcome.clone(), state)));
+        }
+    }
+
+    /// Reports the malformed response that ended the call, if one did.
+    pub(crate) fn report_rejected(&mut self) {
+        if let Some((hive, malformed)) = self.rejected.0.take() {
+            let event = rejection(&self.state, hive, malformed, &mut self.covered);
+            self.audit.push(event);
+        }
     }
 
     /// Leaves open whether the kernel still counted what the call did to a hive.
@@ -136,6 +282,11 @@ impl<'a> Work<'a> {
         if let Some(before) = self.hives_before.get(&hive) {
             state.change_generation(hive, |_| before.generation.uncertain());
         }
+    }
+
+    /// The states in which a death of the source may have left the call so far, with its answer in each.
+    pub(crate) fn prefixes(&mut self) -> &mut Vec<(Outcome, State)> {
+        &mut self.prefixes
     }
 
     /// Notes a resolution that the call depends on.
@@ -166,33 +317,66 @@ impl State {
                 sources::environment(self, environment).into_iter().collect()
             }
             Input::Device { source, token, call, at } => {
-                vec![device::step(self, *source, token, call, *at)]
+                let mut now = self.clone();
+                now.pass_time(*at);
+                device::step(&now, *source, token, call, *at)
             }
             Input::Call { caller, call, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);
-                let mut work = Work::new(self, caller, time, *interrupted);
-                let result = perform(&mut work, &Operation::from(call));
-                work.into_steps(result)
+                self.steps_in_time(*began, |state, alive| {
+                    let mut work = Work::new(state, caller, time, *interrupted);
+                    work.alive = alive;
+                    let result = perform(&mut work, &Operation::from(call));
+                    (std::mem::take(&mut work.doubts), work.into_steps(result))
+                })
             }
             Input::RawCall { caller, call, memory, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);
-                let mut work = Work::new(self, caller, time, *interrupted);
-                let result = front_door::perform(&mut work, call, memory, perform);
-                work.into_steps(result)
+                self.steps_in_time(*began, |state, alive| {
+                    let mut work = Work::new(state, caller, time, *interrupted);
+                    work.alive = alive;
+                    let result = front_door::perform(&mut work, call, memory, perform);
+                    (std::mem::take(&mut work.doubts), work.into_steps(result))
+                })
             }
         }
     }
 
+    /// The steps of a call that began then: with every transaction alive that it depends on and that may
+    /// be, and with each of these expired. Every further run has one transaction less to doubt, so this
+    /// ends.
+    fn steps_in_time(
+        &self,
+        began: UnixTime,
+        run: impl Fn(&State, BTreeSet<TransactionId>) -> (Vec<TransactionId>, Vec<Step>),
+    ) -> Vec<Step> {
+        if self.transactions.is_empty() {
+            return run(self, BTreeSet::new()).1;
+        }
+        let mut first = self.clone();
+        first.pass_time(began);
+        let mut steps = Vec::new();
+        let mut pending = vec![(first, BTreeSet::new())];
+        while let Some((state, mut alive)) = pending.pop() {
+            let (doubts, more) = run(&state, alive.clone());
+            steps.extend(more);
+            for id in doubts {
+                let mut expired = state.clone();
+                expired.expire(id);
+                pending.push((expired, alive.clone()));
+                alive.insert(id);
+            }
+        }
+        let waits = |step: &Step| matches!(step.outcome, Outcome::Waits);
+        if !steps.iter().all(waits) {
+            steps.retain(|step| !waits(step));
+        }
+        steps
+    }
+
     /// What resolution in one hive looks at.
     pub(crate) fn resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
-        Resolver {
-            database: self.database(hive),
-            layers: &self.layers,
-            viewer,
-            next_sequence: self.next_sequence,
-            limits: &self.limits,
-            purpose: Purpose::Call,
-        }
+        self.resolver_in(None, hive, viewer)
     }
 
     /// The same where the kernel looks for itself.
@@ -202,10 +386,24 @@ impl State {
 }
 
 impl Work<'_> {
+    /// The operation has failed, with a number allocated. The lifetime of its transaction may have ended
+    /// before that failure was answered (P-158).
+    fn may_have_expired_in_flight(&mut self) {
+        let doubtful = self.transaction.filter(|id| self.is_doubtful(*id));
+        let has_number = self.state.next_sequence != self.sequence_before;
+        if let Some(id) = doubtful.filter(|_| has_number) {
+            let mut expired = self.state.clone();
+            expired.expire(id);
+            self.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
+        }
+    }
+
     fn into_steps(mut self, result: Result<Outcome, Errno>) -> Vec<Step> {
-        if let (Err(Errno::EIO), Some((hive, malformed))) = (&result, self.rejected.0) {
-            let event = rejection(&self.state, hive, malformed, &mut self.covered);
-            self.audit.push(event);
+        if let Err(Errno::EIO) = result {
+            self.report_rejected();
+        }
+        if result.is_err() {
+            self.may_have_expired_in_flight();
         }
         let Work { state, covered, contest, audit, alternatives, otherwise, prefixes, .. } = self;
         let step = |outcome, audit, next| Step { outcome, covered, contest, audit, next };
@@ -215,7 +413,11 @@ impl Work<'_> {
         // Where the call ended in another way, it may have come as far as its events or not.
         let mut possible = audit.clone();
         possible.iter_mut().for_each(|event| event.optional = true);
-        let outcome = result.unwrap_or_else(Outcome::Failed);
+        let outcome = match result {
+            _ if self.waits => Outcome::Waits,
+            Ok(outcome) => outcome,
+            Err(errno) => Outcome::Failed(errno),
+        };
         let mut steps = Vec::with_capacity(1 + alternatives.len() + prefixes.len());
         for alternative in alternatives {
             steps.push(step(alternative, possible.clone(), state.clone()));
@@ -224,14 +426,18 @@ impl Work<'_> {
             steps.push(step(outcome, possible.clone(), next));
         }
         steps.insert(0, step(outcome, audit, state));
-        for prefix in prefixes {
-            let mut step = step(Outcome::Failed(Errno::EIO), possible.clone(), prefix);
+        for (outcome, prefix) in prefixes {
+            let mut step = step(outcome, possible.clone(), prefix);
             covers!(step.covered, "FAIL-02");
             step.next.enumerations = Map::new_sync();
             steps.push(step);
         }
         steps
     }
+}
+
+fn transaction_of(work: &Work<'_>, fd: Fd) -> Option<TransactionId> {
+    work.state.transaction_of(work.caller.process, fd)
 }
 
 fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Errno> {
@@ -288,6 +494,20 @@ fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Er
         Operation::SetSecurity { fd, security_info, descriptor, transaction } => {
             key_security::set(work, fd, security_info, descriptor, transaction)
         }
+        Operation::Notify { fd, filter, subtree } => watches::notify(work, fd, filter, subtree),
+        Operation::Poll { fd } if transaction_of(work, fd).is_some() => {
+            let transaction = transaction_of(work, fd).ok_or(Errno::EBADF)?;
+            Ok(calls::poll(work, transaction))
+        }
+        // There is nothing to be read from a transaction (P-157).
+        Operation::ReadEvents { fd, .. } if transaction_of(work, fd).is_some() => {
+            Err(Errno::EINVAL)
+        }
+        Operation::ReadEvents { fd, buffer } => watches::read(work, fd, buffer),
+        Operation::Poll { fd } => watches::poll(work, fd),
+        Operation::BeginTransaction => Ok(calls::begin(work)),
+        Operation::Commit { fd } => calls::commit(work, fd),
+        Operation::TransactionStatus { fd } => calls::status(work, fd),
         Operation::Pass { fd, to } => key_fds::pass(work, fd, to),
         Operation::Flush { fd } => values::flush(work, fd),
         Operation::Close { fd } => key_fds::close(work, fd),

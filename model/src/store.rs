@@ -36,7 +36,7 @@ pub use message::{
 pub use outcome::{Answer, KeyPattern, Outcome};
 pub use start::{Description, Start};
 pub use transactions::BUSY_TIMEOUT_MS;
-use transactions::{Bound, Transaction};
+use transactions::{Bound, Ended, Transaction};
 use work::Work;
 
 /// A source process that has registered, with its databases.
@@ -49,6 +49,10 @@ pub struct Store {
     transactions: Map<u64, Transaction>,
     /// When a transaction last gave a hive's write lock back, at the latest.
     lock_released_at: Map<FoldedName, UnixTime>,
+    /// When a request outside transactions last changed a hive, at the latest.
+    written_at: Map<FoldedName, UnixTime>,
+    /// The read-write transactions that have ended.
+    ended_transactions: Map<u64, Ended>,
     /// Whether the backing store may fail.
     storage_fails: bool,
 }
@@ -67,8 +71,9 @@ impl Store {
             covers!(work.covered, "SRC-60");
         }
         let result = work.carry_out(&request.operation);
-        let is_nowhere = matches!(result, Err(Status::NotFound));
         let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);
+        let not_found = Outcome::Failed(Status::NotFound);
+        let is_nowhere = answers.iter().any(|answer| answer.outcome == not_found);
         if is_nowhere && is_read(&request.operation) && work.may_wait_for_any_volatile_data() {
             // It looked in every hive, and may have waited there (P-72).
             answers.push(work.refused(Status::TxnBusy));
@@ -218,18 +223,34 @@ impl Work<'_> {
 
 impl Work<'_> {
     /// Whether the request is a well-formed change that may have waited for a write lock while its
-    /// transaction ended.
+    /// transaction, which could have had that lock, ended.
     fn may_have_outlived_its_transaction(&self, operation: &Operation) -> bool {
-        let id = self.transaction;
-        let is_open = id == 0 || self.store.transactions.contains_key(&id);
-        let was_locked = self.store.is_any_locked(id)
-            || self.store.lock_released_at.values().any(|released| *released >= self.began);
-        if is_open || !self.has_waited() || !was_locked || !is_change(operation) {
+        let store = self.store;
+        let (Some(key), Some(ended)) =
+            (changed_key(operation), store.ended_transactions.get(&self.transaction))
+        else {
+            return false;
+        };
+        if !self.has_waited() || ended.at < self.began {
             return false;
         }
+        let holds = |hive: &FoldedName| {
+            store.hives.get(hive).is_some_and(|database| database.keys.contains_key(&key))
+        };
+        let is_nowhere = !store.hives.keys().any(holds);
+        let was_locked = |hive: &FoldedName| {
+            let released = store.lock_released_at.get(hive);
+            store.is_locked(hive, self.transaction)
+                || released.is_some_and(|released| *released >= self.began)
+        };
+        // Of a key that is nowhere, any hive may have been asked (P-74).
+        let may_have_waited = store.hives.keys().any(|hive| {
+            let concerns = is_nowhere || holds(hive);
+            concerns && ended.bound.as_ref().is_none_or(|bound| bound == hive) && was_locked(hive)
+        });
         // Outside transactions only a malformed request is RSI_INVALID, and that comes first (P-61).
         let mut outside = Work { transaction: 0, covered: Covered::new(), ..*self };
-        !matches!(outside.carry_out(operation), Err(Status::Invalid))
+        may_have_waited && !matches!(outside.carry_out(operation), Err(Status::Invalid))
     }
 
     /// What may be answered in place of `answer` when the backing store fails: nothing else to what
@@ -254,20 +275,20 @@ impl Work<'_> {
     }
 }
 
-/// Whether a request changes what a key or a path entry says.
-fn is_change(operation: &Operation) -> bool {
-    matches!(
-        operation,
-        Operation::CreateEntry { .. }
-            | Operation::HideEntry { .. }
-            | Operation::DeleteEntry { .. }
-            | Operation::CreateKey { .. }
-            | Operation::WriteKey { .. }
-            | Operation::DropKey { .. }
-            | Operation::SetValue { .. }
-            | Operation::DeleteValueEntry { .. }
-            | Operation::SetBlanketTombstone { .. }
-    )
+/// The key of which, or below which, a request changes something.
+fn changed_key(operation: &Operation) -> Option<Guid> {
+    match operation {
+        Operation::CreateEntry { parent, .. }
+        | Operation::HideEntry { parent, .. }
+        | Operation::DeleteEntry { parent, .. }
+        | Operation::CreateKey { parent, .. } => Some(*parent),
+        Operation::WriteKey { guid, .. }
+        | Operation::DropKey { guid }
+        | Operation::SetValue { guid, .. }
+        | Operation::DeleteValueEntry { guid, .. }
+        | Operation::SetBlanketTombstone { guid, .. } => Some(*guid),
+        _ => None,
+    }
 }
 
 /// Whether a request only looks at a key.

@@ -131,6 +131,13 @@ pub(crate) fn store(state: &State, entry: &StoreEntry) -> Option<State> {
     let key = find(database, &entry.key)?;
     put(database, key, &entry.record, fresh)?;
     database.seeded = true;
+    if let Place::Behind(hive) = place {
+        // A transaction that is open there sees it too.
+        next.change_open_contents(hive, |contents| {
+            put(contents, key, &entry.record, fresh);
+            contents.seeded = true;
+        });
+    }
     Some(next)
 }
 

@@ -6,9 +6,10 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::abi::{REG_CREATED_NEW, REG_OPENED_EXISTING};
 use crate::database::Time;
-use crate::observation::{KeyInfo, NamedValue, Observation, Readiness, Sizes};
+use crate::observation::{KeyInfo, NamedValue, Observation, PollEvents, Readiness, Sizes};
 use crate::outcome::{KeyInfoPattern, Mismatch, Outcome, Selected};
 use crate::state::Generation;
+use crate::watches::describe;
 
 /// How many bytes of data a report shows.
 const SHOWN_BYTES_MAX: usize = 48;
@@ -178,6 +179,17 @@ impl Display for Readiness {
     }
 }
 
+impl Display for PollEvents {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.readable, self.terminal) {
+            (false, false) => "nothing",
+            (true, false) => "readable",
+            (false, true) => "terminal",
+            (true, true) => "readable, terminal",
+        })
+    }
+}
+
 impl Display for Observation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -200,6 +212,12 @@ impl Display for Observation {
             Observation::KeyInfo(info) => write!(f, "{info}"),
             Observation::Security(bytes) => write!(f, "{}", Descriptor(bytes)),
             Observation::Passed { fd } => write!(f, "passed as fd {fd}"),
+            Observation::Events(bytes) => write!(f, "events {}", describe(bytes)),
+            Observation::Polled(events) => write!(f, "{events}"),
+            Observation::Begun { fd } => write!(f, "transaction fd {fd}"),
+            Observation::TransactionStatus { state, terminal_errno } => {
+                write!(f, "transaction state {state}, errno {terminal_errno}")
+            }
             Observation::Ready(readiness) => write!(f, "{readiness}"),
         }
     }
@@ -228,8 +246,18 @@ impl Display for Outcome {
             }
             Outcome::KeyInfo(pattern) => write!(f, "{pattern}"),
             Outcome::Security(bytes) => write!(f, "{}", Descriptor(bytes)),
-            Outcome::Passed(_) => f.write_str("passed as a new fd"),
+            Outcome::Passed(_) | Outcome::TransactionPassed(_) => f.write_str("passed as a new fd"),
+            Outcome::Begun(_) => f.write_str("a new transaction fd"),
+            Outcome::Waits => f.write_str("no answer yet: the write lock is taken"),
             Outcome::Outside(what) => write!(f, "outside this edition: {what}"),
+            Outcome::Events(events) => {
+                write!(f, "events {}", describe(&events.example()))?;
+                f.write_str(if events.is_open() { ", or in another order" } else { "" })
+            }
+            Outcome::Polled(events) => write!(f, "{events}"),
+            Outcome::TransactionStatus { state, terminal_errno } => {
+                write!(f, "transaction state {state}, errno {terminal_errno}")
+            }
             Outcome::Ready(readiness) => write!(f, "{readiness}"),
             Outcome::Nothing => f.write_str("no answer"),
         }

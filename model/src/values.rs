@@ -4,8 +4,10 @@
 //! FLUSH of §6.3, in the order of D-11 and D-12.
 
 use crate::abi;
+use crate::configuration::is_configuration_key;
+use crate::configuration_reading::is_refused;
 use crate::coverage::covers;
-use crate::database::ValueEntry;
+use crate::database::{Database, ValueEntry};
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
@@ -16,8 +18,10 @@ use crate::names::{ValueName, parse_path};
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::security::{Privilege, rights};
-use crate::state::{Generation, OpenKey};
+use crate::state::{Generation, OpenKey, State};
 use crate::step::Work;
+use crate::transactions::Mutation;
+use crate::transactions::enlistment::{self, Access};
 use crate::value_marks;
 
 /// `REG_BINARY`.
@@ -55,12 +59,13 @@ pub(crate) fn query(
     abi::granted(work, &open, rights::KEY_QUERY_VALUE)?;
     let name = value_name(work, name)?;
     abi::outputs(work, &[data_buffer, layer_buffer])?;
-    abi::transaction(work, transaction)?;
+    enlistment::name(work, transaction, open.hive(), Access::Read)?;
     key_request(work, &open)?;
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-25");
     }
-    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    mark_isolation(work, &open, &name);
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let (value, contest) = resolver
         .value(open.key(), name.folded().as_str(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
@@ -72,6 +77,7 @@ pub(crate) fn query(
     let (entry, layer) = (value.entry.clone(), value.layer.name.clone());
     work.contested(contest);
     value_marks::read(&entry, &layer, &name, &mut work.covered);
+    mark_refused(work, &open, &entry);
     let (data_size, layer_size) = (length(entry.data.len()), length(layer.spelling().len()));
     let (data_fits, layer_fits) =
         (data_size <= data_buffer.capacity, layer_size <= layer_buffer.capacity);
@@ -93,6 +99,15 @@ pub(crate) fn query(
     })
 }
 
+/// A parameter that is not used reads as it was written.
+fn mark_refused(work: &mut Work<'_>, open: &OpenKey, entry: &ValueEntry) {
+    if is_configuration_key(&work.state, open.key())
+        && is_refused(&entry.name, entry.value_type, &entry.data)
+    {
+        covers!(work.covered, "CONF-33");
+    }
+}
+
 /// `REG_IOC_SET_VALUE`.
 pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
@@ -102,7 +117,11 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let layer = abi::layer_argument(work, write.layer)?;
     check_type(work, write)?;
     if write.data.length() > work.state.limits.max_value_size as usize {
-        covers!(work.covered, "VAL-57", "IOC-046", "ERR-24");
+        covers!(work.covered, "VAL-57", "IOC-046", "ERR-24", "CONF-06");
+        work.state.limits.mark_changed(&mut work.covered);
+        if work.state.limits.differ(|limits| limits.max_value_size) {
+            covers!(work.covered, "VAL-56");
+        }
         return Err(Errno::ENOSPC);
     }
     layers::check_write(work, &layer).inspect_err(|errno| match (errno, write.value_type) {
@@ -119,12 +138,12 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         &mut work.covered,
     );
     check_precedence(work, &open, &name, write.value_type, data)?;
-    abi::transaction(work, write.transaction)?;
+    enlistment::name(work, write.transaction, open.hive(), Access::Mutation)?;
     key_request(work, &open)?;
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-26");
     }
-    let resolver = work.state.resolver(open.hive(), &work.viewer);
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let entries = resolver.database.value(open.key(), name.folded().as_str());
     // The count for the layer cap is the source's answer to a query (LAYER-64, P-44).
     let blankets = resolver.database.blankets.get(&open.key());
@@ -135,7 +154,11 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let count = entries.map_or(0, |entries| entries.size());
     if count >= work.state.limits.max_layers_per_value as usize {
         if own.is_none() {
-            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24");
+            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24", "CONF-10");
+            work.state.limits.mark_changed(&mut work.covered);
+            if work.state.limits.differ(|limits| limits.max_layers_per_value) {
+                covers!(work.covered, "LAYER-69");
+            }
             return Err(Errno::ENOSPC);
         }
         covers!(work.covered, "LAYER-65");
@@ -145,6 +168,8 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.requested(open.hive());
+    enlistment::bind(work, open.hive())?;
+    enlistment::lock(work, open.hive())?;
     if write.expected_sequence != 0 && own != Some(write.expected_sequence) {
         covers!(work.covered, "IOC-039", "IOC-041", "ERR-28", "SEQ-08");
         if own.is_none() {
@@ -167,8 +192,8 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     mark_link_write(work, &open, &name, write.value_type, data);
     let entry =
         ValueEntry { name, layer, value_type: write.value_type, data: data.into(), sequence };
-    work.state.database_mut(open.hive()).put_value(open.key(), entry);
-    written(work, &open, &before)
+    let mutation = Mutation::SetValue { key: open.key(), entry, time: work.time };
+    written(work, &open, &before, mutation)
 }
 
 /// `REG_IOC_DELETE_VALUE`.
@@ -187,9 +212,10 @@ pub(crate) fn delete(
     let layer = abi::layer_argument(work, layer)?;
     layers::check_write(work, &layer)
         .inspect_err(|errno| mark_layer_refused(*errno, || covers!(work.covered, "LAUTH-18")))?;
-    abi::transaction(work, transaction)?;
+    enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     let present = key_request(work, &open);
-    if present == Err(Errno::ENOENT) && work.state.database(open.hive()).seeded {
+    let is_seeded = work.state.database(open.hive()).seeded;
+    if present == Err(Errno::ENOENT) && is_seeded && work.transaction.is_none() {
         // A living source whose record has gone has nothing against the removal (P-46).
         let mut other = work.state.clone();
         other.change_generation(open.hive(), Generation::step);
@@ -199,8 +225,10 @@ pub(crate) fn delete(
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-27");
     }
+    enlistment::bind(work, open.hive())?;
+    enlistment::lock(work, open.hive())?;
     let before = work.state.clone();
-    let database = work.state.database_mut(open.hive());
+    let database = work.state.contents(work.transaction, open.hive());
     let held = database.value(open.key(), name.folded().as_str());
     if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
         covers!(work.covered, "IOC-051", "IOC-054", "KEY-28");
@@ -212,12 +240,12 @@ pub(crate) fn delete(
     } else {
         covers!(work.covered, "IOC-052");
     }
-    database.delete_value(open.key(), name.folded(), layer.folded());
     covers!(work.covered, "IOC-053");
     if layer.folded().as_str() == layers::BASE {
         covers!(work.covered, "IOC-050");
     }
-    written(work, &open, &before)
+    let mutation = Mutation::DeleteValue { key: open.key(), name, layer, time: work.time };
+    written(work, &open, &before, mutation)
 }
 
 /// `REG_IOC_BLANKET_TOMBSTONE`.
@@ -238,7 +266,7 @@ pub(crate) fn blanket(
     let layer = abi::layer_argument(work, layer)?;
     layers::check_write(work, &layer)
         .inspect_err(|errno| mark_layer_refused(*errno, || covers!(work.covered, "LAUTH-22")))?;
-    abi::transaction(work, transaction)?;
+    enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     let present = key_request(work, &open);
     if present == Err(Errno::ENOENT) && set == 1 && work.state.database(open.hive()).seeded {
         // The record may have gone under a living source, which answers a request that has its
@@ -262,12 +290,14 @@ pub(crate) fn blanket(
         covers!(work.covered, "IOC-059");
         None
     };
+    enlistment::bind(work, open.hive())?;
+    enlistment::lock(work, open.hive())?;
     covers!(work.covered, "IOC-060");
     if layer.folded().as_str() == layers::BASE {
         covers!(work.covered, "IOC-056");
     }
-    work.state.database_mut(open.hive()).set_blanket(open.key(), &layer, sequence);
-    written(work, &open, &before)
+    let mutation = Mutation::SetBlanket { key: open.key(), layer, sequence, time: work.time };
+    written(work, &open, &before, mutation)
 }
 
 /// `REG_IOC_FLUSH`.
@@ -277,6 +307,7 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         .inspect_err(|_| covers!(work.covered, "IOC-144"))?;
     // A flush concerns the hive; it succeeds on a key that is gone as well (P-06, DEL-32).
     work.request(open.hive())?;
+    work.may_be_busy(open.hive());
     covers!(work.covered, "IOC-145", "IOC-146");
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-32");
@@ -290,8 +321,12 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 ///
 /// EIO if the source is Down, ENOENT if the key is gone from it (P-06).
 pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
-    work.request(open.hive())?;
-    if work.state.database(open.hive()).keys.contains_key(&open.key()) {
+    work.request(open.hive()).inspect_err(|_| {
+        if work.state.watches.values().any(|watch| watch.is_on(open.hive(), open.key())) {
+            covers!(work.covered, "DISP-50");
+        }
+    })?;
+    if work.state.contents(work.transaction, open.hive()).keys.contains_key(&open.key()) {
         if work.state.is_orphaned(open) {
             covers!(work.covered, "DEL-21", "KEY-07");
         }
@@ -301,19 +336,24 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
     Err(Errno::ENOENT)
 }
 
-/// What every successful change of a key's values ends with: the last write time (P-08), the
-/// generation, and a refresh of the layers it concerns.
+/// Carries out a change of a key's values: in the transaction of the call, or at once with what follows
+/// from it, the last write time (P-08), the generation, and a refresh of the layers it concerns.
 fn written(
     work: &mut Work<'_>,
     open: &OpenKey,
-    before: &crate::state::State,
+    before: &State,
+    mutation: Mutation,
 ) -> Result<Outcome, Errno> {
+    if work.transaction.is_some() {
+        enlistment::enlist(work, &open.place, mutation);
+        return Ok(Outcome::Done);
+    }
+    mutation.change(work.state.database_mut(open.hive()));
     work.requested(open.hive());
-    let time = work.time;
-    work.state.database_mut(open.hive()).write_time(open.key(), time);
+    mutation.write_time(work.state.database_mut(open.hive()));
     work.requested(open.hive());
     covers!(work.covered, "SEQ-22");
-    committed(work, before, Touched::Key(open.hive(), open.key()))?;
+    committed(work, before, Touched::Key(open.hive(), open.key()), &open.place)?;
     Ok(Outcome::Done)
 }
 
@@ -321,6 +361,22 @@ fn written(
 fn mark_layer_refused(errno: Errno, mark: impl FnOnce()) {
     if errno != Errno::ENOENT {
         mark();
+    }
+}
+
+/// What a read of a value shows about a transaction that has written it.
+fn mark_isolation(work: &mut Work<'_>, open: &OpenKey, name: &ValueName) {
+    let (state, hive) = (&work.state, open.hive());
+    let Some(holder) = state.lock_holder(hive) else { return };
+    let entries = |database: &Database| database.value(open.key(), name.folded().as_str()).cloned();
+    let is_changed = entries(state.database(hive)) != entries(state.contents(Some(holder), hive));
+    let is_precedence =
+        name.folded().as_str() == "precedence" && layers::is_metadata_key(state, hive, open.key());
+    match (is_changed, work.own_contents(hive).is_some()) {
+        (true, false) => covers!(work.covered, "TXN-70"),
+        (true, true) if is_precedence => covers!(work.covered, "TXN-72", "IOC-026"),
+        (_, true) => covers!(work.covered, "IOC-026"),
+        (false, false) => {}
     }
 }
 
@@ -365,10 +421,16 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
         }
         REG_TOMBSTONE => {
             covers!(work.covered, "VAL-46", "IOC-034", "VAL-48");
+            if write.transaction != abi::NO_FD {
+                covers!(work.covered, "VAL-49");
+            }
             Err(Errno::EINVAL)
         }
         _ => {
             covers!(work.covered, "VAL-40", "IOC-044", "VAL-42", "CONST-38");
+            if write.transaction != abi::NO_FD {
+                covers!(work.covered, "VAL-43");
+            }
             Err(Errno::EINVAL)
         }
     }

@@ -67,6 +67,9 @@ impl State {
                 if paths.len() >= KNOWN_PATHS_MAX {
                     return paths;
                 }
+                if !self.can_be_said(&path) {
+                    continue;
+                }
                 for (name, children) in self.known_children(id, &keys) {
                     let mut child = path.clone();
                     child.push(name);
@@ -76,6 +79,17 @@ impl State {
             }
         }
         paths
+    }
+
+    /// Whether a call can name this path, as far as its length goes. Its names are those of stored
+    /// entries; the hive's alone is looked at here.
+    fn can_be_said(&self, path: &[String]) -> bool {
+        let length: usize = path.iter().map(|name| name.len() + 1).sum();
+        path.len() <= self.limits.max_key_depth as usize
+            && length <= self.limits.max_total_path_length as usize + 1
+            && path
+                .first()
+                .is_none_or(|hive| hive.len() <= self.limits.max_path_component_length as usize)
     }
 
     /// What a caller with this token sees.
@@ -109,7 +123,7 @@ impl State {
         for key in keys {
             for (name, entries) in self.database(hive).children(*key) {
                 // A name that no call can say leads nowhere.
-                if !self.database(hive).seeded
+                if !self.may_be_malformed(hive)
                     || KeyName::parse(name.as_str().as_bytes(), &self.limits).is_ok()
                 {
                     children.entry(name).or_default().push(entries);

@@ -150,6 +150,7 @@ fn serve(
         device: Arc::clone(device),
         store: Arc::clone(&store),
         armed: Arc::default(),
+        refusals: Arc::default(),
         log: Arc::clone(machine.log),
         clock: machine.clock,
     };

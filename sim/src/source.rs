@@ -10,8 +10,10 @@ use conformance::target::{Frame, WorldEvent};
 use futures::FutureExt;
 use futures::future::Either;
 use lcs::Device;
-use registry_model::input::SourceId;
-use rsi::{decode_request, encode_refusal, encode_response};
+use registry_model::input::{CommitRefusal, SourceId};
+use rsi::{
+    Request, Response, ResponseFrame, Status, decode_request, encode_refusal, encode_response,
+};
 use simulated_disk::Disk;
 use stores::{
     HiveInfo, Inspect, MemoryConfig, MemoryDisk, MemoryStore, Seed, SqliteConfig, SqliteStore,
@@ -74,12 +76,41 @@ impl Storage {
     }
 }
 
+/// `RSI_TXN_READ_WRITE` (PSD-005 §11.1).
+const RSI_TXN_READ_WRITE: u32 = 0;
+
+/// What a source refuses that it could do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refusals {
+    /// Its next commit.
+    pub commit: Option<CommitRefusal>,
+    /// Transactions for reading and writing.
+    pub transactions: bool,
+}
+
+impl Refusals {
+    /// The status to answer with instead of carrying a request out.
+    fn of(&mut self, request: &Request) -> Option<Status> {
+        match request {
+            Request::CommitTransaction { .. } => self.commit.take().map(|refusal| match refusal {
+                CommitRefusal::Busy => Status::TransactionBusy,
+                CommitRefusal::Failed => Status::StorageError,
+            }),
+            Request::BeginTransaction { mode, .. } if *mode == RSI_TXN_READ_WRITE => {
+                self.transactions.then_some(Status::TransactionNotSupported)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// The process of a source, as its task has it.
 pub struct Process {
     pub source: SourceId,
     pub device: Arc<Device<SimEnv>>,
     pub store: OpenStore,
     pub armed: Arc<Mutex<Option<Armed>>>,
+    pub refusals: Arc<Mutex<Refusals>>,
     pub log: SharedLog,
     pub clock: Clock,
 }
@@ -112,7 +143,18 @@ impl Process {
                 return;
             }
             match decode_request(&bytes) {
-                Ok(frame) => lock(&self.store).submit(frame, now),
+                Ok(frame) => {
+                    if let Some(status) = lock(&self.refusals).of(&frame.request) {
+                        let (id, operation) = (frame.id, frame.request.operation());
+                        let response = Response::Failed(status);
+                        if !self.send(&encode_response(&ResponseFrame { id, operation, response }))
+                        {
+                            return;
+                        }
+                    } else {
+                        lock(&self.store).submit(frame, now);
+                    }
+                }
                 Err(_) => match encode_refusal(&bytes) {
                     Ok(refusal) if self.send(&refusal) => {}
                     _ => return,

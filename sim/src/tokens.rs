@@ -1,5 +1,6 @@
 //! The harness's tokens as the kernel half wants them.
 
+use lcs::AttachmentLimits;
 use lcs::security::{Acl, Group, Privileges, Sid, Token, TokenIdentity, TokenLevel};
 use registry_model::security::{
     Privilege, Token as ModelToken, TokenIdentity as ModelIdentity, TokenLevel as ModelLevel,
@@ -49,7 +50,7 @@ pub fn convert(token: &ModelToken) -> Result<Token, String> {
         audit_policy: fields.audit_policy,
         identity: identity(&fields.identity),
     };
-    token.check_attachments().map_err(|error| error.to_string())?;
+    token.check_attachments(AttachmentLimits::default()).map_err(|error| error.to_string())?;
     Ok(token)
 }
 

@@ -25,7 +25,7 @@ use crate::devices::{Devices, Machine};
 use crate::env::{AuditLog, Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
 use crate::seed;
-use crate::source::{self, Armed, OpenStore, SharedLog, Storage, lock};
+use crate::source::{self, Armed, OpenStore, Refusals, SharedLog, Storage, lock};
 use crate::tokens;
 
 /// Numbers storage within this process; two worlds must not share a disk.
@@ -58,6 +58,7 @@ struct Source {
     storage_id: u64,
     incarnation: u32,
     armed: Arc<Mutex<Option<Armed>>>,
+    refusals: Arc<Mutex<Refusals>>,
     /// What the next registration reports in place of the highest sequence number.
     false_maximum: Option<u64>,
     running: Option<Running>,
@@ -185,6 +186,7 @@ impl World {
             device,
             store: Arc::clone(&store),
             armed: Arc::clone(&source.armed),
+            refusals: Arc::clone(&source.refusals),
             log: Arc::clone(&self.log),
             clock: self.clock,
         };
@@ -214,6 +216,7 @@ impl World {
     async fn kill(&mut self, index: usize) -> bool {
         let source = &mut self.sources[index];
         *lock(&source.armed) = None;
+        lock(&source.refusals).commit = None;
         source.storage.kill();
         let Some(running) = source.running.take() else { return false };
         Handle::current().kill(running.node.id());
@@ -267,6 +270,25 @@ impl World {
         match fault {
             Fault::Reboot => self.reboot().await,
             Fault::StoreEntry(entry) => self.store_entry(entry),
+            Fault::Wait { duration_ms } => {
+                madsim::time::sleep(Duration::from_millis(u64::from(*duration_ms))).await;
+                self.kernel.settled().await;
+                Ok(Vec::new())
+            }
+            Fault::RefuseCommit { source, refusal } => {
+                let source = self.source(*source)?;
+                if source.running.is_none() {
+                    return Ok(Vec::new());
+                }
+                lock(&source.refusals).commit = Some(*refusal);
+                Ok(vec![WorldEvent::CommitRefused { source: source.id, refusal: *refusal }])
+            }
+            Fault::TransactionSupport { source, is_supported } => {
+                let source = self.source(*source)?;
+                lock(&source.refusals).transactions = !is_supported;
+                let (source, is_supported) = (source.id, *is_supported);
+                Ok(vec![WorldEvent::TransactionsChanged { source, is_supported }])
+            }
             Fault::FalseMaximum { source, max_sequence } => {
                 self.source(*source)?;
                 let source = &mut self.sources[*source];
@@ -330,6 +352,7 @@ impl Target for World {
                         storage_id,
                         incarnation: 0,
                         armed: Arc::default(),
+                        refusals: Arc::default(),
                         false_maximum: None,
                         running: None,
                     }
@@ -365,6 +388,10 @@ impl Target for World {
                 RawCall::Ioctl { fd, request, argument } => {
                     self.kernel.ioctl(caller, fd, request, argument, &memory).await
                 }
+                RawCall::Read { fd, buffer, length } => {
+                    self.kernel.read(caller, fd, buffer, length, &memory).await
+                }
+                RawCall::Poll { fd } => self.kernel.poll(caller, fd),
                 RawCall::Pass { fd, to } => {
                     let passed = self.kernel.pass(caller, fd, &self.processes[&to]);
                     passed.map_or_else(abi::Errno::returned, i64::from)
@@ -463,6 +490,21 @@ mod tests {
             world.shut_down().await;
             files
         })
+    }
+
+    #[test]
+    fn a_wait_lets_as_much_time_pass_and_no_more_than_the_clock_counts() {
+        let runtime = Runtime::with_seed_and_config(1, madsim::Config::default());
+        runtime.block_on(async {
+            let mut world = World::new(1, StoreKind::Memory);
+            world.start(&[vec![SourceHive::global("Machine")]]).await.expect("the world starts");
+            let began = world.now();
+            let events = world.fault(&Fault::Wait { duration_ms: 40_000 }).await;
+            assert_eq!(events, Ok(Vec::new()));
+            let passed_ms = (world.now() - began) / 1_000_000;
+            assert!((40_000..40_010).contains(&passed_ms), "{passed_ms}");
+            world.shut_down().await;
+        });
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     let vacuous = if summary.seeds < VACUITY_SEEDS_MIN || stopped {
         Vec::new()
     } else {
-        summary.statistics.vacuous(&profile.reachable_errnos())
+        summary.statistics.vacuous(&profile.reachable_errnos(), profile.sights())
     };
     let folder = arguments.report.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_REPORT));
     for finding in summary.findings.iter().take(PRINTED_MAX) {

@@ -302,6 +302,7 @@ impl Generator {
                     self.late.clear();
                     self.down.fill(false);
                     self.scene.rebooted();
+                    self.life.rebooted();
                     Fault::Reboot
                 }
                 1 | 2 => {

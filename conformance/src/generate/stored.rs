@@ -115,6 +115,7 @@ impl Generator {
             self.open.clear();
             self.down.fill(false);
             self.scene.rebooted();
+            self.life.rebooted();
         }
         self.calls += 2;
         self.plan.steps.push(Step::Fault(restart));

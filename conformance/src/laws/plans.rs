@@ -269,7 +269,7 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         Action::LayerCreate { name, .. }
         | Action::LayerSet { name, .. }
         | Action::LayerDelete { name } => (None, vec![name]),
-        Action::Raw { action, .. } => return names_in(action),
+        Action::Raw { action, .. } | Action::Within { action, .. } => return names_in(action),
         Action::Syscall { arguments, .. } => {
             let strings = arguments.iter_mut().filter_map(|argument| match argument {
                 RawArgument::String(text) => Some(text),
@@ -282,6 +282,12 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         }
         Action::Close { .. }
         | Action::Pass { .. }
+        | Action::Begin { .. }
+        | Action::Commit { .. }
+        | Action::TransactionStatus { .. }
+        | Action::Watch { .. }
+        | Action::Events { .. }
+        | Action::Poll { .. }
         | Action::Become { .. }
         | Action::Revert
         | Action::Ioctl { .. }

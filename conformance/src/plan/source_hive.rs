@@ -18,6 +18,11 @@ impl SourceHive {
     pub fn global(name: &str) -> SourceHive {
         SourceHive { name: name.to_owned(), scope: None }
     }
+
+    /// Whether the kernel keeps its settings in it (D-100).
+    pub(crate) fn is_settings(&self) -> bool {
+        self.scope.is_none() && fold(&self.name) == "machine"
+    }
 }
 
 /// Hives that one source may register, and sources that there may be (PSD-005 §8.2).

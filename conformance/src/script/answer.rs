@@ -16,6 +16,10 @@
 //! | changes | `noted` at the first look, then `written generation=+1`, `unwritten generation=+0` |
 //! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
 //! | an empty list or view | `(empty)` |
+//! | a transaction that begins | `begun` |
+//! | the state of a transaction | `ACTIVE_BOUND`; a terminal one with its error, `TIMED_OUT errno=ETIMEDOUT` |
+//! | watch events, in order | `VALUE_SET Color`, one a line; of a subtree watch `VALUE_SET Color at Sub\Key`, and `VALUE_SET Color here` of the watched key itself |
+//! | a key or a transaction that is polled | what holds of `readable` and `terminal`; or `nothing` |
 //! | a device that is polled | what holds of `readable`, `writable` and `hung up`; or `not ready` |
 //! | a source that restarts | `ok`, or the errno of its registration |
 //!
@@ -30,6 +34,7 @@ use super::data::typed_words;
 use super::descriptor::descriptor_word;
 use super::token::{quoted, word};
 use crate::plan::{Action, Step};
+use crate::typed::{self, WatchEvent};
 
 /// What a step answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +148,51 @@ fn observation_lines(observation: &Observation) -> Vec<String> {
         Observation::KeyInfo(info) => info_line(info),
         Observation::Security(descriptor) => descriptor_word(descriptor),
         Observation::Passed { .. } => "passed".to_owned(),
+        Observation::Begun { .. } => "begun".to_owned(),
+        Observation::Events(bytes) => match typed::events(bytes) {
+            Ok(events) => return events.iter().map(event_line).collect(),
+            Err(_) => observation.to_string(),
+        },
+        Observation::TransactionStatus { state, terminal_errno } => {
+            status_line(*state, *terminal_errno)
+        }
+        Observation::Polled(events) => events.to_string(),
         Observation::Ready(readiness) => readiness.to_string(),
     };
     vec![line]
+}
+
+/// The states of a transaction, in the order of their codes (PSD-005 §11.1).
+const TRANSACTION_STATES: [&str; 6] =
+    ["ACTIVE_UNBOUND", "ACTIVE_BOUND", "COMMITTED", "ABORTED", "TIMED_OUT", "SOURCE_DOWN"];
+
+/// The line for the state of a transaction.
+pub(crate) fn status_line(state: u32, terminal_errno: u32) -> String {
+    let known = usize::try_from(state).ok().and_then(|state| TRANSACTION_STATES.get(state));
+    let state = known.map_or_else(|| format!("state={state}"), |name| (*name).to_owned());
+    match i32::try_from(terminal_errno) {
+        Ok(0) => state,
+        Ok(number) => format!("{state} errno={}", Errno::from_number(number)),
+        Err(_) => format!("{state} errno={terminal_errno}"),
+    }
+}
+
+/// The line for a watch event.
+pub(crate) fn event_line(event: &WatchEvent) -> String {
+    let mut line = event.kind.name().to_owned();
+    if event.kind.has_name() {
+        line.push(' ');
+        line.push_str(&word(&event.name));
+    }
+    match event.path.as_deref() {
+        None => {}
+        Some([]) => line.push_str(" here"),
+        Some(path) => {
+            line.push_str(" at ");
+            line.push_str(&word(&path.join(&b'\\')));
+        }
+    }
+    line
 }
 
 fn sizes_line(sizes: &Sizes) -> String {
@@ -249,5 +296,43 @@ fn header(components: &[String]) -> String {
         format!("[{path}]")
     } else {
         format!("[{}]", quoted(path.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event_lines(bytes: &[u8]) -> Vec<String> {
+        observation_lines(&Observation::Events(bytes.to_vec()))
+    }
+
+    #[test]
+    fn each_event_is_a_line_with_its_name_and_its_path() {
+        let direct = b"\x09\0\0\0\x01\0\x01\0X";
+        let default_value = b"\x08\0\0\0\x02\0\0\0";
+        let here = b"\x0a\0\0\0\x05\0\0\0\0\0";
+        let below = b"\x12\0\0\0\x03\0\x01\0a\x02\0\x01\0b\x02\0c ";
+        let overflow = b"\x08\0\0\0\x07\0\0\0";
+        let bytes = [&direct[..], default_value, here, below, overflow].concat();
+        let expected = [
+            "VALUE_SET X",
+            "VALUE_DELETED \"\"",
+            "SD_CHANGED here",
+            "SUBKEY_CREATED a at \"b\\\\c \"",
+            "OVERFLOW",
+        ];
+        assert_eq!(event_lines(&bytes), expected);
+    }
+
+    #[test]
+    fn a_state_of_a_transaction_is_a_word_with_its_error() {
+        let line = |state, terminal_errno| {
+            observation_lines(&Observation::TransactionStatus { state, terminal_errno })
+        };
+        assert_eq!(line(0, 0), ["ACTIVE_UNBOUND"]);
+        assert_eq!(line(4, 110), ["TIMED_OUT errno=ETIMEDOUT"]);
+        assert_eq!(line(5, 5), ["SOURCE_DOWN errno=EIO"]);
+        assert_eq!(line(6, u32::MAX), ["state=6 errno=4294967295"]);
     }
 }

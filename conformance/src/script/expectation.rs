@@ -156,10 +156,15 @@ fn set(lines: &mut [Option<String>], slot: usize, text: Option<String>) {
 
 fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
     let Step::Act { action, .. } = step else { return !answer.is_empty() && answer != ["ok"] };
+    let action = match action {
+        Action::Within { action, .. } => action,
+        action => action,
+    };
     let usual = match action {
         Action::Open { .. } => "opened",
         Action::Create { .. } => "created",
         Action::Pass { .. } => "passed",
+        Action::Begin { .. } => "begun",
         Action::Become { .. } | Action::Revert => return false,
         Action::Set { .. }
         | Action::SetSecurity { .. }
@@ -169,6 +174,8 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::Hide { .. }
         | Action::Flush { .. }
         | Action::Close { .. }
+        | Action::Commit { .. }
+        | Action::Watch { .. }
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
         | Action::LayerDelete { .. }
@@ -182,6 +189,10 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::List { .. }
         | Action::Info { .. }
         | Action::Changes { .. }
+        | Action::TransactionStatus { .. }
+        | Action::Events { .. }
+        | Action::Poll { .. }
+        | Action::Within { .. }
         | Action::Raw { .. }
         | Action::Ioctl { .. }
         | Action::Syscall { .. }

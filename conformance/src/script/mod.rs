@@ -36,6 +36,10 @@
 //! flush KEY                                  close h
 //! security KEY [owner] [group] [dacl] [sacl] [buffer=BYTES]      all but the SACL by itself
 //! set-security KEY SDDL [owner] [group] [dacl] [sacl]            what the SDDL names by itself
+//! watch h [subtree] [value] [subkey] [sd]    watch h off
+//! events h [buffer=BYTES]                    poll h
+//! begin t                                    commit t                   status t
+//! set KEY NAME TYPE DATA within t            carried out in the transaction t
 //! pass h to ACTOR as g                       dup h as g
 //! become user=S-1-5-21-9 integrity=low ...   revert
 //! layer create NAME [precedence=N] [enabled=N]    layer set NAME ...    layer delete NAME
@@ -43,7 +47,8 @@
 //! raw TWISTS : ACTION                        ioctl FD REQUEST [hex:..]   syscall N ARGUMENT...
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
 //! restart source [N] as HIVE ...             with other hives than its own
-//! reboot                                     compare views
+//! reboot                                     compare views              wait 40s
+//! refuse commit source N busy|failed         transactions source N on|off
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
 //! store entry PATH value NAME TYPE DATA      store entry PATH blanket
 //! store entry PATH child NAME hidden|key|link|missing|of LAYER
@@ -67,6 +72,15 @@
 //! word such as `SY BA WD AU CO CG OW AN BU LW ME HI SI`; `C:0x3` at the end are further control
 //! bits. `hex:` and bytes stand for any descriptor. `info=N` sets bits of `security_info` that have no
 //! word, or none.
+//!
+//! A watch without a filter reports everything, and `filter=N` and `subtree=N` give any number.
+//! `events` reads without waiting; each event is a line of its answer. `within t` stands last,
+//! behind `create`, `get`, `set`, `unset`, `blanket`, `unblanket`, `batch`, `value`, `subkey`,
+//! `list`, `delete`, `hide` and `set-security`, whose calls have a field for a transaction; a key
+//! given by path is opened, and where `set` creates it created, outside of the transaction. `close`
+//! and `pass` work on transactions too. `wait` lets time pass, in `s` or `ms`. `refuse commit source
+//! 0 busy` (or `failed`) has a source refuse its next commit, and `transactions source 0 off` has it
+//! answer that it has none, until `on`.
 //!
 //! A device is a process of its own that opens the source device: it answers nothing by itself until
 //! `register` is accepted, and then serves what it registered from an empty store in memory, which
@@ -143,6 +157,7 @@ pub mod store;
 mod store_entry;
 mod token;
 mod vocabulary;
+mod watch;
 mod words;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
 use super::{Script, ScriptError, StepLines, actor, parse_action, source, store_entry};
 use crate::plan::{Action, ActorIndex, Fault, Step};
+use registry_model::input::CommitRefusal;
 
 /// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
 /// take more memory than its size suggests by some fixed amount.
@@ -164,7 +165,8 @@ impl Parser {
         let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
-            "kill" | "restart" | "reboot" | "compare" | "store" => {
+            "kill" | "restart" | "reboot" | "compare" | "store" | "wait" | "refuse"
+            | "transactions" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
                     world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
@@ -251,7 +253,7 @@ impl Parser {
     }
 
     fn count_data(&mut self, action: &Action, span: (usize, usize)) -> Result<(), Complaint> {
-        if let Action::Raw { action, .. } = action {
+        if let Action::Raw { action, .. } | Action::Within { action, .. } = action {
             return self.count_data(action, span);
         }
         if let Action::Set { data, .. } = action {
@@ -290,19 +292,24 @@ const EXPECTATION_ADVICE: &str = "write `-> ANSWER` below an action or a restart
     happens to the world answers nothing";
 const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
-    `restart source [N] [as HIVE ...]`, `reboot` or `compare views`";
+    `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
+    `transactions source N on|off`, `reboot`, `wait 40s` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
     if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
 }
 
-/// Takes what follows `kill`, `restart`, `reboot`, `store` or `compare` in a script of so many sources.
+/// Takes what follows `kill`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
+/// sources.
 fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
         "kill" => Step::Fault(kill(words, sources)?),
         "restart" => Step::Fault(restart(words, sources)?),
         "reboot" => Step::Fault(Fault::Reboot),
         "store" => Step::Fault(store(words, sources)?),
+        "wait" => Step::Fault(wait(words)?),
+        "refuse" => Step::Fault(refuse_commit(words, sources)?),
+        "transactions" => Step::Fault(transaction_support(words, sources)?),
         _ => {
             words.expect("views")?;
             Step::CompareViews
@@ -323,6 +330,55 @@ fn store(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
         }
         (word, span) => Err(Complaint::new(span, format!("`{word}` cannot stand here"), "")),
     }
+}
+
+/// What follows `refuse`.
+fn refuse_commit(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    words.expect("commit")?;
+    let source = numbered_source(words, sources)?;
+    let refusal = match words.bare("`busy` or `failed`")? {
+        ("busy", _) => CommitRefusal::Busy,
+        ("failed", _) => CommitRefusal::Failed,
+        (word, span) => {
+            return Err(Complaint::new(
+                span,
+                format!("`{word}` is no way to refuse"),
+                "busy or failed",
+            ));
+        }
+    };
+    Ok(Fault::RefuseCommit { source, refusal })
+}
+
+/// What follows `transactions`.
+fn transaction_support(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let source = numbered_source(words, sources)?;
+    let is_supported = match words.bare("`on` or `off`")? {
+        ("on", _) => true,
+        ("off", _) => false,
+        (word, span) => {
+            return Err(Complaint::new(span, format!("`{word}` cannot stand here"), "on or off"));
+        }
+    };
+    Ok(Fault::TransactionSupport { source, is_supported })
+}
+
+/// Takes a duration such as `40s` or `1500ms`.
+fn wait(words: &mut Words<'_>) -> Result<Fault, Complaint> {
+    let advice = "write a number of seconds or milliseconds, as in `wait 40s` or `wait 1500ms`";
+    let (text, span) = words.bare("a duration").map_err(|missing| missing.or_advise(advice))?;
+    let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(digits), _) => (digits, 1),
+        (None, Some(digits)) => (digits, 1000),
+        (None, None) => {
+            return Err(Complaint::new(span, format!("`{text}` has no unit"), advice));
+        }
+    };
+    let number: u32 = parse_number(digits, span, "a duration")?;
+    let duration_ms = number.checked_mul(unit_ms);
+    let duration_ms =
+        duration_ms.ok_or_else(|| Complaint::new(span, "a duration that is too long", advice))?;
+    Ok(Fault::Wait { duration_ms })
 }
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {

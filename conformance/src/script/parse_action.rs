@@ -4,7 +4,7 @@ use super::device::{DEVICE_USAGE, REGISTER_USAGE, parse_device, parse_register};
 use super::error::Complaint;
 use super::vocabulary::{ALL_ACCESS, CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, parse_value_type};
 use super::words::{OptionKind, Words};
-use super::{data, raw, security};
+use super::{data, raw, security, watch};
 use crate::plan::{Action, Handle, Text};
 
 /// Every verb and how it is written.
@@ -40,6 +40,9 @@ const USAGES: &[(&str, &str)] = &[
     ("kill", ""),
     ("restart", ""),
     ("reboot", ""),
+    ("wait", ""),
+    ("refuse", ""),
+    ("transactions", ""),
     ("times", ""),
     ("store", ""),
     ("compare", ""),
@@ -47,9 +50,9 @@ const USAGES: &[(&str, &str)] = &[
     ("source", ""),
 ];
 
-/// Those of this file and those of statements on security.
+/// Those of this file, and those of statements on security, on watches and on transactions.
 fn usages() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    USAGES.iter().chain(security::USAGES)
+    USAGES.iter().chain(security::USAGES).chain(watch::USAGES)
 }
 
 /// Takes the words after an action's verb.
@@ -79,8 +82,10 @@ pub(super) fn parse_action(
         _ if security::USAGES.iter().any(|(known, _)| *known == verb) => {
             security::parse(verb, words)
         }
+        _ if watch::USAGES.iter().any(|(known, _)| *known == verb) => watch::parse(verb, words),
         _ => key_action(verb, words),
     };
+    let action = action.and_then(|action| watch::parse_within(verb, action, words));
     let action = action.and_then(|action| words.end().map(|()| action));
     action.map_err(|complaint| complaint.or_advise(&format!("write `{usage}`")))
 }

@@ -9,7 +9,9 @@ use super::source::hive_word;
 use super::store_entry::store_entry_words;
 use super::token::word;
 use super::vocabulary::{CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, access_word};
+use super::watch;
 use crate::plan::{Action, Fault, Handle, KeyReference, Plan, Step, Text};
+use registry_model::input::CommitRefusal;
 
 /// The script of a plan: reading it gives the same plan.
 ///
@@ -65,7 +67,21 @@ fn fault_words(fault: &Fault) -> String {
             format!("restart source {source} as{hives}")
         }
         Fault::Reboot => "reboot".to_owned(),
+        Fault::Wait { duration_ms } if duration_ms % 1000 == 0 => {
+            format!("wait {}s", duration_ms / 1000)
+        }
+        Fault::Wait { duration_ms } => format!("wait {duration_ms}ms"),
         Fault::StoreEntry(entry) => store_entry_words(entry),
+        Fault::RefuseCommit { source, refusal } => {
+            let how = match refusal {
+                CommitRefusal::Busy => "busy",
+                CommitRefusal::Failed => "failed",
+            };
+            format!("refuse commit source {source} {how}")
+        }
+        Fault::TransactionSupport { source, is_supported } => {
+            format!("transactions source {source} {}", if *is_supported { "on" } else { "off" })
+        }
         Fault::FalseMaximum { source, max_sequence } => {
             format!("store maximum source {source} {max_sequence}")
         }
@@ -122,6 +138,13 @@ pub(super) fn action_words(action: &Action) -> String {
         | Action::Become { .. }
         | Action::Revert => security::words(action),
         Action::Close { handle } => Line::new("close").text(handle.0.as_bytes()).0,
+        Action::Begin { .. }
+        | Action::Commit { .. }
+        | Action::TransactionStatus { .. }
+        | Action::Within { .. }
+        | Action::Watch { .. }
+        | Action::Events { .. }
+        | Action::Poll { .. } => watch::words(action),
         Action::LayerCreate { name, precedence, enabled } => {
             let line = Line::new("layer create").text(&name.0);
             line.number("precedence", *precedence).number("enabled", *enabled).0

@@ -23,8 +23,9 @@
 //! A GUID is shown as `<PATH>`, by the path under which a frame first gave it a name; the second
 //! key of a path is `<PATH#2>`, and a GUID that no frame has named is `<?>`. An SD is shown by its
 //! length in bytes, a time not at all. `...` alone stands for any requests, none included: what a
-//! kernel may ask for as it likes. A request inside a transaction ends in `transaction=N`; in
-//! a script of several sources each ends in `at source N`.
+//! kernel may ask for as it likes. A request inside a transaction ends in `transaction=N`;
+//! transactions are numbered from 1 as frames first name them. In a script of several sources each
+//! request ends in `at source N`.
 
 use super::Script;
 use super::expectation::{ExpectationDifference, are_same, differing_lines};

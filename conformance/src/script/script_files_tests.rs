@@ -47,6 +47,10 @@ fn every_script_by_hand_says_what_each_read_answers() {
     for (name, script) in scripts().into_iter().filter(|(_, script)| script.by_hand) {
         for (index, step) in script.plan.steps.iter().enumerate() {
             let Step::Act { action, .. } = step else { continue };
+            let action = match action {
+                Action::Within { action, .. } => action,
+                action => action,
+            };
             let reads = matches!(
                 action,
                 Action::Get { .. }
@@ -58,6 +62,9 @@ fn every_script_by_hand_says_what_each_read_answers() {
                     | Action::Info { .. }
                     | Action::Changes { .. }
                     | Action::View { .. }
+                    | Action::TransactionStatus { .. }
+                    | Action::Events { .. }
+                    | Action::Poll { .. }
                     | Action::Raw { .. }
                     | Action::Ioctl { .. }
                     | Action::Syscall { .. }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use registry_model::input::CommitRefusal;
 use registry_model::security::{Group, Privilege, Sid, Token, TokenFields, TokenLevel};
 use registry_model::store_entry::{
     StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
@@ -49,7 +50,8 @@ fn hives() -> BoxedStrategy<SourceHive> {
 /// Any action.
 pub(super) fn actions() -> BoxedStrategy<Action> {
     prop_oneof![
-        8 => prop_oneof![opens(), values(), reads(), others(), security(), devices()],
+        8 => prop_oneof![opens(), values(), reads(), others(), security(), devices(), watches()],
+        1 => enlisted(),
         1 => twisted(),
         1 => spelled_out(),
     ]
@@ -211,7 +213,14 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         (source, vec(hives(), 1..3))
             .prop_map(|(source, hives)| Fault::RestartSourceAs { source, hives }),
         Just(Fault::Reboot),
+        any::<u32>().prop_map(|duration_ms| Fault::Wait { duration_ms }),
         store_entries().prop_map(Fault::StoreEntry),
+        (0..source_count, any::<bool>()).prop_map(|(source, is_busy)| {
+            let refusal = if is_busy { CommitRefusal::Busy } else { CommitRefusal::Failed };
+            Fault::RefuseCommit { source, refusal }
+        }),
+        (0..source_count, any::<bool>())
+            .prop_map(|(source, is_supported)| Fault::TransactionSupport { source, is_supported }),
         (0..source_count, any::<u64>())
             .prop_map(|(source, max_sequence)| Fault::FalseMaximum { source, max_sequence }),
     ]
@@ -346,6 +355,32 @@ fn reads() -> BoxedStrategy<Action> {
     .boxed()
 }
 
+fn watches() -> BoxedStrategy<Action> {
+    let number = || prop_oneof![3 => 0u32..8, 1 => any::<u32>()];
+    prop_oneof![
+        (handles(), number(), prop_oneof![3 => 0u8..2, 1 => any::<u8>()])
+            .prop_map(|(handle, filter, subtree)| Action::Watch { handle, filter, subtree }),
+        (handles(), option::of(any::<u32>()))
+            .prop_map(|(handle, capacity)| Action::Events { handle, capacity }),
+        handles().prop_map(|handle| Action::Poll { handle }),
+        handles().prop_map(|handle| Action::Begin { handle }),
+        handles().prop_map(|transaction| Action::Commit { transaction }),
+        handles().prop_map(|transaction| Action::TransactionStatus { transaction }),
+    ]
+    .boxed()
+}
+
+/// Actions in a transaction, where they can be in one.
+fn enlisted() -> BoxedStrategy<Action> {
+    let simple = prop_oneof![opens(), values(), reads(), others(), security()];
+    (handles(), simple)
+        .prop_map(|(transaction, action)| match action.takes_transaction() {
+            true => Action::Within { transaction, action: Box::new(action) },
+            false => action,
+        })
+        .boxed()
+}
+
 fn guids() -> BoxedStrategy<[u8; 16]> {
     let small = any::<u16>().prop_map(|number| super::device::guid_of(u32::from(number)));
     prop_oneof![any::<[u8; 16]>(), small].boxed()
@@ -437,7 +472,8 @@ fn twists() -> BoxedStrategy<Twist> {
 
 /// Actions about one call with the twists that fit them, of some.
 fn twisted() -> BoxedStrategy<Action> {
-    let simple = prop_oneof![opens(), values(), reads(), others(), security()];
+    let simple =
+        prop_oneof![opens(), values(), reads(), others(), security(), watches(), enlisted()];
     (simple, vec(twists(), 0..4))
         .prop_map(|(action, mut twists)| match Layout::of(&action) {
             None => action,

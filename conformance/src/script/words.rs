@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::error::Complaint;
 use super::token::{Token, TokenKind};
 use super::vocabulary;
+use super::watch::WITHIN;
 use crate::plan::{Handle, KeyReference, Text};
 
 /// The words of a statement that have not been taken yet.
@@ -170,11 +171,11 @@ impl<'a> Words<'a> {
         parse_number(text, span, what)
     }
 
-    /// Takes options until the end of the line.
+    /// Takes options until the end of the line, or until `within`, which stands behind them all.
     pub fn options(&mut self, allowed: &[OptionKind]) -> Result<Options, Complaint> {
         let mut options = Options::default();
         let mut seen = Vec::new();
-        while !self.tokens.is_empty() {
+        while !self.tokens.is_empty() && self.peek_bare() != Some(WITHIN) {
             let (text, span) = self.bare("an option")?;
             let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
             let kind = *allowed
@@ -215,7 +216,13 @@ impl<'a> Words<'a> {
 
     /// Complains if words are left.
     pub fn end(&mut self) -> Result<(), Complaint> {
-        self.options(&[]).map(|_| ())
+        match self.peek() {
+            Some(_) if self.peek_bare() == Some(WITHIN) => {
+                let (_, span) = self.bare("an option")?;
+                Err(Complaint::new(span, format!("`{WITHIN}` cannot stand here"), ""))
+            }
+            _ => self.options(&[]).map(|_| ()),
+        }
     }
 }
 

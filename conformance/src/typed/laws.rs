@@ -103,6 +103,22 @@ fn security() -> impl Strategy<Value = Call> {
     ]
 }
 
+fn watches_and_transactions() -> impl Strategy<Value = Call> {
+    let fd = any::<i32>;
+    prop_oneof![
+        (fd(), any::<u32>(), 0u8..2).prop_map(|(fd, filter, subtree)| Call::Notify {
+            fd,
+            filter,
+            subtree
+        }),
+        (fd(), 0u32..40).prop_map(|(fd, capacity)| Call::ReadEvents { fd, capacity }),
+        fd().prop_map(|fd| Call::Poll { fd }),
+        Just(Call::BeginTransaction),
+        fd().prop_map(|fd| Call::Commit { fd }),
+        fd().prop_map(|fd| Call::TransactionStatus { fd }),
+    ]
+}
+
 proptest! {
     #[test]
     fn the_model_reads_what_the_harness_lays_out(
@@ -117,7 +133,8 @@ proptest! {
 
     #[test]
     fn a_reply_is_found_in_the_bytes_of_its_call(
-        call in prop_oneof![opens(), reads(), mutations(), security()],
+        call in
+            prop_oneof![opens(), reads(), mutations(), security(), watches_and_transactions()],
     ) {
         let encoded = encode(&call);
         prop_assert_eq!(Reply::of(&encoded.call, &encoded.memory), encoded.reply);

@@ -5,9 +5,12 @@
 
 use registry_model::errno::Errno;
 use registry_model::input::Fd;
-use registry_model::observation::{KeyInfo, NamedValue, Observation, Sizes};
+use registry_model::observation::{KeyInfo, NamedValue, Observation, PollEvents, Sizes};
 
-use super::{DIRECTION_BOTH, DIRECTION_READ, SYSCALL_CREATE_KEY, SYSCALL_OPEN_KEY, ioctl_code};
+use super::{
+    DIRECTION_BOTH, DIRECTION_READ, SYSCALL_BEGIN_TRANSACTION, SYSCALL_CREATE_KEY,
+    SYSCALL_OPEN_KEY, ioctl_code,
+};
 use crate::address_space::AddressSpace;
 use crate::target::RawCall;
 
@@ -16,6 +19,11 @@ const QUERY_VALUES_BATCH: u32 = ioctl_code(DIRECTION_BOTH, 4, 24);
 const ENUM_VALUES: u32 = ioctl_code(DIRECTION_BOTH, 5, 40);
 const ENUM_SUBKEYS: u32 = ioctl_code(DIRECTION_BOTH, 6, 40);
 const QUERY_KEY_INFO: u32 = ioctl_code(DIRECTION_READ, 7, 64);
+/// POLLIN of Linux.
+const POLLIN: i64 = 0x01;
+/// POLLERR and POLLHUP of Linux.
+const POLL_TERMINAL: i64 = 0x08 | 0x10;
+const TXN_STATUS: u32 = ioctl_code(DIRECTION_READ, 17, 8);
 const GET_SECURITY: u32 = ioctl_code(DIRECTION_BOTH, 10, 16);
 
 /// Where the outputs of a call lie.
@@ -78,6 +86,20 @@ pub enum Reply {
     },
     /// Of passing an fd: nowhere but in the result.
     Pass,
+    /// Of `read(2)`: the result says how many bytes.
+    Events {
+        /// The buffer.
+        buffer: Buffer,
+    },
+    /// Of `poll(2)`: nowhere but in the result, which is the bits of the events.
+    Poll,
+    /// Of `reg_begin_transaction`: nowhere but in the result.
+    Begin,
+    /// Of `REG_IOC_TXN_STATUS`.
+    Status {
+        /// Address of the argument structure.
+        arguments: u64,
+    },
 }
 
 /// An output buffer.
@@ -107,6 +129,12 @@ impl Reply {
                 Reply::of_ioctl(request, argument, &reader).unwrap_or(Reply::Done)
             }
             RawCall::Pass { .. } => Reply::Pass,
+            RawCall::Read { buffer, length, .. } => {
+                let capacity = u32::try_from(length).unwrap_or(u32::MAX);
+                Reply::Events { buffer: Buffer { address: buffer, capacity } }
+            }
+            RawCall::Poll { .. } => Reply::Poll,
+            RawCall::Syscall { number: SYSCALL_BEGIN_TRANSACTION, .. } => Reply::Begin,
             RawCall::Syscall { .. } | RawCall::Close { .. } => Reply::Done,
         }
     }
@@ -127,6 +155,7 @@ impl Reply {
             }
             ENUM_SUBKEYS => Reply::EnumeratedSubkey { arguments, name: buffer(4, 8)? },
             QUERY_KEY_INFO => Reply::KeyInfo { arguments, name: buffer(0, 8)? },
+            TXN_STATUS => Reply::Status { arguments },
             GET_SECURITY => Reply::Security { arguments, buffer: buffer(4, 8)? },
             _ => Reply::Done,
         })
@@ -226,6 +255,12 @@ impl Reply {
             (Reply::Security { arguments, buffer }, Observation::Security(bytes)) => {
                 vec![(arguments + 4, 4), filled(buffer, bytes.len())]
             }
+            (Reply::Events { buffer }, Observation::Events(bytes)) => {
+                vec![filled(buffer, bytes.len())]
+            }
+            (Reply::Status { arguments }, Observation::TransactionStatus { .. }) => {
+                vec![(*arguments, 8)]
+            }
             _ => Vec::new(),
         }
     }
@@ -244,9 +279,14 @@ impl Reply {
                 (arguments, vec![("name", name)])
             }
             Reply::Security { arguments, buffer } => (arguments, vec![("SD", buffer)]),
-            Reply::Open | Reply::Create { .. } | Reply::Pass | Reply::Done => {
-                (u64::MAX, Vec::new())
-            }
+            Reply::Events { buffer } => (u64::MAX, vec![("event", buffer)]),
+            Reply::Status { arguments } => (arguments, Vec::new()),
+            Reply::Open
+            | Reply::Create { .. }
+            | Reply::Pass
+            | Reply::Done
+            | Reply::Poll
+            | Reply::Begin => (u64::MAX, Vec::new()),
         };
         for (name, buffer) in buffers {
             let offset = address.wrapping_sub(buffer.address);
@@ -271,8 +311,16 @@ impl Reply {
                 .map_err(|_| Malformed(format!("the result {result} is no errno")))?;
             return self.decode_failure(Errno::from_number(number), &reader);
         }
-        let returns_fd = matches!(self, Reply::Open | Reply::Create { .. } | Reply::Pass);
-        if !returns_fd && result != 0 {
+        let returns_value = matches!(
+            self,
+            Reply::Open
+                | Reply::Create { .. }
+                | Reply::Pass
+                | Reply::Begin
+                | Reply::Poll
+                | Reply::Events { .. }
+        );
+        if !returns_value && result != 0 {
             return Err(Malformed(format!("success is 0, not {result}")));
         }
         self.decode_success(result, &reader)
@@ -305,7 +353,14 @@ impl Reply {
             Reply::Security { arguments, .. } => {
                 Sizes { security: Some(reader.u32(arguments + 4)?), ..Sizes::default() }
             }
-            Reply::Open | Reply::Create { .. } | Reply::Pass | Reply::Done => {
+            Reply::Open
+            | Reply::Create { .. }
+            | Reply::Pass
+            | Reply::Done
+            | Reply::Events { .. }
+            | Reply::Poll
+            | Reply::Begin
+            | Reply::Status { .. } => {
                 return Ok(Observation::Failed(errno));
             }
         };
@@ -315,6 +370,19 @@ impl Reply {
     fn decode_success(&self, result: i64, reader: &Reader) -> Result<Observation, Malformed> {
         match self {
             Reply::Done => Ok(Observation::Done),
+            Reply::Begin => Ok(Observation::Begun { fd: fd_of(result)? }),
+            Reply::Poll => Ok(Observation::Polled(poll_events(result)?)),
+            Reply::Events { buffer } => {
+                let length = u32::try_from(result)
+                    .map_err(|_| Malformed(format!("read cannot return {result}")))?;
+                let bytes = reader.buffer(*buffer, length, "the result of read")?;
+                super::events(&bytes)?;
+                Ok(Observation::Events(bytes))
+            }
+            Reply::Status { arguments } => Ok(Observation::TransactionStatus {
+                state: reader.u32(*arguments)?,
+                terminal_errno: reader.u32(arguments + 4)?,
+            }),
             Reply::Open => Ok(Observation::Opened { fd: fd_of(result)?, disposition: None }),
             Reply::Create { disposition } => {
                 let disposition = match disposition {
@@ -381,6 +449,17 @@ fn decode_key_info(reader: &Reader, at: u64, name: Buffer) -> Result<Observation
         symlink: reader.bytes::<1>(at + 49)?[0],
         hive_generation: reader.u64(at + 56)?,
     }))
+}
+
+/// The events of a `poll(2)` on a key fd or a transaction fd; its terminal states have POLLERR and
+/// POLLHUP together (§5.1).
+fn poll_events(result: i64) -> Result<PollEvents, Malformed> {
+    let (readable, terminal) = (result & POLLIN != 0, result & POLL_TERMINAL != 0);
+    let said = if readable { POLLIN } else { 0 } | if terminal { POLL_TERMINAL } else { 0 };
+    if result != said {
+        return Err(Malformed(format!("poll gives {result:#x}")));
+    }
+    Ok(PollEvents { readable, terminal })
 }
 
 fn fd_of(result: i64) -> Result<Fd, Malformed> {

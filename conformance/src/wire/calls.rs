@@ -6,10 +6,12 @@
 //! stands for it learns from the walk that opened it, or from the first request about it.
 
 mod asked;
+mod changes;
 mod keys;
 mod log;
 mod paths;
 mod security;
+mod transactions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +22,11 @@ use registry_model::observation::Observation;
 use super::fields;
 use super::frame::{Guid, Operation};
 use super::rules::{Failure, Held, Rule};
-use asked::{Asked, KeyOperation};
+use super::settings;
+use super::transactions::Transactions;
+use asked::{Asked, Enlisted, KeyOperation};
 use log::{Log, Logged};
+use transactions::Objects;
 
 /// What a key fd stands for.
 #[derive(Clone, Debug)]
@@ -53,12 +58,17 @@ pub(super) struct CallRules {
     roots: BTreeSet<(Guid, SourceId)>,
     /// The roots that walks began at.
     walked: BTreeMap<Guid, SourceId>,
+    objects: Objects,
 }
 
 /// A call under judgement: what it answered and what it sent.
 struct Ended<'a> {
     observation: &'a Observation,
     requests: &'a [Logged],
+    /// Whether it names a transaction.
+    is_enlisted: bool,
+    /// The transactions of which deadlines passed meanwhile. The aborts are not among the requests.
+    aborted: &'a BTreeSet<u64>,
 }
 
 impl Ended<'_> {
@@ -119,6 +129,7 @@ impl CallRules {
     pub(super) fn rebooted(&mut self) {
         self.open_keys.clear();
         self.walked.clear();
+        self.objects = Objects::default();
     }
 
     pub(super) fn began(&mut self) {
@@ -129,21 +140,69 @@ impl CallRules {
     pub(super) fn ended(
         &mut self,
         held: &mut Held,
-        process: ProcessId,
-        call: &Call,
+        transactions: &Transactions,
+        (process, call): (ProcessId, &Call),
         observation: &Observation,
         was_interrupted: bool,
     ) -> Result<(), (SourceId, Failure)> {
         let requests = self.log.end();
-        let requests = requests.filter(|_| !was_interrupted);
-        let asked = asked::asked(call);
-        let Some(requests) = requests else {
-            self.skip(process, asked, observation);
-            return Ok(());
+        let judged = match &requests {
+            Some(requests) if !was_interrupted => {
+                self.judge(held, transactions, (process, call), observation, requests)
+            }
+            _ => {
+                self.skip(process, asked::asked(call), observation);
+                Ok(())
+            }
         };
+        if let Some((fd, kind)) = asked::enlisted(call)
+            && kind != Enlisted::Read
+        {
+            let may_change = self.may_change_settings(process, call, observation);
+            self.objects.learn((process, fd), requests.as_deref(), may_change);
+        }
+        self.objects.follow(process, call, observation);
+        judged
+    }
+
+    fn judge(
+        &mut self,
+        held: &mut Held,
+        transactions: &Transactions,
+        (process, call): (ProcessId, &Call),
+        observation: &Observation,
+        requests: &[Logged],
+    ) -> Result<(), (SourceId, Failure)> {
         let source = requests.first().map_or(SourceId(0), |request| request.source);
-        let ended = Ended { observation, requests: &requests };
-        let judged = match asked {
+        let at_source = |failure| (source, failure);
+        self.objects.came_late(held, transactions, requests).map_err(at_source)?;
+        // A deadline may pass during any call; its abort is nobody's request.
+        let is_close = matches!(call, Call::Close { fd } if self.objects.has((process, *fd)));
+        let closed = match call {
+            Call::Close { fd } => self.objects.id_of((process, *fd)),
+            _ => None,
+        };
+        let is_deadline = |request: &Logged| {
+            request.operation == Operation::AbortTransaction && request.transaction_id() != closed
+        };
+        let (deadlines, own): (Vec<Logged>, Vec<Logged>) =
+            requests.iter().cloned().partition(is_deadline);
+        let aborted: BTreeSet<u64> = deadlines.iter().filter_map(Logged::transaction_id).collect();
+        let is_enlisted = asked::enlisted(call).is_some();
+        let ended = Ended { observation, requests: &own, is_enlisted, aborted: &aborted };
+        self.transaction_call(held, transactions, (process, call), &ended).map_err(at_source)?;
+        if is_close {
+            return Ok(());
+        }
+        // What begins or ends a transaction is judged; the rest is the operation's own.
+        let rest: Vec<Logged> =
+            own.iter().filter(|request| !request.is_transactional()).cloned().collect();
+        let ended = Ended { requests: &rest, ..ended };
+        if own.iter().any(|request| request.is_transactional() && !request.succeeded()) {
+            self.skip(process, asked::asked(call), observation);
+            return Ok(());
+        }
+        let judged = match asked::asked(call) {
             None => Ok(()),
             Some(Asked::Path { parent, path, access, creation }) => {
                 let parent = (parent >= 0).then_some((process, parent));
@@ -153,12 +212,50 @@ impl CallRules {
                 self.key_call(held, &ended, (process, fd), &operation)
             }
         };
-        judged.map_err(|failure| (source, failure))
+        judged.map_err(at_source)
     }
 
-    /// Forgets what a call that is not judged has opened.
-    pub(super) fn passed_over(&mut self, process: ProcessId, observation: &Observation) {
+    /// Whether a change may be one of the kernel's settings. Known keys elsewhere are none.
+    fn may_change_settings(
+        &self,
+        process: ProcessId,
+        call: &Call,
+        observation: &Observation,
+    ) -> bool {
+        let fd = match (asked::asked(call), observation) {
+            (Some(Asked::Key { fd, .. }), _) => fd,
+            (Some(Asked::Path { .. }), Observation::Opened { fd, .. }) => *fd,
+            _ => return true,
+        };
+        let open = self.open_keys.get(&(process, fd));
+        open.is_none_or(|open| settings::may_hold(&open.path))
+    }
+
+    /// Forgets what a call that is not judged has opened or closed.
+    pub(super) fn passed_over(
+        &mut self,
+        process: ProcessId,
+        closed: Option<Fd>,
+        observation: &Observation,
+    ) {
+        let requests = self.log.end();
+        self.objects.unseen(requests.as_deref());
+        if let Some(fd) = closed {
+            self.open_keys.remove(&(process, fd));
+            self.objects.closed_unseen((process, fd));
+        }
         self.skip(process, None, observation);
+        self.objects.appeared(process, observation);
+    }
+
+    /// The rule that asks for an abort which has not come, and the transaction.
+    pub(super) fn unaborted(&self, transactions: &Transactions) -> Option<(u64, Rule)> {
+        self.objects.unaborted(transactions)
+    }
+
+    /// A transaction that a source has open and that no fd stands for.
+    pub(super) fn ownerless(&self, transactions: &Transactions) -> Option<u64> {
+        self.objects.ownerless(transactions)
     }
 
     /// A call that cannot be judged still closes its fd, and what it opens is not known.

@@ -32,10 +32,16 @@ pub(super) enum Effect {
     EntryEnlisted {
         child: Guid,
     },
-    /// A value or SD is to change outside of transactions; the rule asks for a last write time.
+    /// A value or SD is to change, in this transaction or outside; the rule asks for a last write
+    /// time.
     Touched {
+        transaction: u64,
         guid: Guid,
         rule: Rule,
+    },
+    /// Children of a key were asked for.
+    Children {
+        parent: Guid,
     },
     /// One value was asked for.
     Queried {

@@ -14,6 +14,8 @@ use super::rules::{Failure, Held, Rule};
 #[derive(Clone, Debug)]
 struct Half {
     source: SourceId,
+    /// The transaction that it was created in; 0 for none.
+    transaction: u64,
     parent: Guid,
     name: Vec<u8>,
     is_entry: bool,
@@ -59,7 +61,7 @@ impl Keys {
     pub(super) fn entry_created(
         &mut self,
         held: &mut Held,
-        source: SourceId,
+        (source, transaction): (SourceId, u64),
         guid: Guid,
         parent: Guid,
         name: &[u8],
@@ -73,7 +75,7 @@ impl Keys {
         }
         self.require_fresh(held, guid)?;
         let name = name.to_vec();
-        self.halves.insert(guid, Half { source, parent, name, is_entry: true });
+        self.halves.insert(guid, Half { source, transaction, parent, name, is_entry: true });
         Ok(())
     }
 
@@ -82,10 +84,10 @@ impl Keys {
     pub(super) fn key_created(
         &mut self,
         held: &mut Held,
-        source: SourceId,
+        (source, transaction): (SourceId, u64),
         guid: Guid,
         (parent, name): (Guid, &[u8]),
-        (volatile_key, in_transaction): (bool, bool),
+        volatile_key: bool,
     ) -> Result<(), Failure> {
         let allowed = volatile_key || !self.volatile_keys.contains(&parent);
         held.require(Rule::VolatileChild, allowed, || {
@@ -104,13 +106,13 @@ impl Keys {
             }
             None => {}
         }
-        if !in_transaction {
+        if transaction == 0 {
             self.require_fresh(held, guid)?;
         }
         self.seen.insert(guid);
         self.dropped.remove(&guid);
         let name = name.to_vec();
-        self.halves.insert(guid, Half { source, parent, name, is_entry: false });
+        self.halves.insert(guid, Half { source, transaction, parent, name, is_entry: false });
         Ok(())
     }
 
@@ -155,6 +157,11 @@ impl Keys {
     /// The entry was refused, so that no key record will follow.
     pub(super) fn entry_refused(&mut self, guid: Guid) {
         self.halves.remove(&guid);
+    }
+
+    /// A transaction is aborted: a half that was created in it is gone, and nothing follows it.
+    pub(super) fn aborted(&mut self, transaction: u64) {
+        self.halves.retain(|_, half| half.transaction != transaction);
     }
 
     /// Whatever a layer holds at a name may be gone from now on.

@@ -8,6 +8,7 @@ use super::fields;
 use super::frame::{self, Guid, Header, Operation, Request};
 use super::rules::{Failure, Rule};
 use super::sequences::Calls;
+use super::settings;
 
 impl WireMonitor {
     /// Checks a request and puts it in flight.
@@ -31,8 +32,14 @@ impl WireMonitor {
             .map_err(|shape| Failure::new(operation.request_rule(), shape));
         let effect = parsed.as_ref().map_or(Effect::Nothing, |parsed| effect(parsed, &header));
         let is_numbered = parsed.as_ref().is_ok_and(|parsed| sequence(parsed).is_some());
-        if let Effect::Touched { guid, rule } = effect {
-            self.obligations.touched(source, guid, rule);
+        match effect {
+            Effect::Touched { transaction: 0, guid, rule } => {
+                self.obligations.touched(source, guid, rule);
+            }
+            Effect::Touched { transaction, guid, rule } => {
+                self.transactions.touched(transaction, guid, rule);
+            }
+            _ => {}
         }
         let sent = Sent { operation, effect, is_numbered };
         connection.sent(&mut self.held, header.request_id, sent)?;
@@ -42,12 +49,20 @@ impl WireMonitor {
         if is_mutation(&request) {
             self.held.mark(Rule::NoGeneration);
         }
-        self.call_rules.log.sent(source, header.request_id, operation, &request);
+        let is_between = self.is_told_of_calls && !self.call_rules.log.is_recording();
+        let kind = (operation, header.transaction);
+        self.call_rules.log.sent(source, header.request_id, kind, &request);
         let located = |failure: Failure| Failure {
             message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
             ..failure
         };
         self.names(&request).map_err(located)?;
+        if is_between {
+            let allowed = settings::may_come_between_calls(&request);
+            let message = || "no call is under way".to_owned();
+            self.held.require(Rule::BetweenCalls, allowed, message).map_err(located)?;
+        }
+        self.settings.sent(&mut self.held, source, &request);
         self.contents(&request).map_err(located)?;
         self.transaction(source, &request, &header).map_err(located)?;
         self.sequence_number(source, &request).map_err(located)?;
@@ -150,7 +165,10 @@ impl WireMonitor {
                 self.transactions.begin(held, source, id, mode)
             }
             Request::CommitTransaction { .. } => self.transactions.commit(held, source, id),
-            _ => self.transactions.abort(held, source, id),
+            _ => {
+                self.keys.aborted(id);
+                self.transactions.abort(held, source, id)
+            }
         }
     }
 
@@ -174,15 +192,20 @@ impl WireMonitor {
     ) -> Result<(), Failure> {
         if let Some(key) = key_of(request) {
             self.roots.asked(&mut self.held, source, key)?;
+            if let (Some(root), id @ 1..) = (self.hives.root_of(source, key), header.transaction) {
+                self.transactions.in_hive(&mut self.held, id, root)?;
+            }
         }
         let held = &mut self.held;
         match *request {
             Request::CreateEntry { parent, child_name, child, .. } => {
-                self.keys.entry_created(held, source, child, parent, child_name)
+                self.hives.below(source, parent, [child]);
+                let place = (source, header.transaction);
+                self.keys.entry_created(held, place, child, parent, child_name)
             }
             Request::CreateKey { guid, name, parent, volatile_key, .. } => {
-                let traits = (volatile_key == 1, header.transaction != 0);
-                self.keys.key_created(held, source, guid, (parent, name), traits)
+                let place = (source, header.transaction);
+                self.keys.key_created(held, place, guid, (parent, name), volatile_key == 1)
             }
             Request::HideEntry { parent, child_name, layer, .. }
             | Request::DeleteEntry { parent, child_name, layer } => {
@@ -199,7 +222,10 @@ impl WireMonitor {
                 self.keys.key_dropped(held, guid)
             }
             Request::WriteKey { guid, last_write_time: Some(_), security_descriptor, .. } => {
-                self.obligations.time_written(held, source, guid);
+                match header.transaction {
+                    0 => self.obligations.time_written(held, source, guid),
+                    id => self.transactions.untouched(id, guid),
+                }
                 if security_descriptor.is_some() {
                     held.mark(Rule::SecurityTouchesKey);
                 }
@@ -254,20 +280,21 @@ fn sequence(request: &Request<'_>) -> Option<(Rule, u64)> {
 
 fn effect(request: &Request<'_>, header: &Header) -> Effect {
     let in_transaction = header.transaction != 0;
+    let touched = |guid, rule| Effect::Touched { transaction: header.transaction, guid, rule };
     match *request {
         Request::CreateEntry { child, .. } if in_transaction => Effect::EntryEnlisted { child },
         Request::CreateEntry { parent, child_name, layer, child, .. } => {
             let (name, layer) = (child_name.to_vec(), layer.to_vec());
             Effect::EntryCreated { parent, name, layer, child }
         }
-        Request::SetValue { guid, .. } if !in_transaction => {
-            Effect::Touched { guid, rule: Rule::SetTouchesKey }
+        Request::SetValue { guid, .. } => touched(guid, Rule::SetTouchesKey),
+        Request::DeleteValueEntry { guid, .. } => touched(guid, Rule::DeleteTouchesKey),
+        Request::WriteKey { guid, field_mask: 1, .. } => touched(guid, Rule::SecurityTouchesKey),
+        Request::SetBlanketTombstone { guid, .. } if in_transaction => {
+            touched(guid, Rule::BlanketTouchesKey)
         }
-        Request::DeleteValueEntry { guid, .. } if !in_transaction => {
-            Effect::Touched { guid, rule: Rule::DeleteTouchesKey }
-        }
-        Request::WriteKey { guid, field_mask: 1, .. } if !in_transaction => {
-            Effect::Touched { guid, rule: Rule::SecurityTouchesKey }
+        Request::Lookup { parent, .. } | Request::EnumChildren { parent } => {
+            Effect::Children { parent }
         }
         Request::QueryValues { name, query_all: 0, .. } => Effect::Queried { name: name.to_vec() },
         Request::ReadKey { guid } => Effect::KeyRead { guid },

@@ -51,6 +51,7 @@ impl WireMonitor {
         self.apply(source, &effect, success.is_some());
         let Some(success) = success else { return Ok(()) };
         self.held.mark(operation.response_rule());
+        self.children(source, &effect, &success);
         match self.success(&effect, &success) {
             // Not the source's own doing. What follows in the response is not looked at.
             Err(failure) if self.seeded.excuses(source, failure.rule) => Ok(()),
@@ -69,12 +70,34 @@ impl WireMonitor {
             Effect::EntryCreated { child, .. } | Effect::EntryEnlisted { child } if !succeeded => {
                 self.keys.entry_refused(*child);
             }
-            Effect::Touched { guid, .. } if !succeeded => {
+            Effect::Touched { transaction: 0, guid, .. } if !succeeded => {
                 self.obligations.untouched(source, *guid);
+            }
+            Effect::Touched { transaction, guid, .. } if !succeeded => {
+                self.transactions.untouched(*transaction, *guid);
             }
             Effect::Began { transaction } => self.transactions.began(*transaction, succeeded),
             Effect::Committed { transaction } => {
                 self.transactions.committed(*transaction, succeeded);
+            }
+            _ => {}
+        }
+    }
+
+    /// Learns which keys are below which.
+    fn children(&mut self, source: SourceId, effect: &Effect, success: &Success<'_>) {
+        let Effect::Children { parent } = *effect else { return };
+        let is_key = |entry: &&PathEntry<'_>| entry.target != [0; 16];
+        match success {
+            Success::Entries { entries, .. } => {
+                self.settings.found(parent, entries);
+                let keys = entries.iter().filter(is_key).map(|entry| entry.target);
+                self.hives.below(source, parent, keys);
+            }
+            Success::Children { children, .. } => {
+                let entries = children.iter().flat_map(|(_, entries)| entries);
+                let keys = entries.filter(is_key).map(|entry| entry.target);
+                self.hives.below(source, parent, keys);
             }
             _ => {}
         }

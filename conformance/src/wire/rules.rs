@@ -221,12 +221,26 @@ rules! {
     // Transactions and layers.
     NoTransaction covers ["RSI-52"] cites []
         "txn_id is 0 outside of transactions";
-    TransactionOpen covers [] cites ["OP-51" "IOC-002" "SYS-92"]
+    TransactionOpen covers [] cites ["OP-51" "IOC-002" "SYS-92" "TXN-46"]
         "a transaction id is used between its begin and its end, at its source";
     TransactionHeader covers [] cites ["D-94"]
         "the header of begin, commit and abort repeats the transaction id of the payload";
-    TransactionId covers ["SYS-91"] cites []
+    TransactionId covers [] cites ["SYS-91"]
         "a transaction id is not used again";
+    TransactionOrder covers ["SYS-91"] cites []
+        "transaction ids go up in the order in which transactions were created";
+    OneHive covers [] cites ["TXN-10" "TXN-11" "D-80"]
+        "all requests of a transaction are about one hive";
+    CommitRetried covers ["TXN-64" "IOC-192"] cites []
+        "a commit that failed is sent again";
+    TransactionOwned covers [] cites ["OP-65" "TXN-36"]
+        "a transaction that a source has open belongs to an open fd";
+    BetweenCalls covers ["BOOT-21"] cites ["BOOT-29"]
+        "between calls nothing is changed but deleted layers, orphans and expired transactions";
+    ParametersRead covers ["BOOT-06" "CONF-41"] cites ["BOOT-13"]
+        "a registration of the Machine hive looks for the parameters and reads them";
+    LayersRead covers ["BOOT-07" "BOOT-13"] cites []
+        "a registration of the Machine hive reads the layers after the parameters";
     ReadOnlyMutation covers [] cites ["OP-56"]
         "no mutation carries the id of a read-only transaction";
     ReadOnlyEnd covers ["OP-59"] cites ["OP-60" "IOC-153"]
@@ -238,7 +252,61 @@ rules! {
     LayerEverywhere covers ["LAYER-56" "DEL-12"] cites ["D-55"]
         "a layer deletion goes to every registered source";
 
+    // What calls in transactions may send.
+    BeginSilent covers ["SYS-92"] cites ["TXN-12" "SYS-95"]
+        "beginning a transaction asks no source";
+    StatusSilent covers [] cites ["IOC-197" "DISP-26"]
+        "asking for a state, polling and reading events send nothing";
+    UnboundRead covers ["TXN-18" "IOC-008" "IOC-009"] cites ["TXN-08"]
+        "a read through an unbound transaction is sent as an ordinary one";
+    BoundRead covers ["TXN-19"] cites ["RSI-53"]
+        "a read through a bound transaction carries its id";
+    BoundQuery covers ["IOC-026"] cites []
+        "a value is read under the id of the bound transaction";
+    BoundChange covers ["IOC-002"] cites []
+        "a change through a transaction carries its id";
+    BindingFirst covers ["OP-50"] cites ["SYS-92" "D-80"]
+        "the first change through a transaction begins it, read-write, before anything carries its id";
+    BindingRefused covers [] cites ["TXN-14" "IOC-005" "TXN-85"]
+        "nothing follows a begin that the source refused";
+    BoundOnce covers [] cites ["OP-50" "TXN-83"]
+        "a transaction is begun at one source, once";
+    OtherHiveSilent covers ["TXN-11"] cites []
+        "what a transaction of another hive is named for sends nothing";
+    EndedSilent covers [] cites ["TXN-27" "D-82"]
+        "what names a transaction that has ended sends nothing";
+    OutsideTransactions covers [] cites ["RSI-52"]
+        "a call without a transaction sends nothing under the id of one";
+    CommitSent covers ["IOC-181"] cites ["TXN-28"]
+        "a commit that succeeds sent one commit, and the source carried it out";
+    CommitBusy covers ["IOC-186"] cites ["D-81"]
+        "a commit that the source is too busy for is EBUSY";
+    CommitFailed covers ["IOC-187"] cites ["D-81"]
+        "a commit that the source refuses is EIO";
+    CommitNothing covers [] cites ["IOC-193" "IOC-194" "IOC-195"]
+        "a commit of what is unbound or has ended sends nothing";
+    CommitAlone covers [] cites ["TXN-51" "IOC-181"]
+        "a commit call changes nothing but by its commit, and by what that does to layers and orphans";
+    CommitLooks covers [] cites ["DISP-44" "TXN-58"]
+        "a commit looks at the keys that its transaction changed and at no others";
+    AbortAtClose covers ["OP-65"] cites ["TXN-33"]
+        "the last close of a bound transaction aborts it";
+    CloseSilent covers [] cites ["TXN-33"]
+        "closing a transaction sends nothing but its abort";
+    AbortAtExpiry covers ["OP-66" "TXN-45"] cites []
+        "a bound transaction that has timed out was aborted";
+
     // What one call may send.
+    ReadChangesNothing covers [] cites ["SEC-12"]
+        "a read changes nothing";
+    ArmingChangesNothing covers [] cites ["DISP-29"]
+        "arming a watch changes nothing";
+    ChangesAsAsked covers [] cites ["IOC-181" "LAYER-55"]
+        "a change sends the change that was asked for, and no other";
+    KeyLooks covers ["DISP-05" "DISP-29"] cites []
+        "changing a key's own looks at that key alone";
+    PlaceLooks covers [] cites ["DISP-05" "DISP-29"]
+        "deleting or hiding a key looks at its own place alone";
     EncodingBeforeSource covers ["CONV-16"] cites []
         "a string that is not UTF-8 is refused before anything is sent";
     PathBeforeSource covers ["SYS-30"] cites []

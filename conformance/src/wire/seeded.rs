@@ -25,6 +25,11 @@ impl Seeded {
         self.0.entry(source).or_default().insert(Rule::StoredSequence);
     }
 
+    /// Whether anything of a source may not be its own doing.
+    pub(super) fn has(&self, source: SourceId) -> bool {
+        self.0.contains_key(&source)
+    }
+
     /// Whether a response may break the rule.
     pub(super) fn excuses(&self, source: SourceId, rule: Rule) -> bool {
         self.0.get(&source).is_some_and(|rules| rules.contains(&rule))

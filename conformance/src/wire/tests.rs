@@ -5,6 +5,7 @@ mod calls;
 mod golden;
 mod kernel;
 mod roots;
+mod settings;
 mod source;
 mod transcript;
 

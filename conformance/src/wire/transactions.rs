@@ -4,23 +4,32 @@ use std::collections::BTreeMap;
 
 use registry_model::input::SourceId;
 
+use super::frame::Guid;
+use super::keys::shown;
 use super::rules::{Failure, Held, Rule};
 
 /// Mode RSI_TXN_READ_ONLY.
-const READ_ONLY: u32 = 1;
+pub(super) const READ_ONLY: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Beginning,
     Open,
+    /// A commit is unanswered.
+    Committing,
     Ended,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Transaction {
     source: SourceId,
     is_read_only: bool,
     state: State,
+    /// The root of the hive that its requests were about.
+    hive: Option<Guid>,
+    /// Keys whose last write time is due by the commit, with the rule that asks for it.
+    touched: BTreeMap<Guid, Rule>,
+    has_failed_to_commit: bool,
 }
 
 /// Every transaction id seen since the last reboot.
@@ -48,6 +57,31 @@ impl Transactions {
         held.require(Rule::ReadOnlyMutation, allowed, || format!("transaction {id} is read-only"))
     }
 
+    /// Checks the hive of a request inside a transaction: the one of those before it.
+    pub(super) fn in_hive(&mut self, held: &mut Held, id: u64, root: Guid) -> Result<(), Failure> {
+        let Some(transaction) = self.known.get_mut(&id).filter(|known| !known.is_read_only) else {
+            return Ok(());
+        };
+        let hive = *transaction.hive.get_or_insert(root);
+        held.require(Rule::OneHive, hive == root, || {
+            format!("transaction {id} is in {} and goes to {}", shown(hive), shown(root))
+        })
+    }
+
+    /// A request is sent inside a transaction that a last write time goes with.
+    pub(super) fn touched(&mut self, id: u64, key: Guid, rule: Rule) {
+        if let Some(transaction) = self.known.get_mut(&id) {
+            transaction.touched.insert(key, rule);
+        }
+    }
+
+    /// Such a request failed, or the last write time was sent.
+    pub(super) fn untouched(&mut self, id: u64, key: Guid) {
+        if let Some(transaction) = self.known.get_mut(&id) {
+            transaction.touched.remove(&key);
+        }
+    }
+
     pub(super) fn begin(
         &mut self,
         held: &mut Held,
@@ -58,8 +92,15 @@ impl Transactions {
         held.require(Rule::TransactionHeader, id != 0, || "the transaction id is 0".to_owned())?;
         let is_new = !self.known.contains_key(&id);
         held.require(Rule::TransactionId, is_new, || format!("transaction {id} exists already"))?;
-        let is_read_only = mode == READ_ONLY;
-        self.known.insert(id, Transaction { source, is_read_only, state: State::Beginning });
+        let begun = Transaction {
+            source,
+            is_read_only: mode == READ_ONLY,
+            state: State::Beginning,
+            hive: None,
+            touched: BTreeMap::new(),
+            has_failed_to_commit: false,
+        };
+        self.known.insert(id, begun);
         Ok(())
     }
 
@@ -72,21 +113,36 @@ impl Transactions {
         }
     }
 
-    pub(super) fn commit(&self, held: &mut Held, source: SourceId, id: u64) -> Result<(), Failure> {
+    pub(super) fn commit(
+        &mut self,
+        held: &mut Held,
+        source: SourceId,
+        id: u64,
+    ) -> Result<(), Failure> {
         let transaction = self.open(source, id)?;
         held.mark(Rule::TransactionOpen);
         if transaction.is_read_only {
             let message = format!("transaction {id} is read-only and is committed");
             return Err(Failure::new(Rule::ReadOnlyEnd, message));
         }
-        Ok(())
+        if transaction.has_failed_to_commit {
+            held.mark(Rule::CommitRetried);
+        }
+        let due = transaction.touched.first_key_value().map(|(key, rule)| (*key, *rule));
+        if let Some(transaction) = self.known.get_mut(&id) {
+            transaction.state = State::Committing;
+        }
+        let Some((key, rule)) = due else { return Ok(()) };
+        let message =
+            format!("transaction {id} has not sent the last write time of {}", shown(key));
+        Err(Failure::new(rule, message))
     }
 
     /// The answer to a commit. A failed one leaves the transaction open (D-81).
     pub(super) fn committed(&mut self, id: u64, succeeded: bool) {
-        if succeeded && let Some(transaction) = self.known.get_mut(&id) {
-            transaction.state = State::Ended;
-        }
+        let Some(transaction) = self.known.get_mut(&id) else { return };
+        transaction.state = if succeeded { State::Ended } else { State::Open };
+        transaction.has_failed_to_commit |= !succeeded;
     }
 
     pub(super) fn abort(
@@ -100,7 +156,9 @@ impl Transactions {
         if transaction.is_read_only {
             held.mark(Rule::ReadOnlyEnd);
         }
-        self.known.insert(id, Transaction { state: State::Ended, ..transaction });
+        if let Some(transaction) = self.known.get_mut(&id) {
+            transaction.state = State::Ended;
+        }
         Ok(())
     }
 
@@ -111,9 +169,25 @@ impl Transactions {
         }
     }
 
-    fn open(&self, source: SourceId, id: u64) -> Result<Transaction, Failure> {
+    /// Whether a source has the transaction open.
+    pub(super) fn is_open(&self, id: u64) -> bool {
+        self.known.get(&id).is_some_and(|known| known.state != State::Ended)
+    }
+
+    /// The source of a transaction.
+    pub(super) fn source(&self, id: u64) -> Option<SourceId> {
+        self.known.get(&id).map(|known| known.source)
+    }
+
+    /// The read-write transactions that sources have open.
+    pub(super) fn all_open(&self) -> impl Iterator<Item = u64> {
+        let open = |known: &Transaction| known.state != State::Ended && !known.is_read_only;
+        self.known.iter().filter(move |(_, known)| open(known)).map(|(id, _)| *id)
+    }
+
+    fn open(&self, source: SourceId, id: u64) -> Result<&Transaction, Failure> {
         match self.known.get(&id) {
-            Some(known) if known.source == source && known.state == State::Open => Ok(*known),
+            Some(known) if known.source == source && known.state == State::Open => Ok(known),
             Some(known) => {
                 let message =
                     format!("transaction {id} is {:?} at source {}", known.state, known.source.0);

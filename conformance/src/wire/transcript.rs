@@ -22,6 +22,28 @@ struct Asked {
     child_name: Vec<u8>,
 }
 
+/// Transactions by the order in which frames first named them: how a kernel counts is its own affair.
+#[derive(Clone, Debug, Default)]
+struct Numbering {
+    numbers: BTreeMap<u64, u64>,
+    last: u64,
+}
+
+impl Numbering {
+    fn of(&mut self, id: u64) -> u64 {
+        let last = &mut self.last;
+        *self.numbers.entry(id).or_insert_with(|| {
+            *last += 1;
+            *last
+        })
+    }
+
+    /// A kernel that has booted may begin with the same ids again.
+    fn ended(&mut self, id: u64) {
+        self.numbers.remove(&id);
+    }
+}
+
 /// The requests of a run, line by line.
 #[derive(Clone, Debug, Default)]
 pub struct Transcript {
@@ -30,6 +52,7 @@ pub struct Transcript {
     /// How many keys were named by each path.
     counts: BTreeMap<String, usize>,
     in_flight: BTreeMap<(SourceId, u64), Asked>,
+    transactions: Numbering,
     lines: Vec<String>,
 }
 
@@ -90,9 +113,16 @@ impl Transcript {
             }
             _ => {}
         }
-        let mut line = self.words(request);
-        if header.transaction != 0 && !is_end_or_begin(request) {
-            line.push_str(&format!(" transaction={}", header.transaction));
+        let number = match header.transaction {
+            0 => 0,
+            id => self.transactions.of(id),
+        };
+        let mut line = self.words(request, number);
+        if number != 0 && !is_end_or_begin(request) {
+            line.push_str(&format!(" transaction={number}"));
+        }
+        if let Request::AbortTransaction { transaction } = request {
+            self.transactions.ended(*transaction);
         }
         if self.has_several_sources {
             line.push_str(&format!(" at source {}", source.0));
@@ -157,7 +187,8 @@ impl Transcript {
         format!("<{}>", self.path(guid))
     }
 
-    fn words(&self, request: &Request<'_>) -> String {
+    /// The line of a request in the transaction of this number.
+    fn words(&self, request: &Request<'_>, number: u64) -> String {
         match *request {
             Request::Lookup { parent, child_name } => {
                 format!("lookup {} {}", self.key(parent), word(child_name))
@@ -184,14 +215,12 @@ impl Transcript {
             | Request::SetValue { .. }
             | Request::DeleteValueEntry { .. }
             | Request::SetBlanketTombstone { .. } => self.value_words(request),
-            Request::BeginTransaction { transaction, mode } => {
+            Request::BeginTransaction { mode, .. } => {
                 let mode = if mode == 0 { "read_write" } else { "read_only" };
-                format!("begin_transaction {transaction} {mode}")
+                format!("begin_transaction {number} {mode}")
             }
-            Request::CommitTransaction { transaction } => {
-                format!("commit_transaction {transaction}")
-            }
-            Request::AbortTransaction { transaction } => format!("abort_transaction {transaction}"),
+            Request::CommitTransaction { .. } => format!("commit_transaction {number}"),
+            Request::AbortTransaction { .. } => format!("abort_transaction {number}"),
             Request::Flush { hive_name } => format!("flush {}", word(hive_name)),
             Request::DeleteLayer { layer } => format!("delete_layer {}", word(layer)),
         }

@@ -7,6 +7,19 @@ pub const REG_CREATE_KEY: u64 = 1101;
 /// Begins a transaction.
 pub const REG_BEGIN_TRANSACTION: u64 = 1102;
 
+/// State of a transaction: active, and bound to no source yet.
+pub const REG_TXN_ACTIVE_UNBOUND: u32 = 0;
+/// State of a transaction: active, and bound to a source.
+pub const REG_TXN_ACTIVE_BOUND: u32 = 1;
+/// State of a transaction: its commit has completed.
+pub const REG_TXN_COMMITTED: u32 = 2;
+/// State of a transaction: aborted, by its owner or by the kernel.
+pub const REG_TXN_ABORTED: u32 = 3;
+/// State of a transaction: its lifetime has run out.
+pub const REG_TXN_TIMED_OUT: u32 = 4;
+/// State of a transaction: its source went Down first.
+pub const REG_TXN_SOURCE_DOWN: u32 = 5;
+
 /// Open flag: the symlink key itself.
 pub const REG_OPEN_LINK: u32 = 0x01;
 /// Creation flag: a volatile key.
@@ -39,3 +52,8 @@ pub const GROUP_SECURITY_INFORMATION: u32 = 0x02;
 pub const DACL_SECURITY_INFORMATION: u32 = 0x04;
 /// Security information: the system list.
 pub const SACL_SECURITY_INFORMATION: u32 = 0x08;
+
+/// `poll(2)`: an error condition.
+pub const POLLERR: i64 = 0x08;
+/// `poll(2)`: a hang-up.
+pub const POLLHUP: i64 = 0x10;

@@ -7,9 +7,11 @@
 use std::convert::Infallible;
 
 use abi::Errno;
+use abi::value_type::REG_DWORD;
 use rmp::encode::{self, ByteBuf, ValueWriteError};
 use rsi::{Guid, Operation, RequestId};
 
+use crate::configuration::{CONFIGURATION_PARENT, Definition, Invalid, Parameter};
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::resolve::Tie;
@@ -17,6 +19,7 @@ use crate::security::{AuditMatch, Decision, OwnerMissing, SecurityDescriptor, To
 use crate::state::{HiveId, KeyId, SlotId};
 
 const KEY_OPEN_AUDIT: &str = "LCS_KEY_OPEN_AUDIT";
+const SELF_CONFIG_INVALID: &str = "LCS_SELF_CONFIG_INVALID";
 const SOURCE_VALIDATION_FAILURE: &str = "LCS_SOURCE_VALIDATION_FAILURE";
 
 /// What rule of PSD-005 §3.1 a source's data broke.
@@ -129,6 +132,13 @@ impl<E: Env> Kernel<E> {
         let _ = self.env.emit_audit(SOURCE_VALIDATION_FAILURE, &payload);
     }
 
+    /// Records that what was found for a parameter is not taken, and what number stays. That stays
+    /// whether or not the record is kept.
+    pub fn audit_configuration(&self, parameter: Parameter, invalid: Invalid, retained: u32) {
+        let payload = configuration_payload(parameter, invalid, retained);
+        let _ = self.env.emit_audit(SELF_CONFIG_INVALID, &payload);
+    }
+
     /// What was resolved from the answer to `operation` on `key`.
     ///
     /// # Errors
@@ -188,6 +198,27 @@ fn rejection_payload(rejection: Rejection, hive_name: Option<&str>) -> Vec<u8> {
     map.into_bytes()
 }
 
+/// Path and name are those of the specification, however they are spelled (P-163).
+fn configuration_payload(parameter: Parameter, invalid: Invalid, retained: u32) -> Vec<u8> {
+    let Definition { name, min, max, .. } = parameter.definition();
+    let (kind, received_type, received_number) = match invalid {
+        Invalid::Missing => ("missing", None, None),
+        Invalid::WrongType(value_type) => ("wrong_type", Some(value_type), None),
+        Invalid::OutOfRange(number) => ("dword_out_of_range", None, Some(number)),
+    };
+    let mut map = Map::new(9);
+    map.key("configuration_parent_path").text(CONFIGURATION_PARENT);
+    map.key("configuration_name").text(name);
+    map.key("expected_type").number(REG_DWORD);
+    map.key("expected_min").number(min);
+    map.key("expected_max").number(max);
+    map.key("received_kind").text(kind);
+    map.key("received_type").number_or_nil(received_type);
+    map.key("received_u32").number_or_nil(received_number);
+    map.key("retained_value").number(retained);
+    map.into_bytes()
+}
+
 /// A msgpack map on its way to bytes.
 struct Map(ByteBuf);
 
@@ -236,6 +267,13 @@ impl Map {
 
     fn number(&mut self, number: impl Into<u64>) {
         written(encode::write_uint(&mut self.0, number.into()));
+    }
+
+    fn number_or_nil(&mut self, number: Option<u32>) {
+        match number {
+            Some(number) => self.number(number),
+            None => self.nil(),
+        }
     }
 
     fn nil(&mut self) {
@@ -319,6 +357,29 @@ mod tests {
             field("sacl_match_flags", &[2]),
         ];
         assert_eq!(payload, expected.concat());
+    }
+
+    #[test]
+    fn an_invalid_parameter_has_what_was_expected_found_and_retained() {
+        let expected = |kind: &str, received_type: u8, received_number: &[u8]| {
+            let fields = [
+                vec![0x89],
+                field("configuration_parent_path", b"\xB7Machine\\System\\Registry"),
+                field("configuration_name", b"\xABMaxKeyDepth"),
+                field("expected_type", &[4]),
+                field("expected_min", &[32]),
+                field("expected_max", &[0xCD, 0x10, 0]),
+                field("received_kind", &name(kind)),
+                field("received_type", &[received_type]),
+                field("received_u32", received_number),
+                field("retained_value", &[0xCD, 2, 0]),
+            ];
+            fields.concat()
+        };
+        let payload = |invalid| configuration_payload(Parameter::MaxKeyDepth, invalid, 512);
+        assert_eq!(payload(Invalid::Missing), expected("missing", 0xC0, &[0xC0]));
+        assert_eq!(payload(Invalid::WrongType(1)), expected("wrong_type", 1, &[0xC0]));
+        assert_eq!(payload(Invalid::OutOfRange(31)), expected("dword_out_of_range", 0xC0, &[31]));
     }
 
     #[test]

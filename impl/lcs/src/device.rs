@@ -10,7 +10,7 @@ use rsi::Guid;
 
 use crate::env::{Env, UserMemory};
 use crate::kernel::Kernel;
-use crate::limits::{COMPONENT_LENGTH_MAX, HIVE_ENTRIES_READ_MAX};
+use crate::limits::HIVE_ENTRIES_READ_MAX;
 use crate::registration::{HiveRegistration, Registration};
 use crate::security::{Privileges, Token};
 use crate::source::{self, Readiness};
@@ -35,7 +35,7 @@ impl<E: Env> Device<E> {
     /// EPERM, EINVAL, ENOSPC, EOVERFLOW, EEXIST, ESTALE (D-91).
     pub fn register(&self, registration: &Registration) -> Result<(), Errno> {
         check_privilege(&self.token)?;
-        self.kernel.register(&self.wire, registration)
+        self.kernel.begin_operation().register(&self.wire, registration)
     }
 
     /// An ioctl on the device by a thread with `token`; 0, or minus an error number.
@@ -63,6 +63,8 @@ impl<E: Env> Device<E> {
             return Err(Errno::ENOTTY);
         }
         check_privilege(token)?;
+        let kernel = self.kernel.begin_operation();
+        let length_max = kernel.parameters.component_length_max();
         let args: SourceRegisterArgs = user::read(memory, argument)?;
         if args.pad != 0 || args.hive_count == 0 {
             return Err(Errno::EINVAL);
@@ -75,10 +77,10 @@ impl<E: Env> Device<E> {
         let entries = user::read_bytes(memory, args.hives_ptr, length)?;
         let hives: Result<Vec<HiveRegistration>, Errno> = entries
             .chunks(SourceHiveEntry::SIZE)
-            .map(|bytes| read_hive(memory, SourceHiveEntry::from_bytes(bytes)))
+            .map(|bytes| read_hive(memory, SourceHiveEntry::from_bytes(bytes), length_max))
             .collect();
         let registration = Registration { hives: hives?, max_sequence: args.max_sequence };
-        self.kernel.register(&self.wire, &registration)
+        kernel.register(&self.wire, &registration)
     }
 
     /// Waits for the next request and returns all of it.
@@ -132,10 +134,11 @@ fn check_privilege(token: &Token) -> Result<(), Errno> {
 fn read_hive(
     memory: &dyn UserMemory,
     entry: Option<SourceHiveEntry>,
+    length_max: usize,
 ) -> Result<HiveRegistration, Errno> {
     let entry = entry.ok_or(Errno::EFAULT)?;
     let length = usize::try_from(entry.name_len).map_err(|_| Errno::EINVAL)?;
-    if entry.pad0 | entry.pad1 != 0 || length > COMPONENT_LENGTH_MAX {
+    if entry.pad0 | entry.pad1 != 0 || length > length_max {
         return Err(Errno::EINVAL);
     }
     Ok(HiveRegistration {

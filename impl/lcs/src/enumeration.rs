@@ -80,10 +80,10 @@ impl<E: Env> Kernel<E> {
         key: KeyId,
         token: &Token,
         index: u32,
-    ) -> Result<(Subkey, Turn), Errno> {
+    ) -> Result<(Subkey, Option<Turn>), Errno> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
-            let turn = self.turns.take(Place::Children(key), Share::Read).await;
+            let turn = self.turn_outside(key, Place::Children(key), Share::Read).await;
             let children = self.enum_children(key).await?;
             if attempt < TABLE_RETRIES_MAX && self.is_stale(view.table()) {
                 continue;
@@ -133,8 +133,8 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(View, Children, Values, Option<KeyMetadata>), Errno> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
-            let _children = self.turns.take(Place::Children(key), Share::Read).await;
-            let _values = self.turns.take(Place::Values(key), Share::Read).await;
+            let _children = self.turn_outside(key, Place::Children(key), Share::Read).await;
+            let _values = self.turn_outside(key, Place::Values(key), Share::Read).await;
             let mut metadata = None;
             if with_record {
                 metadata = Some(self.read_key(key).await?);

@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::resolve::{ChildGroup, Values};
 use crate::source::{Descriptors, LateEffect};
-use crate::state::{KeyId, SlotId};
+use crate::state::{KeyId, OpenKey, SlotId};
 
 /// The entries of one name, and the keys they name.
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl<E: Env> Kernel<E> {
         self.ask(slot, request, late_effect).await.map(|_| ())
     }
 
-    /// Sets a key's last write time to now (P-08).
+    /// Sets a key's last write time to now (P-08), in the key's transaction.
     pub async fn write_time(&self, key: KeyId) -> Result<(), Failure> {
         let request = Request::WriteKey {
             guid: key.guid,
@@ -110,7 +110,7 @@ impl<E: Env> Kernel<E> {
             last_write_time: Some(self.env.now()),
             undefined_fields: 0,
         };
-        self.tell(key.slot, request, None).await
+        self.ask_in(key.transaction, key.slot, request, None).await.map(|_| ())
     }
 
     /// `RSI_DROP_KEY`. That a source could not is nobody's error (PSD-005 §2.8).
@@ -120,7 +120,8 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Makes sure that a key is still there where the source has been away since it was last seen
-    /// (P-06). A Down source is left for the operation itself to notice (P-05).
+    /// (P-06), and that one created in a transaction is there for who asks (D-20). A Down source is
+    /// left for the operation itself to notice (P-05).
     ///
     /// # Errors
     /// ENOENT when it is gone, and those of a request.
@@ -128,8 +129,11 @@ impl<E: Env> Kernel<E> {
         let unseen = {
             let state = self.state();
             let incarnation = state.slot(key.slot).incarnation;
-            state.is_active(key.slot)
-                && state.open_keys.get(&key).is_none_or(|open| open.seen != incarnation)
+            let is_known = |open: &OpenKey| match open.created_in {
+                None => open.seen == incarnation,
+                created_in => created_in == key.transaction,
+            };
+            state.is_active(key.slot) && !state.open_keys.get(&key).is_some_and(is_known)
         };
         if unseen {
             // Only whether there is a record matters here (P-75).

@@ -1,16 +1,16 @@
-//! Ioctls on key fds: structures in, structures and buffers out (PSD-005 §6.3, §11.2; `IOC-*`,
-//! D-11..D-14).
+//! Ioctls on key fds and on transaction fds: structures in, structures and buffers out (PSD-005
+//! §6.3, §11.2; `IOC-*`, D-11..D-14).
 //!
-//! Watches, backup and restore are not served yet and are ENOTTY; so is what belongs to
-//! transaction fds.
+//! Backup and restore are not served yet and are ENOTTY; so is what belongs to the other kind of
+//! fd.
 
 use std::sync::Arc;
 
 use abi::ioctl::{
-    REG_IOC_BLANKET_TOMBSTONE, REG_IOC_DELETE_KEY, REG_IOC_DELETE_VALUE, REG_IOC_ENUM_SUBKEYS,
-    REG_IOC_ENUM_VALUES, REG_IOC_FLUSH, REG_IOC_GET_SECURITY, REG_IOC_HIDE_KEY,
-    REG_IOC_QUERY_KEY_INFO, REG_IOC_QUERY_VALUE, REG_IOC_QUERY_VALUES_BATCH, REG_IOC_SET_SECURITY,
-    REG_IOC_SET_VALUE,
+    REG_IOC_BLANKET_TOMBSTONE, REG_IOC_COMMIT, REG_IOC_DELETE_KEY, REG_IOC_DELETE_VALUE,
+    REG_IOC_ENUM_SUBKEYS, REG_IOC_ENUM_VALUES, REG_IOC_FLUSH, REG_IOC_GET_SECURITY,
+    REG_IOC_HIDE_KEY, REG_IOC_NOTIFY, REG_IOC_QUERY_KEY_INFO, REG_IOC_QUERY_VALUE,
+    REG_IOC_QUERY_VALUES_BATCH, REG_IOC_SET_SECURITY, REG_IOC_SET_VALUE, REG_IOC_TXN_STATUS,
 };
 use abi::layout::{BlanketTombstoneArgs, DeleteKeyArgs, DeleteValueArgs, SetValueArgs};
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
@@ -20,10 +20,10 @@ use rsi::Request;
 use crate::env::{Env, UserMemory};
 use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
-use crate::limits::VALUE_SIZE_MAX;
-use crate::process::Caller;
+use crate::process::{Caller, File, Process};
 use crate::security::Token;
-use crate::syscalls::no_transaction;
+use crate::transactions::Enlisted;
+use crate::turns::Share;
 use crate::user;
 use crate::values::ValueWrite;
 
@@ -32,6 +32,8 @@ use crate::values::ValueWrite;
 pub struct Call<'a, E: Env> {
     /// The open file description.
     pub file: &'a KeyFile<E>,
+    /// Whose fds the structure's numbers mean.
+    pub process: &'a Process<E>,
     /// The calling thread's token.
     pub token: &'a Token,
     /// Address of the argument structure.
@@ -49,7 +51,7 @@ pub fn validate_reserved(reserved_is_zero: bool, txn_fd: i32) -> Result<(), Errn
 }
 
 impl<E: Env> Kernel<E> {
-    /// Any ioctl on a key fd.
+    /// Any ioctl on an fd.
     ///
     /// # Errors
     /// EBADF, ENOTTY, and those of the ioctl.
@@ -61,9 +63,23 @@ impl<E: Env> Kernel<E> {
         argument: u64,
         memory: &dyn UserMemory,
     ) -> Result<i64, Errno> {
-        let file = caller.process.get(fd)?;
-        let call = Call { file: &file, token: caller.token, argument, memory };
-        let result = match request {
+        let Caller { process, token } = caller;
+        let result = match process.get(fd)? {
+            File::Key(file) => {
+                let call = Call { file: &file, process, token, argument, memory };
+                self.ioctl_on_key(call, request).await
+            }
+            File::Transaction(file) => match request {
+                REG_IOC_COMMIT => self.commit(&file).await,
+                REG_IOC_TXN_STATUS => self.transaction_status(&file, argument, memory),
+                _ => Err(Errno::ENOTTY),
+            },
+        };
+        result.map(|()| 0)
+    }
+
+    async fn ioctl_on_key(self: &Arc<Self>, call: Call<'_, E>, request: u32) -> Result<(), Errno> {
+        match request {
             REG_IOC_QUERY_VALUE => self.ioctl_query_value(call).await,
             REG_IOC_SET_VALUE => self.ioctl_set_value(call).await,
             REG_IOC_DELETE_VALUE => self.ioctl_delete_value(call).await,
@@ -76,26 +92,32 @@ impl<E: Env> Kernel<E> {
             REG_IOC_HIDE_KEY => self.ioctl_remove_key(call, false).await,
             REG_IOC_GET_SECURITY => self.ioctl_get_security(call).await,
             REG_IOC_SET_SECURITY => self.ioctl_set_security(call).await,
+            REG_IOC_NOTIFY => self.ioctl_notify(call),
             REG_IOC_FLUSH => self.ioctl_flush(call).await,
             _ => Err(Errno::ENOTTY),
-        };
-        result.map(|()| 0)
+        }
+    }
+
+    /// Makes a mutation of a key part of the transaction that it names.
+    async fn enlist_mutation(&self, call: Call<'_, E>, txn_fd: i32) -> Result<Enlisted<E>, Errno> {
+        self.enlist(call.process, txn_fd, Share::Alone, call.file.position.hive()).await
     }
 
     /// The order is that of D-12.
     async fn ioctl_set_value(self: &Arc<Self>, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, token, argument, memory, .. } = call;
         let args: SetValueArgs = user::read(memory, argument)?;
         validate_reserved(args.pad0 | args.pad1 | args.pad2 == 0, args.txn_fd)?;
         file.require(KEY_SET_VALUE)?;
-        let name = user::read_value_name(memory, args.name_ptr, args.name_len)?;
-        let layer = user::read_layer_name(memory, args.layer_ptr, args.layer_len)?;
+        let name = user::read_value_name(memory, args.name_ptr, args.name_len, &self.parameters)?;
+        let layer =
+            user::read_layer_name(memory, args.layer_ptr, args.layer_len, &self.parameters)?;
         let is_tombstone = args.value_type == REG_TOMBSTONE;
         if !is_tombstone && !is_user_visible(args.value_type) || is_tombstone && args.data_len != 0
         {
             return Err(Errno::EINVAL);
         }
-        if args.data_len > VALUE_SIZE_MAX {
+        if args.data_len > self.parameters.value_size_max() {
             return Err(Errno::ENOSPC);
         }
         self.authorize_layer(&layer, token)?;
@@ -108,32 +130,34 @@ impl<E: Env> Kernel<E> {
             expected_sequence: args.expected_seq,
         };
         self.authorize_precedence(file, token, &write)?;
-        no_transaction(args.txn_fd)?;
-        self.set_value(file, token, write).await
+        let enlisted = self.enlist_mutation(call, args.txn_fd).await?;
+        self.set_value(file, token, write, enlisted.transaction()).await
     }
 
     async fn ioctl_delete_value(self: &Arc<Self>, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, token, argument, memory, .. } = call;
         let args: DeleteValueArgs = user::read(memory, argument)?;
         validate_reserved(args.pad0 | args.pad1 | args.pad2 == 0, args.txn_fd)?;
         file.require(KEY_SET_VALUE)?;
-        let name = user::read_value_name(memory, args.name_ptr, args.name_len)?;
-        let layer = user::read_layer_name(memory, args.layer_ptr, args.layer_len)?;
+        let name = user::read_value_name(memory, args.name_ptr, args.name_len, &self.parameters)?;
+        let layer =
+            user::read_layer_name(memory, args.layer_ptr, args.layer_len, &self.parameters)?;
         self.authorize_layer(&layer, token)?;
-        no_transaction(args.txn_fd)?;
-        self.delete_value(file, token, &name, &layer).await
+        let enlisted = self.enlist_mutation(call, args.txn_fd).await?;
+        self.delete_value(file, token, &name, &layer, enlisted.transaction()).await
     }
 
     async fn ioctl_blanket_tombstone(self: &Arc<Self>, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, token, argument, memory, .. } = call;
         let args: BlanketTombstoneArgs = user::read(memory, argument)?;
         let reserved_is_zero = args.pad0 == 0 && args.pad1 == [0; 3] && args.set <= 1;
         validate_reserved(reserved_is_zero, args.txn_fd)?;
         file.require(KEY_SET_VALUE)?;
-        let layer = user::read_layer_name(memory, args.layer_ptr, args.layer_len)?;
+        let layer =
+            user::read_layer_name(memory, args.layer_ptr, args.layer_len, &self.parameters)?;
         self.authorize_layer(&layer, token)?;
-        no_transaction(args.txn_fd)?;
-        self.set_blanket(file, token, &layer, args.set == 1).await
+        let enlisted = self.enlist_mutation(call, args.txn_fd).await?;
+        self.set_blanket(file, token, &layer, args.set == 1, enlisted.transaction()).await
     }
 
     /// Deletion and hiding take the same structure, in the order of D-13.
@@ -142,17 +166,19 @@ impl<E: Env> Kernel<E> {
         call: Call<'_, E>,
         delete: bool,
     ) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, token, argument, memory, .. } = call;
         let args: DeleteKeyArgs = user::read(memory, argument)?;
         validate_reserved(args.pad0 | args.pad1 == 0, args.txn_fd)?;
         file.require(DELETE)?;
-        let layer = user::read_layer_name(memory, args.layer_ptr, args.layer_len)?;
+        let layer =
+            user::read_layer_name(memory, args.layer_ptr, args.layer_len, &self.parameters)?;
         let removal = self.authorize_removal(file, token, &layer)?;
-        no_transaction(args.txn_fd)?;
+        let enlisted = self.enlist_mutation(call, args.txn_fd).await?;
+        let transaction = enlisted.transaction();
         if delete {
-            self.delete_key(file, token, removal, &layer).await
+            self.delete_key(file, token, removal, &layer, transaction).await
         } else {
-            self.hide_key(file, token, removal, &layer).await
+            self.hide_key(file, token, removal, &layer, transaction).await
         }
     }
 

@@ -1,18 +1,21 @@
 //! The kernel half as one object: state, turns, tasks, and the way to a source.
 //!
-//! Every operation is a method on [`Kernel`] in a module of its own; here is what they all use.
+//! Every operation is a method on [`Kernel`] in a module of its own; here is what they all use. An
+//! operation has a `Kernel` of its own, with the parameters that were in force when it began, so
+//! that none can change under it (P-169); the [`Core`] is the same for all.
 //! States PSD-005 §7.1 (deadlines) and §10.1 as far as a single request goes (D-83).
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use abi::Errno;
 use futures::channel::oneshot;
-use rsi::{Guid, Request, Response, Status};
+use rsi::{Guid, Request, Response, Status, TransactionId};
 
 use crate::audit::Rejection;
+use crate::configuration::Parameters;
 use crate::env::Env;
 use crate::layers::LayerTable;
-use crate::limits::REQUEST_TIMEOUT_NS;
 use crate::source::{
     Connection, Descriptors, DownReason, Inquiry, LateEffect, MalformedResponse, RequestError,
     Supervisor, status_errno,
@@ -20,8 +23,15 @@ use crate::source::{
 use crate::state::{KeyId, SlotId, State};
 use crate::turns::{Place, Share, Turns};
 
-/// See the module.
+/// The kernel half as one operation has it.
 pub struct Kernel<E: Env> {
+    core: Arc<Core<E>>,
+    /// What was in force when the operation began.
+    pub parameters: Arc<Parameters>,
+}
+
+/// The kernel half as all operations share it.
+pub struct Core<E: Env> {
     /// The world outside.
     pub env: E,
     /// Who may touch what.
@@ -43,6 +53,9 @@ pub enum Failure {
     Refused(Status),
     /// No usable answer came.
     Unanswered(RequestError),
+    /// The transaction that the request was to be part of has ended, with what that makes of every
+    /// use of it.
+    TransactionOver(Errno),
 }
 
 impl Failure {
@@ -51,6 +64,7 @@ impl Failure {
         match self {
             Self::Refused(status) => status_errno(status),
             Self::Unanswered(error) => error.errno(),
+            Self::TransactionOver(errno) => errno,
         }
     }
 }
@@ -61,20 +75,51 @@ impl From<Failure> for Errno {
     }
 }
 
-impl<E: Env> Kernel<E> {
-    /// A kernel with no source.
-    pub fn new(env: E) -> Arc<Self> {
-        Arc::new(Self {
-            env,
-            turns: Turns::default(),
-            state: Mutex::new(State::new()),
-            tasks: Mutex::default(),
-        })
+impl<E: Env> Deref for Kernel<E> {
+    type Target = Core<E>;
+
+    fn deref(&self) -> &Core<E> {
+        &self.core
+    }
+}
+
+impl<E: Env> Core<E> {
+    /// The kernel for an operation that begins now.
+    pub fn begin_operation(self: &Arc<Self>) -> Arc<Kernel<E>> {
+        let parameters = Arc::clone(&self.state().parameters);
+        Arc::new(Kernel { core: Arc::clone(self), parameters })
     }
 
     /// The state; not to be held across a wait.
     pub fn state(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Env> Kernel<E> {
+    /// A kernel with no source.
+    pub fn new(env: E) -> Arc<Self> {
+        let core = Arc::new(Core {
+            env,
+            turns: Turns::default(),
+            state: Mutex::new(State::new()),
+            tasks: Mutex::default(),
+        });
+        core.begin_operation()
+    }
+
+    /// The same kernel for another operation, which begins now.
+    pub fn begin_operation(&self) -> Arc<Self> {
+        self.core.begin_operation()
+    }
+
+    /// What all operations share, for whoever must not keep the kernel alive.
+    pub fn downgrade(&self) -> Weak<Core<E>> {
+        Arc::downgrade(&self.core)
     }
 
     /// The layer table of this moment.
@@ -105,11 +150,23 @@ impl<E: Env> Kernel<E> {
         request: Request,
         late_effect: Option<LateEffect>,
     ) -> Result<Response, Failure> {
-        self.wait_for_resumption(slot).await;
-        self.ask_at_once(slot, request, late_effect).await
+        self.ask_unchecked(None, slot, request, late_effect).await
     }
 
-    /// As [`Kernel::ask`], for a question about `key`, whose answer may be rejected.
+    /// As [`Kernel::ask`] in a transaction, or in none, whatever has become of it.
+    pub async fn ask_unchecked(
+        &self,
+        transaction: Option<TransactionId>,
+        slot: SlotId,
+        request: Request,
+        late_effect: Option<LateEffect>,
+    ) -> Result<Response, Failure> {
+        self.wait_for_resumption(slot).await;
+        self.send_and_wait(transaction, slot, request, late_effect).await
+    }
+
+    /// As [`Kernel::ask`], for a question about `key`, whose answer may be rejected. It is asked in
+    /// the key's transaction, if that goes on.
     pub async fn inquire(
         &self,
         key: KeyId,
@@ -117,9 +174,14 @@ impl<E: Env> Kernel<E> {
         descriptors: Descriptors,
     ) -> Result<Response, Failure> {
         self.wait_for_resumption(key.slot).await;
-        let deadline = self.env.now().saturating_add(REQUEST_TIMEOUT_NS);
-        let inquiry = Inquiry { hive_index: key.hive_index, descriptors };
-        answered(self.connection(key.slot).inquire(deadline, request, inquiry).await)
+        let deadline = self.request_deadline();
+        let name_length_max = self.parameters.component_length_max();
+        let inquiry = Inquiry { hive_index: key.hive_index, descriptors, name_length_max };
+        let connection = self.connection(key.slot);
+        self.check_not_over(key.transaction)?;
+        let answer = connection.inquire(deadline, key.transaction, request, inquiry).await;
+        self.check_not_over(key.transaction)?;
+        answered(answer)
     }
 
     /// A resumed source hears first what it has to hear before all else.
@@ -141,9 +203,26 @@ impl<E: Env> Kernel<E> {
         request: Request,
         late_effect: Option<LateEffect>,
     ) -> Result<Response, Failure> {
+        self.send_and_wait(None, slot, request, late_effect).await
+    }
+
+    async fn send_and_wait(
+        &self,
+        transaction: Option<TransactionId>,
+        slot: SlotId,
+        request: Request,
+        late_effect: Option<LateEffect>,
+    ) -> Result<Response, Failure> {
         let connection = self.connection(slot);
-        let deadline = self.env.now().saturating_add(REQUEST_TIMEOUT_NS);
-        answered(connection.request_with_late_effect(deadline, None, request, late_effect).await)
+        let deadline = self.request_deadline();
+        let answer =
+            connection.request_with_late_effect(deadline, transaction, request, late_effect);
+        answered(answer.await)
+    }
+
+    /// By when a request that is sent now has to be answered.
+    pub fn request_deadline(&self) -> u64 {
+        self.env.now().saturating_add(self.parameters.request_timeout_ns())
     }
 
     /// The newest connection of a slot.
@@ -153,7 +232,7 @@ impl<E: Env> Kernel<E> {
 
     /// Runs a task that [`Kernel::settled`] waits for.
     pub fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let running = Running::new(self);
+        let running = Running::new(&self.core);
         self.env.spawn(Box::pin(async move {
             task.await;
             drop(running);
@@ -176,10 +255,6 @@ impl<E: Env> Kernel<E> {
             let _ = receiver.await;
         }
     }
-
-    fn tasks(&self) -> MutexGuard<'_, Tasks> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn answered(answer: Result<Response, RequestError>) -> Result<Response, Failure> {
@@ -191,12 +266,12 @@ fn answered(answer: Result<Response, RequestError>) -> Result<Response, Failure>
 }
 
 /// One task counted as running, also when it is dropped before its end.
-struct Running<E: Env>(Arc<Kernel<E>>);
+struct Running<E: Env>(Arc<Core<E>>);
 
 impl<E: Env> Running<E> {
-    fn new(kernel: &Arc<Kernel<E>>) -> Self {
-        kernel.tasks().running += 1;
-        Self(Arc::clone(kernel))
+    fn new(core: &Arc<Core<E>>) -> Self {
+        core.tasks().running += 1;
+        Self(Arc::clone(core))
     }
 }
 
@@ -217,9 +292,11 @@ impl<E: Env> Drop for Running<E> {
 /// What a connection may ask of the kernel. It holds no reference that would keep a kernel alive.
 pub struct KernelSupervisor<E: Env> {
     /// The kernel.
-    pub kernel: Weak<Kernel<E>>,
+    pub kernel: Weak<Core<E>>,
     /// The slot that the connection is of.
     pub slot: SlotId,
+    /// Which of the slot's connections it is.
+    pub incarnation: u64,
 }
 
 impl<E: Env> Supervisor for KernelSupervisor<E> {
@@ -229,13 +306,18 @@ impl<E: Env> Supervisor for KernelSupervisor<E> {
     }
 
     // A slot asks its connection whether it is Down.
-    fn connection_down(&self, _reason: DownReason) {}
+    fn connection_down(&self, _reason: DownReason) {
+        if let Some(core) = self.kernel.upgrade() {
+            core.begin_operation().lose_transactions(self.slot, self.incarnation);
+        }
+    }
 
     fn response_malformed(&self, response: MalformedResponse) {
         let MalformedResponse { id, operation, key, hive_index, malformed } = response;
         // What has no class has no record (D-95).
         let Some(class) = malformed.validation_class() else { return };
-        if let Some(kernel) = self.kernel.upgrade() {
+        if let Some(core) = self.kernel.upgrade() {
+            let kernel = core.begin_operation();
             let (slot, request) = (self.slot, Some(id));
             let operation = Some(operation);
             kernel.audit_rejection(Rejection { slot, hive_index, request, operation, key, class });

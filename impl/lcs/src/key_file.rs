@@ -3,8 +3,8 @@
 //! States PSD-005 §6.1 (key fds), §2.8 (last close) and §2.1 rule 5. It does not know numbers or
 //! tables of fds.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use abi::Errno;
 use rsi::Guid;
@@ -12,6 +12,7 @@ use rsi::Guid;
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::state::{HiveId, KeyId};
+use crate::watches::WatchId;
 
 /// A key and the way to it from its hive's root, links resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,26 @@ impl Position {
         Some(KeyId::in_hive(self.hive, guid))
     }
 
+    /// The way as far as the key above, none of a hive root.
+    pub fn above(&self) -> Option<Self> {
+        let below = self.below.split_last()?.1.to_vec();
+        Some(Self { hive: self.hive, root: self.root.clone(), below })
+    }
+
+    /// The keys above, nearest first, each with the number of components from it down to the key.
+    pub fn ancestors(&self) -> impl Iterator<Item = (KeyId, usize)> {
+        (0..self.below.len()).rev().map(|index| {
+            let above = index.checked_sub(1).map_or(&self.root, |above| &self.below[above]);
+            (KeyId::in_hive(self.hive, above.guid), self.below.len() - index)
+        })
+    }
+
+    /// The last components of the path, so many of them as the hive's own is not among.
+    pub fn last_names(&self, count: usize) -> impl Iterator<Item = &str> {
+        let start = self.below.len().saturating_sub(count);
+        self.below[start..].iter().map(|step| step.name.as_str())
+    }
+
     /// The key's name, as the walk that reached it spelled it (D-06).
     pub fn name(&self) -> &str {
         &self.below.last().unwrap_or(&self.root).name
@@ -81,6 +102,7 @@ pub struct KeyFile<E: Env> {
     /// The key's symlink flag.
     pub symlink: bool,
     closed: AtomicBool,
+    watch: OnceLock<WatchId>,
 }
 
 impl<E: Env> KeyFile<E> {
@@ -93,12 +115,23 @@ impl<E: Env> KeyFile<E> {
         symlink: bool,
     ) -> Self {
         let closed = AtomicBool::new(false);
-        Self { kernel, position, granted, volatile_key, symlink, closed }
+        let watch = OnceLock::new();
+        Self { kernel, position, granted, volatile_key, symlink, closed, watch }
     }
 
     /// The key.
     pub fn key(&self) -> KeyId {
         self.position.key()
+    }
+
+    /// What its watch is known by, once it has been armed.
+    pub fn watch(&self) -> Option<WatchId> {
+        self.watch.get().copied()
+    }
+
+    /// As [`KeyFile::watch`], from now on.
+    pub fn watch_or_insert_with(&self, new: impl FnOnce() -> WatchId) -> WatchId {
+        *self.watch.get_or_init(new)
     }
 
     /// Checks the granted mask (PSD-005 §3.1).
@@ -121,8 +154,15 @@ impl<E: Env> KeyFile<E> {
             return None;
         }
         let key = self.key();
-        let kernel = Arc::clone(&self.kernel);
-        self.kernel.state().close_key(key).then_some(async move {
+        let kernel = self.kernel.begin_operation();
+        let is_orphan = {
+            let mut state = self.kernel.state();
+            if let Some(watch) = self.watch() {
+                state.watches.disarm(watch);
+            }
+            state.close_key(key)
+        };
+        is_orphan.then_some(async move {
             kernel.drop_key(key).await;
             kernel.state().forget_key(key);
         })

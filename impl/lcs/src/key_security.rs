@@ -7,21 +7,22 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::layout::{GetSecurityArgs, SetSecurityArgs};
-use rsi::Request;
+use rsi::{Request, TransactionId};
 
+use crate::change::Effect;
 use crate::env::Env;
 use crate::ioctls::{Call, validate_reserved};
 use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
-use crate::mutation::{FollowUp, Scope};
+use crate::mutation::{FollowUp, Told};
 use crate::read_ioctls::validate_writable;
 use crate::security::{
     Components, DescriptorSubset, SECURITY_DESCRIPTOR_LENGTH_MAX, SecurityDescriptor, Token,
 };
 use crate::state::KeyId;
-use crate::syscalls::no_transaction;
-use crate::turns::{Place, Share};
+use crate::turns::Share;
 use crate::user::{self, Output};
+use crate::watches::Known;
 
 impl<E: Env> Kernel<E> {
     pub(crate) async fn ioctl_get_security(&self, call: Call<'_, E>) -> Result<(), Errno> {
@@ -45,7 +46,7 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         call: Call<'_, E>,
     ) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, process, token, argument, memory } = call;
         let args: SetSecurityArgs = user::read(memory, argument)?;
         validate_reserved(args.pad == 0, args.txn_fd)?;
         let components = Components::from_bits(args.security_info)?;
@@ -57,8 +58,9 @@ impl<E: Env> Kernel<E> {
         let bytes = user::read_bytes(memory, args.sd_ptr, length)?;
         let given = DescriptorSubset::parse(&bytes, components).map_err(|_| Errno::EINVAL)?;
         authorize_owner(token, &given)?;
-        no_transaction(args.txn_fd)?;
-        self.set_security(file, given).await
+        let hive = file.position.hive();
+        let enlisted = self.enlist(process, args.txn_fd, Share::Alone, hive).await?;
+        self.set_security(file, given, enlisted.transaction()).await
     }
 
     /// The descriptor as the source has it now.
@@ -72,20 +74,23 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         file: &KeyFile<E>,
         given: DescriptorSubset,
+        transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
-        let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
-        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        self.join(transaction, file.position.hive()).await?;
+        let (change, key, _turn) = self.begin_value_change(file, transaction).await;
         let present = self.key_descriptor(key).await?;
+        let known = Known::nothing().with_descriptor(file.key(), present.to_bytes());
         let merged = given.merge_into(present).map_err(|_| Errno::EINVAL)?;
+        let sd = merged.to_bytes();
         self.env.yield_point("write the descriptor").await;
         let request = Request::WriteKey {
             guid: key.guid,
-            sd: Some(merged.to_bytes()),
+            sd: Some(sd.clone()),
             last_write_time: Some(self.env.now()),
             undefined_fields: 0,
         };
-        self.mutate(&change, None, request, FollowUp::default(), None).await?
+        let told = Told::of(&file.position, Effect::SecuritySet { sd }, known);
+        self.mutate(&change, None, request, FollowUp::default(), None, told).await?
     }
 }
 

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use abi::{Errno, KEY_SET_VALUE};
 use rsi::Guid;
 
-use crate::limits::LAYERS_MAX;
 use crate::name::{FoldedName, is_folded};
 use crate::security::{SecurityDescriptor, Sid, Token, access_check, default_base_layer_sd};
 
@@ -76,20 +75,25 @@ impl LayerTable {
         self.layers.get(name)
     }
 
-    /// Whether no further layer can be added (D-53).
-    pub fn is_full(&self) -> bool {
-        self.layers.len() >= LAYERS_MAX
+    /// Whether no further layer can be added where there may be `layers_max` (D-53).
+    pub fn is_full(&self, layers_max: usize) -> bool {
+        self.layers.len() >= layers_max
     }
 
     /// Adds or replaces a layer; of base only the metadata key and its descriptor are taken.
     ///
     /// # Errors
     /// ENOSPC when it is new and the table is full.
-    pub fn publish(&mut self, name: FoldedName, layer: Layer) -> Result<(), Errno> {
+    pub fn publish(
+        &mut self,
+        name: FoldedName,
+        layer: Layer,
+        layers_max: usize,
+    ) -> Result<(), Errno> {
         if name == self.base {
             let Layer { metadata_key, descriptor, .. } = layer;
             self.layers.insert(name, Arc::new(Layer { metadata_key, descriptor, ..Layer::base() }));
-        } else if self.is_full() && !self.layers.contains_key(&name) {
+        } else if self.is_full(layers_max) && !self.layers.contains_key(&name) {
             return Err(Errno::ENOSPC);
         } else {
             self.layers.insert(name, Arc::new(layer));
@@ -176,7 +180,7 @@ mod tests {
         let base = table.base().clone();
         let key = Some(Guid([7; 16]));
         let odd = Layer { enabled: false, metadata_key: key, ..layer("BASE", 9) };
-        table.publish(base.clone(), odd).expect("base is there");
+        table.publish(base.clone(), odd, 1).expect("base is there");
         let found = table.get(&base).expect("base");
         assert_eq!((found.precedence, found.enabled, found.name.as_str()), (0, true, "base"));
         assert_eq!(found.metadata_key, key);
@@ -187,18 +191,17 @@ mod tests {
     #[test]
     fn a_full_table_takes_no_new_layer_and_replaces_old_ones() {
         let mut table = LayerTable::new();
-        for index in 1..LAYERS_MAX {
-            table.publish(FoldedName::new(&format!("l{index}")), layer("l", 0)).expect("room");
-        }
-        assert_eq!(table.publish(FoldedName::new("more"), layer("more", 0)), Err(Errno::ENOSPC));
-        assert_eq!(table.publish(FoldedName::new("l1"), layer("l1", 4)), Ok(()));
+        let mut publish = |name: &str| table.publish(FoldedName::new(name), layer(name, 4), 3);
+        assert_eq!([publish("l1"), publish("l2")], [Ok(()); 2]);
+        assert_eq!(publish("more"), Err(Errno::ENOSPC));
+        assert_eq!(publish("l1"), Ok(()));
     }
 
     #[test]
     fn a_disabled_layer_is_active_for_a_thread_that_carries_it() {
         let mut table = LayerTable::new();
         let name = FoldedName::new("test");
-        table.publish(name, Layer { enabled: false, ..layer("Test", 3) }).expect("room");
+        table.publish(name, Layer { enabled: false, ..layer("Test", 3) }, 2).expect("room");
         let table = Arc::new(table);
         let mut token = Token::system();
         assert_eq!(View::of(Arc::clone(&table), &token).precedence(b"test"), None);

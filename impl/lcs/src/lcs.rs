@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use abi::Errno;
 
+use crate::configuration::AttachmentLimits;
 use crate::device::Device;
 use crate::env::{Env, UserMemory};
 use crate::kernel::Kernel;
-use crate::process::{Caller, Process};
+use crate::process::{Caller, File, Process};
 use crate::security::Token;
 
 /// A running kernel half. Clones are the same one; a new one is a reboot.
@@ -41,7 +42,8 @@ impl<E: Env> Lcs<E> {
         arguments: [u64; 6],
         memory: &dyn UserMemory,
     ) -> i64 {
-        returned(self.kernel.syscall(caller, number, arguments, memory).await)
+        let kernel = self.kernel.begin_operation();
+        returned(kernel.syscall(caller, number, arguments, memory).await)
     }
 
     /// An ioctl on an fd; 0, or minus an error number (PSD-005 §6.3).
@@ -53,26 +55,58 @@ impl<E: Env> Lcs<E> {
         argument: u64,
         memory: &dyn UserMemory,
     ) -> i64 {
-        returned(self.kernel.ioctl(caller, fd, request, argument, memory).await)
+        let kernel = self.kernel.begin_operation();
+        returned(kernel.ioctl(caller, fd, request, argument, memory).await)
     }
 
-    /// Closes an fd: 0, or -EBADF. The key behind its last fd is dropped if no layer names it,
-    /// whether the source can do that or not (PSD-005 §2.8).
-    pub async fn close(&self, caller: Caller<'_, E>, fd: i32) -> i64 {
-        match caller.process.take(fd) {
+    /// `read(2)` of watch events without waiting: the number of bytes, or minus an error number.
+    pub async fn read(
+        &self,
+        caller: Caller<'_, E>,
+        fd: i32,
+        buffer: u64,
+        length: u64,
+        memory: &dyn UserMemory,
+    ) -> i64 {
+        let read = match caller.process.get(fd) {
+            Ok(File::Key(file)) => self.kernel.read_events(&file, buffer, length, memory),
+            Ok(File::Transaction(_)) => Err(Errno::EINVAL),
+            Err(errno) => Err(errno),
+        };
+        returned(read)
+    }
+
+    /// `poll(2)` without waiting: the bits of the events, or minus an error number.
+    pub fn poll(&self, caller: Caller<'_, E>, fd: i32) -> i64 {
+        match caller.process.get(fd) {
             Err(errno) => errno.returned(),
-            Ok(file) => {
-                // Another fd, or a call under way, may still hold the description.
-                if let Some(file) = Arc::into_inner(file) {
-                    file.close().await;
-                }
-                0
-            }
+            Ok(File::Key(file)) => self.kernel.poll_events(&file),
+            Ok(File::Transaction(file)) => self.kernel.poll_transaction(&file),
         }
     }
 
-    /// Gives a process an fd of the same open key, as SCM_RIGHTS does, or dup() where it is the
-    /// caller's own. What was granted at the open goes with it (PSD-005 §2.1, §6.1).
+    /// Closes an fd: 0, or -EBADF. Behind its last fd a key is dropped if no layer names it, and a
+    /// transaction is aborted, whether the source can do that or not (PSD-005 §2.8, §5.1).
+    pub async fn close(&self, caller: Caller<'_, E>, fd: i32) -> i64 {
+        // Another fd, or a call under way, may still hold the description.
+        match caller.process.take(fd) {
+            Err(errno) => return errno.returned(),
+            Ok(File::Key(file)) => {
+                if let Some(file) = Arc::into_inner(file) {
+                    file.close().await;
+                }
+            }
+            Ok(File::Transaction(file)) => {
+                if let Some(file) = Arc::into_inner(file) {
+                    file.close().await;
+                }
+            }
+        }
+        0
+    }
+
+    /// Gives a process an fd of the same open key or transaction, as SCM_RIGHTS does, or dup()
+    /// where it is the caller's own. What was granted at the open goes with it (PSD-005 §2.1, §6.1).
     ///
     /// # Errors
     /// EBADF for an fd that is not open, EMFILE when the process can have no more.
@@ -88,8 +122,14 @@ impl<E: Env> Lcs<E> {
         Device::open(Arc::clone(&self.kernel), token)
     }
 
+    /// How much may be attached to a token now; whoever attaches it asks (PSD-005 §11.4, P-133).
+    #[must_use]
+    pub fn attachment_limits(&self) -> AttachmentLimits {
+        self.kernel.begin_operation().parameters.attachment_limits()
+    }
+
     /// Completes when the kernel half has no task of its own running: no layers being loaded, no
-    /// layer deletion being replayed, no key being dropped.
+    /// layer deletion being replayed, no key being dropped, no transaction being ended.
     pub async fn settled(&self) {
         self.kernel.settled().await;
     }

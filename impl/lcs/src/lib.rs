@@ -6,6 +6,8 @@
 //! States PSD-005.
 
 mod audit;
+mod change;
+mod configuration;
 mod device;
 mod enumeration;
 pub mod env;
@@ -32,11 +34,14 @@ pub mod security;
 pub mod source;
 mod state;
 mod syscalls;
+mod transactions;
 mod turns;
 mod user;
 mod values;
 mod walk;
+mod watches;
 
+pub use configuration::AttachmentLimits;
 pub use device::Device;
 pub use lcs::Lcs;
 pub use process::{Caller, Process};

@@ -20,8 +20,8 @@ use crate::name::FoldedName;
 use crate::resolve::{ChildGroup, Tie, Values, is_of};
 use crate::security::{SecurityDescriptor, Sid};
 
-/// Passes over the metadata at boot (P-20).
-const BOOT_PASSES_MAX: usize = 8;
+/// Passes over the metadata at boot and at a resumption (P-07, P-20).
+const PASSES_MAX: usize = 8;
 
 /// Where layer metadata is kept, below the root of the global Machine hive.
 pub const LAYERS_PATH: [&str; 3] = ["System", "Registry", "Layers"];
@@ -239,17 +239,17 @@ impl Image {
 ///
 /// # Errors
 /// A tie that keeps the image from being resolved under the table of some pass.
-pub fn read_from_scratch(image: &Image) -> Result<Refresh, Rejected> {
+pub fn read_from_scratch(image: &Image, layers_max: usize) -> Result<Refresh, Rejected> {
     let mut table = Arc::new(LayerTable::new());
     let mut cache = MetadataCache { loaded: true, ..MetadataCache::default() };
     let mut fault = None;
     let mut rejected = BTreeSet::new();
-    for pass in 0..=BOOT_PASSES_MAX {
+    for pass in 0..=PASSES_MAX {
         // What is known in the end is how the last table shows it.
         let resolved = image.resolve(&View::global(Arc::clone(&table)))?;
         cache.chain = resolved.chain;
         let Some((layers_key, names)) = resolved.layers else { break };
-        if pass == BOOT_PASSES_MAX {
+        if pass == PASSES_MAX {
             cache.layers_key = Some(layers_key);
             cache.names = names;
             break;
@@ -266,7 +266,7 @@ pub fn read_from_scratch(image: &Image) -> Result<Refresh, Rejected> {
             let layer = read.ok().or_else(|| former.map(|layer| Layer::clone(layer)));
             if let Some(layer) = layer {
                 // A full table takes no layer, and nobody is told (P-16).
-                let _ = next.publish(name.clone(), layer);
+                let _ = next.publish(name.clone(), layer, layers_max);
             }
         }
         cache.layers_key = Some(layers_key);
@@ -282,10 +282,10 @@ pub fn read_from_scratch(image: &Image) -> Result<Refresh, Rejected> {
 /// Which names a refresh takes up.
 #[derive(Clone, Copy, Debug)]
 pub enum RefreshExtent<'a> {
-    /// Those whose effective metadata has changed by a mutation of this, and the one that it was
-    /// about if nobody can tell, its metadata being malformed (P-75).
-    Changes(&'a Scope),
-    /// All that are visible as well (P-07).
+    /// Those whose effective metadata has changed by mutations of these, and the ones that they were
+    /// about if nobody can tell, their metadata being malformed (P-75).
+    Changes(&'a [Scope]),
+    /// All that are visible, as often as they change (P-07, P-20).
     Everything,
 }
 
@@ -303,8 +303,62 @@ pub struct Refresh {
     pub rejected: BTreeSet<Rejected>,
 }
 
-/// Refreshes, in rounds, every name whose effective metadata is not what `cache` says (D-57).
-/// `creator` becomes the owner of layers that have none (`LAYER-46`).
+impl Refresh {
+    /// One that has changed nothing yet.
+    fn beginning_with(table: &Arc<LayerTable>, cache: &MetadataCache) -> Self {
+        Self {
+            table: Arc::clone(table),
+            cache: MetadataCache { stale: false, ..cache.clone() },
+            deleted: Vec::new(),
+            fault: None,
+            rejected: BTreeSet::new(),
+        }
+    }
+
+    fn has_deleted(&self, name: &FoldedName) -> bool {
+        self.deleted.iter().any(|(deleted, _)| deleted == name)
+    }
+}
+
+/// Reads all that is visible as at boot, but beginning with the table at hand, and deletes what is
+/// in view no more (P-07). A name that was deleted has had its turn (P-21).
+///
+/// # Errors
+/// A tie that keeps the image from being resolved under the table of some pass; what is at hand
+/// stays then (P-26).
+pub fn read_again(
+    image: &Image,
+    table: &Arc<LayerTable>,
+    cache: &MetadataCache,
+    layers_max: usize,
+) -> Result<Refresh, Rejected> {
+    let mut next = Refresh::beginning_with(table, cache);
+    for pass in 0..=PASSES_MAX {
+        let resolved = image.resolve(&View::global(Arc::clone(&next.table)))?;
+        next.cache.chain = resolved.chain;
+        let Some((layers_key, names)) = resolved.layers else { break };
+        let gone = dirty_names(&next.cache, layers_key, &names);
+        let all: BTreeSet<FoldedName> = gone.into_iter().chain(names.keys().cloned()).collect();
+        next.cache.layers_key = Some(layers_key);
+        next.cache.names = names;
+        next.cache.unread.clear();
+        if pass == PASSES_MAX {
+            // What is known in the end is how the last table shows it.
+            break;
+        }
+        let before = Arc::clone(&next.table);
+        let round = all.into_iter().filter(|name| !next.has_deleted(name)).collect();
+        publish_round(&mut next, round, None, layers_max);
+        if next.table == before {
+            break;
+        }
+    }
+    Ok(next)
+}
+
+/// Refreshes, in rounds, every name whose effective metadata is not what `cache` says (D-57), and
+/// those that the mutations of `scopes` were about if nobody can tell. `creator` becomes the owner
+/// of layers that have none (`LAYER-46`).
 ///
 /// # Errors
 /// A tie that keeps the image from being resolved under the present table.
@@ -313,15 +367,10 @@ pub fn refresh(
     table: &Arc<LayerTable>,
     cache: &MetadataCache,
     creator: Option<Sid>,
-    extent: RefreshExtent<'_>,
+    scopes: &[Scope],
+    layers_max: usize,
 ) -> Result<Refresh, Rejected> {
-    let mut next = Refresh {
-        table: Arc::clone(table),
-        cache: MetadataCache { stale: false, ..cache.clone() },
-        deleted: Vec::new(),
-        fault: None,
-        rejected: BTreeSet::new(),
-    };
+    let mut next = Refresh::beginning_with(table, cache);
     let mut done = BTreeSet::new();
     let mut resolved = image.resolve(&View::global(Arc::clone(table)))?;
     // Each round but the last refreshes a name for the first time, so the loop ends.
@@ -329,10 +378,7 @@ pub fn refresh(
         next.cache.chain = resolved.chain;
         let Some((layers_key, names)) = resolved.layers else { break };
         let mut dirty = dirty_names(&next.cache, layers_key, &names);
-        match extent {
-            RefreshExtent::Everything => dirty.extend(names.keys().cloned()),
-            RefreshExtent::Changes(scope) => dirty.extend(unreadable(scope, layers_key, &names)),
-        }
+        dirty.extend(scopes.iter().filter_map(|scope| unreadable(scope, layers_key, &names)));
         next.cache.layers_key = Some(layers_key);
         next.cache.names = names;
         next.cache.unread.clear();
@@ -341,7 +387,7 @@ pub fn refresh(
         if round.is_empty() {
             break;
         }
-        publish_round(&mut next, round, creator.as_ref());
+        publish_round(&mut next, round, creator.as_ref(), layers_max);
         match image.resolve(&View::global(Arc::clone(&next.table))) {
             Ok(again) => resolved = again,
             Err(tie) => {
@@ -388,7 +434,12 @@ fn unreadable(
     Some(name.clone())
 }
 
-fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Sid>) {
+fn publish_round(
+    next: &mut Refresh,
+    round: Vec<FoldedName>,
+    creator: Option<&Sid>,
+    layers_max: usize,
+) {
     let mut table = LayerTable::clone(&next.table);
     for name in round {
         let published = match next.cache.names.get(&name) {
@@ -396,7 +447,7 @@ fn publish_round(next: &mut Refresh, round: Vec<FoldedName>, creator: Option<&Si
                 let is_base = name == *table.base();
                 layer_of(metadata, is_base, table.get(&name), creator).map(|layer| {
                     // A full table takes no layer, and nobody is told (P-16).
-                    let _ = table.publish(name, layer);
+                    let _ = table.publish(name, layer, layers_max);
                 })
             }
             None => {

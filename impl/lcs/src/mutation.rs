@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, PathEntry, Request, Response, Status};
+use rsi::{Guid, PathEntry, Request, Response, Status, TransactionId};
 
+use crate::change::{AcceptedChange, Effect};
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::key_file::Position;
@@ -17,6 +18,7 @@ use crate::security::{Sid, Token};
 use crate::source::{LateEffect, RequestError};
 use crate::state::{HiveId, KeyId};
 use crate::turns::{Place, Share, Turn};
+use crate::watches::{Known, Publication, Scale};
 
 /// What a mutation touches.
 #[derive(Clone, Debug)]
@@ -45,19 +47,56 @@ impl Scope {
     }
 }
 
-/// A mutation under way. While the layer table depends on it, no other such mutation runs.
-pub struct Change {
-    hive: HiveId,
-    scope: Scope,
-    layers: Option<LayersTurn>,
+/// What watchers are told of a mutation, and what is known of the entries that it changes.
+pub struct Told {
+    /// The mutation.
+    pub change: AcceptedChange,
+    /// What has been read for it.
+    pub known: Known,
 }
 
-/// The right to refresh the layer table.
-struct LayersTurn {
+impl Told {
+    /// Of a mutation of the key at a position, or of the names below it.
+    pub fn of(position: &Position, effect: Effect, known: Known) -> Self {
+        Self { change: AcceptedChange { position: position.clone(), effect }, known }
+    }
+}
+
+/// A mutation under way. While the layer table depends on it, no other such mutation runs.
+pub struct Change {
+    /// The hive that changes.
+    pub hive: HiveId,
+    /// What it touches.
+    pub scope: Scope,
+    /// The transaction that it is part of.
+    pub transaction: Option<TransactionId>,
+    metadata: Option<MetadataTurn>,
+    /// Keeps what is effective in the hive from changing by way of the layers, or at all.
+    _effective: Option<Turn>,
+}
+
+/// The right to refresh the layer table and the parameters.
+struct MetadataTurn {
     _turn: Turn,
-    /// Whether the mutation fails when the refresh does. Otherwise it only is an occasion to read
-    /// what could not be read before, or what nobody has read yet.
-    required: bool,
+    bearing: Bearing,
+}
+
+/// What of the kernel's own a mutation bears on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bearing {
+    /// Whether the layers are to be read after it, and if so whether the mutation fails when the
+    /// refresh does. Otherwise it only is an occasion to read what could not be read before, or what
+    /// nobody has read yet.
+    pub layers: Option<bool>,
+    /// Whether the parameters may be to be read after it.
+    pub configuration: bool,
+}
+
+impl Bearing {
+    /// Whether it bears on nothing.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// What follows a mutation that the source has done, in this order.
@@ -69,6 +108,8 @@ pub struct FollowUp {
     pub orphan: Option<Guid>,
     /// The key whose last write time is set.
     pub write_time: Option<Guid>,
+    /// Whether the mutation is about a name that is in view outside its transaction.
+    pub was_visible: bool,
 }
 
 /// A key record to be stored, and how to take back its path entry if that fails.
@@ -82,36 +123,69 @@ pub struct NewKey {
 
 impl<E: Env> Kernel<E> {
     /// Begins a mutation; waits where another one decides about the layer table. Comes before
-    /// every other turn of the operation.
-    pub async fn begin_change(&self, hive: HiveId, scope: Scope) -> Change {
-        let mut layers = None;
-        if self.bears_on_layers(hive, &scope).is_some() {
-            let _turn = self.turns.take(Place::Layers, Share::Alone).await;
-            // What came before may have moved the Layers key.
-            let bears = self.bears_on_layers(hive, &scope);
-            layers = bears.map(|required| LayersTurn { _turn, required });
+    /// every other turn of the operation but that of its transaction, whose commit is what decides
+    /// about the layers.
+    pub async fn begin_change(
+        &self,
+        hive: HiveId,
+        scope: Scope,
+        transaction: Option<TransactionId>,
+    ) -> Change {
+        if transaction.is_some() || self.state().machine != Some(hive) {
+            return Change { hive, scope, transaction, metadata: None, _effective: None };
         }
-        Change { hive, scope, layers }
+        let effective = Place::Effective(hive);
+        if self.bearing(hive, &scope).is_none() {
+            let turn = self.turns.take(effective.clone(), Share::Change).await;
+            // What came before may have moved the keys.
+            if self.bearing(hive, &scope).is_none() {
+                let _effective = Some(turn);
+                return Change { hive, scope, transaction, metadata: None, _effective };
+            }
+        }
+        let _turn = self.turns.take(Place::Layers, Share::Alone).await;
+        let turn = self.turns.take(effective, Share::Alone).await;
+        let bearing = self.bearing(hive, &scope);
+        let metadata = (!bearing.is_none()).then_some(MetadataTurn { _turn, bearing });
+        Change { hive, scope, transaction, metadata, _effective: Some(turn) }
     }
 
-    /// Whether the layers are to be read after a mutation, and if so whether they have to be.
-    fn bears_on_layers(&self, hive: HiveId, scope: &Scope) -> Option<bool> {
+    /// What a mutation bears on.
+    pub fn bearing(&self, hive: HiveId, scope: &Scope) -> Bearing {
         let state = self.state();
         if state.machine != Some(hive) {
-            return None;
+            return Bearing::default();
+        }
+        if let Scope::Key { guid, .. } = scope
+            && state.is_orphaned(KeyId::in_hive(hive, *guid))
+        {
+            // Whose metadata it was is gone, or has another key (DEL-26, LAYER-38).
+            return Bearing::default();
         }
         let concerns = state.metadata.concerns(scope);
         let is_occasion = state.metadata.stale || state.metadata.may_concern(scope);
-        (concerns || is_occasion).then_some(concerns)
+        Bearing {
+            layers: (concerns || is_occasion).then_some(concerns),
+            configuration: state.configuration.is_occasion(scope),
+        }
     }
 
-    /// Notes a layer's name that is in view by these entries before a mutation of them.
-    pub fn note_visible(&self, change: &Change, entries: &[PathEntry]) {
+    /// Whether a name is in view by these entries before a mutation of them. A layer's name is noted
+    /// as such: at once, or at the commit if the mutation is part of a transaction, which does not
+    /// bring into view what it created itself.
+    pub fn note_visible(&self, change: &Change, entries: &[PathEntry]) -> bool {
         let mut state = self.state();
         // A tie shows nobody anything.
         let view = View::global(Arc::clone(&state.layers));
-        if state.machine == Some(change.hive) && matches!(view.resolve_path(entries), Ok(Some(_))) {
-            state.metadata.note_visible(&change.scope);
+        let Ok(Some(guid)) = view.resolve_path(entries) else { return false };
+        match change.transaction {
+            Some(id) => !state.transactions.created(id, guid),
+            None => {
+                if state.machine == Some(change.hive) {
+                    state.metadata.note_visible(&change.scope);
+                }
+                true
+            }
         }
     }
 
@@ -126,9 +200,10 @@ impl<E: Env> Kernel<E> {
         Ok(turn)
     }
 
-    /// Has the source do a mutation and does what follows from it: `follow_up`, one step of the
-    /// hive's generation, and a refresh of the layers. `layer` is the turn of the layer written
-    /// into, if the mutation is of one. If the source answers late, all that happens then.
+    /// Has the source do a mutation and does what follows from it: `follow_up`, events for whoever
+    /// watches, one step of the hive's generation, and a refresh of the layers. `layer` is the turn
+    /// of the layer written into, if the mutation is of one. If the source answers late, all that
+    /// happens then. In a transaction, most of that waits for the commit.
     ///
     /// # Errors
     /// The mutation's own failure. Of what follows, the first failure as an error number; the
@@ -140,15 +215,21 @@ impl<E: Env> Kernel<E> {
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
+        told: Told,
     ) -> Result<Result<(), Errno>, Failure> {
-        let late = self.late_effect(change, follow_up.clone());
+        if let Some(id) = change.transaction {
+            return self.mutate_within(id, change, layer, request, follow_up, creator, told).await;
+        }
+        let told = self.foresee(vec![told.change], told.known).await;
+        let late = self.late_effect(change, follow_up.clone(), &told);
         self.tell(change.hive.slot, request, Some(late)).await?;
-        let followed = self.follow_up(change, follow_up).await;
+        let followed = self.follow_up(change, follow_up, &told).await;
         // What comes now may be the deletion of that layer.
         drop(layer);
         if matches!(followed, Err(Undone::Entirely(_))) {
             return Ok(followed.map_err(Undone::errno));
         }
+        self.publish(&told, Scale::One);
         let finished = self.finish_change(change, creator).await;
         Ok(followed.map_err(Undone::errno).and(finished))
     }
@@ -158,26 +239,51 @@ impl<E: Env> Kernel<E> {
         change: &Change,
         creator: Option<Sid>,
     ) -> Result<(), Errno> {
-        if let Some(layers) = &change.layers {
+        let Some(MetadataTurn { bearing, .. }) = change.metadata else {
+            self.state().step_generation(change.hive);
+            return Ok(());
+        };
+        let scopes = std::slice::from_ref(&change.scope);
+        let refreshed = self.refresh_metadata(change.hive, creator, scopes, bearing).await;
+        let required =
+            bearing.layers == Some(true) || self.state().metadata.concerns(&change.scope);
+        if required { refreshed } else { Ok(()) }
+    }
+
+    /// Follows mutations of `scopes` with one step of the hive's generation, the layers, and the
+    /// parameters, which go by the new layers, and are followed whatever became of those (P-169).
+    /// The caller holds the turns that [`Kernel::refresh_layers`] wants.
+    ///
+    /// # Errors
+    /// As [`Kernel::refresh_layers`].
+    pub async fn refresh_metadata(
+        self: &Arc<Self>,
+        hive: HiveId,
+        creator: Option<Sid>,
+        scopes: &[Scope],
+        bearing: Bearing,
+    ) -> Result<(), Errno> {
+        let refreshed = if bearing.layers.is_some() {
             self.env.yield_point("refresh the layers").await;
-            let extent = RefreshExtent::Changes(&change.scope);
-            let refreshed = self.refresh_layers(Some(change.hive), creator, extent).await;
-            let required = layers.required || self.state().metadata.concerns(&change.scope);
-            return if required { refreshed } else { Ok(()) };
-        }
-        self.state().step_generation(change.hive);
-        Ok(())
+            self.refresh_layers(Some(hive), creator, RefreshExtent::Changes(scopes)).await
+        } else {
+            self.state().step_generation(hive);
+            Ok(())
+        };
+        self.follow_configuration(scopes).await;
+        refreshed
     }
 
     async fn follow_up(
         self: &Arc<Self>,
         change: &Change,
         follow_up: FollowUp,
+        told: &Arc<Publication>,
     ) -> Result<(), Undone> {
         let hive = change.hive;
         if let Some(new_key) = follow_up.create_key {
             self.env.yield_point("create the key record").await;
-            self.create_key_record(change, new_key).await?;
+            self.create_key_record(change, new_key, told).await?;
         }
         let unopened = follow_up
             .orphan
@@ -206,9 +312,10 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         change: &Change,
         new_key: NewKey,
+        told: &Arc<Publication>,
     ) -> Result<(), Undone> {
         let slot = change.hive.slot;
-        let late = self.late_effect(change, FollowUp::default());
+        let late = self.late_effect(change, FollowUp::default(), told);
         match self.tell(slot, new_key.create.clone(), Some(late)).await {
             Ok(()) => Ok(()),
             Err(Failure::Refused(status)) => {
@@ -221,20 +328,26 @@ impl<E: Env> Kernel<E> {
                 };
                 Err(Undone::Entirely(errno))
             }
-            Err(Failure::Unanswered(error)) => {
-                if error == (RequestError::TimedOut { dispatched: false }) {
+            Err(failure) => {
+                let unsent = RequestError::TimedOut { dispatched: false };
+                if failure == Failure::Unanswered(unsent) {
                     // The entry stands, so its record has to follow whenever there is a slot.
-                    let late = self.late_effect(change, FollowUp::default());
+                    let late = self.late_effect(change, FollowUp::default(), told);
                     self.connection(slot).send(None, new_key.create, Some(late));
                 }
-                Err(Undone::Entirely(error.errno()))
+                Err(Undone::Entirely(failure.errno()))
             }
         }
     }
 
     /// What happens when a mutation's success comes after its caller has gone.
-    fn late_effect(self: &Arc<Self>, change: &Change, follow_up: FollowUp) -> LateEffect {
-        let kernel = Arc::clone(self);
+    fn late_effect(
+        self: &Arc<Self>,
+        change: &Change,
+        follow_up: FollowUp,
+        told: &Arc<Publication>,
+    ) -> LateEffect {
+        let (kernel, told) = (Arc::clone(self), Arc::clone(told));
         let (hive, scope) = (change.hive, change.scope.clone());
         Box::new(move |response| {
             if response != Response::Done {
@@ -242,10 +355,11 @@ impl<E: Env> Kernel<E> {
             }
             let task_kernel = Arc::clone(&kernel);
             kernel.spawn(async move {
-                let change = task_kernel.begin_change(hive, scope).await;
+                let change = task_kernel.begin_change(hive, scope, None).await;
                 // Nobody is left to be told of a failure.
-                let followed = task_kernel.follow_up(&change, follow_up).await;
+                let followed = task_kernel.follow_up(&change, follow_up, &told).await;
                 if !matches!(followed, Err(Undone::Entirely(_))) {
+                    task_kernel.publish_late(&told, Scale::One);
                     let _ = task_kernel.finish_change(&change, None).await;
                 }
             });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 
-use crate::limits::{COMPONENT_LENGTH_MAX, KEY_DEPTH_MAX, PATH_LENGTH_MAX};
+use crate::configuration::Parameters;
 
 /// A name's identity: each code point under Unicode 16.0 simple case folding, nothing else.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,10 +66,10 @@ fn text(bytes: &[u8]) -> Result<&str, Errno> {
 /// Checks a value name, which may be empty and may hold separators.
 ///
 /// # Errors
-/// EINVAL for ill-formed text, ENAMETOOLONG beyond 255 bytes.
-pub fn value_name(bytes: &[u8]) -> Result<&str, Errno> {
+/// EINVAL for ill-formed text, ENAMETOOLONG beyond `length_max` bytes.
+pub fn value_name(bytes: &[u8], length_max: usize) -> Result<&str, Errno> {
     let name = text(bytes)?;
-    if name.len() > COMPONENT_LENGTH_MAX {
+    if name.len() > length_max {
         return Err(Errno::ENAMETOOLONG);
     }
     Ok(name)
@@ -78,13 +78,13 @@ pub fn value_name(bytes: &[u8]) -> Result<&str, Errno> {
 /// Checks a name that could be one component of a path: of a key, a hive or a layer (D-05).
 ///
 /// # Errors
-/// EINVAL for ill-formed, empty or separated text, ENAMETOOLONG beyond 255 bytes.
-pub fn component(bytes: &[u8]) -> Result<&str, Errno> {
+/// EINVAL for ill-formed, empty or separated text, ENAMETOOLONG beyond `length_max` bytes.
+pub fn component(bytes: &[u8], length_max: usize) -> Result<&str, Errno> {
     let name = text(bytes)?;
     if name.is_empty() || name.bytes().any(is_separator) {
         return Err(Errno::EINVAL);
     }
-    if name.len() > COMPONENT_LENGTH_MAX {
+    if name.len() > length_max {
         return Err(Errno::ENAMETOOLONG);
     }
     Ok(name)
@@ -96,12 +96,12 @@ pub fn component(bytes: &[u8]) -> Result<&str, Errno> {
 /// # Errors
 /// EINVAL for ill-formed text, an empty path or component, or too great a depth; ENAMETOOLONG for
 /// too long a path or component. The first fault in reading order wins.
-pub fn path(bytes: &[u8], depth: usize) -> Result<Vec<String>, Errno> {
+pub fn path(bytes: &[u8], depth: usize, limits: &Parameters) -> Result<Vec<String>, Errno> {
     let path = text(bytes)?;
     if path.is_empty() {
         return Err(Errno::EINVAL);
     }
-    if path.len() > PATH_LENGTH_MAX {
+    if path.len() > limits.path_length_max() {
         return Err(Errno::ENAMETOOLONG);
     }
     let mut components = Vec::new();
@@ -109,10 +109,10 @@ pub fn path(bytes: &[u8], depth: usize) -> Result<Vec<String>, Errno> {
         if name.is_empty() {
             return Err(Errno::EINVAL);
         }
-        if name.len() > COMPONENT_LENGTH_MAX {
+        if name.len() > limits.component_length_max() {
             return Err(Errno::ENAMETOOLONG);
         }
-        if depth + components.len() >= KEY_DEPTH_MAX {
+        if depth + components.len() >= limits.key_depth_max() {
             return Err(Errno::EINVAL);
         }
         components.push(name.to_owned());
@@ -123,6 +123,10 @@ pub fn path(bytes: &[u8], depth: usize) -> Result<Vec<String>, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn path(bytes: &[u8], depth: usize) -> Result<Vec<String>, Errno> {
+        super::path(bytes, depth, &Parameters::default())
+    }
 
     #[test]
     fn names_fold_by_code_point_and_without_locale() {
@@ -164,17 +168,17 @@ mod tests {
 
     #[test]
     fn a_value_name_may_be_empty_or_hold_separators() {
-        assert_eq!(value_name(b""), Ok(""));
-        assert_eq!(value_name(b"a\\b/c"), Ok("a\\b/c"));
-        assert_eq!(value_name(b"a\0"), Err(Errno::EINVAL));
-        assert_eq!(value_name(&[b'v'; 256]), Err(Errno::ENAMETOOLONG));
+        assert_eq!(value_name(b"", 255), Ok(""));
+        assert_eq!(value_name(b"a\\b/c", 255), Ok("a\\b/c"));
+        assert_eq!(value_name(b"a\0", 255), Err(Errno::EINVAL));
+        assert_eq!(value_name(&[b'v'; 256], 255), Err(Errno::ENAMETOOLONG));
     }
 
     #[test]
     fn a_layer_name_is_a_component() {
-        assert_eq!(component(b""), Err(Errno::EINVAL));
-        assert_eq!(component(b"a/b"), Err(Errno::EINVAL));
-        assert_eq!(component(&[b'l'; 256]), Err(Errno::ENAMETOOLONG));
-        assert_eq!(component("größe".as_bytes()), Ok("größe"));
+        assert_eq!(component(b"", 255), Err(Errno::EINVAL));
+        assert_eq!(component(b"a/b", 255), Err(Errno::EINVAL));
+        assert_eq!(component(&[b'l'; 256], 255), Err(Errno::ENAMETOOLONG));
+        assert_eq!(component("größe".as_bytes(), 255), Ok("größe"));
     }
 }

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use abi::{Errno, KEY_CREATE_LINK, KEY_CREATE_SUB_KEY, REG_CREATED_NEW, REG_OPENED_EXISTING};
-use rsi::{KeyMetadata, Request, Status};
+use rsi::{KeyMetadata, PathEntry, Request, Status, TransactionId};
 
+use crate::change::{AcceptedChange, Effect};
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::key_file::{KeyFile, Position};
 use crate::layers::View;
 use crate::limits::TABLE_RETRIES_MAX;
-use crate::mutation::{FollowUp, NewKey};
+use crate::mutation::{Change, FollowUp, NewKey, Told};
 use crate::name::FoldedName;
 use crate::resolve::is_of;
 use crate::security::{Privileges, SecurityDescriptor, Sid, Token, inherit};
 use crate::state::KeyId;
-use crate::syscalls::no_transaction;
+use crate::transactions::Logged;
 use crate::turns::Turn;
 use crate::walk::{Missing, Purpose, Reached, Start, Walked};
+use crate::watches::{Known, Publication, Scale};
 
 /// A layer as a caller names it.
 #[derive(Clone, Debug)]
@@ -57,10 +59,19 @@ pub struct Creation<'a> {
     pub volatile_key: bool,
     /// Whether it is to be a symlink.
     pub symlink: bool,
-    /// The transaction to make it in, -1 for none; looked at only when a key is made (P-76).
-    pub txn_fd: i32,
+    /// The transaction to make it in, if any, or why the fd is none; looked at only when a key is
+    /// made (P-76).
+    pub transaction: Result<Option<TransactionId>, Errno>,
     /// Reads the layer to make it in; asked for only when a key is made (D-21).
     pub layer: &'a (dyn Fn() -> Result<LayerName, Errno> + Send + Sync),
+}
+
+/// A HIDDEN entry that has made room for a new key.
+enum Uncovered {
+    /// Outside transactions, with what is known of it.
+    Outside(Arc<Publication>),
+    /// Within one.
+    Within(AcceptedChange),
 }
 
 /// A creation that has to start again as an open.
@@ -118,7 +129,9 @@ impl<E: Env> Kernel<E> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
             let is_final = attempt >= TABLE_RETRIES_MAX;
-            let walked = self.walk_target(&view, token, target, Purpose::Create).await;
+            let transaction = creation.transaction.ok().flatten();
+            let walked =
+                self.walk_target(&view, token, target, Purpose::Create { transaction }).await;
             if !is_final && self.is_stale(view.table()) {
                 continue;
             }
@@ -129,7 +142,7 @@ impl<E: Env> Kernel<E> {
                     }
                 }
                 Walked::Missing(missing) => {
-                    match self.create(token, target, creation, missing).await {
+                    match self.create(token, target, creation, *missing).await {
                         Ok(file) => return Ok((file, REG_CREATED_NEW)),
                         Err(Refusal::Errno(errno)) => return Err(errno),
                         Err(Refusal::ExistsNow) => {
@@ -168,14 +181,17 @@ impl<E: Env> Kernel<E> {
         reached: Reached,
         is_final: bool,
     ) -> Result<Option<Arc<KeyFile<E>>>, Errno> {
-        let Reached { position, metadata, hold } = reached;
+        let Reached { position, metadata, within, hold } = reached;
         let descriptor = parse(&metadata.sd)?;
         {
             let mut state = self.state();
             if !is_final && !Arc::ptr_eq(&state.layers, view.table()) {
                 return Ok(None);
             }
-            state.open_key(position.key());
+            match within {
+                Some(_) => state.open_new_key(position.key(), within),
+                None => state.open_key(position.key()),
+            }
         }
         // Open already, with no right and nobody who knows of it, until the decision is recorded.
         let key = position.key();
@@ -208,7 +224,10 @@ impl<E: Env> Kernel<E> {
             Some(metadata) => metadata.clone(),
             None => {
                 self.env.yield_point("read the parent").await;
-                self.read_key(parent).await?
+                // A parent that the transaction created is there for it alone (D-20).
+                let within = self.state().created_in(parent);
+                let within = within.filter(|id| creation.transaction == Ok(Some(*id)));
+                self.read_key(KeyId { transaction: within, ..parent }).await?
             }
         };
         if self.state().is_orphaned(parent) {
@@ -219,7 +238,8 @@ impl<E: Env> Kernel<E> {
         authorize_creation(authorize, token, &parent_metadata, creation)?;
         let layer = (creation.layer)()?;
         let layer_turn = self.hold_layer(&layer, token).await?;
-        no_transaction(creation.txn_fd)?;
+        let transaction = creation.transaction?;
+        self.join(transaction, missing.parent.hive()).await?;
         let descriptor = inherit(&parent_descriptor, token).map_err(|_| Errno::EINVAL)?;
         let metadata = KeyMetadata {
             guid: self.new_guid(),
@@ -233,7 +253,7 @@ impl<E: Env> Kernel<E> {
             let name = FoldedName::new(&missing.name);
             if state.metadata.layers_key == Some(parent.guid)
                 && state.machine == Some(missing.parent.hive())
-                && state.layers.is_full()
+                && state.layers.is_full(self.parameters.layers_max())
                 && state.layers.get(&name).is_none()
             {
                 return Err(Errno::ENOSPC.into());
@@ -243,7 +263,7 @@ impl<E: Env> Kernel<E> {
         // Open from before there is anything to see, so that an end of its layer orphans the key
         // and does not drop it.
         let position = missing.parent.clone().child(metadata.guid, missing.name.clone());
-        self.state().open_key(position.key());
+        self.state().open_new_key(position.key(), transaction);
         let mut file = self.file(position, 0, &metadata);
         let stored =
             self.store_key(&missing, (&layer, layer_turn), &metadata, sequence, token.user);
@@ -271,11 +291,32 @@ impl<E: Env> Kernel<E> {
             child_name: name.clone(),
             layer: layer.spelling.clone().into_bytes(),
         };
-        let own = missing.entries.iter().find(|entry| is_of(&entry.layer, &layer.folded));
+        let transaction = missing.change.transaction;
+        let entries = self.entries_to_replace(missing).await?;
+        let parent_key = missing.parent.key();
+        let known = Known::nothing().with_name(parent_key, &missing.name, entries.clone());
+        let own = entries.iter().find(|entry| is_of(&entry.layer, &layer.folded));
+        let mut uncovered = None;
         if own.is_some_and(|entry| entry.target.is_none()) {
+            let removed =
+                Effect::PathRemoved { name: missing.name.clone(), layer: layer.folded.clone() };
+            let removal = AcceptedChange { position: missing.parent.clone(), effect: removed };
+            uncovered = Some(match transaction {
+                Some(_) => Uncovered::Within(removal),
+                None => Uncovered::Outside(self.foresee(vec![removal], known.clone()).await),
+            });
             self.env.yield_point("replace a hidden entry").await;
-            self.tell(slot, take_back.clone(), None).await.map_err(creation_errno)?;
+            let replaced = self.ask_in(transaction, slot, take_back.clone(), None).await;
+            replaced.map_err(creation_errno)?;
         }
+        let entry = PathEntry {
+            layer: layer.spelling.clone().into_bytes(),
+            target: Some(metadata.guid),
+            sequence,
+        };
+        let created =
+            Effect::KeyCreated { name: missing.name.clone(), entry, sd: metadata.sd.clone() };
+        let told = Told::of(&missing.parent, created, known);
         let create_entry = Request::CreateEntry {
             parent,
             child_name: name.clone(),
@@ -294,14 +335,43 @@ impl<E: Env> Kernel<E> {
         let new_key = NewKey { create, take_back };
         let follow_up = FollowUp { create_key: Some(new_key), ..FollowUp::default() };
         self.env.yield_point("create the path entry").await;
-        match self
-            .mutate(&missing.change, Some(layer_turn), create_entry, follow_up, Some(creator))
-            .await
+        let layer_turn = Some(layer_turn);
+        let stored =
+            self.mutate(&missing.change, layer_turn, create_entry, follow_up, Some(creator), told);
+        let stored = stored.await;
+        if !matches!(stored, Ok(Ok(())))
+            && let Some(uncovered) = uncovered
         {
+            // The HIDDEN entry has gone and nothing has come in its place.
+            self.tell_uncovered(&missing.change, uncovered);
+        }
+        match stored {
             Err(Failure::Refused(Status::AlreadyExists)) => Err(Refusal::ExistsNow),
             Err(failure) => Err(Refusal::Errno(failure.errno())),
             Ok(created) => Ok(created),
         }
+    }
+
+    /// Makes the loss of a HIDDEN entry known, at once or at the commit.
+    fn tell_uncovered(&self, change: &Change, uncovered: Uncovered) {
+        match uncovered {
+            Uncovered::Outside(told) => self.publish(&told, Scale::One),
+            Uncovered::Within(removal) => {
+                if let Some(id) = change.transaction {
+                    let logged = Logged::of(removal, &change.scope, &FollowUp::default(), None);
+                    self.state().transactions.log(id, logged);
+                }
+            }
+        }
+    }
+
+    /// What layers say of a new key's name where it is created: a transaction may have changed that.
+    async fn entries_to_replace(&self, missing: &Missing) -> Result<Vec<PathEntry>, Errno> {
+        let parent = self.key_within(missing.change.transaction, missing.parent.key());
+        if parent.transaction.is_none() {
+            return Ok(missing.entries.clone());
+        }
+        self.lookup_entries(parent, &missing.name).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! A calling process, as far as the registry goes: its table of fds.
+//! A calling process, as far as the registry goes: its table of fds, of keys and of transactions.
 //!
 //! States PSD-005 §6.1 (fd semantics) and §10.1 (fd lifecycle; `SYS-04`, `SYS-07`, `FAIL-39`,
 //! `FAIL-40`).
@@ -12,13 +12,31 @@ use crate::env::Env;
 use crate::key_file::KeyFile;
 use crate::limits::DESCRIPTORS_MAX;
 use crate::security::Token;
+use crate::transactions::TransactionFile;
 
 /// The lowest number that a table gives out; those below are the standard streams.
 const FIRST_DESCRIPTOR: i32 = 3;
 
 /// A process. Dropping it is its exit.
 pub struct Process<E: Env> {
-    table: Mutex<BTreeMap<i32, Arc<KeyFile<E>>>>,
+    table: Mutex<BTreeMap<i32, File<E>>>,
+}
+
+/// What an fd stands for. Fds that were passed on or duplicated stand for the same description.
+pub enum File<E: Env> {
+    /// An open key.
+    Key(Arc<KeyFile<E>>),
+    /// A transaction.
+    Transaction(Arc<TransactionFile<E>>),
+}
+
+impl<E: Env> Clone for File<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Key(file) => Self::Key(Arc::clone(file)),
+            Self::Transaction(file) => Self::Transaction(Arc::clone(file)),
+        }
+    }
 }
 
 /// A thread making a call: its process, and its effective token (PSD-005 §3.1).
@@ -52,11 +70,27 @@ impl<E: Env> Process<E> {
         self.table().keys().copied().collect()
     }
 
-    pub(crate) fn get(&self, fd: i32) -> Result<Arc<KeyFile<E>>, Errno> {
+    pub(crate) fn get(&self, fd: i32) -> Result<File<E>, Errno> {
         self.table().get(&fd).cloned().ok_or(Errno::EBADF)
     }
 
-    pub(crate) fn install(&self, file: Arc<KeyFile<E>>) -> Result<i32, Errno> {
+    /// The key of an fd that has to be a key's.
+    pub(crate) fn key(&self, fd: i32) -> Result<Arc<KeyFile<E>>, Errno> {
+        match self.get(fd)? {
+            File::Key(file) => Ok(file),
+            File::Transaction(_) => Err(Errno::EBADF),
+        }
+    }
+
+    /// The transaction of an fd that has to be a transaction's (`IOC-206`).
+    pub(crate) fn transaction(&self, fd: i32) -> Result<Arc<TransactionFile<E>>, Errno> {
+        match self.get(fd)? {
+            File::Transaction(file) => Ok(file),
+            File::Key(_) => Err(Errno::EBADF),
+        }
+    }
+
+    pub(crate) fn install(&self, file: File<E>) -> Result<i32, Errno> {
         let mut table = self.table();
         if table.len() >= DESCRIPTORS_MAX {
             // The file is closed by its caller's reference, after the table is unlocked.
@@ -73,11 +107,11 @@ impl<E: Env> Process<E> {
         Ok(fd)
     }
 
-    pub(crate) fn take(&self, fd: i32) -> Result<Arc<KeyFile<E>>, Errno> {
+    pub(crate) fn take(&self, fd: i32) -> Result<File<E>, Errno> {
         self.table().remove(&fd).ok_or(Errno::EBADF)
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<i32, Arc<KeyFile<E>>>> {
+    fn table(&self) -> MutexGuard<'_, BTreeMap<i32, File<E>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,11 @@ use abi::{Errno, KEY_ENUMERATE_SUB_KEYS, KEY_QUERY_VALUE, READ_CONTROL, Structur
 use crate::env::{Env, UserMemory};
 use crate::ioctls::{Call, validate_reserved};
 use crate::kernel::Kernel;
-use crate::syscalls::no_transaction;
+use crate::key_file::KeyFile;
+use crate::process::Process;
+use crate::state::KeyId;
+use crate::transactions::Enlisted;
+use crate::turns::Share;
 use crate::user::{self, Output};
 
 /// Checks before any request that the results can be handed over.
@@ -24,17 +28,28 @@ pub fn validate_writable<T: Structure>(
 }
 
 impl<E: Env> Kernel<E> {
+    /// The key as it is to be read: in the transaction, if that is bound (`TXN-18`, `TXN-19`).
+    async fn key_to_read(
+        &self,
+        process: &Process<E>,
+        txn_fd: i32,
+        file: &KeyFile<E>,
+    ) -> Result<(KeyId, Enlisted<E>), Errno> {
+        let enlisted = self.enlist(process, txn_fd, Share::Read, file.position.hive()).await?;
+        Ok((self.key_within(enlisted.transaction(), file.key()), enlisted))
+    }
+
     pub(crate) async fn ioctl_query_value(&self, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, process, token, argument, memory } = call;
         let mut args: QueryValueArgs = user::read(memory, argument)?;
         validate_reserved(args.pad0 | args.pad1 == 0, args.txn_fd)?;
         file.require(KEY_QUERY_VALUE)?;
-        let name = user::read_value_name(memory, args.name_ptr, args.name_len)?;
+        let name = user::read_value_name(memory, args.name_ptr, args.name_len, &self.parameters)?;
         validate_writable::<QueryValueArgs>(memory, argument)?;
         let data = Output::new(memory, args.data_ptr, args.data_len)?;
         let layer = Output::new(memory, args.layer_ptr, args.layer_buf_len)?;
-        no_transaction(args.txn_fd)?;
-        let found = self.effective_value(file.key(), token, &name).await?;
+        let (key, _enlisted) = self.key_to_read(process, args.txn_fd, file).await?;
+        let found = self.effective_value(key, token, &name).await?;
         args.data_len = user::size(&found.data);
         args.layer_len = user::size(found.layer.as_bytes());
         if !data.holds(&found.data) || !layer.holds(found.layer.as_bytes()) {
@@ -49,14 +64,14 @@ impl<E: Env> Kernel<E> {
     }
 
     pub(crate) async fn ioctl_query_values_batch(&self, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, process, token, argument, memory } = call;
         let mut args: QueryValuesBatchArgs = user::read(memory, argument)?;
         validate_reserved(args.pad == 0, args.txn_fd)?;
         file.require(KEY_QUERY_VALUE)?;
         validate_writable::<QueryValuesBatchArgs>(memory, argument)?;
         let buffer = Output::new(memory, args.buf_ptr, args.buf_len)?;
-        no_transaction(args.txn_fd)?;
-        let values = self.all_values(file.key(), token).await?;
+        let (key, _enlisted) = self.key_to_read(process, args.txn_fd, file).await?;
+        let values = self.all_values(key, token).await?;
         let mut packed = Vec::new();
         for value in &values {
             packed.extend_from_slice(&user::size(value.name.as_bytes()).to_le_bytes());
@@ -76,15 +91,15 @@ impl<E: Env> Kernel<E> {
     }
 
     pub(crate) async fn ioctl_enum_values(&self, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, process, token, argument, memory } = call;
         let mut args: EnumValueArgs = user::read(memory, argument)?;
         validate_reserved(args.pad == 0, args.txn_fd)?;
         file.require(KEY_QUERY_VALUE)?;
         validate_writable::<EnumValueArgs>(memory, argument)?;
         let name = Output::new(memory, args.name_ptr, args.name_len)?;
         let data = Output::new(memory, args.data_ptr, args.data_len)?;
-        no_transaction(args.txn_fd)?;
-        let values = self.all_values(file.key(), token).await?;
+        let (key, _enlisted) = self.key_to_read(process, args.txn_fd, file).await?;
+        let values = self.all_values(key, token).await?;
         let index = usize::try_from(args.index).map_err(|_| Errno::ENOENT)?;
         let value = values.get(index).ok_or(Errno::ENOENT)?;
         args.name_len = user::size(value.name.as_bytes());
@@ -100,14 +115,13 @@ impl<E: Env> Kernel<E> {
     }
 
     pub(crate) async fn ioctl_enum_subkeys(&self, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, process, token, argument, memory } = call;
         let mut args: EnumSubkeyArgs = user::read(memory, argument)?;
         validate_reserved(args.pad == 0, args.txn_fd)?;
         file.require(KEY_ENUMERATE_SUB_KEYS)?;
         validate_writable::<EnumSubkeyArgs>(memory, argument)?;
         let name = Output::new(memory, args.name_ptr, args.name_len)?;
-        no_transaction(args.txn_fd)?;
-        let key = file.key();
+        let (key, _enlisted) = self.key_to_read(process, args.txn_fd, file).await?;
         let (subkey, hold) = self.subkey(key, token, args.index).await?;
         args.name_len = user::size(subkey.name.as_bytes());
         if !name.holds(subkey.name.as_bytes()) {
@@ -125,7 +139,7 @@ impl<E: Env> Kernel<E> {
     }
 
     pub(crate) async fn ioctl_query_key_info(&self, call: Call<'_, E>) -> Result<(), Errno> {
-        let Call { file, token, argument, memory } = call;
+        let Call { file, token, argument, memory, .. } = call;
         let mut args: QueryKeyInfoArgs = user::read(memory, argument)?;
         validate_reserved(args.pad0 == 0, -1)?;
         file.require(READ_CONTROL)?;

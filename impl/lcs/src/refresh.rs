@@ -12,11 +12,12 @@ use abi::Errno;
 use rsi::{Guid, Operation, Request, Response};
 
 use crate::audit::{Rejection, ValidationClass};
+use crate::configuration::Load;
 use crate::env::Env;
 use crate::hive_content::absent_is_empty;
 use crate::kernel::{Failure, Kernel};
 use crate::metadata::{
-    Image, LAYERS_PATH, Refresh, RefreshExtent, Rejected, read_from_scratch, refresh,
+    Image, LAYERS_PATH, Refresh, RefreshExtent, Rejected, read_again, read_from_scratch, refresh,
 };
 use crate::name::FoldedName;
 use crate::security::Sid;
@@ -26,7 +27,9 @@ use crate::turns::{Place, Share};
 impl<E: Env> Kernel<E> {
     /// Reads the layer metadata after a change, publishes what follows from it, and steps the
     /// generation of `hive`, the changed hive, and of every other hive whose view is affected
-    /// (P-02), all in one moment. The caller holds [`Place::Layers`].
+    /// (P-02), all in one moment, watchers told of what the table
+    /// changes among it. The caller holds [`Place::Layers`], and [`Place::Effective`] of the
+    /// Machine hive alone.
     ///
     /// # Errors
     /// EIO where metadata is malformed, EIO or ETIMEDOUT where a source gave no answer. The
@@ -41,10 +44,16 @@ impl<E: Env> Kernel<E> {
         let image = self.read_image(machine).await;
         let made = image.and_then(|image| {
             let state = self.state();
-            let made = if matches!(extent, RefreshExtent::Everything) && !state.metadata.loaded {
-                read_from_scratch(&image)
-            } else {
-                refresh(&image, &state.layers, &state.metadata, creator, extent)
+            let layers_max = self.parameters.layers_max();
+            let (table, metadata) = (&state.layers, &state.metadata);
+            let made = match extent {
+                RefreshExtent::Everything if !metadata.loaded => {
+                    read_from_scratch(&image, layers_max)
+                }
+                RefreshExtent::Everything => read_again(&image, table, metadata, layers_max),
+                RefreshExtent::Changes(scopes) => {
+                    refresh(&image, table, metadata, creator, scopes, layers_max)
+                }
             };
             drop(state);
             made.map_err(|tie| {
@@ -64,22 +73,29 @@ impl<E: Env> Kernel<E> {
             }
         };
         let affected = self.affected_hives(machine, &made).await;
+        let resumed = matches!(extent, RefreshExtent::Everything).then_some(machine.slot);
+        let shift = self.foresee_layers(&made.table, machine, resumed).await;
         let Refresh { table, cache, deleted, fault, rejected } = made;
         self.audit_metadata(machine, rejected);
-        // Writes into the layers that go have to be done first; no others begin.
+        // Writes into the layers that go have to be done first, but one may be waiting for the end
+        // of a transaction that has written into them. No others begin.
+        self.abort_writers_of(deleted.iter().map(|(name, _)| name)).await;
         let mut ends = Vec::new();
+        let lost;
         for (name, _) in &deleted {
             ends.push(self.turns.take(Place::Layer(name.clone()), Share::Alone).await);
         }
+        self.abort_writers_of(deleted.iter().map(|(name, _)| name)).await;
         {
             let mut state = self.state();
+            lost = shift.map(|shift| shift.publish(&mut state)).unwrap_or_default();
             state.layers = table;
             state.metadata = cache;
             for hive in hive.into_iter().chain(affected) {
                 state.step_generation(hive);
             }
         }
-        let told = self.tell_deletions(&deleted).await;
+        let told = self.tell_deletions(&deleted, lost).await;
         drop(ends);
         fault.map_or(told, Err)
     }
@@ -107,13 +123,21 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// Refreshes at the registration or resumption of the Machine hive's source, where nobody
-    /// waits for the outcome (P-07).
-    pub async fn load_layers(self: &Arc<Self>) {
+    /// Reads parameters and layers at the registration or resumption of the Machine hive's source,
+    /// where nobody waits for the outcome (D-106, P-07).
+    pub async fn load_metadata(self: &Arc<Self>) {
         let turn = self.turns.take(Place::Layers, Share::Alone).await;
+        let machine = self.state().machine;
+        let effective = match machine {
+            Some(machine) => Some(self.turns.take(Place::Effective(machine), Share::Alone).await),
+            None => None,
+        };
+        self.load_configuration(Load::BeforeLayers).await;
         // What could not be read now is read at the next change.
-        let _ = self.refresh_layers(None, None, RefreshExtent::Everything).await;
-        drop(turn);
+        let kernel = self.begin_operation();
+        let _ = kernel.refresh_layers(None, None, RefreshExtent::Everything).await;
+        kernel.begin_operation().load_configuration(Load::AfterLayers).await;
+        drop((effective, turn));
     }
 
     /// Every other Active hive whose global effective view the new table changes.
@@ -189,7 +213,9 @@ impl<E: Env> Kernel<E> {
     async fn tell_deletions(
         self: &Arc<Self>,
         deleted: &[(FoldedName, String)],
+        lost: BTreeSet<KeyId>,
     ) -> Result<(), Errno> {
+        let lost = Arc::new(lost);
         let mut result = Ok(());
         for (name, spelling) in deleted {
             let slots = self.state().slots.len();
@@ -199,11 +225,11 @@ impl<E: Env> Kernel<E> {
                     continue;
                 }
                 self.env.yield_point("delete a layer").await;
-                if let Err(failure) = self.delete_layer(slot, spelling, false).await {
+                if let Err(failure) = self.delete_layer(slot, spelling, Some(&lost)).await {
                     self.note_missed_deletion(slot, name, spelling);
                     result = result.and(Err(match failure {
-                        Failure::Unanswered(error) => error.errno(),
                         Failure::Refused(_) => Errno::EIO,
+                        failure => failure.errno(),
                     }));
                 }
             }
@@ -220,17 +246,22 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         slot: SlotId,
         name: &str,
-        resuming: bool,
+        lost: Option<&Arc<BTreeSet<KeyId>>>,
     ) -> Result<(), Failure> {
+        let resuming = lost.is_none();
         let request = Request::DeleteLayer { layer: name.as_bytes().to_vec() };
         let kernel = Arc::clone(self);
         let folded = FoldedName::new(name);
+        let lost = lost.cloned();
+        let late_lost = lost.clone();
         let late = Box::new(move |response| {
             if let Response::DeleteLayer { orphaned } = response {
                 // A replay would hit a later layer of the same name.
                 kernel.state().slot_mut(slot).missed_deletions.remove(&folded);
                 let task_kernel = Arc::clone(&kernel);
-                kernel.spawn(async move { task_kernel.orphan_keys(slot, orphaned).await });
+                kernel.spawn(async move {
+                    task_kernel.orphan_keys(slot, orphaned, late_lost.as_deref()).await;
+                });
             }
         });
         let answer = if resuming {
@@ -242,19 +273,26 @@ impl<E: Env> Kernel<E> {
             if resuming {
                 // The drops are ordinary requests, which wait until the replay is over.
                 let kernel = Arc::clone(self);
-                self.spawn(async move { kernel.orphan_keys(slot, orphaned).await });
+                self.spawn(async move { kernel.orphan_keys(slot, orphaned, None).await });
             } else {
-                self.orphan_keys(slot, orphaned).await;
+                self.orphan_keys(slot, orphaned, lost.as_deref()).await;
             }
         }
         Ok(())
     }
 
-    async fn orphan_keys(&self, slot: SlotId, orphaned: Vec<Guid>) {
+    /// Notes orphans and drops those that nobody has open. Their watches are told, but for those
+    /// that have been told that the key is out of view (P-140), and where OVERFLOW tells all.
+    async fn orphan_keys(&self, slot: SlotId, orphaned: Vec<Guid>, lost: Option<&BTreeSet<KeyId>>) {
+        let keys: Vec<KeyId> =
+            orphaned.into_iter().map(|guid| KeyId::in_slot(slot, guid)).collect();
         let unopened: Vec<KeyId> = {
             let mut state = self.state();
-            let keys = orphaned.into_iter().map(|guid| KeyId::in_slot(slot, guid));
-            keys.filter(|key| state.orphan_key(*key)).collect()
+            if let Some(lost) = lost {
+                let limits = self.parameters.watch_limits();
+                state.tell_orphans(keys.iter().filter(|key| !lost.contains(key)), limits);
+            }
+            keys.into_iter().filter(|key| state.orphan_key(*key)).collect()
         };
         for key in unopened {
             self.drop_key(key).await;
@@ -271,10 +309,12 @@ impl<E: Env> Kernel<E> {
         };
         for (name, spelling) in missed {
             self.env.yield_point("replay a layer deletion").await;
-            if self.delete_layer(slot, &spelling, true).await.is_ok() {
+            if self.delete_layer(slot, &spelling, None).await.is_ok() {
                 self.state().slot_mut(slot).missed_deletions.remove(&name);
             }
         }
-        self.state().slot_mut(slot).resuming = false;
+        let mut state = self.state();
+        state.slot_mut(slot).resuming = false;
+        state.watches.overflow_slot(slot, self.parameters.watch_limits());
     }
 }

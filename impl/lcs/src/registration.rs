@@ -9,7 +9,6 @@ use rsi::Guid;
 
 use crate::env::Env;
 use crate::kernel::{Kernel, KernelSupervisor};
-use crate::limits::{HIVES_PER_SOURCE_MAX, REQUESTS_IN_FLIGHT_MAX, SOURCES_MAX};
 use crate::name::{self, FoldedName};
 use crate::source::{self, Connection};
 use crate::state::{Hive, Slot, SlotId, State};
@@ -51,29 +50,35 @@ impl<E: Env> Kernel<E> {
         device: &source::Device<E>,
         registration: &Registration,
     ) -> Result<(), Errno> {
-        let hives = validate(registration)?;
+        let hives = validate(registration, self.parameters.component_length_max())?;
         if device.is_attached() {
             return Err(Errno::EINVAL);
         }
-        if hives.len() > HIVES_PER_SOURCE_MAX {
+        if hives.len() > self.parameters.hives_per_source_max() {
             return Err(Errno::ENOSPC);
         }
         let next_sequence = registration.max_sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
         let mut state = self.state();
-        let resumed = place(&state, &hives)?;
+        let resumed = place(&state, &hives, self.parameters.sources_max())?;
         let slot = resumed.unwrap_or(SlotId(state.slots.len()));
-        let supervisor = Arc::new(KernelSupervisor { kernel: Arc::downgrade(self), slot });
-        let connection = Connection::new(self.env.clone(), REQUESTS_IN_FLIGHT_MAX, supervisor);
+        let incarnation = resumed.map_or(1, |slot| state.slot(slot).incarnation + 1);
+        let kernel = self.downgrade();
+        let supervisor = Arc::new(KernelSupervisor { kernel, slot, incarnation });
+        let in_flight_max = state.parameters.requests_in_flight_max();
+        let connection = Connection::new(self.env.clone(), in_flight_max, supervisor);
         device.attach(connection.clone())?;
         state.next_sequence = state.next_sequence.max(next_sequence);
         let slot = match resumed {
             Some(slot) => {
-                resume(state.slot_mut(slot), connection, hives);
+                resume(state.slot_mut(slot), connection, incarnation, hives);
+                if state.slot(slot).missed_deletions.is_empty() {
+                    state.watches.overflow_slot(slot, self.parameters.watch_limits());
+                }
                 slot
             }
             None => state.add_slot(Slot {
                 connection,
-                incarnation: 1,
+                incarnation,
                 resuming: false,
                 hives: hives.into_values().collect(),
                 missed_deletions: BTreeMap::new(),
@@ -90,6 +95,7 @@ impl<E: Env> Kernel<E> {
         if let Some(machine) = machine {
             let root = state.hive(machine).root;
             state.metadata.stale = true;
+            state.configuration.loads_pending += 1;
             if state.metadata.chain.is_empty() {
                 state.metadata.chain.push(root);
             }
@@ -110,14 +116,17 @@ impl<E: Env> Kernel<E> {
                 drop(turn);
             }
             if loads {
-                kernel.load_layers().await;
+                kernel.load_metadata().await;
             }
         });
     }
 }
 
 /// Checks the shape of a registration and returns its hives by identity.
-fn validate(registration: &Registration) -> Result<BTreeMap<Identity, Hive>, Errno> {
+fn validate(
+    registration: &Registration,
+    name_length_max: usize,
+) -> Result<BTreeMap<Identity, Hive>, Errno> {
     let mut hives = BTreeMap::new();
     let mut roots = Vec::new();
     if registration.hives.is_empty() {
@@ -125,7 +134,7 @@ fn validate(registration: &Registration) -> Result<BTreeMap<Identity, Hive>, Err
     }
     for hive in &registration.hives {
         // Any bad name is EINVAL here, one that is too long included (D-05).
-        let name = name::component(&hive.name).map_err(|_| Errno::EINVAL)?;
+        let name = name::component(&hive.name, name_length_max).map_err(|_| Errno::EINVAL)?;
         let folded = FoldedName::new(name);
         let scope = match hive.flags {
             0 if hive.scope == Guid::NULL => None,
@@ -155,6 +164,7 @@ fn validate(registration: &Registration) -> Result<BTreeMap<Identity, Hive>, Err
 fn place<E: Env>(
     state: &State<E>,
     hives: &BTreeMap<Identity, Hive>,
+    sources_max: usize,
 ) -> Result<Option<SlotId>, Errno> {
     let mut overlap = None;
     for (index, slot) in state.slots.iter().enumerate() {
@@ -176,7 +186,7 @@ fn place<E: Env>(
     }
     match overlap {
         Some(errno) => Err(errno),
-        None if state.slots.len() >= SOURCES_MAX => Err(Errno::ENOSPC),
+        None if state.slots.len() >= sources_max => Err(Errno::ENOSPC),
         None => Ok(None),
     }
 }
@@ -189,10 +199,11 @@ fn identity(hive: &Hive) -> Identity {
 fn resume<E: Env>(
     slot: &mut Slot<E>,
     connection: Connection<E>,
+    incarnation: u64,
     mut hives: BTreeMap<Identity, Hive>,
 ) {
     slot.connection = connection;
-    slot.incarnation += 1;
+    slot.incarnation = incarnation;
     for hive in &mut slot.hives {
         if let Some(new) = hives.remove(&identity(hive)) {
             hive.name = new.name;

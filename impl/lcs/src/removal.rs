@@ -4,19 +4,21 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, Operation, PathEntry, Request};
+use rsi::{Guid, Operation, PathEntry, Request, TransactionId};
 
+use crate::change::Effect;
 use crate::env::Env;
 use crate::kernel::Kernel;
-use crate::key_file::KeyFile;
+use crate::key_file::{KeyFile, Position};
 use crate::layers::View;
-use crate::mutation::{Change, FollowUp, Scope};
+use crate::mutation::{Change, FollowUp, Scope, Told};
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::resolve::is_of;
 use crate::security::Token;
 use crate::state::KeyId;
 use crate::turns::{Place, Share, Turn};
+use crate::watches::Known;
 
 impl<E: Env> Kernel<E> {
     /// The checks of a removal that need no request; the key above, if all pass.
@@ -28,9 +30,9 @@ impl<E: Env> Kernel<E> {
         file: &KeyFile<E>,
         token: &Token,
         layer: &LayerName,
-    ) -> Result<KeyId, Errno> {
+    ) -> Result<Position, Errno> {
         self.check_not_orphaned(file)?;
-        let parent = file.position.parent().ok_or(Errno::EINVAL)?;
+        let parent = file.position.above().ok_or(Errno::EINVAL)?;
         self.authorize_layer(layer, token)?;
         Ok(parent)
     }
@@ -44,18 +46,20 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         file: &KeyFile<E>,
         token: &Token,
-        parent: KeyId,
+        above: Position,
         layer: &LayerName,
+        transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
         let name = file.position.name();
-        let (change, mut hold) = self.hold_name(file, parent).await;
-        hold.push(self.turns.take(Place::Values(parent), Share::Alone).await);
-        hold.push(self.turns.take(Place::Children(file.key()), Share::Read).await);
+        let (change, parent, mut hold) = self.hold_name(file, above.key(), transaction).await?;
+        let key = KeyId { transaction: parent.transaction, ..file.key() };
+        hold.push(self.turn_outside(parent, Place::Values(parent), Share::Alone).await);
+        hold.push(self.turn_outside(key, Place::Children(key), Share::Read).await);
         self.check_not_orphaned(file)?;
         let entries = self.lookup(parent, name).await?.entries;
-        self.note_visible(&change, &entries);
+        let was_visible = self.note_visible(&change, &entries);
         self.env.yield_point("look for children").await;
-        let children = self.enum_children(file.key()).await?;
+        let children = self.enum_children(key).await?;
         let visible = View::global(self.layers()).visible_children(&children.groups);
         if !self.unless_tied(file.key(), Operation::EnumChildren, visible)?.is_empty() {
             return Err(Errno::ENOTEMPTY);
@@ -70,9 +74,13 @@ impl<E: Env> Kernel<E> {
         let follow_up = FollowUp {
             orphan: orphaned_without(&entries, layer),
             write_time: Some(parent.guid),
+            was_visible,
             ..FollowUp::default()
         };
-        self.mutate(&change, Some(layer_turn), request, follow_up, None).await?
+        let removed = Effect::PathRemoved { name: name.to_owned(), layer: layer.folded.clone() };
+        let told =
+            Told::of(&above, removed, Known::nothing().with_name(above.key(), name, entries));
+        self.mutate(&change, Some(layer_turn), request, follow_up, None, told).await?
     }
 
     /// Makes a layer's path entry of a key HIDDEN.
@@ -84,17 +92,19 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         file: &KeyFile<E>,
         token: &Token,
-        parent: KeyId,
+        above: Position,
         layer: &LayerName,
+        transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
         let name = file.position.name();
-        let (change, hold) = self.hold_name(file, parent).await;
+        let (change, parent, hold) = self.hold_name(file, above.key(), transaction).await?;
+        let key = KeyId { transaction: parent.transaction, ..file.key() };
         self.check_not_orphaned(file)?;
         // Without its parent there is no place for an entry (P-14). What is malformed there is met
         // before anything else (P-45).
         let entries = self.lookup(parent, name).await?.entries;
-        self.note_visible(&change, &entries);
-        self.ensure_present(file.key()).await?;
+        let was_visible = self.note_visible(&change, &entries);
+        self.ensure_present(key).await?;
         self.env.yield_point("hide the path entry").await;
         let layer_turn = self.hold_layer(layer, token).await?;
         let sequence = self.state().allocate_sequence(parent.slot)?;
@@ -105,8 +115,12 @@ impl<E: Env> Kernel<E> {
             sequence,
         };
         let orphan = orphaned_without(&entries, layer);
-        let follow_up = FollowUp { orphan, ..FollowUp::default() };
-        let hidden = self.mutate(&change, Some(layer_turn), request, follow_up, None).await?;
+        let follow_up = FollowUp { orphan, was_visible, ..FollowUp::default() };
+        let entry =
+            PathEntry { layer: layer.spelling.clone().into_bytes(), target: None, sequence };
+        let known = Known::nothing().with_name(above.key(), name, entries);
+        let told = Told::of(&above, Effect::PathHidden { name: name.to_owned(), entry }, known);
+        let hidden = self.mutate(&change, Some(layer_turn), request, follow_up, None, told).await?;
         drop(hold);
         hidden
     }
@@ -115,13 +129,22 @@ impl<E: Env> Kernel<E> {
         if self.state().is_orphaned(file.key()) { Err(Errno::ENOENT) } else { Ok(()) }
     }
 
-    async fn hold_name(&self, file: &KeyFile<E>, parent: KeyId) -> (Change, Vec<Turn>) {
+    /// Begins a mutation of a key's name: its parent as the transaction sees it, and the turns at the
+    /// name. Binding comes before what has to be asked of the source (D-13).
+    async fn hold_name(
+        &self,
+        file: &KeyFile<E>,
+        parent: KeyId,
+        transaction: Option<TransactionId>,
+    ) -> Result<(Change, KeyId, Vec<Option<Turn>>), Errno> {
+        self.join(transaction, file.position.hive()).await?;
         let name = FoldedName::new(file.position.name());
         let scope = Scope::Name { parent: parent.guid, name: name.clone() };
-        let change = self.begin_change(file.position.hive(), scope).await;
-        let children = self.turns.take(Place::Children(parent), Share::Change).await;
-        let name = self.turns.take(Place::Name(parent, name), Share::Alone).await;
-        (change, vec![children, name])
+        let change = self.begin_change(file.position.hive(), scope, transaction).await;
+        let parent = self.key_within(transaction, parent);
+        let children = self.turn_outside(parent, Place::Children(parent), Share::Change).await;
+        let name = self.turn_outside(parent, Place::Name(parent, name), Share::Alone).await;
+        Ok((change, parent, vec![children, name]))
     }
 }
 

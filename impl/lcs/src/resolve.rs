@@ -191,7 +191,7 @@ mod tests {
                 metadata_key: None,
                 descriptor: default_base_layer_sd(),
             };
-            table.publish(FoldedName::new(name), layer).expect("room");
+            table.publish(FoldedName::new(name), layer, 16).expect("room");
         }
         View::global(Arc::new(table))
     }

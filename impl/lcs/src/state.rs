@@ -9,14 +9,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::Guid;
+use rsi::{Guid, TransactionId};
 
+use crate::configuration::{ConfigurationCache, Parameters};
 use crate::env::Env;
 use crate::layers::LayerTable;
 use crate::metadata::MetadataCache;
 use crate::name::FoldedName;
 use crate::security::Token;
 use crate::source::Connection;
+use crate::transactions::Transactions;
+use crate::watches::{UnderWay, WatchMap};
 
 /// The hive that holds the kernel half's own metadata.
 const MACHINE: &str = "Machine";
@@ -43,17 +46,20 @@ pub struct KeyId {
     pub guid: Guid,
     /// Which of the source's hives it was met in, where that is known. No part of its identity.
     pub hive_index: Option<usize>,
+    /// The transaction that questions about it are asked in; none for what is committed. No part of
+    /// its identity.
+    pub transaction: Option<TransactionId>,
 }
 
 impl KeyId {
     /// A key met in a hive.
     pub fn in_hive(hive: HiveId, guid: Guid) -> Self {
-        Self { slot: hive.slot, guid, hive_index: Some(hive.index) }
+        Self { slot: hive.slot, guid, hive_index: Some(hive.index), transaction: None }
     }
 
     /// A key of some hive of a source.
     pub fn in_slot(slot: SlotId, guid: Guid) -> Self {
-        Self { slot, guid, hive_index: None }
+        Self { slot, guid, hive_index: None, transaction: None }
     }
 
     /// Another key of the same hive.
@@ -124,6 +130,9 @@ pub struct OpenKey {
     pub orphaned: bool,
     /// The slot's incarnation that last showed the key.
     pub seen: u64,
+    /// The transaction that created it, as long as that has not committed; nobody else sees it
+    /// then (D-20).
+    pub created_in: Option<TransactionId>,
 }
 
 /// See the module.
@@ -138,8 +147,18 @@ pub struct State<E: Env> {
     pub layers: Arc<LayerTable>,
     /// What the table was last made from.
     pub metadata: MetadataCache,
+    /// The parameters in force.
+    pub parameters: Arc<Parameters>,
+    /// What they were last made from.
+    pub configuration: ConfigurationCache,
     /// Keys with open fds.
     pub open_keys: BTreeMap<KeyId, OpenKey>,
+    /// Transactions with open fds.
+    pub transactions: Transactions,
+    /// Armed watches.
+    pub watches: WatchMap,
+    /// What is known of entries that are about to change.
+    pub under_way: UnderWay,
 }
 
 impl<E: Env> State<E> {
@@ -151,7 +170,12 @@ impl<E: Env> State<E> {
             next_sequence: 1,
             layers: Arc::new(LayerTable::new()),
             metadata: MetadataCache::default(),
+            parameters: Arc::default(),
+            configuration: ConfigurationCache::default(),
             open_keys: BTreeMap::new(),
+            transactions: Transactions::default(),
+            watches: WatchMap::default(),
+            under_way: UnderWay::default(),
         }
     }
 
@@ -235,9 +259,30 @@ impl<E: Env> State<E> {
     /// Notes one more open file description of a key that its source has just shown.
     pub fn open_key(&mut self, key: KeyId) {
         let seen = self.slot(key.slot).incarnation;
-        let open = self.open_keys.entry(key).or_insert(OpenKey { opens: 0, orphaned: false, seen });
+        let new = OpenKey { opens: 0, orphaned: false, seen, created_in: None };
+        let open = self.open_keys.entry(key).or_insert(new);
         open.opens += 1;
         open.seen = seen;
+    }
+
+    /// As [`State::open_key`], of a key that is about to be created, in a transaction or in none.
+    pub fn open_new_key(&mut self, key: KeyId, transaction: Option<TransactionId>) {
+        self.open_key(key);
+        if let Some(open) = self.open_keys.get_mut(&key) {
+            open.created_in = transaction;
+        }
+    }
+
+    /// Notes that the creation of a key has been committed.
+    pub fn commit_key(&mut self, key: KeyId) {
+        if let Some(open) = self.open_keys.get_mut(&key) {
+            open.created_in = None;
+        }
+    }
+
+    /// The transaction that a key was created in and exists in alone.
+    pub fn created_in(&self, key: KeyId) -> Option<TransactionId> {
+        self.open_keys.get(&key).and_then(|open| open.created_in)
     }
 
     /// Notes that the source has just shown the key.

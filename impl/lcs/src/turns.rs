@@ -9,15 +9,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::oneshot;
+use rsi::TransactionId;
 
 use crate::name::FoldedName;
-use crate::state::{KeyId, SlotId};
+use crate::state::{HiveId, KeyId, SlotId};
 
 /// What a turn is held at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// The layer table and what it is made from.
+    /// The operations of a transaction. Taken before every other turn.
+    Transaction(TransactionId),
+    /// The layer table, the parameters, and what both are made from.
     Layers,
+    /// What is effective in a hive: shared by mutations, alone for a change of the layers.
+    Effective(HiveId),
     /// The path entries below a key, all names.
     Children(KeyId),
     /// The path entries of one name below a key.

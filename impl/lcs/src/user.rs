@@ -3,15 +3,16 @@
 
 use abi::{Errno, Structure};
 
+use crate::configuration::Parameters;
 use crate::env::{Fault, UserMemory};
-use crate::limits::COMPONENT_LENGTH_MAX;
 use crate::name;
 use crate::open::LayerName;
 
 /// Memory is mapped in pages, so a string is read no further than the page that holds its end.
 const PAGE_SIZE: u64 = 4096;
-/// A layer name with room for the bytes that show it to be too long.
-const LAYER_BYTES_READ_MAX: usize = 4 * COMPONENT_LENGTH_MAX;
+/// So many times the length of a layer name are read, to have room for the bytes that show it to be
+/// too long.
+const LAYER_LENGTHS_READ: usize = 4;
 
 impl From<Fault> for Errno {
     fn from(_: Fault) -> Self {
@@ -91,9 +92,11 @@ pub fn read_value_name(
     memory: &dyn UserMemory,
     address: u64,
     length: u32,
+    parameters: &Parameters,
 ) -> Result<String, Errno> {
-    let bytes = read_bytes(memory, address, name_length(length)?)?;
-    Ok(name::value_name(&bytes)?.to_owned())
+    let length_max = parameters.component_length_max();
+    let bytes = read_bytes(memory, address, name_length(length, length_max)?)?;
+    Ok(name::value_name(&bytes, length_max)?.to_owned())
 }
 
 /// Reads a layer name of a stated length; an empty one is base.
@@ -104,30 +107,37 @@ pub fn read_layer_name(
     memory: &dyn UserMemory,
     address: u64,
     length: u32,
+    parameters: &Parameters,
 ) -> Result<LayerName, Errno> {
     if length == 0 {
         return Ok(LayerName::new(crate::layers::BASE));
     }
-    let bytes = read_bytes(memory, address, name_length(length)?)?;
-    Ok(LayerName::new(name::component(&bytes)?))
+    let length_max = parameters.component_length_max();
+    let bytes = read_bytes(memory, address, name_length(length, length_max)?)?;
+    Ok(LayerName::new(name::component(&bytes, length_max)?))
 }
 
 /// Reads a null-terminated layer name; a null pointer is base.
 ///
 /// # Errors
 /// ENAMETOOLONG, EFAULT, EINVAL.
-pub fn read_layer_string(memory: &dyn UserMemory, address: u64) -> Result<LayerName, Errno> {
+pub fn read_layer_string(
+    memory: &dyn UserMemory,
+    address: u64,
+    parameters: &Parameters,
+) -> Result<LayerName, Errno> {
     if address == 0 {
         return Ok(LayerName::new(crate::layers::BASE));
     }
-    let bytes = read_string(memory, address, LAYER_BYTES_READ_MAX)?;
-    Ok(LayerName::new(name::component(&bytes)?))
+    let length_max = parameters.component_length_max();
+    let bytes = read_string(memory, address, LAYER_LENGTHS_READ * length_max)?;
+    Ok(LayerName::new(name::component(&bytes, length_max)?))
 }
 
 /// A length that is not worth copying for is refused before any copy.
-fn name_length(length: u32) -> Result<usize, Errno> {
+fn name_length(length: u32, length_max: usize) -> Result<usize, Errno> {
     match usize::try_from(length) {
-        Ok(length) if length <= COMPONENT_LENGTH_MAX => Ok(length),
+        Ok(length) if length <= length_max => Ok(length),
         _ => Err(Errno::ENAMETOOLONG),
     }
 }

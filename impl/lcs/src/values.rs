@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use abi::Errno;
 use abi::value_type::REG_DWORD;
-use rsi::{Operation, Request};
+use rsi::{BlanketEntry, Operation, Request, TransactionId, ValueEntry};
 
+use crate::change::Effect;
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
 use crate::layers::View;
-use crate::limits::{LAYERS_PER_VALUE_MAX, TABLE_RETRIES_MAX};
+use crate::limits::TABLE_RETRIES_MAX;
 use crate::metadata::{PRECEDENCE, double_word};
-use crate::mutation::{FollowUp, Scope};
+use crate::mutation::{Change, FollowUp, Scope, Told};
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::resolve::{Values, folded, text};
 use crate::security::{Privileges, Token};
 use crate::state::KeyId;
-use crate::turns::{Place, Share};
+use crate::turns::{Place, Share, Turn};
+use crate::watches::Known;
 
 /// A value as a reader gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +89,7 @@ impl<E: Env> Kernel<E> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
             let values = {
-                let _turn = self.turns.take(Place::Values(key), Share::Read).await;
+                let _turn = self.turn_outside(key, Place::Values(key), Share::Read).await;
                 match name {
                     Some(name) => self.query_value(key, name).await?,
                     None => self.query_values(key).await?,
@@ -125,31 +127,40 @@ impl<E: Env> Kernel<E> {
         file: &KeyFile<E>,
         token: &Token,
         write: ValueWrite<'_>,
+        transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
-        let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
-        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        let (change, key, _turn) = self.begin_value_change(file, transaction).await;
         let present = self.query_value(key, write.name).await?;
         self.env.yield_point("count the layers of a value").await;
         let mut layers: Vec<FoldedName> =
             present.entries.iter().map(|entry| folded(&entry.layer)).collect();
         layers.sort();
         layers.dedup();
-        if !layers.contains(&write.layer.folded) && layers.len() >= LAYERS_PER_VALUE_MAX {
+        let layers_max = self.parameters.layers_per_value_max();
+        if !layers.contains(&write.layer.folded) && layers.len() >= layers_max {
             return Err(Errno::ENOSPC);
         }
         let hold = self.hold_layer(write.layer, token).await?;
-        let sequence = self.state().allocate_sequence(key.slot)?;
-        let request = Request::SetValue {
-            guid: key.guid,
-            value_name: write.name.as_bytes().to_vec(),
+        let entry = ValueEntry {
+            name: write.name.as_bytes().to_vec(),
             layer: write.layer.spelling.clone().into_bytes(),
             value_type: write.value_type,
             data: write.data,
-            sequence,
+            sequence: self.state().allocate_sequence(key.slot)?,
+        };
+        let request = Request::SetValue {
+            guid: key.guid,
+            value_name: entry.name.clone(),
+            layer: entry.layer.clone(),
+            value_type: entry.value_type,
+            data: entry.data.clone(),
+            sequence: entry.sequence,
             expected_sequence: write.expected_sequence,
         };
-        self.mutate(&change, Some(hold), request, Self::values_changed(key), None).await?
+        self.join(transaction, change.hive).await?;
+        let known = Known::nothing().with_value(file.key(), &entry.name, present);
+        let told = Told::of(&file.position, Effect::ValueSet(entry), known);
+        self.mutate(&change, Some(hold), request, Self::values_changed(key), None, told).await?
     }
 
     /// Removes a layer's entry of a value; there need be none (D-32).
@@ -162,18 +173,21 @@ impl<E: Env> Kernel<E> {
         token: &Token,
         name: &str,
         layer: &LayerName,
+        transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
-        let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
-        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        let (change, key, _turn) = self.begin_value_change(file, transaction).await;
         self.ensure_present(key).await?;
         let hold = self.hold_layer(layer, token).await?;
+        self.join(transaction, change.hive).await?;
         let request = Request::DeleteValueEntry {
             guid: key.guid,
             value_name: name.as_bytes().to_vec(),
             layer: layer.spelling.clone().into_bytes(),
         };
-        self.mutate(&change, Some(hold), request, Self::values_changed(key), None).await?
+        let removed =
+            Effect::ValueRemoved { name: name.as_bytes().to_vec(), layer: layer.folded.clone() };
+        let told = Told::of(&file.position, removed, Known::nothing());
+        self.mutate(&change, Some(hold), request, Self::values_changed(key), None, told).await?
     }
 
     /// Sets or removes a layer's blanket tombstone (D-30).
@@ -186,20 +200,41 @@ impl<E: Env> Kernel<E> {
         token: &Token,
         layer: &LayerName,
         set: bool,
+        transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
-        let key = file.key();
-        let change = self.begin_change(file.position.hive(), Scope::of_key(&file.position)).await;
-        let _turn = self.turns.take(Place::Values(key), Share::Alone).await;
+        let (change, key, _turn) = self.begin_value_change(file, transaction).await;
         self.ensure_present(key).await?;
         let hold = self.hold_layer(layer, token).await?;
         let sequence = if set { self.state().allocate_sequence(key.slot)? } else { 0 };
+        self.join(transaction, change.hive).await?;
         let request = Request::SetBlanketTombstone {
             guid: key.guid,
             layer: layer.spelling.clone().into_bytes(),
             set,
             sequence,
         };
-        self.mutate(&change, Some(hold), request, Self::values_changed(key), None).await?
+        let effect = if set {
+            let layer = layer.spelling.clone().into_bytes();
+            Effect::BlanketSet(BlanketEntry { layer, sequence })
+        } else {
+            Effect::BlanketRemoved { layer: layer.folded.clone() }
+        };
+        let told = Told::of(&file.position, effect, Known::nothing());
+        self.mutate(&change, Some(hold), request, Self::values_changed(key), None, told).await?
+    }
+
+    /// Begins a mutation of a key's values or descriptor: the key as the transaction sees it, and
+    /// the key's turn.
+    pub async fn begin_value_change(
+        &self,
+        file: &KeyFile<E>,
+        transaction: Option<TransactionId>,
+    ) -> (Change, KeyId, Option<Turn>) {
+        let scope = Scope::of_key(&file.position);
+        let change = self.begin_change(file.position.hive(), scope, transaction).await;
+        let key = self.key_within(transaction, file.key());
+        let turn = self.turn_outside(key, Place::Values(key), Share::Alone).await;
+        (change, key, turn)
     }
 
     fn values_changed(key: KeyId) -> FollowUp {

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 
 use abi::Errno;
 use abi::value_type::REG_LINK;
-use rsi::{KeyMetadata, Operation, PathEntry};
+use rsi::{KeyMetadata, Operation, PathEntry, TransactionId};
 
+use crate::configuration::Parameters;
 use crate::env::Env;
 use crate::gateway::Lookup;
 use crate::kernel::Kernel;
 use crate::key_file::Position;
 use crate::layers::View;
-use crate::limits::{KEY_DEPTH_MAX, PATH_LENGTH_MAX, SYMLINK_DEPTH_MAX};
 use crate::mutation::{Change, Scope};
 use crate::name::{self, FoldedName};
 use crate::security::Token;
@@ -38,7 +38,11 @@ pub enum Purpose {
         link_itself: bool,
     },
     /// To open what is there, or to create it.
-    Create,
+    Create {
+        /// The transaction to create it in. What is there is what is committed, but for a walk that
+        /// starts from a key which the transaction has made (D-20, D-21, P-153).
+        transaction: Option<TransactionId>,
+    },
 }
 
 /// Where a walk ended. Whatever it holds keeps that end from changing.
@@ -46,7 +50,7 @@ pub enum Walked {
     /// At a key.
     Reached(Reached),
     /// Below a key that has no visible child of the last name.
-    Missing(Missing),
+    Missing(Box<Missing>),
 }
 
 /// A key at the end of a walk.
@@ -55,8 +59,10 @@ pub struct Reached {
     pub position: Position,
     /// What the source said of it.
     pub metadata: KeyMetadata,
+    /// The transaction that it was found in, and exists in alone.
+    pub within: Option<TransactionId>,
     /// Keeps its name from being deleted or hidden.
-    pub hold: Vec<Turn>,
+    pub hold: Vec<Option<Turn>>,
 }
 
 /// A place for a new key at the end of a walk.
@@ -72,13 +78,15 @@ pub struct Missing {
     /// The mutation that the creation will be.
     pub change: Change,
     /// Keeps others from the name, and readers from the parent's children.
-    pub hold: Vec<Turn>,
+    pub hold: Vec<Option<Turn>>,
 }
 
 /// A walk under way.
 struct Walk {
     position: Option<Position>,
     metadata: Option<KeyMetadata>,
+    /// The transaction that made the keys which it goes over.
+    within: Option<TransactionId>,
     ahead: VecDeque<String>,
     links: usize,
     last_was_link: bool,
@@ -100,13 +108,17 @@ impl<E: Env> Kernel<E> {
         let mut walk = Walk {
             position: None,
             metadata: None,
+            within: None,
             ahead: components.into(),
             links: 0,
             last_was_link: false,
         };
         match start {
             Start::Hives => walk.position = Some(self.enter_hive(&mut walk.ahead, token)?),
-            Start::Key(position) => walk.position = Some(position),
+            Start::Key(position) => {
+                walk.within = self.made_within(&position, purpose);
+                walk.position = Some(position);
+            }
         }
         // Each turn of the loop consumes a component or one of the links allowed.
         loop {
@@ -124,18 +136,26 @@ impl<E: Env> Kernel<E> {
             if !follow && is_last {
                 return Ok(Walked::Reached(child));
             }
-            let Reached { position, metadata, hold } = child;
+            let Reached { position, metadata, hold, .. } = child;
             drop(hold);
             if follow {
                 walk.links += 1;
                 walk.last_was_link |= is_last;
-                let key = position.key();
+                let key = KeyId { transaction: walk.within, ..position.key() };
                 self.follow(view, token, &mut walk, key).await?;
             } else {
                 walk.position = Some(position);
                 walk.metadata = Some(metadata);
             }
         }
+    }
+
+    /// The transaction of a creation, if it is the one that made the key at a position.
+    fn made_within(&self, position: &Position, purpose: Purpose) -> Option<TransactionId> {
+        let Purpose::Create { transaction } = purpose else { return None };
+        let made =
+            self.state().created_in(position.key()).filter(|made| Some(*made) == transaction);
+        self.key_within(made, position.key()).transaction
     }
 
     /// Routes the first component.
@@ -150,7 +170,7 @@ impl<E: Env> Kernel<E> {
     /// The end of a path that is a hive alone, for which there is no lookup.
     async fn reach_root(&self, position: Position) -> Result<Walked, Errno> {
         let metadata = self.read_key(position.key()).await?;
-        Ok(Walked::Reached(Reached { position, metadata, hold: Vec::new() }))
+        Ok(Walked::Reached(Reached { position, metadata, within: None, hold: Vec::new() }))
     }
 
     async fn step(
@@ -162,23 +182,27 @@ impl<E: Env> Kernel<E> {
         purpose: Purpose,
         is_last: bool,
     ) -> Result<Walked, Errno> {
-        let parent = position.key();
+        let parent = KeyId { transaction: walk.within, ..position.key() };
         let folded = FoldedName::new(&component);
-        let creates = is_last && purpose == Purpose::Create && !walk.last_was_link;
+        let creates = match purpose {
+            Purpose::Create { transaction } if is_last && !walk.last_was_link => Some(transaction),
+            _ => None,
+        };
         let mut hold = Vec::new();
         let mut change = None;
-        if creates {
+        if let Some(transaction) = creates {
             let scope = Scope::Name { parent: parent.guid, name: folded.clone() };
-            change = Some(self.begin_change(position.hive(), scope).await);
-            hold.push(self.turns.take(Place::Children(parent), Share::Change).await);
-            hold.push(self.turns.take(Place::Name(parent, folded), Share::Alone).await);
+            change = Some(self.begin_change(position.hive(), scope, transaction).await);
+            let within = self.key_within(transaction, parent);
+            hold.push(self.turn_outside(within, Place::Children(parent), Share::Change).await);
+            hold.push(self.turn_outside(within, Place::Name(parent, folded), Share::Alone).await);
         } else {
-            hold.push(self.turns.take(Place::Name(parent, folded), Share::Read).await);
+            hold.push(self.turn_outside(parent, Place::Name(parent, folded), Share::Read).await);
         }
         self.env.yield_point("look up a component").await;
         let mut parent_metadata = walk.metadata.clone();
         let found = match self.lookup(parent, &component).await {
-            Err(Errno::ENOENT) if creates => {
+            Err(Errno::ENOENT) if creates.is_some() => {
                 // The parent may have gone since it was met, which a creation has to know.
                 parent_metadata = None;
                 Lookup::default()
@@ -191,16 +215,17 @@ impl<E: Env> Kernel<E> {
                 let metadata = found.metadata.into_iter().find(|key| key.guid == guid);
                 let metadata = metadata.ok_or(Errno::EIO)?;
                 let position = position.child(guid, component);
-                Ok(Walked::Reached(Reached { position, metadata, hold }))
+                let within = walk.within;
+                Ok(Walked::Reached(Reached { position, metadata, within, hold }))
             }
-            (None, Some(change)) => Ok(Walked::Missing(Missing {
+            (None, Some(change)) => Ok(Walked::Missing(Box::new(Missing {
                 parent: position,
                 parent_metadata,
                 name: component,
                 entries: found.entries,
                 change,
                 hold,
-            })),
+            }))),
             (None, None) => Err(Errno::ENOENT),
         }
     }
@@ -213,32 +238,35 @@ impl<E: Env> Kernel<E> {
         walk: &mut Walk,
         link: KeyId,
     ) -> Result<(), Errno> {
-        if walk.links > SYMLINK_DEPTH_MAX {
+        if walk.links > self.parameters.symlink_depth_max() {
             return Err(Errno::ELOOP);
         }
         self.env.yield_point("read a link").await;
         let values = {
-            let _turn = self.turns.take(Place::Values(link), Share::Read).await;
+            let _turn = self.turn_outside(link, Place::Values(link), Share::Read).await;
             self.query_value(link, "").await?
         };
         let target = view.resolve_value(&values.entries, &values.blankets);
         let target = self.unless_tied(link, Operation::QueryValues, target)?;
         let target = match target.map(|value| value.content()) {
-            Some((REG_LINK, data)) => name::path(data, 0).map_err(|_| Errno::EINVAL)?,
+            Some((REG_LINK, data)) => {
+                name::path(data, 0, &self.parameters).map_err(|_| Errno::EINVAL)?
+            }
             _ => return Err(Errno::EINVAL),
         };
         let mut ahead: VecDeque<String> = target.into();
         ahead.append(&mut walk.ahead);
-        check_expanded(&ahead)?;
+        check_expanded(&ahead, &self.parameters)?;
         walk.position = Some(self.enter_hive(&mut ahead, token)?);
         walk.metadata = None;
+        walk.within = None;
         walk.ahead = ahead;
         Ok(())
     }
 }
 
 /// The limits of a whole path, once an alias or a link has made it longer (D-02).
-pub fn check_expanded<'a, I>(components: I) -> Result<(), Errno>
+pub fn check_expanded<'a, I>(components: I, limits: &Parameters) -> Result<(), Errno>
 where
     I: IntoIterator<Item = &'a String>,
     I::IntoIter: ExactSizeIterator,
@@ -246,10 +274,10 @@ where
     let components = components.into_iter();
     let count = components.len();
     let length = components.map(String::len).sum::<usize>() + count.saturating_sub(1);
-    if length > PATH_LENGTH_MAX {
+    if length > limits.path_length_max() {
         return Err(Errno::ENAMETOOLONG);
     }
-    if count > KEY_DEPTH_MAX {
+    if count > limits.key_depth_max() {
         return Err(Errno::EINVAL);
     }
     Ok(())

@@ -22,8 +22,9 @@ const WAITING_MAX: usize = 4096;
 /// The most transactions open at once. LCS binds 16 to a source by default.
 const TRANSACTIONS_MAX: usize = 256;
 
-/// The most mutations remembered of a transaction, LCS's own limit (D-83).
-const LOG_MAX: usize = 4096;
+/// The most mutations remembered of a transaction: LCS has a limit of 4096 (D-83), and sends up to
+/// four requests for one of them.
+const LOG_MAX: usize = 4 * 4096;
 
 /// How soon to try again when the backend's own locks are held, in nanoseconds.
 const RETRY_NS: u64 = 50_000_000;

@@ -26,6 +26,7 @@ behaviours!(
     a_snapshot_outlives_the_first_volatile_key,
     a_snapshot_refuses_mutations_and_commits,
     transaction_ids_are_checked,
+    a_transaction_holds_all_that_the_kernel_sends_in_one,
 );
 
 fn a_transaction_is_seen_by_itself_until_it_commits(mut driver: Driver) {
@@ -237,4 +238,17 @@ fn transaction_ids_are_checked(mut driver: Driver) {
     assert_eq!(driver.within(5, begin(5)), invalid);
     assert_eq!(driver.within(5, delete_layer("gpo")), invalid);
     assert_eq!(driver.within(5, flush("Machine")), invalid);
+}
+
+fn a_transaction_holds_all_that_the_kernel_sends_in_one(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    // A mutation of the kernel's is a write and a last write time, of a creation's entry and key.
+    for sequence in 1..=4096 {
+        driver.ok_within(5, set_value(root, "v", "base", "x", sequence));
+        driver.ok_within(5, set_value(root, "w", "base", "x", sequence));
+        driver.ok_within(5, set_value(root, "x", "base", "x", sequence));
+    }
+    driver.ok_within(5, commit(5));
+    assert_eq!(values_of(&driver.call(query(root, "x"))), ["x=x@4096 in base"]);
 }

@@ -37,7 +37,10 @@ const DELETE_KEY: u32 = code(Direction::Write, 8, 24);
 const HIDE_KEY: u32 = code(Direction::Write, 9, 24);
 const GET_SECURITY: u32 = code(Direction::Both, 10, 16);
 const SET_SECURITY: u32 = code(Direction::Write, 11, 24);
+const NOTIFY: u32 = code(Direction::Write, 12, 8);
 const FLUSH: u32 = code(Direction::None, 13, 0);
+const COMMIT: u32 = code(Direction::None, 16, 0);
+const TXN_STATUS: u32 = code(Direction::Read, 17, 8);
 
 /// An argument structure in a caller's memory.
 struct Structure<'m> {
@@ -46,7 +49,7 @@ struct Structure<'m> {
     memory: &'m AddressSpace,
 }
 
-/// The ioctl that a request code stands for on a key fd, with its arguments.
+/// The ioctl that a request code stands for, with its arguments.
 ///
 /// # Errors
 ///
@@ -63,6 +66,10 @@ pub(super) fn ioctl<'m>(
         covers!(covered, "CONST-18");
         return Ok(SystemCall::without_results(Operation::Flush { fd }));
     }
+    if request == COMMIT {
+        covers!(covered, "CONST-21");
+        return Ok(SystemCall::without_results(Operation::Commit { fd }));
+    }
     let size = u64::from(request >> 16 & 0x3FFF);
     let read = |covered: &mut Covered| Structure::read(fd, argument, size, memory, covered);
     let operation = match request {
@@ -78,6 +85,12 @@ pub(super) fn ioctl<'m>(
         HIDE_KEY => hide_key(&read(covered)?, covered)?,
         GET_SECURITY => get_security(&read(covered)?, covered),
         SET_SECURITY => set_security(&read(covered)?, covered)?,
+        TXN_STATUS => {
+            // All of it is only written.
+            covers!(covered, "CONST-22", "ABI-34");
+            Operation::TransactionStatus { fd }
+        }
+        NOTIFY => notify(&read(covered)?, covered)?,
         _ => {
             covers!(covered, "CONST-03");
             return Err(Errno::ENOTTY);
@@ -295,6 +308,17 @@ fn set_security<'m>(
     })
 }
 
+/// `reg_notify_args`, 8 bytes.
+fn notify<'m>(structure: &Structure<'m>, covered: &mut Covered) -> Result<Operation<'m>, Errno> {
+    covers!(covered, "CONST-17", "ABI-31");
+    structure.zero(5, 3, covered)?;
+    Ok(Operation::Notify {
+        fd: structure.fd,
+        filter: structure.u32(0),
+        subtree: structure.bytes[4],
+    })
+}
+
 impl<'m> Structure<'m> {
     fn read(
         fd: Fd,
@@ -400,7 +424,10 @@ mod tests {
             (HIDE_KEY, 0x4018_5209),
             (GET_SECURITY, 0xC010_520A),
             (SET_SECURITY, 0x4018_520B),
+            (NOTIFY, 0x4008_520C),
             (FLUSH, 0x0000_520D),
+            (COMMIT, 0x0000_5210),
+            (TXN_STATUS, 0x8008_5211),
         ];
         for (code, expected) in codes {
             assert_eq!(code, expected, "{code:#x}");

@@ -54,18 +54,43 @@ pub enum Verdict {
     Outside(&'static str),
 }
 
-/// The access check of a key with this descriptor.
+/// The access check of a key with this descriptor, for whoever opens it.
 ///
 /// What cannot be known here (a condition, the trust of a process, ...) is taken to go for the caller
-/// and to go against it, in every combination. There are at most six such points, of which few
+/// and to go against it, in every combination. There are at most seven such points, of which few
 /// descriptors have any. If all answers agree, that is the answer whatever is true.
 pub fn check(token: &Token, sd: &SecurityDescriptor, desired: u32, covered: &mut Covered) -> Check {
+    agreed(token, sd, desired, &Unknown::of(token, sd), |check| *check, covered)
+}
+
+/// The decision alone, where no fd gets the mask and nothing is audited (P-102, P-127).
+pub fn verdict(
+    token: &Token,
+    sd: &SecurityDescriptor,
+    desired: u32,
+    covered: &mut Covered,
+) -> Verdict {
+    let mut unknowns = Unknown::of(token, sd);
+    unknowns.retain(|unknown| *unknown != Unknown::AuditCondition);
+    agreed(token, sd, desired, &unknowns, |check| check.verdict, covered).verdict
+}
+
+/// The answer in which all agree, as far as `matters`.
+fn agreed<T: PartialEq>(
+    token: &Token,
+    sd: &SecurityDescriptor,
+    desired: u32,
+    unknowns: &[Unknown],
+    matters: impl Fn(&Check) -> T,
+    covered: &mut Covered,
+) -> Check {
     let requested = map_generic_bits(desired);
     let mut marks = Covered::new();
     mark_request(desired, &mut marks);
     let answer = evaluate(token, sd, requested, &Assumptions::in_favour(), &mut marks);
-    for (assumptions, last) in Assumptions::others(&Unknown::of(token, sd)) {
-        if evaluate(token, sd, requested, &assumptions, &mut Covered::new()) != answer {
+    for (assumptions, last) in Assumptions::others(unknowns) {
+        let other = evaluate(token, sd, requested, &assumptions, &mut Covered::new());
+        if matters(&other) != matters(&answer) {
             let verdict = Verdict::Outside(last.words());
             return Check { verdict, requested, granted: 0, sacl_match_flags: 0 };
         }

@@ -9,6 +9,7 @@ use super::Token;
 use super::acl::{Ace, AceBody, AceKind, Acl, Effect, ace_flags::INHERIT_ONLY};
 use super::conditions::is_open;
 use super::descriptor::SecurityDescriptor;
+use super::evaluation::may_lose_ownership;
 use super::mandatory::trust_label;
 
 /// Something that may go for the caller or against it.
@@ -18,6 +19,9 @@ pub(super) enum Unknown {
     ProcessTrust,
     /// Whether the condition of an allow ACE holds, or that of a deny ACE does not.
     Condition,
+    /// The same where WRITE_OWNER alone is concerned, of a token for which less from the DACL may come to
+    /// more: what goes for it with the other rights may go against it with this one.
+    OwnershipCondition,
     /// The same before the restricting SIDs of the token, of which memberships ask then.
     RestrictedCondition,
     /// What the confinement SIDs of the token are granted.
@@ -41,6 +45,7 @@ impl Unknown {
         let candidates = [
             (Unknown::ProcessTrust, asks_for_trust),
             (Unknown::Condition, conditional),
+            (Unknown::OwnershipCondition, conditional && may_lose_ownership(token)),
             (Unknown::RestrictedCondition, conditional && !token.0.restricted_sids.is_empty()),
             (Unknown::Confinement, token.0.confined),
             (Unknown::Policy, any(sd.sacl.as_ref(), is_policy)),
@@ -53,7 +58,7 @@ impl Unknown {
     pub(super) fn words(self) -> &'static str {
         match self {
             Unknown::ProcessTrust => "the decision hangs on a process trust label",
-            Unknown::Condition | Unknown::RestrictedCondition => {
+            Unknown::Condition | Unknown::OwnershipCondition | Unknown::RestrictedCondition => {
                 "the decision hangs on the condition of a callback ACE"
             }
             Unknown::Confinement => "the decision hangs on the confinement of the token",

@@ -48,7 +48,11 @@ const CONTROL_OF: [(u32, u16); 4] = [
 impl SecurityDescriptor {
     /// The descriptor of these components alone, in binary form. One that is absent is left out;
     /// the header is there in any case.
-    pub fn select(&self, security_info: u32) -> Vec<u8> {
+    ///
+    /// # Errors
+    ///
+    /// If that is longer than 65,535 bytes (P-194).
+    pub fn select(&self, security_info: u32) -> Result<Vec<u8>, MalformedDescriptor> {
         let wanted = |component: u32| security_info & component != 0;
         let subset = SecurityDescriptor {
             resource_manager_control: self.resource_manager_control,
@@ -58,7 +62,7 @@ impl SecurityDescriptor {
             sacl: self.sacl.clone().filter(|_| wanted(SACL_SECURITY_INFORMATION)),
             dacl: self.dacl.clone().filter(|_| wanted(DACL_SECURITY_INFORMATION)),
         };
-        subset.serialized()
+        subset.to_bytes().map_err(|_| MalformedDescriptor::TooLong)
     }
 
     /// Marks what shows that these components come back as they were given.

@@ -136,7 +136,8 @@ impl SecurityDescriptor {
             sacl: list(SACL_SECURITY_INFORMATION, 12, SACL_PRESENT)?,
             dacl: list(DACL_SECURITY_INFORMATION, 16, DACL_PRESENT)?,
         };
-        descriptor.check()?;
+        // What the bytes state is no longer than they are; written again it may be, by overlaps (P-194).
+        descriptor.check_masks()?;
         Ok(descriptor)
     }
 
@@ -181,7 +182,7 @@ impl SecurityDescriptor {
             | present(&self.dacl, DACL_PRESENT)
     }
 
-    /// The limit and the rule for ACE masks, which hold for every registry SD.
+    /// The limit and the rule for ACE masks, which hold for every SD that LCS makes.
     ///
     /// # Errors
     ///
@@ -190,6 +191,10 @@ impl SecurityDescriptor {
         if self.length() > LENGTH_MAX {
             return Err(MalformedDescriptor::TooLong);
         }
+        self.check_masks()
+    }
+
+    fn check_masks(&self) -> Result<(), MalformedDescriptor> {
         let aces = self.dacl.iter().chain(&self.sacl).flat_map(|acl| &acl.aces);
         for ace in aces {
             if let AceBody::Recognised { mask, .. } = ace.body {

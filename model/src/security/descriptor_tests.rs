@@ -119,7 +119,7 @@ fn the_limit_of_65535_bytes_holds_for_both_forms() {
 }
 
 #[test]
-fn components_that_share_bytes_count_each_for_themselves() {
+fn components_that_share_bytes_are_too_long_only_when_written_again() {
     let full = SecurityDescriptor {
         dacl: Some(Acl::of_rules(vec![Ace::allow(1, &EVERYONE, 0); 3000])),
         ..golden()
@@ -128,7 +128,14 @@ fn components_that_share_bytes_count_each_for_themselves() {
     bytes[2] |= SACL_PRESENT as u8;
     let dacl_offset = [bytes[16], bytes[17]];
     bytes[12..14].copy_from_slice(&dacl_offset);
-    assert_eq!(SecurityDescriptor::parse(&bytes), Err(MalformedDescriptor::TooLong));
+    let shared = SecurityDescriptor::parse(&bytes).unwrap();
+    assert_eq!((&shared.sacl, &shared.dacl), (&full.dacl, &full.dacl));
+    assert_eq!(shared.to_bytes(), Err(Errno::EINVAL));
+    let dacl = crate::security::DACL_SECURITY_INFORMATION;
+    let sacl = crate::security::SACL_SECURITY_INFORMATION;
+    assert!(shared.select(dacl).is_ok());
+    assert_eq!(shared.select(dacl | sacl), Err(MalformedDescriptor::TooLong));
+    assert_eq!(shared.merge(&full, dacl), Err(MalformedDescriptor::TooLong));
 }
 
 #[test]

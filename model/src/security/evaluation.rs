@@ -70,17 +70,26 @@ pub(super) fn evaluate(
     }
 
     // Steps 7, 9 and 10.
-    let conditions_favour = assumptions.favour(Unknown::Condition);
-    let pass = Pass { identity: Identity::of_token(token, owner), conditions_favour };
+    let pass = Pass {
+        identity: Identity::of_token(token, owner),
+        conditions_favour: assumptions.favour(Unknown::Condition),
+    };
+    let before = access;
     pass.walk(sd.dacl.as_ref(), &mut access, covered);
+    if may_lose_ownership(token) {
+        let conditions_favour = assumptions.favour(Unknown::OwnershipCondition);
+        let other = Pass { identity: Identity::of_token(token, owner), conditions_favour };
+        let mut alone = before;
+        other.walk(sd.dacl.as_ref(), &mut alone, &mut Covered::new());
+        access.take_over(WRITE_OWNER, &alone);
+    }
     take_ownership(token, &request, &mut access, covered);
 
     // Steps 11 to 13.
     restrict(token, owner, sd, assumptions, &mut access, covered);
     confine(token, sd, assumptions, &mut access);
     if !assumptions.favour(Unknown::Policy) {
-        // A policy leaves at least what privileges grant (§10.8).
-        access.granted &= access.privilege_granted;
+        access.granted &= least_by_policy(token, &access);
     }
 
     // Steps 15 and 16.
@@ -96,6 +105,25 @@ pub(super) fn evaluate(
     Check { verdict: Verdict::Allowed, requested, granted, sacl_match_flags }
 }
 
+/// Whether WRITE_OWNER that the DACL grants may be lost to the restricting SIDs, and is not where the DACL
+/// refuses it and a privilege grants it (§10.10 steps 10 and 11).
+pub(super) fn may_lose_ownership(token: &Token) -> bool {
+    let is_restricted = !token.0.restricted_sids.is_empty() && !token.0.write_restricted;
+    is_restricted && token.has_privilege(Privilege::TakeOwnership)
+}
+
+/// What every policy leaves at least (§10.8). A rule is evaluated with the privileges, too: with a DACL
+/// that grants WRITE_OWNER it may lose that to the restricting SIDs, and everything to confinement.
+fn least_by_policy(token: &Token, access: &Access) -> u32 {
+    if token.0.confined {
+        0
+    } else if may_lose_ownership(token) {
+        access.privilege_granted & !WRITE_OWNER
+    } else {
+        access.privilege_granted
+    }
+}
+
 /// What a caller asks for.
 pub(super) struct Request {
     /// Concrete rights.
@@ -105,7 +133,7 @@ pub(super) struct Request {
 }
 
 /// Which bits have been decided, and which of them with yes. The first decision stands (ACC-15).
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Access {
     pub(super) decided: u32,
     pub(super) granted: u32,
@@ -125,6 +153,12 @@ impl Access {
     /// Refuses what is still undecided.
     pub(super) fn deny(&mut self, mask: u32) {
         self.decided |= mask;
+    }
+
+    /// Takes over what another walk says of these bits.
+    fn take_over(&mut self, mask: u32, other: &Access) {
+        self.decided = self.decided & !mask | other.decided & mask;
+        self.granted = self.granted & !mask | other.granted & mask;
     }
 
     /// Grants by a privilege, whatever was decided before.
@@ -213,8 +247,8 @@ fn restrict(
 }
 
 /// Step 12. Which confinement SIDs the token has is not known here: they are granted nothing, or
-/// all that the DACL allows anyone. A null DACL grants them what it grants everyone, and no DACL
-/// grants ACCESS_SYSTEM_SECURITY (§10.6).
+/// all that the DACL allows anyone. A null DACL grants them what it grants everyone. §10.6 has
+/// ACCESS_SYSTEM_SECURITY out of their reach, and §10.10 in that of an ACE which grants it: then it is open.
 fn confine(token: &Token, sd: &SecurityDescriptor, assumptions: &Assumptions, access: &mut Access) {
     if !token.0.confined {
         return;

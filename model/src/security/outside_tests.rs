@@ -10,7 +10,7 @@ use crate::security::rights::{
     KEY_SET_VALUE, WRITE_OWNER,
 };
 use crate::security::well_known::{EVERYONE, OWNER_RIGHTS, SYSTEM};
-use crate::security::{Ace, AceKind, Acl, Effect, GROUP_ENABLED, Privilege, Sid};
+use crate::security::{Ace, AceKind, Acl, Effect, GROUP_DENY_ONLY, GROUP_ENABLED, Privilege, Sid};
 
 const BY_CONDITION: Verdict =
     Verdict::Outside("the decision hangs on the condition of a callback ACE");
@@ -83,6 +83,23 @@ fn ownership_by_privilege_does_not_hide_a_condition() {
     assert_eq!(verdict(&restricted, &sd(&SYSTEM, Some(aces)), WRITE_OWNER), BY_CONDITION);
 }
 
+#[test]
+fn ownership_by_privilege_and_a_right_by_condition_may_come_together() {
+    // WRITE_OWNER is lost where its condition holds, and the other right where its own does not.
+    let aces = vec![
+        conditional(Effect::Allow, WRITE_OWNER, &user(), 0, CONDITION),
+        conditional(Effect::Allow, KEY_NOTIFY, &user(), 0, CONDITION),
+        Ace::allow(KEY_NOTIFY, &EVERYONE, 0),
+    ];
+    let with = token_with(GROUP_DENY_ONLY, &[Privilege::TakeOwnership]);
+    let restricted = changed(&with, |fields| {
+        fields.groups.clear();
+        fields.restricted_sids = vec![EVERYONE.clone()];
+    });
+    let both = WRITE_OWNER | KEY_NOTIFY;
+    assert_eq!(verdict(&restricted, &sd(&SYSTEM, Some(aces)), both), BY_CONDITION);
+}
+
 /// Everyone may read, and this is in the SACL.
 fn readable_with(ace: Ace) -> SecurityDescriptor {
     let aces = vec![Ace::allow(KEY_READ | KEY_SET_VALUE, &EVERYONE, 0)];
@@ -129,6 +146,37 @@ fn a_central_policy_may_take_what_no_privilege_gives() {
     assert_eq!(verdict(&token(), &policy(INHERIT_ONLY), KEY_READ), Verdict::Allowed);
     let with = token_with(GROUP_ENABLED, &[Privilege::Security]);
     assert_eq!(verdict(&with, &policy(0), ACCESS_SYSTEM_SECURITY), Verdict::Allowed);
+}
+
+#[test]
+fn a_central_policy_may_cost_a_restricted_token_the_ownership() {
+    // By a rule's DACL that grants it to the user, who is no restricting SID.
+    let policy = readable_with(label(AceKind::ScopedPolicy, 0, &SYSTEM, 0));
+    let with = token_with(GROUP_ENABLED, &[Privilege::TakeOwnership]);
+    assert_eq!(verdict(&with, &policy, WRITE_OWNER), Verdict::Allowed);
+    let restricted = |writes| {
+        changed(&with, |fields| {
+            fields.restricted_sids = vec![EVERYONE.clone()];
+            fields.write_restricted = writes;
+        })
+    };
+    assert_eq!(verdict(&restricted(false), &policy, WRITE_OWNER), BY_POLICY);
+    assert_eq!(verdict(&restricted(true), &policy, WRITE_OWNER), Verdict::Allowed);
+}
+
+#[test]
+fn what_no_event_tells_of_does_not_hang_on_an_audit_condition() {
+    let audited = readable_with(conditional(
+        Effect::Audit,
+        KEY_SET_VALUE,
+        &EVERYONE,
+        SUCCESSFUL_ACCESS,
+        CONDITION,
+    ));
+    let alone =
+        |desired| crate::security::verdict(&token(), &audited, desired, &mut Covered::new());
+    assert_eq!(alone(KEY_SET_VALUE), Verdict::Allowed);
+    assert_eq!(alone(DELETE), Verdict::Denied);
 }
 
 #[test]

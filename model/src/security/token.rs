@@ -92,7 +92,8 @@ impl Token {
     }
 
     /// Whether an allow ACE for `sid` concerns this token: it is the user, who is not deny-only, or
-    /// a group that is enabled and not deny-only (ACC-20, ACC-21, ACC-25).
+    /// a group that is enabled and not deny-only (ACC-20, ACC-21, ACC-25). A deny-only user is not
+    /// matched as a group either (PSD-004 §10.10).
     pub(super) fn matches_allow(&self, sid: &Sid) -> bool {
         self.matches(sid, !self.0.user_deny_only, |attributes| {
             attributes & GROUP_ENABLED != 0 && attributes & GROUP_DENY_ONLY == 0
@@ -113,8 +114,10 @@ impl Token {
 
     fn matches(&self, sid: &Sid, user_counts: bool, group_counts: impl Fn(u32) -> bool) -> bool {
         let TokenFields { user, groups, .. } = &*self.0;
-        user_counts && user == sid
-            || groups.iter().any(|g| g.sid == *sid && group_counts(g.attributes))
+        if user == sid {
+            return user_counts;
+        }
+        groups.iter().any(|g| g.sid == *sid && group_counts(g.attributes))
     }
 }
 
@@ -133,6 +136,18 @@ mod tests {
             0x00, 0x00, // Administrators
         ];
         assert_eq!(Token::system().0.default_dacl.as_deref(), Some(&expected[..]));
+    }
+
+    #[test]
+    fn a_deny_only_user_is_not_allowed_as_a_group_either() {
+        let mut fields = (*Token::of_user(ADMINISTRATORS.clone()).0).clone();
+        fields.user_deny_only = true;
+        fields.groups = vec![Group { sid: ADMINISTRATORS.clone(), attributes: GROUP_ENABLED }];
+        let token = Token(Arc::new(fields));
+        assert!(!token.matches_allow(&ADMINISTRATORS));
+        assert!(!token.is_member_of(&ADMINISTRATORS));
+        assert!(token.matches_deny(&ADMINISTRATORS));
+        assert!(token.is_owner(&ADMINISTRATORS));
     }
 
     #[test]

@@ -87,6 +87,8 @@ pub struct Start {
     used: BTreeSet<Guid>,
     /// When the source was starting.
     time: Time,
+    /// Whether the backing store may fail.
+    storage_fails: bool,
 }
 
 impl Store {
@@ -100,6 +102,7 @@ impl Store {
             databases: Map::new_sync(),
             used: BTreeSet::new(),
             time: Time::Within(began, ended),
+            storage_fails: false,
         }
     }
 
@@ -111,6 +114,13 @@ impl Store {
         if !self.transactions.is_empty() {
             covers!(covered, "LORE-030");
         }
+        if self.ended_transactions.values().any(|ended| ended.has_changed) {
+            covers!(covered, "OP-62");
+        }
+        if self.storage_fails && self.hives.values().any(|database| !database.orphans().is_empty())
+        {
+            covers!(covered, "SRC-29");
+        }
         let used = self.hives.values().flat_map(Database::guids).collect();
         let databases = self.hives.iter().map(|(name, database)| {
             let mut database = database.clone();
@@ -119,7 +129,8 @@ impl Store {
         });
         let databases = databases.collect();
         let description = self.description.clone();
-        Start { covered, description, databases, used, time: Time::Within(began, ended) }
+        let (time, storage_fails) = (Time::Within(began, ended), self.storage_fails);
+        Start { covered, description, databases, used, time, storage_fails }
     }
 }
 
@@ -153,6 +164,12 @@ fn recover(database: &mut Database, covered: &mut Covered) {
 }
 
 impl Start {
+    /// Whether the source may end without having registered: a store that fails keeps it from putting
+    /// itself in order. Whoever registers has finished that, the clean-up of orphans included (SRC-29).
+    pub fn may_stay_away(&self) -> bool {
+        self.storage_fails
+    }
+
     /// The highest sequence number over all hives, which is what is registered (LORE-032, P-69).
     pub fn max_sequence(&self) -> u64 {
         self.databases.values().map(Database::max_sequence).max().unwrap_or(0)
@@ -187,7 +204,9 @@ impl Start {
             hives,
             transactions: Map::new_sync(),
             lock_released_at: Map::new_sync(),
-            storage_fails: false,
+            written_at: Map::new_sync(),
+            ended_transactions: Map::new_sync(),
+            storage_fails: self.storage_fails,
         })
     }
 

@@ -34,7 +34,31 @@ pub(super) struct Bound {
     pub(super) database: Database,
 }
 
+/// What is known of a read-write transaction that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// When, at the latest.
+    pub(super) at: UnixTime,
+    /// The hive that it was bound to.
+    pub(super) bound: Option<FoldedName>,
+    /// Whether it was committed and bound.
+    pub(super) has_changed: bool,
+}
+
 impl Store {
+    /// Ends a transaction, not later than this.
+    fn end(&mut self, id: u64, is_commit: bool, at: UnixTime) {
+        if let Some(Transaction::ReadWrite(bound)) = self.transactions.get(&id) {
+            let bound = bound.as_ref().map(|bound| bound.hive.clone());
+            if let Some(hive) = &bound {
+                self.lock_released_at.insert_mut(hive.clone(), at);
+            }
+            let has_changed = is_commit && bound.is_some();
+            self.ended_transactions.insert_mut(id, Ended { at, bound, has_changed });
+        }
+        self.transactions.remove_mut(&id);
+    }
+
     /// Whether a transaction other than `asking` holds the write lock of a hive.
     pub(super) fn is_locked(&self, hive: &FoldedName, asking: u64) -> bool {
         self.transactions.iter().any(|(id, transaction)| {
@@ -117,12 +141,11 @@ impl Work<'_> {
             Some(Transaction::ReadOnly(_)) | None => return Err(Status::Invalid),
         };
         let mut next = self.store.clone();
-        next.transactions.remove_mut(&id);
-        covers!(self.covered, "OP-61", "OP-62", "LORE-128");
+        next.end(id, true, self.ended);
+        covers!(self.covered, "OP-61", "LORE-128");
         if let Some(bound) = bound {
             covers!(self.covered, "OP-54", "SRC-12", "SRC-13");
             next.hives.insert_mut(bound.hive.clone(), bound.database.clone());
-            next.lock_released_at.insert_mut(bound.hive.clone(), self.ended);
         }
         let mut answers = vec![self.answered(Outcome::Done, next)];
         if self.store.storage_fails && bound.is_some() {
@@ -139,14 +162,13 @@ impl Work<'_> {
         covers!(self.covered, "SRC-11", "LORE-131");
         let mut next = self.store.clone();
         match self.store.transactions.get(&id) {
-            Some(Transaction::ReadWrite(Some(bound))) => {
+            Some(Transaction::ReadWrite(Some(_))) => {
                 covers!(self.covered, "OP-64", "LORE-132");
-                next.lock_released_at.insert_mut(bound.hive.clone(), self.ended);
             }
             Some(Transaction::ReadOnly(_)) => covers!(self.covered, "OP-59"),
             Some(Transaction::ReadWrite(None)) | None => {}
         }
-        next.transactions.remove_mut(&id);
+        next.end(id, false, self.ended);
         Ok(vec![self.answered(Outcome::Done, next)])
     }
 

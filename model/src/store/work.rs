@@ -126,6 +126,7 @@ impl Work<'_> {
         };
         let mut next = self.store.clone();
         if self.transaction == 0 {
+            next.written_at.insert_mut(hive.clone(), self.ended);
             next.hives.insert_mut(hive, database);
         } else {
             // A first mutation takes the lock even if it is refused then (P-65).
@@ -142,7 +143,9 @@ impl Work<'_> {
         let may_be_refused = match self.store.transactions.get(&self.transaction) {
             None => self.has_waited(),
             Some(Transaction::ReadWrite(None)) => true,
-            Some(_) => false,
+            // It has its lock, and looks at the other hives as a reader does.
+            Some(Transaction::ReadWrite(Some(_))) => self.may_wait_for_any_volatile_data(),
+            Some(Transaction::ReadOnly(_)) => false,
         };
         if may_be_refused && self.store.is_any_locked(self.transaction) {
             answers.push(self.refused(Status::TxnBusy));
@@ -222,11 +225,15 @@ impl Work<'_> {
                 covers!(self.covered, "OP-51", "RSI-53", "LORE-075");
             }
             Some(_) => covers!(self.covered, "OP-51", "RSI-53", "LORE-077"),
-            None => covers!(self.covered, "LORE-079", "LORE-080", "LORE-086", "RSI-52"),
+            None => covers!(self.covered, "LORE-079", "LORE-086", "RSI-52"),
         }
         let released = self.store.lock_released_at.get(hive);
         if self.transaction == 0 && released.is_some_and(|released| self.began <= *released) {
             covers!(self.covered, "LORE-081");
+        }
+        let written = self.store.written_at.get(hive);
+        if self.transaction == 0 && written.is_some_and(|written| self.began < *written) {
+            covers!(self.covered, "LORE-080");
         }
         let unbound_is_open = self
             .store

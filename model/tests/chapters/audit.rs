@@ -243,7 +243,8 @@ fn bad_metadata() -> World {
 }
 
 fn required(step: &Step) -> Vec<FieldPattern> {
-    let events = step.audit.iter().filter(|event| !event.optional);
+    let is_failure = |event: &&AuditPattern| event.event == "LCS_SOURCE_VALIDATION_FAILURE";
+    let events = step.audit.iter().filter(is_failure).filter(|event| !event.optional);
     events.map(|event| field(event, "validation_class").clone()).collect()
 }
 

@@ -175,6 +175,32 @@ fn the_length_of_a_name_comes_before_its_bytes() {
 }
 
 #[test]
+fn a_transaction_in_numbers_is_a_transaction() {
+    const COMMIT: u32 = 0x0000_5210;
+    const TXN_STATUS: u32 = 0x8008_5211;
+    let mut world = world();
+    let mut memory = AddressSpace::new();
+    let status = memory.map(vec![0xFF; 8], Protection::ReadWrite);
+    let nowhere = AddressSpace::new();
+    let begin = RawCall::Syscall { number: 1102, arguments: [9; 6] };
+    assert_eq!(raw(&mut world, begin, &nowhere).0, Observation::Begun { fd: 99 });
+    let key = world.handle("h");
+    let mut ioctl = |fd, request, argument, memory| {
+        let (answer, covered) = raw(&mut world, RawCall::Ioctl { fd, request, argument }, memory);
+        (answer, covered.contains("CONST-03"))
+    };
+    let unbound = Observation::TransactionStatus { state: 0, terminal_errno: 0 };
+    assert_eq!(ioctl(99, TXN_STATUS, status, &memory).0, unbound);
+    assert_eq!(ioctl(99, TXN_STATUS, status, &nowhere).0, failed(Errno::EFAULT));
+    assert_eq!(ioctl(99, COMMIT, 1, &nowhere).0, failed(Errno::EINVAL));
+    // The wrong type of fd comes before a structure that cannot be read.
+    assert_eq!(ioctl(key, TXN_STATUS, status, &nowhere), (failed(Errno::ENOTTY), true));
+    assert_eq!(ioctl(key, COMMIT, 0, &nowhere), (failed(Errno::ENOTTY), true));
+    assert_eq!(ioctl(99, QUERY_VALUE, status, &nowhere), (failed(Errno::ENOTTY), true));
+    assert_eq!(ioctl(99, FLUSH, 0, &nowhere), (failed(Errno::ENOTTY), true));
+}
+
+#[test]
 fn unknown_syscalls_are_not_there() {
     let call = RawCall::Syscall { number: 1103, arguments: [0; 6] };
     assert_eq!(raw(&mut world(), call, &AddressSpace::new()).0, failed(Errno::ENOSYS));

@@ -73,6 +73,16 @@ fn a_call_that_sends_nothing_is_not_interrupted() {
 }
 
 #[test]
+fn a_deletion_that_nothing_interrupts_ends_in_one_way() {
+    let mut world = World::with_layers();
+    world.transcript("create Machine\\k");
+    let fd = fd(&mut world, "Machine\\k");
+    let call = Call::DeleteKey { fd, layer: Vec::new(), transaction: -1 };
+    assert_eq!(world.steps(&call, false).len(), 1);
+    assert!(world.steps(&call, true).len() > 1);
+}
+
+#[test]
 fn an_interrupted_layer_deletion_is_finished_at_the_resumption() {
     let mut world = World::with_layers();
     world.transcript("layer a 1\ncreate Machine\\k\nset Machine\\k v x in a");

@@ -2,6 +2,7 @@
 
 mod audit;
 mod callers;
+mod configuration;
 mod contracts;
 mod deletion;
 mod enumeration;
@@ -11,6 +12,7 @@ mod key_security;
 mod laws;
 mod layer_authorization;
 mod layers;
+mod limits;
 mod links;
 mod opening;
 mod private_hives;
@@ -24,5 +26,8 @@ mod store_laws;
 mod store_records;
 mod store_start;
 mod store_transactions;
+mod transaction_layers;
+mod transaction_times;
+mod transactions;
 mod values;
 mod world;

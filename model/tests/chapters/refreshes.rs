@@ -180,15 +180,57 @@ fn base_without_its_metadata_key_keeps_its_sd_or_has_the_compiled_in_one() {
     let call = write(key, "x", 1, b"text", b"");
     world.caller.token = user.clone();
     assert_eq!(answers(&world, &call), ["ok"]);
-    world.caller.token = system;
+    world.caller.token = system.clone();
     world.transcript("delete $base");
-    world.caller.token = user;
+    world.caller.token = user.clone();
     assert_eq!(answers(&world, &call), ["EACCES", "ok"]);
-    // One answer settles it.
+    // One answer settles it, for good.
     for (answer, state) in endings(&world, &call, false) {
         world.state = state;
+        assert_eq!(answers(&world, &call), [&answer[..]]);
+        world.caller.token = system.clone();
+        world.transcript("down\nresume");
+        world.caller.token = user.clone();
         assert_eq!(answers(&world, &call), [answer]);
     }
+}
+
+#[test]
+fn a_resumption_reads_again_what_it_has_changed() {
+    let mut world = World::with_layers();
+    world.transcript(&format!(
+        "layer gpo 5\nlayer role 1\ndword {ROLE} Precedence 9 in gpo\nopen gpo {LAYERS}\\gpo"
+    ));
+    assert_eq!(precedence(&world.state, "role"), Some(9));
+    let disabled = StoredRecord::Value {
+        name: "Enabled".into(),
+        layer: "base".into(),
+        value_type: 4,
+        data: vec![0; 4],
+        sequence: StoredSequence::Number(1),
+    };
+    put(&mut world, &format!("{LAYERS}\\gpo"), disabled);
+    world.transcript("down\nresume");
+    assert_eq!(precedence(&world.state, "role"), Some(1));
+}
+
+#[test]
+fn a_write_through_an_orphan_is_no_change_of_the_layer_that_has_its_name_now() {
+    let mut world = World::with_layers();
+    world.transcript(&format!("layer role 1\nopen role {ROLE}\ndelete $role\nlayer role 2"));
+    put(&mut world, ROLE, stored_precedence(4, &5u32.to_le_bytes()));
+    world.transcript("set $role Comment text");
+    assert_eq!(precedence(&world.state, "role"), Some(2));
+}
+
+#[test]
+fn an_enumeration_that_failed_at_a_resumption_is_asked_again() {
+    let mut world = World::with_layers();
+    world.transcript("layer role 1");
+    put(&mut world, LAYERS, hidden("no/name", "base", 1));
+    world.transcript("down\nresume");
+    let role = fd(&mut world, ROLE);
+    assert_eq!(answers(&world, &write(role, "x", 1, b"text", b"")), ["EIO"]);
 }
 
 #[test]

@@ -144,3 +144,17 @@ fn a_dropped_root_is_made_anew() {
     assert_eq!(source.store.roots().collect::<Vec<_>>(), [("Machine", key(0xB1))]);
     assert_eq!(source.ask(enum_children(key(0xB1))), "ok");
 }
+
+#[test]
+fn a_source_whose_store_fails_registers_without_orphans_or_not_at_all() {
+    let mut source = Source::new(&["Machine"]);
+    source.create(key(1), ROOT, "One", 1);
+    source.ask(delete_entry(ROOT, "One", "base"));
+    assert!(!source.start().may_stay_away());
+    source.store = source.store.with_storage_failing(true);
+    assert!(source.start().may_stay_away());
+    assert!(source.start().covered.contains("SRC-29"));
+    source.restart();
+    source.store = source.store.with_storage_failing(false);
+    assert_eq!(source.ask(read_key(key(1))), "NOT_FOUND");
+}

@@ -171,10 +171,42 @@ fn a_request_may_outlive_its_transaction() {
     let mut source = with_open_transaction();
     let write = || set(key(1), "w", "base", "x", 5);
     assert_eq!(source.ask_in(7, write()), "ok");
+    source.ask_in(8, begin(8));
+    source.ask_in(9, begin_read_only(9));
+    for id in [8, 9] {
+        assert_eq!(source.ask_in(id, abort(id)), "ok");
+    }
     assert_eq!(statuses_in(&source, 8, write(), 24), ["INVALID"]);
     assert_eq!(statuses_in(&source, 8, write(), 25), ["INVALID", "TXN_BUSY"]);
     assert_eq!(statuses_in(&source, 8, query(key(1), "v"), 25), ["INVALID"]);
-    assert_eq!(statuses_in(&with_value(), 8, write(), 25), ["INVALID"]);
+    // It was never one that could wait, and it had ended before the request was sent.
+    assert_eq!(statuses_in(&source, 9, write(), 25), ["INVALID"]);
+    assert_eq!(statuses_in(&source, 10, write(), 25), ["INVALID"]);
+    source.now += 1;
+    assert_eq!(statuses_in(&source, 8, write(), 25), ["INVALID"]);
+}
+
+#[test]
+fn a_flag_that_contradicts_its_name_does_not_shorten_the_wait() {
+    let mut source = with_open_transaction();
+    source.ask_in(7, create_volatile_key(key(3), "Three", ROOT));
+    let query = Operation::QueryValues { guid: key(9), name: b"v".to_vec(), query_all: 1 };
+    assert_eq!(source.statuses(query, 25), ["NOT_FOUND", "INVALID", "TXN_BUSY"]);
+}
+
+#[test]
+fn a_bound_transaction_looks_for_what_is_nowhere_as_a_reader_does() {
+    let mut source = Source::new(&["Machine", "Users"]);
+    source.ask_in(7, begin(7));
+    assert_eq!(source.ask_in(7, set(ROOT, "v", "base", "x", 1)), "ok");
+    let write = || set(key(9), "v", "base", "x", 2);
+    let users = source.store.roots().last().unwrap().1;
+    source.ask_in(8, begin(8));
+    source.ask_in(8, set(users, "v", "base", "x", 2));
+    assert_eq!(statuses_in(&source, 7, write(), 25), ["NOT_FOUND"]);
+    source.ask_in(8, create_volatile_key(key(3), "Three", users));
+    assert_eq!(statuses_in(&source, 7, write(), 24), ["NOT_FOUND"]);
+    assert_eq!(statuses_in(&source, 7, write(), 25), ["NOT_FOUND", "TXN_BUSY"]);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct World {
     handles: BTreeMap<String, Fd>,
     next_fd: Fd,
     now: u64,
+    /// The transaction fd that calls name, -1 for none.
+    transaction: Fd,
 }
 
 /// Runs lines in a registry with the hives Machine and Users and compares what was answered.
@@ -31,8 +33,14 @@ impl World {
     /// Two hives of one source, nothing in them.
     pub fn booted() -> World {
         let caller = Caller { process: ProcessId(1), token: Token::system() };
-        let mut world =
-            World { state: State::new(), caller, handles: BTreeMap::new(), next_fd: 3, now: 1_000 };
+        let mut world = World {
+            state: State::new(),
+            caller,
+            handles: BTreeMap::new(),
+            next_fd: 3,
+            now: 1_000,
+            transaction: -1,
+        };
         world.register(SOURCE, &["Machine", "Users"]);
         world
     }
@@ -83,21 +91,31 @@ impl World {
     }
 
     pub fn steps(&self, call: &Call, interrupted: bool) -> Vec<Step> {
+        self.steps_within(call, 5, interrupted)
+    }
+
+    /// Everything that may happen on a call that takes so long.
+    pub fn steps_within(&self, call: &Call, duration: u64, interrupted: bool) -> Vec<Step> {
         self.state.step(&Input::Call {
             caller: self.caller.clone(),
             call: call.clone(),
             began: self.now,
-            ended: self.now + 5,
+            ended: self.now + duration,
             interrupted,
         })
+    }
+
+    /// Nothing is called for a while.
+    pub fn wait(&mut self, duration: u64) {
+        self.now += duration;
     }
 
     /// Makes a call, answers it as the first step expects, and takes over what follows.
     pub fn call(&mut self, call: Call) -> (Observation, Step) {
         self.now += 10;
-        let step = self.steps(&call, false).swap_remove(0);
+        let step = self.steps(&named(call, self.transaction), false).swap_remove(0);
         let answer = step.outcome.example(self.next_fd).expect("a call has an answer");
-        if let Observation::Opened { .. } = answer {
+        if let Observation::Opened { .. } | Observation::Begun { .. } = answer {
             self.next_fd += 1;
         }
         self.state = step.accept(&answer).expect("an example conforms");
@@ -114,6 +132,17 @@ impl World {
     }
 
     fn line(&mut self, line: &str) -> String {
+        // At the end of a line, `with name` names a transaction.
+        let (line, transaction) = line.split_once(" with ").map_or((line, -1), |(line, name)| {
+            (line, self.handles.get(name).copied().unwrap_or(1_000))
+        });
+        self.transaction = transaction;
+        let answer = self.plain_line(line);
+        self.transaction = -1;
+        answer
+    }
+
+    fn plain_line(&mut self, line: &str) -> String {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         let layer = match words.iter().position(|word| *word == "in") {
             Some(at) => {
@@ -135,6 +164,42 @@ impl World {
                 let fd = self.handles.remove(&name[1..]).expect("a handle");
                 self.say(Call::Close { fd })
             }
+            ["begin", name] => match self.call(Call::BeginTransaction).0 {
+                Observation::Begun { fd } => {
+                    self.handles.insert(name.to_owned(), fd);
+                    "begun".to_owned()
+                }
+                failed => failed.to_string(),
+            },
+            ["commit", name] => {
+                let fd = self.handle(&name[1..]);
+                self.say(Call::Commit { fd })
+            }
+            ["status", name] => {
+                let fd = self.handle(&name[1..]);
+                self.say(Call::TransactionStatus { fd })
+            }
+            ["poll", name] => {
+                let fd = self.handle(&name[1..]);
+                self.say(Call::Poll { fd })
+            }
+            ["wait", seconds] => {
+                self.wait(seconds.parse::<u64>().expect("a number") * 1_000_000_000);
+                "ok".to_owned()
+            }
+            ["values", key] => self.on(key, |fd| Call::EnumValues {
+                fd,
+                index: 0,
+                name_capacity: 100,
+                data_capacity: 100,
+                transaction: -1,
+            }),
+            ["subkeys", key] => self.on(key, |fd| Call::EnumSubkeys {
+                fd,
+                index: 0,
+                name_capacity: 100,
+                transaction: -1,
+            }),
             ["get", key, name] => self.on(key, |fd| query(fd, name)),
             ["set", key, name, text] => {
                 self.on(key, |fd| write(fd, name, 1, text.as_bytes(), &layer))
@@ -306,6 +371,26 @@ impl World {
         }
         text
     }
+}
+
+/// The call with this transaction fd, if it takes one.
+fn named(mut call: Call, fd: Fd) -> Call {
+    if let Call::CreateKey { transaction, .. }
+    | Call::QueryValue { transaction, .. }
+    | Call::SetValue { transaction, .. }
+    | Call::DeleteValue { transaction, .. }
+    | Call::BlanketTombstone { transaction, .. }
+    | Call::QueryValuesBatch { transaction, .. }
+    | Call::EnumValues { transaction, .. }
+    | Call::EnumSubkeys { transaction, .. }
+    | Call::DeleteKey { transaction, .. }
+    | Call::HideKey { transaction, .. }
+    | Call::SetSecurity { transaction, .. } = &mut call
+        && fd != -1
+    {
+        *transaction = fd;
+    }
+    call
 }
 
 pub fn open(path: &str) -> Call {

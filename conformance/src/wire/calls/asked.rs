@@ -1,7 +1,6 @@
 //! What a call asks for, as far as its requests must agree with it (PSD-005 §6.2, §6.3).
 //!
-//! The one place that knows the model's call type. A call within a transaction asks for nothing
-//! that is judged here.
+//! The one place that knows the model's call type, beside `transactions`.
 
 use registry_model::input::{Call, Fd, ProcessId};
 
@@ -30,6 +29,7 @@ pub(super) enum KeyOperation<'a> {
     EnumerateValue,
     EnumerateSubkey,
     Info,
+    Notify,
     Set(Write<'a>),
     Unset { name: &'a [u8], layer: &'a [u8] },
     Blanket { layer: &'a [u8], set: u8 },
@@ -57,31 +57,53 @@ fn before_null(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-/// The part of a call that is judged; `None` within a transaction.
+/// What an operation that names a transaction does there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Enlisted {
+    /// It reads.
+    Read,
+    /// It changes something through an fd, and binds.
+    Change,
+    /// `reg_create_key`, whose walk is an open and takes no part (P-76).
+    Creation,
+}
+
+/// The transaction fd that a call names, and what it does in it.
+pub(super) fn enlisted(call: &Call) -> Option<(Fd, Enlisted)> {
+    let (fd, kind) = match call {
+        Call::QueryValue { transaction, .. }
+        | Call::QueryValuesBatch { transaction, .. }
+        | Call::EnumValues { transaction, .. }
+        | Call::EnumSubkeys { transaction, .. } => (*transaction, Enlisted::Read),
+        Call::SetValue { transaction, .. }
+        | Call::DeleteValue { transaction, .. }
+        | Call::BlanketTombstone { transaction, .. }
+        | Call::DeleteKey { transaction, .. }
+        | Call::HideKey { transaction, .. }
+        | Call::SetSecurity { transaction, .. } => (*transaction, Enlisted::Change),
+        Call::CreateKey { transaction, .. } => (*transaction, Enlisted::Creation),
+        _ => return None,
+    };
+    (fd >= 0).then_some((fd, kind))
+}
+
+/// The part of a call that is judged.
 pub(super) fn asked(call: &Call) -> Option<Asked<'_>> {
     Some(match call {
         Call::OpenKey { parent, path, desired_access, .. } => {
             let path = before_null(path);
             Asked::Path { parent: *parent, path, access: *desired_access, creation: None }
         }
-        Call::CreateKey { parent, path, desired_access, flags, layer, transaction: -1 } => {
+        Call::CreateKey { parent, path, desired_access, flags, layer, .. } => {
             let (path, layer) =
                 (before_null(path), before_null(layer.as_deref().unwrap_or_default()));
             let creation = Some(Creation { flags: *flags, layer });
             Asked::Path { parent: *parent, path, access: *desired_access, creation }
         }
-        Call::QueryValue { fd, name, transaction: -1, .. } => {
+        Call::QueryValue { fd, name, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::Query { name } }
         }
-        Call::SetValue {
-            fd,
-            name,
-            value_type,
-            data,
-            layer,
-            transaction: -1,
-            expected_sequence,
-        } => {
+        Call::SetValue { fd, name, value_type, data, layer, expected_sequence, .. } => {
             let write = Write {
                 name,
                 value_type: *value_type,
@@ -91,36 +113,35 @@ pub(super) fn asked(call: &Call) -> Option<Asked<'_>> {
             };
             Asked::Key { fd: *fd, operation: KeyOperation::Set(write) }
         }
-        Call::DeleteValue { fd, name, layer, transaction: -1 } => {
+        Call::DeleteValue { fd, name, layer, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::Unset { name, layer } }
         }
-        Call::BlanketTombstone { fd, layer, set, transaction: -1 } => {
+        Call::BlanketTombstone { fd, layer, set, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::Blanket { layer, set: *set } }
         }
-        Call::QueryValuesBatch { fd, transaction: -1, .. } => {
-            Asked::Key { fd: *fd, operation: KeyOperation::Batch }
-        }
-        Call::EnumValues { fd, transaction: -1, .. } => {
+        Call::QueryValuesBatch { fd, .. } => Asked::Key { fd: *fd, operation: KeyOperation::Batch },
+        Call::EnumValues { fd, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::EnumerateValue }
         }
-        Call::EnumSubkeys { fd, transaction: -1, .. } => {
+        Call::EnumSubkeys { fd, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::EnumerateSubkey }
         }
         Call::QueryKeyInfo { fd, .. } => Asked::Key { fd: *fd, operation: KeyOperation::Info },
-        Call::DeleteKey { fd, layer, transaction: -1 } => {
+        Call::DeleteKey { fd, layer, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::Delete { layer } }
         }
-        Call::HideKey { fd, layer, transaction: -1 } => {
+        Call::HideKey { fd, layer, .. } => {
             Asked::Key { fd: *fd, operation: KeyOperation::Hide { layer } }
         }
         Call::GetSecurity { fd, security_info, .. } => {
             let operation = KeyOperation::GetSecurity { security_info: *security_info };
             Asked::Key { fd: *fd, operation }
         }
-        Call::SetSecurity { fd, security_info, transaction: -1, .. } => {
+        Call::SetSecurity { fd, security_info, .. } => {
             let operation = KeyOperation::SetSecurity { security_info: *security_info };
             Asked::Key { fd: *fd, operation }
         }
+        Call::Notify { fd, .. } => Asked::Key { fd: *fd, operation: KeyOperation::Notify },
         Call::Pass { fd, to } => Asked::Key { fd: *fd, operation: KeyOperation::Pass { to: *to } },
         Call::Flush { fd } => Asked::Key { fd: *fd, operation: KeyOperation::Flush },
         Call::Close { fd } => Asked::Key { fd: *fd, operation: KeyOperation::Close },

@@ -6,7 +6,7 @@ use registry_model::observation::Observation;
 
 use super::asked::{KeyOperation, Write};
 use super::log::{Details, Logged};
-use super::{CallRules, Ended, OpenKey, errno_of, layer_agrees, security};
+use super::{CallRules, Ended, OpenKey, changes, errno_of, layer_agrees, security};
 use crate::wire::fields::{self, TOMBSTONE};
 use crate::wire::frame::{Guid, Operation};
 use crate::wire::rules::{Failure, Held, Rule};
@@ -50,6 +50,7 @@ impl CallRules {
             KeyOperation::EnumerateSubkey | KeyOperation::Info => {
                 key_read(held, ended, open, operation)
             }
+            KeyOperation::Notify => Ok(()),
             KeyOperation::Set(write) => value_set(held, ended, open, write),
             KeyOperation::Unset { name, layer } => value_unset(held, ended, open, name, layer),
             KeyOperation::Blanket { layer, set } => blanket(held, ended, open, layer, *set),
@@ -67,11 +68,12 @@ impl CallRules {
                 if let Observation::Passed { fd } = ended.observation {
                     self.open_keys.insert((*to, *fd), passed);
                 }
-                Ok(())
+                return Ok(());
             }
             KeyOperation::Flush => flushed(held, ended, open),
             KeyOperation::Close => closed(held, ended, open),
-        }
+        }?;
+        changes::judge(held, ended, open, operation)
     }
 }
 
@@ -347,8 +349,12 @@ fn key_removed(
     Ok(())
 }
 
-/// Requires that the last write time of a key was sent.
+/// Requires that the last write time of a key was sent. Within a transaction it is due by the
+/// commit.
 fn touched(held: &mut Held, ended: &Ended<'_>, rule: Rule, key: Guid) -> Result<(), Failure> {
+    if ended.is_enlisted {
+        return Ok(());
+    }
     let is_touch = |request: &Logged| {
         let has_time = matches!(request.details, Details::Fields { has_last_write_time: true, .. });
         request.key == key && has_time

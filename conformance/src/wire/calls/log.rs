@@ -14,6 +14,8 @@ pub(in crate::wire) struct Logged {
     pub(super) source: SourceId,
     request_id: u64,
     pub(super) operation: Operation,
+    /// The transaction that its header names.
+    pub(super) transaction: u64,
     /// The key that it is about; of a path entry, the parent.
     pub(super) key: Guid,
     /// Name of the child, the value or the hive.
@@ -54,6 +56,15 @@ pub(super) enum Details {
     Blanket {
         set: u8,
     },
+    /// RSI_BEGIN_TRANSACTION.
+    Begin {
+        id: u64,
+        mode: u32,
+    },
+    /// RSI_COMMIT_TRANSACTION and RSI_ABORT_TRANSACTION.
+    End {
+        id: u64,
+    },
 }
 
 /// What of an answer is kept.
@@ -71,6 +82,44 @@ impl Logged {
 
     pub(super) fn status(&self) -> Option<u32> {
         self.answer.as_ref().map(|answer| answer.status)
+    }
+
+    /// The transaction that it begins or ends.
+    pub(super) fn transaction_id(&self) -> Option<u64> {
+        match self.details {
+            Details::Begin { id, .. } | Details::End { id } => Some(id),
+            _ => None,
+        }
+    }
+
+    /// Whether it begins or ends a transaction.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.transaction_id().is_some()
+    }
+
+    /// Whether it reads, and so changes nothing.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(
+            self.operation,
+            Operation::Lookup
+                | Operation::EnumChildren
+                | Operation::ReadKey
+                | Operation::QueryValues
+        )
+    }
+
+    /// Whether it changes anything that a source keeps, times and dropped keys included.
+    pub(super) fn is_change(&self) -> bool {
+        !self.is_read() && !self.is_transactional()
+    }
+
+    /// Keys that it or its answer names beside the one that it is about.
+    pub(super) fn named_keys(&self) -> impl Iterator<Item = Guid> {
+        let child = match self.details {
+            Details::Child(child) => Some(child),
+            _ => None,
+        };
+        child.into_iter().chain(self.answer.as_ref().and_then(|answer| answer.only_key))
     }
 
     /// Whether it gives a key another SD.
@@ -108,6 +157,11 @@ impl Log {
         *self = Log { is_recording: true, ..Log::default() };
     }
 
+    /// Whether a call is under way.
+    pub(in crate::wire) fn is_recording(&self) -> bool {
+        self.is_recording
+    }
+
     /// Ends the recording. `None` if it was not complete.
     pub(super) fn end(&mut self) -> Option<Vec<Logged>> {
         let log = std::mem::take(self);
@@ -119,7 +173,7 @@ impl Log {
         &mut self,
         source: SourceId,
         request_id: u64,
-        operation: Operation,
+        (operation, transaction): (Operation, u64),
         request: &Request<'_>,
     ) {
         if !self.is_recording {
@@ -132,8 +186,17 @@ impl Log {
         let (key, name, layer) = place(request);
         let (name, layer, answer) = (name.to_vec(), layer.to_vec(), None);
         let details = details(request);
-        let logged = Logged { source, request_id, operation, key, name, layer, details, answer };
-        self.requests.push(logged);
+        self.requests.push(Logged {
+            source,
+            request_id,
+            operation,
+            transaction,
+            key,
+            name,
+            layer,
+            details,
+            answer,
+        });
     }
 
     /// A request was answered.
@@ -202,6 +265,9 @@ fn details(request: &Request<'_>) -> Details {
             Details::Value { value_type, data: data.to_vec(), expected_sequence }
         }
         Request::SetBlanketTombstone { set, .. } => Details::Blanket { set },
+        Request::BeginTransaction { transaction: id, mode } => Details::Begin { id, mode },
+        Request::CommitTransaction { transaction: id }
+        | Request::AbortTransaction { transaction: id } => Details::End { id },
         _ => Details::None,
     }
 }

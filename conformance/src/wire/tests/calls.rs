@@ -6,7 +6,9 @@ use registry_model::observation::Observation;
 
 use super::*;
 
+mod changes;
 mod security;
+mod transactions;
 
 const PROCESS: ProcessId = ProcessId(1);
 const DONE: Observation = Observation::Done;

@@ -99,7 +99,7 @@ fn transactions_and_sources_stand_at_the_end() {
     transcript.observe(&frame(true, begin));
     transcript.observe(&frame(true, write));
     expect![[r#"
-        begin_transaction 9 read_write at source 0
-        read_key <Machine> transaction=9 at source 0"#]]
+        begin_transaction 1 read_write at source 0
+        read_key <Machine> transaction=1 at source 0"#]]
     .assert_eq(&transcript.take().join("\n"));
 }

@@ -196,16 +196,6 @@ impl Ace {
         self.flags & ace_flag::INHERIT_ONLY != 0
     }
 
-    /// Whether the mask is one of access rights: not so for integrity labels, attributes and
-    /// policies (P-121).
-    #[must_use]
-    pub const fn has_access_mask(&self) -> bool {
-        !matches!(
-            self.kind,
-            ace_type::MANDATORY_LABEL | ace_type::RESOURCE_ATTRIBUTE | ace_type::SCOPED_POLICY_ID
-        )
-    }
-
     /// The fields of a recognised type.
     pub(super) const fn entry(&self) -> Option<&AceEntry> {
         match &self.body {

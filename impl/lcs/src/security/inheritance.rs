@@ -88,11 +88,9 @@ fn default_dacl(acl: &Acl, token: &Token) -> Acl {
 /// stays as it is.
 fn resolved(ace: &Ace, token: &Token) -> Ace {
     let mut copy = ace.clone();
-    let has_access_mask = copy.has_access_mask();
     if let AceBody::Entry(entry) = &mut copy.body {
-        if has_access_mask {
-            entry.mask = map_generic(entry.mask);
-        }
+        // Of every ACE, though not every mask is one of access rights (INH-26, P-121).
+        entry.mask = map_generic(entry.mask);
         if entry.sid == Sid::CREATOR_OWNER {
             entry.sid = token.owner;
         } else if entry.sid == Sid::CREATOR_GROUP {

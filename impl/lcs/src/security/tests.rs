@@ -2,8 +2,8 @@
 
 use abi::{
     ACCESS_SYSTEM_SECURITY, DELETE, Errno, GENERIC_ALL, GENERIC_EXECUTE, GENERIC_READ,
-    KEY_ALL_ACCESS, KEY_CREATE_SUB_KEY, KEY_QUERY_VALUE, KEY_READ, KEY_SET_VALUE, KEY_WRITE,
-    MAXIMUM_ALLOWED, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
+    GENERIC_WRITE, KEY_ALL_ACCESS, KEY_CREATE_SUB_KEY, KEY_QUERY_VALUE, KEY_READ, KEY_SET_VALUE,
+    KEY_WRITE, MAXIMUM_ALLOWED, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
 
 use super::ace_flag::{
@@ -197,6 +197,22 @@ mod ownership {
         let mut token = Token::user(alice());
         token.user_deny_only = true;
         assert_eq!(access_check(&token, &owned(vec![]), WRITE_DAC), Ok(WRITE_DAC));
+    }
+
+    #[test]
+    fn a_deny_only_user_is_no_owner_by_a_group_of_the_same_sid() {
+        let mut token = Token::user(alice());
+        token.user_deny_only = true;
+        token.groups = vec![Group::enabled(alice())];
+        let rights = |ace: Ace| access_check(&token, &owned(vec![ace]), KEY_QUERY_VALUE);
+        assert_eq!(rights(Ace::allow(0, KEY_READ, alice())), DENIED);
+        assert_eq!(rights(Ace::allow(0, KEY_READ, Sid::OWNER_RIGHTS)), DENIED);
+        let denied = vec![
+            Ace::deny(0, KEY_SET_VALUE, Sid::OWNER_RIGHTS),
+            Ace::allow(0, KEY_SET_VALUE, bob()),
+        ];
+        token.groups.push(Group::enabled(bob()));
+        assert_eq!(access_check(&token, &owned(denied), KEY_SET_VALUE), Ok(KEY_SET_VALUE));
     }
 }
 
@@ -432,6 +448,28 @@ mod inheriting {
         assert_eq!(sd.sacl.map(|acl| acl.aces), Some(vec![expected]));
         assert_ne!(sd.control & control::SACL_AUTO_INHERITED, 0);
         assert_eq!(child(vec![]).sacl, None);
+    }
+
+    #[test]
+    fn generic_bits_of_every_ace_of_a_sacl_are_mapped() {
+        let attribute =
+            |mask| Ace::basic(ace_type::RESOURCE_ATTRIBUTE, CONTAINER_INHERIT, mask, Sid::EVERYONE);
+        let policy =
+            |mask| Ace::basic(ace_type::SCOPED_POLICY_ID, CONTAINER_INHERIT, mask, alice());
+        let mut parent = descriptor(vec![]);
+        parent.sacl = Some(Acl::new(vec![
+            label(CONTAINER_INHERIT, GENERIC_READ | 2, "S-1-16-4096"),
+            attribute(GENERIC_ALL),
+            policy(GENERIC_WRITE),
+        ]));
+        let sd = inherit(&parent, &creator()).expect("short");
+        let mut expected = vec![
+            label(CONTAINER_INHERIT, KEY_READ | 2, "S-1-16-4096"),
+            attribute(KEY_ALL_ACCESS),
+            policy(KEY_WRITE),
+        ];
+        expected.iter_mut().for_each(|ace| ace.flags |= INHERITED);
+        assert_eq!(sd.sacl.map(|acl| acl.aces), Some(expected));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rsi::Guid;
 use super::acl::{Ace, Acl};
 use super::privileges::Privileges;
 use super::sid::Sid;
-use crate::limits::{PRIVATE_LAYERS_PER_TOKEN_MAX, SCOPES_PER_TOKEN_MAX};
+use crate::configuration::AttachmentLimits;
 
 /// Attributes of a group on a token (PSD-004 §2.1).
 pub mod group_attribute {
@@ -214,13 +214,13 @@ impl Token {
     }
 
     /// Checks what was attached to the token (`PRIV-08`, `PRIV-22`). Whoever makes a token asks
-    /// this before the token makes calls.
+    /// this before the token makes calls, with the limits of that moment (P-133).
     ///
     /// # Errors
     /// Too many scopes or private layers.
-    pub const fn check_attachments(&self) -> Result<(), TokenTooLarge> {
-        if self.scopes.len() > SCOPES_PER_TOKEN_MAX
-            || self.private_layers.len() > PRIVATE_LAYERS_PER_TOKEN_MAX
+    pub const fn check_attachments(&self, limits: AttachmentLimits) -> Result<(), TokenTooLarge> {
+        if self.scopes.len() > limits.scopes_max
+            || self.private_layers.len() > limits.private_layers_max
         {
             return Err(TokenTooLarge);
         }
@@ -241,10 +241,13 @@ impl Token {
 
     pub(super) fn matches_allow(&self, sid: &Sid) -> bool {
         use group_attribute::{ENABLED, USE_FOR_DENY_ONLY};
-        (self.user == *sid && !self.user_deny_only)
-            || self.groups.iter().any(|group| {
-                group.has(ENABLED) && !group.has(USE_FOR_DENY_ONLY) && group.sid == *sid
-            })
+        if self.user == *sid {
+            // What the groups say of the user's own SID comes to nothing (PSD-004 §10.10).
+            return !self.user_deny_only;
+        }
+        self.groups
+            .iter()
+            .any(|group| group.has(ENABLED) && !group.has(USE_FOR_DENY_ONLY) && group.sid == *sid)
     }
 
     pub(super) fn matches_deny(&self, sid: &Sid) -> bool {
@@ -318,16 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn a_deny_only_user_is_not_allowed_as_a_group_either() {
+        let mut token = Token::user(Sid::LOCAL);
+        token.user_deny_only = true;
+        token.groups = vec![Group::enabled(Sid::LOCAL)];
+        assert!(!token.matches_allow(&Sid::LOCAL) && token.matches_deny(&Sid::LOCAL));
+    }
+
+    #[test]
     fn attachments_are_limited() {
         let mut token = Token::user(Sid::LOCAL);
         token.scopes = vec![Guid::NULL; 8];
         token.private_layers = vec![String::new(); 16];
-        assert_eq!(token.check_attachments(), Ok(()));
+        assert_eq!(token.check_attachments(AttachmentLimits::default()), Ok(()));
         token.private_layers.push(String::new());
-        assert_eq!(token.check_attachments(), Err(TokenTooLarge));
+        assert_eq!(token.check_attachments(AttachmentLimits::default()), Err(TokenTooLarge));
         token.private_layers.clear();
         token.scopes.push(Guid::NULL);
-        assert_eq!(token.check_attachments(), Err(TokenTooLarge));
+        assert_eq!(token.check_attachments(AttachmentLimits::default()), Err(TokenTooLarge));
     }
 
     #[test]

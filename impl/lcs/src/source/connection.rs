@@ -147,18 +147,19 @@ impl<E: Env> Connection<E> {
         self.wait_for(deadline, call).await
     }
 
-    /// As [`Connection::request`] outside any transaction, for a question about a key. Where the
-    /// reader judges descriptors itself, a malformed one does not fail the request (P-75).
+    /// As [`Connection::request`], for a question about a key. Where the reader judges descriptors
+    /// itself, a malformed one does not fail the request (P-75).
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn inquire(
         &self,
         deadline: u64,
+        transaction: Option<TransactionId>,
         request: Request,
         inquiry: Inquiry,
     ) -> Result<Response, RequestError> {
-        self.wait_for(deadline, Call { inquiry, ..Call::new(None, request) }).await
+        self.wait_for(deadline, Call { inquiry, ..Call::new(transaction, request) }).await
     }
 
     async fn wait_for(&self, deadline: u64, call: Call) -> Result<Response, RequestError> {
@@ -266,7 +267,7 @@ impl<E: Env> Connection<E> {
         let Record { request, caller, late_effect, inquiry } = record;
         let checked = response.and_then(|response| {
             let next_sequence = self.shared.supervisor.next_sequence();
-            validate(&request, &response, inquiry.descriptors, next_sequence).map(|()| response)
+            validate(&request, &response, inquiry, next_sequence).map(|()| response)
         });
         let outcome = match checked {
             Ok(response) => Ok(response),

@@ -12,6 +12,7 @@ use rsi::{Operation, Request, RequestFrame, RequestId, Response, TransactionId, 
 
 use super::connection::{LateEffect, RequestError};
 use super::validation::Descriptors;
+use crate::limits::NAME_LENGTH_CEILING;
 
 /// A place in the line for an in-flight slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +40,8 @@ pub struct Inquiry {
     pub hive_index: Option<usize>,
     /// Who judges descriptors.
     pub descriptors: Descriptors,
+    /// Bytes that a name in the answer may have (P-40, P-167).
+    pub name_length_max: usize,
 }
 
 /// A request that has no slot yet.
@@ -55,7 +58,9 @@ pub struct Call {
 impl Call {
     /// A request that nobody waits for.
     pub const fn new(transaction: Option<TransactionId>, request: Request) -> Self {
-        let inquiry = Inquiry { hive_index: None, descriptors: Descriptors::Checked };
+        let descriptors = Descriptors::Checked;
+        let inquiry =
+            Inquiry { hive_index: None, descriptors, name_length_max: NAME_LENGTH_CEILING };
         Self { transaction, request, deadline: None, caller: None, late_effect: None, inquiry }
     }
 }

@@ -1,20 +1,17 @@
 //! What the kernel checks of every response before it is used (PSD-005 §7.3, §3.1; D-34, D-35,
 //! D-90).
 //!
-//! Only the response and its request are looked at. Equal sequences that tie for a winner are for
-//! whoever resolves; the length limits of names, which may change, are not applied beyond the
-//! greatest that they can have. A malformed descriptor fails the operation of a caller that gets
+//! Only the response and its request are looked at, and how long names may be for whoever asked
+//! (P-40). Equal sequences that tie for a winner are for whoever resolves. A malformed descriptor fails the operation of a caller that gets
 //! it; where the kernel reads for itself, it counts only for the key that it is of (§2.6, P-75).
 
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
 use rsi::{Guid, Operation, PathEntry, PayloadError, Request, RequestId, Response, ValueEntry};
 
+use super::dispatch::Inquiry;
 use crate::audit::ValidationClass;
 use crate::name::FoldedName;
 use crate::security::{MalformedDescriptor, SecurityDescriptor};
-
-/// Bytes of the longest name that MaxPathComponentLength can allow (PSD-005 §11.4).
-const NAME_LENGTH_MAX: usize = 1024;
 
 /// Content of a response that no honest source sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,15 +95,23 @@ impl MalformedResponse {
     }
 }
 
+/// What names and sequence numbers are held against.
+#[derive(Clone, Copy)]
+struct Limits {
+    next_sequence: u64,
+    name_length_max: usize,
+}
+
 /// Checks the content of `response` to `request`, where `next_sequence` has not been given out.
 pub(super) fn validate(
     request: &Request,
     response: &Response,
-    descriptors: Descriptors,
+    inquiry: Inquiry,
     next_sequence: u64,
 ) -> Result<(), Malformed> {
-    check_but_descriptors(request, response, next_sequence)?;
-    match descriptors {
+    let limits = Limits { next_sequence, name_length_max: inquiry.name_length_max };
+    check_but_descriptors(request, response, limits)?;
+    match inquiry.descriptors {
         Descriptors::Checked => check_descriptors(request, response),
         Descriptors::LeftToReader => Ok(()),
     }
@@ -128,29 +133,29 @@ fn check_descriptors(request: &Request, response: &Response) -> Result<(), Malfo
 fn check_but_descriptors(
     request: &Request,
     response: &Response,
-    next_sequence: u64,
+    limits: Limits,
 ) -> Result<(), Malformed> {
     match response {
         Response::Failed(_) | Response::Done => Ok(()),
-        Response::Lookup { entries, .. } => check_entries(entries, next_sequence),
+        Response::Lookup { entries, .. } => check_entries(entries, limits),
         Response::EnumChildren { children, .. } => {
             children.iter().try_for_each(|(name, entries)| {
-                check_key_name(name)?;
-                check_entries(entries, next_sequence)
+                check_key_name(name, limits)?;
+                check_entries(entries, limits)
             })
         }
         // A hive root has no entry, so its record's name is the source's own affair.
         Response::ReadKey { name, parent, .. } if *parent == Guid::NULL && name.is_empty() => {
             Ok(())
         }
-        Response::ReadKey { name, .. } => check_key_name(name),
+        Response::ReadKey { name, .. } => check_key_name(name, limits),
         Response::QueryValues { entries, blankets } => {
             for entry in entries {
-                check_value(request, entry, next_sequence)?;
+                check_value(request, entry, limits)?;
             }
             blankets.iter().try_for_each(|blanket| {
-                check_layer_name(&blanket.layer)?;
-                check_sequence(blanket.sequence, next_sequence)
+                check_layer_name(&blanket.layer, limits)?;
+                check_sequence(blanket.sequence, limits)
             })
         }
         Response::DeleteLayer { orphaned } if orphaned.contains(&Guid::NULL) => {
@@ -160,29 +165,29 @@ fn check_but_descriptors(
     }
 }
 
-fn check_entries(entries: &[PathEntry], next_sequence: u64) -> Result<(), Malformed> {
+fn check_entries(entries: &[PathEntry], limits: Limits) -> Result<(), Malformed> {
     entries.iter().try_for_each(|entry| {
-        check_layer_name(&entry.layer)?;
-        check_sequence(entry.sequence, next_sequence)
+        check_layer_name(&entry.layer, limits)?;
+        check_sequence(entry.sequence, limits)
     })
 }
 
-fn check_value(request: &Request, entry: &ValueEntry, next_sequence: u64) -> Result<(), Malformed> {
-    let name = check_value_name(&entry.name)?;
+fn check_value(request: &Request, entry: &ValueEntry, limits: Limits) -> Result<(), Malformed> {
+    let name = check_value_name(&entry.name, limits)?;
     if let Request::QueryValues { value_name, query_all: false, .. } = request
         && entry.name != *value_name
         && FoldedName::new(name) != FoldedName::new(&String::from_utf8_lossy(value_name))
     {
         return Err(Malformed::ValueName);
     }
-    check_layer_name(&entry.layer)?;
+    check_layer_name(&entry.layer, limits)?;
     match entry.value_type {
         REG_TOMBSTONE if !entry.data.is_empty() => return Err(Malformed::TombstoneData),
         REG_TOMBSTONE => {}
         code if is_user_visible(code) => {}
         _ => return Err(Malformed::ValueType),
     }
-    check_sequence(entry.sequence, next_sequence)
+    check_sequence(entry.sequence, limits)
 }
 
 fn check_descriptor(guid: Guid, sd: &[u8]) -> Result<(), Malformed> {
@@ -191,30 +196,34 @@ fn check_descriptor(guid: Guid, sd: &[u8]) -> Result<(), Malformed> {
         .map_err(|error| Malformed::SecurityDescriptor { guid, error })
 }
 
-const fn check_sequence(sequence: u64, next_sequence: u64) -> Result<(), Malformed> {
-    if sequence < next_sequence { Ok(()) } else { Err(Malformed::FutureSequence { sequence }) }
+const fn check_sequence(sequence: u64, limits: Limits) -> Result<(), Malformed> {
+    if sequence < limits.next_sequence {
+        Ok(())
+    } else {
+        Err(Malformed::FutureSequence { sequence })
+    }
 }
 
-fn check_key_name(name: &[u8]) -> Result<(), Malformed> {
-    if is_component(name) { Ok(()) } else { Err(Malformed::KeyName) }
+fn check_key_name(name: &[u8], limits: Limits) -> Result<(), Malformed> {
+    if is_component(name, limits) { Ok(()) } else { Err(Malformed::KeyName) }
 }
 
-fn check_layer_name(name: &[u8]) -> Result<(), Malformed> {
-    if is_component(name) { Ok(()) } else { Err(Malformed::LayerName) }
+fn check_layer_name(name: &[u8], limits: Limits) -> Result<(), Malformed> {
+    if is_component(name, limits) { Ok(()) } else { Err(Malformed::LayerName) }
 }
 
 /// A value's name may be empty and may hold separators (PSD-005 §2.5).
-fn check_value_name(name: &[u8]) -> Result<&str, Malformed> {
+fn check_value_name(name: &[u8], limits: Limits) -> Result<&str, Malformed> {
     let text = std::str::from_utf8(name).map_err(|_| Malformed::ValueName)?;
-    if name.contains(&0) || name.len() > NAME_LENGTH_MAX {
+    if name.contains(&0) || name.len() > limits.name_length_max {
         return Err(Malformed::ValueName);
     }
     Ok(text)
 }
 
 /// Whether these bytes can be one component of a path (PSD-005 §2.3, D-05).
-fn is_component(name: &[u8]) -> bool {
-    (1..=NAME_LENGTH_MAX).contains(&name.len())
+fn is_component(name: &[u8], limits: Limits) -> bool {
+    (1..=limits.name_length_max).contains(&name.len())
         && !name.iter().any(|byte| matches!(byte, 0 | b'\\' | b'/'))
         && std::str::from_utf8(name).is_ok()
 }

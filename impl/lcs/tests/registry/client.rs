@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use abi::layout::{
     BlanketTombstoneArgs, CreateKeyArgs, DeleteKeyArgs, DeleteValueArgs, EnumSubkeyArgs,
-    GetSecurityArgs, QueryKeyInfoArgs, QueryValueArgs, QueryValuesBatchArgs, SetSecurityArgs,
-    SetValueArgs,
+    GetSecurityArgs, NotifyArgs, QueryKeyInfoArgs, QueryValueArgs, QueryValuesBatchArgs,
+    SetSecurityArgs, SetValueArgs, TransactionStatusArgs,
 };
 use abi::{Errno, KEY_ALL_ACCESS, Structure, ioctl};
 use lcs::security::Token;
@@ -25,6 +25,8 @@ pub struct Client {
     pub process: Arc<Process<TestEnv>>,
     pub token: Arc<Token>,
     pub memory: Arc<Memory>,
+    /// The transaction fd that calls name, -1 for none.
+    pub transaction: i32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +74,7 @@ impl Machine {
             process: Arc::new(self.lcs.new_process()),
             token: Arc::new(Token::system()),
             memory: Arc::new(Memory::new()),
+            transaction: -1,
         }
     }
 
@@ -89,9 +92,66 @@ pub fn answer(result: i64) -> Answer<i64> {
     Err(*Errno::ALL.iter().find(|errno| errno.returned() == result).unwrap())
 }
 
+/// An event record as its kind, its name and the way from the watched key: `VALUE_SET v @A\\B`.
+fn in_words(record: &[u8]) -> String {
+    const KINDS: [&str; 7] = [
+        "VALUE_SET",
+        "VALUE_DELETED",
+        "SUBKEY_CREATED",
+        "SUBKEY_DELETED",
+        "SD_CHANGED",
+        "KEY_DELETED",
+        "OVERFLOW",
+    ];
+    let number = |at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
+    let text = |at: usize, length: usize| String::from_utf8(record[at..at + length].to_vec());
+    let (kind, name) = (KINDS[number(4) - 1], text(8, number(6)).unwrap());
+    let mut words = if name.is_empty() { kind.to_owned() } else { format!("{kind} {name}") };
+    let mut at = 8 + name.len();
+    if at < record.len() {
+        let mut components = Vec::new();
+        let depth = number(at);
+        at += 2;
+        for _ in 0..depth {
+            components.push(text(at + 2, number(at)).unwrap());
+            at += 2 + number(at);
+        }
+        words += &format!(" @{}", components.join("\\"));
+    }
+    assert_eq!(at, record.len());
+    words
+}
+
 impl Client {
     pub fn with_token(&self, token: Token) -> Self {
         Self { token: Arc::new(token), ..self.clone() }
+    }
+
+    /// The same thread, whose calls name a transaction.
+    pub fn within(&self, transaction: i32) -> Self {
+        Self { transaction, ..self.clone() }
+    }
+
+    pub fn begin(&self) -> Answer<i32> {
+        self.go(|me| async move { me.syscall(abi::REG_BEGIN_TRANSACTION, [0; 6]).await })
+            .map(|fd| fd as i32)
+    }
+
+    pub async fn commit_now(&self, fd: i32) -> Answer<()> {
+        self.ioctl_at(fd, ioctl::REG_IOC_COMMIT, 0).await.map(|_| ())
+    }
+
+    pub fn commit(&self, fd: i32) -> Answer<()> {
+        self.go(|me| async move { me.commit_now(fd).await })
+    }
+
+    /// State and terminal error number.
+    pub fn status(&self, fd: i32) -> Answer<(u32, u32)> {
+        let args = TransactionStatusArgs::default();
+        self.go(|me| async move {
+            let (result, args) = me.ioctl(fd, ioctl::REG_IOC_TXN_STATUS, args).await;
+            result.map(|_| (args.state, args.terminal_errno))
+        })
     }
 
     pub async fn syscall(&self, number: u64, arguments: [u64; 6]) -> Answer<i64> {
@@ -136,7 +196,7 @@ impl Client {
             path_ptr: self.string(path),
             desired_access: KEY_ALL_ACCESS,
             layer_ptr: if layer.is_empty() { 0 } else { self.string(layer) },
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..CreateKeyArgs::default()
         }
     }
@@ -194,7 +254,7 @@ impl Client {
             security_info: components,
             sd_len: sd.len() as u32,
             sd_ptr: self.memory.put(sd),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..SetSecurityArgs::default()
         }
     }
@@ -225,7 +285,7 @@ impl Client {
             data_ptr: self.memory.put(data),
             layer_len: layer.len() as u32,
             layer_ptr: self.memory.put(layer.as_bytes()),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..SetValueArgs::default()
         }
     }
@@ -251,7 +311,7 @@ impl Client {
             name_ptr: self.memory.put(name.as_bytes()),
             layer_len: layer.len() as u32,
             layer_ptr: self.memory.put(layer.as_bytes()),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..DeleteValueArgs::default()
         };
         self.go(
@@ -264,7 +324,7 @@ impl Client {
             layer_len: layer.len() as u32,
             layer_ptr: self.memory.put(layer.as_bytes()),
             set: set.into(),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..BlanketTombstoneArgs::default()
         };
         self.go(|me| async move {
@@ -280,7 +340,7 @@ impl Client {
             data_ptr: self.memory.room(64),
             layer_buf_len: 64,
             layer_ptr: self.memory.room(64),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..QueryValueArgs::default()
         }
     }
@@ -310,7 +370,7 @@ impl Client {
         let args = DeleteKeyArgs {
             layer_len: layer.len() as u32,
             layer_ptr: self.memory.put(layer.as_bytes()),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..DeleteKeyArgs::default()
         };
         self.go(|me| async move { me.ioctl(fd, request, args).await.0.map(|_| ()) })
@@ -322,6 +382,46 @@ impl Client {
 
     pub fn hide(&self, fd: i32, layer: &str) -> Answer<()> {
         self.removal(fd, ioctl::REG_IOC_HIDE_KEY, layer)
+    }
+
+    pub fn notify_with(&self, fd: i32, args: NotifyArgs) -> Answer<()> {
+        self.go(|me| async move { me.ioctl(fd, ioctl::REG_IOC_NOTIFY, args).await.0.map(|_| ()) })
+    }
+
+    /// Arms a watch.
+    pub fn notify(&self, fd: i32, filter: u32, subtree: bool) -> Answer<()> {
+        self.notify_with(fd, NotifyArgs { filter, subtree: subtree.into(), ..Default::default() })
+    }
+
+    /// The bytes of one read of events into a buffer at an address.
+    pub fn read_at(&self, fd: i32, buffer: u64, length: u64) -> Answer<Vec<u8>> {
+        self.go(move |me| async move {
+            let caller = Caller { process: &me.process, token: &me.token };
+            let length = answer(me.lcs.read(caller, fd, buffer, length, &*me.memory).await)?;
+            Ok(me.memory.peek(buffer, length as usize))
+        })
+    }
+
+    pub fn read(&self, fd: i32, capacity: usize) -> Answer<Vec<u8>> {
+        self.read_at(fd, self.memory.room(capacity), capacity as u64)
+    }
+
+    pub fn poll(&self, fd: i32) -> Answer<i64> {
+        answer(self.lcs.poll(Caller { process: &self.process, token: &self.token }, fd))
+    }
+
+    /// All events that wait, in words.
+    pub fn events(&self, fd: i32) -> Vec<String> {
+        let mut events = Vec::new();
+        while let Ok(bytes) = self.read(fd, 0x4000) {
+            let mut bytes = bytes.as_slice();
+            while !bytes.is_empty() {
+                let length = u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+                events.push(in_words(&bytes[..length]));
+                bytes = &bytes[length..];
+            }
+        }
+        events
     }
 
     pub fn flush(&self, fd: i32) -> Answer<()> {
@@ -354,7 +454,7 @@ impl Client {
             index,
             name_len: 64,
             name_ptr: self.memory.room(64),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..EnumSubkeyArgs::default()
         };
         self.go(|me| async move {
@@ -373,7 +473,7 @@ impl Client {
         let args = QueryValuesBatchArgs {
             buf_len: 512,
             buf_ptr: self.memory.room(512),
-            txn_fd: -1,
+            txn_fd: self.transaction,
             ..QueryValuesBatchArgs::default()
         };
         self.go(|me| async move {

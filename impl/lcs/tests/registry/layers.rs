@@ -272,6 +272,79 @@ fn a_resumed_source_that_lost_a_metadata_key_loses_the_layer() {
     assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
 }
 
+/// Changes a number that base holds for a layer, as no call does it.
+fn store_number(machine: &Machine, layer: &str, name: &str, number: u32) {
+    let mut store = machine.source.store();
+    let mut entries = store.entries.iter().filter(|((_, name, _), _)| name == layer);
+    let guid = entries.find_map(|(_, (_, entry))| entry.target).expect("a layer of this name");
+    let entry = store.values.get_mut(&(guid, name.to_owned(), "base".to_owned()));
+    entry.expect("a value of this name").data = number.to_le_bytes().to_vec();
+}
+
+#[test]
+fn a_resumption_reads_again_what_its_own_reading_changes() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    client.set(gpo, "Enabled", 1, "").unwrap();
+    let role = client.layer("role", 0);
+    client.layer("other", 3);
+    client.set(role, "Precedence", 9, "gpo").unwrap();
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    client.set(fd, "v", 2, "other").unwrap();
+    machine.source.kill();
+    store_number(&machine, "gpo", "enabled", 0);
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), Ok((2, "other".to_owned())));
+}
+
+#[test]
+fn a_layer_without_a_steady_state_is_after_a_resumption_as_it_was() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let role = client.layer("role", 0);
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    client.set(role, "Enabled", 0, "role").unwrap();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    client.layer("other", 0);
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+}
+
+#[test]
+fn what_a_resumption_takes_out_of_view_is_deleted_once() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    client.set(gpo, "Enabled", 1, "").unwrap();
+    client.create(&format!("{LAYERS}\\role"), "gpo").unwrap();
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    machine.source.kill();
+    store_number(&machine, "gpo", "enabled", 0);
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+}
+
+#[test]
+fn a_write_through_an_orphaned_metadata_key_reads_no_layer() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let old = client.layer("role", 0);
+    client.delete(old, "").unwrap();
+    let new = client.layer("role", 0);
+    let asked = machine.source.count(Operation::EnumChildren);
+    client.set(old, "Precedence", 1, "").unwrap();
+    client.unset(old, "Precedence", "").unwrap();
+    assert_eq!(machine.source.count(Operation::EnumChildren), asked);
+    client.set(new, "Precedence", 1, "").unwrap();
+    assert!(machine.source.count(Operation::EnumChildren) > asked);
+}
+
 #[test]
 fn a_layers_key_that_is_replaced_leaves_the_layers_of_the_old_one() {
     let machine = Machine::new();

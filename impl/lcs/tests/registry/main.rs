@@ -2,11 +2,14 @@
 
 mod audit;
 mod client;
+mod commit_watches;
+mod configuration;
 mod deletion;
 mod enumeration;
 mod failures;
 mod front_door;
 mod keys;
+mod layer_watches;
 mod layers;
 mod links;
 mod malformed;
@@ -14,5 +17,7 @@ mod registration;
 mod security;
 mod source;
 mod stress;
+mod transactions;
 mod values;
+mod watches;
 mod world;

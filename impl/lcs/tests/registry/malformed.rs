@@ -189,7 +189,9 @@ fn take_owner_away(machine: &Machine, name: &str) {
 
 /// The validation classes recorded since the last time of asking.
 fn recorded(machine: &Machine) -> Vec<String> {
-    let payloads = machine.world.env.take_audit().into_iter().map(|(_, payload)| payload);
+    let mut events = machine.world.env.take_audit();
+    events.retain(|(name, _)| name == "LCS_SOURCE_VALIDATION_FAILURE");
+    let payloads = events.into_iter().map(|(_, payload)| payload);
     let class = |payload: Vec<u8>| {
         let text = String::from_utf8_lossy(&payload).into_owned();
         let start = text.find("malformed_").expect("a class of malformed data");

@@ -13,6 +13,7 @@ use rsi::{
 
 use crate::world::{TestEnv, World};
 
+#[derive(Clone)]
 pub struct Key {
     name: Vec<u8>,
     parent: Guid,
@@ -37,6 +38,21 @@ pub struct Store {
     pub stalled: BTreeSet<Operation>,
     /// The source is gone as soon as it reads this operation.
     pub dies_at: Option<Operation>,
+    /// What each open transaction sees; none before its first mutation.
+    pub transactions: BTreeMap<u64, Option<Content>>,
+    /// Whether transactions are refused.
+    pub no_transactions: bool,
+    /// Each request's transaction, in the order of `log`; 0 for none.
+    pub within: Vec<u64>,
+}
+
+/// What a transaction works on until it commits.
+#[derive(Default)]
+pub struct Content {
+    keys: BTreeMap<Guid, Key>,
+    entries: BTreeMap<(Guid, String, String), (Vec<u8>, PathEntry)>,
+    values: BTreeMap<(Guid, String, String), ValueEntry>,
+    blankets: BTreeMap<(Guid, String), BlanketEntry>,
 }
 
 pub fn folded(name: &[u8]) -> String {
@@ -60,6 +76,7 @@ impl Store {
 
     /// What a start does: volatile keys are lost, names without a key, and keys without a name.
     pub fn recover(&mut self) {
+        self.transactions.clear();
         let volatile: Vec<Guid> =
             self.keys.iter().filter(|(_, key)| key.volatile_key).map(|(guid, _)| *guid).collect();
         volatile.into_iter().for_each(|guid| self.drop_key(guid));
@@ -96,11 +113,77 @@ impl Store {
         .collect()
     }
 
-    fn answer(&mut self, request: Request) -> Response {
+    fn answer(&mut self, transaction: u64, request: Request) -> Response {
         if let Some(status) = self.refusals.get(&request.operation()) {
             return Response::Failed(*status);
         }
-        self.perform(request).unwrap_or_else(Response::Failed)
+        let done = match request {
+            Request::BeginTransaction { .. } if self.no_transactions => {
+                Err(Status::TransactionNotSupported)
+            }
+            Request::BeginTransaction { transaction, .. } => {
+                match self.transactions.insert(transaction, None) {
+                    None => Ok(Response::Done),
+                    Some(_) => Err(Status::Invalid),
+                }
+            }
+            Request::CommitTransaction { transaction } => self.commit(transaction),
+            Request::AbortTransaction { transaction } => {
+                self.transactions.remove(&transaction);
+                Ok(Response::Done)
+            }
+            request if transaction != 0 => self.perform_within(transaction, request),
+            request if is_mutation(&request) && self.writer().is_some() => {
+                Err(Status::TransactionBusy)
+            }
+            request => self.perform(request),
+        };
+        done.unwrap_or_else(Response::Failed)
+    }
+
+    /// The transaction that has written.
+    fn writer(&self) -> Option<u64> {
+        self.transactions.iter().find(|(_, content)| content.is_some()).map(|(id, _)| *id)
+    }
+
+    fn commit(&mut self, transaction: u64) -> Result<Response, Status> {
+        let mut content = self.transactions.remove(&transaction).ok_or(Status::Invalid)?;
+        if let Some(content) = &mut content {
+            self.swap(content);
+        }
+        Ok(Response::Done)
+    }
+
+    fn perform_within(&mut self, transaction: u64, request: Request) -> Result<Response, Status> {
+        let mut content = self.transactions.remove(&transaction).ok_or(Status::Invalid)?;
+        let writes = is_mutation(&request);
+        if content.is_none() && writes && self.writer().is_none() {
+            content = Some(Content {
+                keys: self.keys.clone(),
+                entries: self.entries.clone(),
+                values: self.values.clone(),
+                blankets: self.blankets.clone(),
+            });
+        }
+        let result = match &mut content {
+            Some(content) => {
+                self.swap(content);
+                let result = self.perform(request);
+                self.swap(content);
+                result
+            }
+            None if writes => Err(Status::TransactionBusy),
+            None => self.perform(request),
+        };
+        self.transactions.insert(transaction, content);
+        result
+    }
+
+    fn swap(&mut self, content: &mut Content) {
+        std::mem::swap(&mut self.keys, &mut content.keys);
+        std::mem::swap(&mut self.entries, &mut content.entries);
+        std::mem::swap(&mut self.values, &mut content.values);
+        std::mem::swap(&mut self.blankets, &mut content.blankets);
     }
 
     fn need(&self, guid: Guid) -> Result<&Key, Status> {
@@ -251,6 +334,16 @@ impl Key {
     }
 }
 
+fn is_mutation(request: &Request) -> bool {
+    !matches!(
+        request,
+        Request::Lookup { .. }
+            | Request::EnumChildren { .. }
+            | Request::ReadKey { .. }
+            | Request::QueryValues { .. }
+    )
+}
+
 /// What a hive root is made with.
 pub fn root_descriptor() -> Vec<u8> {
     let allow = |mask, sid| Ace::allow(ace_flag::CONTAINER_INHERIT, mask, sid);
@@ -316,6 +409,11 @@ impl Source {
     /// Answers what was left lying, in order.
     pub fn answer_late(&self) {
         self.store().stalled.clear();
+        self.answer_first();
+    }
+
+    /// As [`Source::answer_late`]; what is to be left lying next is left.
+    pub fn answer_first(&self) {
         for frame in std::mem::take(&mut *self.late.lock().unwrap()) {
             let response = respond(&mut self.store(), &frame);
             self.device.as_ref().unwrap().write(&response).unwrap();
@@ -329,9 +427,11 @@ impl Source {
 
 async fn serve(device: &Device<TestEnv>, store: &Mutex<Store>, late: &Mutex<Vec<Vec<u8>>>) {
     while let Ok(frame) = device.read().await {
-        let operation = decode_request(&frame).unwrap().request.operation();
+        let request = decode_request(&frame).unwrap();
+        let operation = request.request.operation();
         let mut store = store.lock().unwrap();
         store.log.push(operation);
+        store.within.push(request.transaction.map_or(0, |transaction| transaction.0));
         if store.dies_at == Some(operation) {
             drop(store);
             return device.close();
@@ -349,6 +449,7 @@ async fn serve(device: &Device<TestEnv>, store: &Mutex<Store>, late: &Mutex<Vec<
 fn respond(store: &mut Store, frame: &[u8]) -> Vec<u8> {
     let request = decode_request(frame).unwrap();
     let operation = request.request.operation();
-    let response = store.answer(request.request);
+    let transaction = request.transaction.map_or(0, |transaction| transaction.0);
+    let response = store.answer(transaction, request.request);
     encode_response(&ResponseFrame { id: request.id, operation, response })
 }

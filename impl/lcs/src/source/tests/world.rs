@@ -85,8 +85,9 @@ impl World {
         request: Request,
     ) -> Pending<Result<Response, RequestError>> {
         let connection = self.connection.clone();
-        let inquiry = Inquiry { hive_index: None, descriptors: Descriptors::LeftToReader };
-        self.start(send(async move { connection.inquire(deadline, request, inquiry).await }))
+        let descriptors = Descriptors::LeftToReader;
+        let inquiry = Inquiry { hive_index: None, descriptors, name_length_max: 255 };
+        self.start(send(async move { connection.inquire(deadline, None, request, inquiry).await }))
     }
 
     /// A call whose late effect notes the response.

@@ -1,0 +1,144 @@
+//! The plans of the lifecycle profile: what they have in them.
+
+use std::collections::BTreeSet;
+
+use crate::generate::{Profile, plan_of_seed};
+use crate::plan::{Action, Fault, Plan, Step};
+use crate::script::{parse, print};
+
+const SEEDS: u64 = 200;
+
+fn plans() -> impl Iterator<Item = Plan> {
+    (0..SEEDS).map(|seed| plan_of_seed(seed, Profile::Lifecycle, 200))
+}
+
+fn text() -> String {
+    plans().map(|plan| print(&plan)).collect()
+}
+
+fn actions(plan: &Plan) -> impl Iterator<Item = &Action> {
+    plan.steps.iter().filter_map(|step| match step {
+        Step::Act { action: Action::Raw { action, .. }, .. } => Some(&**action),
+        Step::Act { action, .. } => Some(action),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_seed_gives_the_same_watched_plan_twice() {
+    let plan = |seed| plan_of_seed(seed, Profile::Lifecycle, 200);
+    assert_eq!(plan(3), plan(3));
+    assert_ne!(plan(3), plan(4));
+}
+
+#[test]
+fn a_watched_plan_prints_and_parses_back_to_itself() {
+    for seed in 0..60 {
+        let plan = plan_of_seed(seed, Profile::Lifecycle, 150);
+        let text = print(&plan);
+        let read = parse(&text, "plan").unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(read.plan, plan, "seed {seed}");
+    }
+}
+
+/// Whether an action is of a kind.
+type IsKind = fn(&Action) -> bool;
+
+/// Every kind of action that takes part, by name.
+const KINDS: &[(&str, IsKind)] = &[
+    ("begin", |action| matches!(action, Action::Begin { .. })),
+    ("commit", |action| matches!(action, Action::Commit { .. })),
+    ("status", |action| matches!(action, Action::TransactionStatus { .. })),
+    ("poll", |action| matches!(action, Action::Poll { .. })),
+    ("direct watch", |action| matches!(action, Action::Watch { subtree: 0, .. })),
+    ("subtree watch", |action| matches!(action, Action::Watch { subtree: 1, .. })),
+    ("no reach", |action| matches!(action, Action::Watch { subtree: 2.., .. })),
+    ("no filter", |action| matches!(action, Action::Watch { filter: 8.., .. })),
+    ("disarmed", |action| matches!(action, Action::Watch { filter: 0, .. })),
+    ("events", |action| matches!(action, Action::Events { capacity: None, .. })),
+    ("few events", |action| matches!(action, Action::Events { capacity: Some(8..), .. })),
+    ("no room", |action| matches!(action, Action::Events { capacity: Some(..8), .. })),
+    ("pass", |action| matches!(action, Action::Pass { .. })),
+    ("layer set", |action| matches!(action, Action::LayerSet { .. })),
+    ("layer delete", |action| matches!(action, Action::LayerDelete { .. })),
+    ("SD", |action| matches!(action, Action::SetSecurity { .. })),
+    ("hide", |action| matches!(action, Action::Hide { .. })),
+    ("delete", |action| matches!(action, Action::Delete { .. })),
+];
+
+/// Every kind that takes part inside a transaction, by name.
+const KINDS_INSIDE: &[(&str, IsKind)] = &[
+    ("get", |action| matches!(action, Action::Get { .. })),
+    ("batch", |action| matches!(action, Action::Batch { .. })),
+    ("list", |action| matches!(action, Action::List { .. })),
+    ("set", |action| matches!(action, Action::Set { expected_sequence: 0, .. })),
+    ("conditional set", |action| matches!(action, Action::Set { expected_sequence: 1.., .. })),
+    ("tombstone", |action| matches!(action, Action::Set { value_type: 0xFFFF, .. })),
+    ("unset", |action| matches!(action, Action::Unset { .. })),
+    ("blanket", |action| matches!(action, Action::Blanket { .. })),
+    ("create", |action| matches!(action, Action::Create { .. })),
+    ("delete", |action| matches!(action, Action::Delete { .. })),
+    ("hide", |action| matches!(action, Action::Hide { .. })),
+    ("SD", |action| matches!(action, Action::SetSecurity { .. })),
+];
+
+/// Plans in which the action that something is put into is of a kind.
+fn count(is: impl Fn(&Action) -> bool) -> usize {
+    plans().filter(|plan| actions(plan).any(&is)).count()
+}
+
+#[test]
+fn every_kind_of_action_occurs() {
+    for (name, is_kind) in KINDS {
+        let count = count(is_kind);
+        assert!(count > 5, "{name} occurs in {count} plans");
+    }
+}
+
+#[test]
+fn every_kind_of_action_occurs_inside() {
+    for (name, is_kind) in KINDS_INSIDE {
+        let count =
+            count(|action| matches!(action, Action::Within { action, .. } if is_kind(action)));
+        assert!(count > 5, "{name} occurs inside in {count} plans");
+    }
+}
+
+#[test]
+fn every_parameter_is_set() {
+    let text = text();
+    for (name, ..) in super::settings::PARAMETERS {
+        assert!(text.contains(name), "{name} is never set");
+    }
+}
+
+#[test]
+fn deadlines_pass_and_sources_die_around_commits() {
+    let mut waits = BTreeSet::new();
+    let mut deaths = 0;
+    for plan in plans() {
+        let mut is_armed = false;
+        for step in &plan.steps {
+            match step {
+                Step::Fault(Fault::Wait { duration_ms }) => {
+                    waits.insert(*duration_ms);
+                }
+                Step::Fault(Fault::KillSourceAt { .. }) => is_armed = true,
+                Step::Act { action: Action::Commit { .. }, .. } if is_armed => deaths += 1,
+                Step::Fault(_) => is_armed = false,
+                _ => {}
+            }
+        }
+    }
+    assert!(waits.len() > 3, "{waits:?}");
+    assert!(deaths > 20, "{deaths} deaths around commits");
+}
+
+#[test]
+fn layers_and_parameters_change_inside() {
+    let text = text();
+    let inside =
+        |what: &str| text.lines().any(|line| line.contains(what) && line.contains("within"));
+    assert!(inside("Layers\\"), "no layer changes inside");
+    assert!(inside("Precedence"), "no precedence changes inside");
+}

@@ -1,0 +1,330 @@
+//! Self-configuration: when the parameters are read, and from which key.
+//!
+//! States PSD-005 §8.1 ("Bootstrap rules", "LCS boot sequence") and §8.2 ("Self-watch mechanism",
+//! "Bootstrap interaction"), with D-100, D-106, P-160, P-161 and P-164 to P-166. What the values say is
+//! in `configuration_reading`. The parameters in force are `State::limits`: whoever needs one takes it
+//! from there when a call begins, and a call that changes one ends under the old one (§8.1 rule 3).
+
+use crate::audit::AuditPattern;
+use crate::audit_events::looked_at;
+use crate::configuration_reading::{Manner, Reach, Readings, Taken, read, take};
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId};
+use crate::errno::Errno;
+use crate::layer_refresh::resolve;
+use crate::layers::{Touched, machine};
+use crate::limits::Limits;
+use crate::outcome::Outcome;
+use crate::responses::Malformed;
+use crate::state::State;
+use crate::step::{Endings, Work};
+
+/// The key whose values are the parameters: that to which `Machine\System\Registry` leads in the
+/// global effective view (P-160).
+///
+/// # Errors
+///
+/// If what the source answers on the way is malformed.
+fn resolve_key(state: &State) -> Result<Option<Guid>, Malformed> {
+    resolve(state, &["system", "registry"])
+}
+
+/// Whether this is the key whose values are the parameters.
+pub(crate) fn is_configuration_key(state: &State, key: Guid) -> bool {
+    state.configuration_key == Some(key)
+}
+
+/// The first of the two readings when the Machine hive has become available: before the layers, and
+/// told to nobody (D-106).
+pub(crate) fn read_before_layers(state: &mut State, hives: &[HiveId], manner: Manner) {
+    start(state, hives, manner, &mut Covered::new());
+}
+
+/// The second: under the table that has been loaded. Returns the events of what it refuses.
+pub(crate) fn read_after_layers(
+    state: &mut State,
+    hives: &[HiveId],
+    manner: Manner,
+    covered: &mut Covered,
+) -> Vec<AuditPattern> {
+    let events = start(state, hives, manner, covered);
+    interleave(state, events)
+}
+
+/// Reads everything, as nobody knows what the source that has just registered holds (P-166).
+fn start(
+    state: &mut State,
+    hives: &[HiveId],
+    manner: Manner,
+    covered: &mut Covered,
+) -> Vec<AuditPattern> {
+    if !machine(state).is_some_and(|machine| hives.contains(&machine)) {
+        return Vec::new();
+    }
+    covers!(covered, "BOOT-03", "BOOT-06", "BOOT-07", "BOOT-13", "BOOT-29", "CONF-41");
+    state.configuration_key = resolve_key(state).unwrap_or(None);
+    let Some(key) = state.configuration_key else {
+        covers!(covered, "BOOT-19", "BOOT-20", "BOOT-21", "CONF-43", "CONF-54");
+        return Vec::new();
+    };
+    if state.layers_key.is_some() {
+        covers!(covered, "BOOT-14", "CONF-42");
+    }
+    let readings = read(state, key, manner);
+    let taken = take(state.limits, &readings, None, Reach::Everything, covered);
+    put_in_force(state, taken.limits, covered);
+    taken.events
+}
+
+/// From now on, calls go by these.
+fn put_in_force(state: &mut State, limits: Limits, covered: &mut Covered) {
+    if state.limits != limits && !state.open_keys.is_empty() {
+        covers!(covered, "BOOT-08");
+    }
+    state.limits = limits;
+    state.name_length_max = state.name_length_max.max(limits.max_path_component_length);
+}
+
+/// The events with room between them for what the kernel may say of malformed data that it meets
+/// (P-112).
+fn interleave(state: &State, events: Vec<AuditPattern>) -> Vec<AuditPattern> {
+    let Some(others) = looked_at(state) else { return events };
+    let pairs = events.into_iter().flat_map(|event| [event, others.clone()]);
+    std::iter::once(others.clone()).chain(pairs).collect()
+}
+
+/// A committed change whose call may have to read the parameters before it returns.
+pub(crate) struct Change<'a> {
+    pub(crate) before: &'a State,
+    pub(crate) touched: &'a [Touched<'a>],
+    /// Whether the layers were refreshed for it.
+    pub(crate) is_of_layers: bool,
+    /// Whether the refresh has met what fails a direct call.
+    pub(crate) result: Result<(), Errno>,
+    /// What its call comes to, refresh and all.
+    pub(crate) outcome: &'a Outcome,
+    /// The endings that the call had noted when the change was committed.
+    pub(crate) since: Endings,
+}
+
+/// How a change may concern the parameters. Of several, the greatest says what is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Concern {
+    /// It may have changed the layer table.
+    Layers,
+    /// It is at a key to which the path may lead by now without the kernel's having looked (P-164).
+    Unnoticed,
+    /// It is one of the values of their key, or of its blanket tombstones.
+    Values,
+    /// It may have changed where the path leads.
+    Path,
+}
+
+impl Change<'_> {
+    fn concern(&self, after: &State) -> Option<Concern> {
+        let concerns = self.touched.iter().filter_map(|touched| self.concern_of(*touched, after));
+        concerns.max().or_else(|| self.is_of_layers.then_some(Concern::Layers))
+    }
+
+    fn concern_of(&self, touched: Touched<'_>, after: &State) -> Option<Concern> {
+        match touched {
+            Touched::Descriptor(..) => None,
+            Touched::Key(_, key) if is_configuration_key(self.before, key) => Some(Concern::Values),
+            Touched::Key(hive, key) => {
+                let is_doubtful = after.may_be_malformed(hive) && machine(after) == Some(hive);
+                let leads_there = is_doubtful && resolve_key(after) == Ok(Some(key));
+                leads_there.then_some(Concern::Unnoticed)
+            }
+            Touched::Child(hive, _, name) => {
+                let is_named = matches!(name.as_str(), "system" | "registry");
+                let is_path =
+                    is_named && machine(after) == Some(hive) && touched.is_on_the_way(self.before);
+                is_path.then_some(Concern::Path)
+            }
+        }
+    }
+
+    /// The looks that the kernel may take at the parameters in this state: several where it can meet
+    /// malformed data (P-164).
+    fn looks(&self, state: &State, concern: Concern, covered: &mut Covered) -> Vec<Look> {
+        let is_doubtful = machine(state).is_some_and(|hive| state.may_be_malformed(hive));
+        if concern == Concern::Layers && state.layers == self.before.layers {
+            return vec![Look::none(state)];
+        }
+        let mut looks: Vec<Look> = Vec::new();
+        for manner in [Manner::ByName, Manner::Whole] {
+            let known = state
+                .configuration_key
+                .filter(|key| concern == Concern::Values && self.still_leads_to(state, *key));
+            if let Some(key) = known {
+                let former = Some(self.former(state, key, manner));
+                looks.push(Look::at(state, key, former, (Reach::Changed, manner), covered));
+            }
+            if known.is_none() || is_doubtful {
+                looks.push(self.look_at_everything(state, manner, covered));
+            }
+            if !is_doubtful {
+                break;
+            }
+        }
+        if concern == Concern::Unnoticed {
+            looks.push(Look::none(state));
+        }
+        looks
+    }
+
+    /// What there was to read of this key before the change.
+    fn former(&self, state: &State, key: Guid, manner: Manner) -> Readings {
+        // What becomes readable by the mere passing of numbers has not changed.
+        let next_sequence = state.next_sequence;
+        let before = State { next_sequence, limits: state.limits, ..self.before.clone() };
+        read(&before, key, manner)
+    }
+
+    fn look_at_everything(&self, state: &State, manner: Manner, covered: &mut Covered) -> Look {
+        match resolve_key(state) {
+            Err(_) => Look::none(state),
+            Ok(None) => Look { key: None, ..Look::none(state) },
+            Ok(Some(key)) => {
+                let is_known = state.configuration_key == Some(key);
+                if !is_known {
+                    covers!(covered, "CONF-44");
+                }
+                let former = is_known.then(|| self.former(state, key, manner));
+                Look::at(state, key, former, (Reach::Everything, manner), covered)
+            }
+        }
+    }
+
+    /// Whether the path leads to this key, where the same change has touched the layer table and so may
+    /// have changed that (P-160). What cannot be resolved leaves the key that is known.
+    fn still_leads_to(&self, state: &State, key: Guid) -> bool {
+        state.layers == self.before.layers
+            || resolve_key(state).map_or(true, |found| found == Some(key))
+    }
+}
+
+/// One look at the parameters.
+struct Look {
+    /// Where the path led.
+    key: Option<Guid>,
+    taken: Taken,
+}
+
+impl Look {
+    /// None was taken.
+    fn none(state: &State) -> Look {
+        let (limits, key) = (state.limits, state.configuration_key);
+        Look { key, taken: Taken { stages: Vec::new(), limits, events: Vec::new() } }
+    }
+
+    fn at(
+        state: &State,
+        key: Guid,
+        former: Option<Readings>,
+        (reach, manner): (Reach, Manner),
+        covered: &mut Covered,
+    ) -> Look {
+        let readings = read(state, key, manner);
+        let mut taken = take(state.limits, &readings, former.as_ref(), reach, covered);
+        let nothing_changed = former.is_some_and(|former| former == readings);
+        if nothing_changed && reach == Reach::Everything {
+            // The key was nothing but looked for, and what it says is known (P-161).
+            taken.events.clear();
+        }
+        if nothing_changed && reach == Reach::Changed {
+            covers!(covered, "CONF-21");
+        }
+        Look { key: Some(key), taken }
+    }
+
+    fn is_as(&self, other: &Look) -> bool {
+        let of = |look: &Look| (look.key, look.taken.limits);
+        of(self) == of(other)
+    }
+
+    /// The state after it.
+    fn after(&self, state: &State, covered: &mut Covered) -> State {
+        let mut after = State { configuration_key: self.key, ..state.clone() };
+        put_in_force(&mut after, self.taken.limits, covered);
+        after
+    }
+}
+
+/// The states that looks may leave: all of each, and less where the source may have died meanwhile
+/// (P-165).
+fn endings(state: &State, looks: &[Look], is_interrupted: bool) -> Vec<State> {
+    let ignored = &mut Covered::new();
+    let mut all: Vec<Limits> = Vec::new();
+    let mut endings = Vec::new();
+    for (index, look) in looks.iter().enumerate() {
+        if !looks[..index].iter().any(|former| former.is_as(look)) {
+            endings.push(look.after(state, ignored));
+            all.push(look.taken.limits);
+        }
+    }
+    let stages = looks.iter().flat_map(|look| &look.taken.stages);
+    for limits in stages.filter(|_| is_interrupted) {
+        if !all.contains(limits) {
+            let mut ending = state.clone();
+            put_in_force(&mut ending, *limits, ignored);
+            endings.push(ending);
+            all.push(*limits);
+        }
+    }
+    endings
+}
+
+/// Reads what a committed change concerns, before its call returns (§8.2). Nothing of it fails the
+/// call.
+pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
+    let Some(concern) = change.concern(&work.state) else { return };
+    let is_interrupted = work.is_interrupted();
+    let mut covered = work.covered;
+    let looks = change.looks(&work.state, concern, &mut covered);
+    work.covered = covered;
+    let mut elsewhere: Vec<AuditPattern> = Vec::new();
+    work.change_endings(change.since, |state| {
+        let looks = change.looks(state, concern, &mut Covered::new());
+        elsewhere.extend(looks.iter().flat_map(|look| look.taken.events.clone()));
+        endings(state, &looks, is_interrupted)
+    });
+    let Some(main) = looks.first() else { return };
+    report(work, change, &looks, elsewhere);
+    let state = work.state.clone();
+    let mut others = endings(&state, &looks, is_interrupted).into_iter();
+    if main.taken.limits != state.limits {
+        covers!(work.covered, "CONF-38");
+        if concern != Concern::Values {
+            covers!(work.covered, "CONF-39");
+        }
+    }
+    // The first of them is that of the first look.
+    if let Some(after) = others.next() {
+        work.state = after;
+    }
+    work.otherwise.extend(others.map(|other| (change.outcome.clone(), other)));
+}
+
+/// The events of the looks. Where they differ, none of them must come.
+fn report(work: &mut Work<'_>, change: &Change<'_>, looks: &[Look], elsewhere: Vec<AuditPattern>) {
+    let Some((main, others)) = looks.split_first() else { return };
+    let mut events = main.taken.events.clone();
+    if others.iter().any(|look| look.taken.events != main.taken.events) {
+        events.iter_mut().for_each(|event| event.optional = true);
+    }
+    let more = others.iter().flat_map(|look| look.taken.events.clone()).chain(elsewhere);
+    for event in more {
+        let is_known = events.iter().any(|known| known.fields == event.fields);
+        if !is_known {
+            events.push(AuditPattern { optional: true, ..event });
+        }
+    }
+    if change.result == Err(Errno::EIO) {
+        work.report_rejected();
+    }
+    let events = interleave(&work.state, events);
+    // What a refresh of the layers may have said last need not be said again.
+    let is_said = work.audit.last().is_some_and(|last| events.first() == Some(last));
+    work.audit.extend(events.into_iter().skip(usize::from(is_said)));
+}

@@ -1,0 +1,303 @@
+//! Transactions: what one is, how long it lives, and what is left of one that has ended.
+//!
+//! States the transaction object of PSD-005 §5.1 ("Lifetime", "Timeout", "Isolation"), its states of
+//! §6.3 (REG_IOC_TXN_STATUS) and §10.1 ("Transaction timeout", what a source's death cancels), with D-80, D-82
+//! and D-83. A transaction is the mutations that it has taken so far and the contents of its hive with
+//! these applied. What calls ask of one is in `calls`, how a mutation gets into one in `enlistment`, what
+//! a mutation does in `mutation`, what a commit brings in `commit`.
+
+pub(crate) mod calls;
+mod commit;
+pub(crate) mod enlistment;
+mod mutation;
+
+pub(crate) use mutation::Mutation;
+
+use std::sync::Arc;
+
+use crate::coverage::{Covered, covers};
+use crate::database::{Database, Guid, HiveId, KeyRecord};
+use crate::errno::Errno;
+use crate::input::{Fd, ProcessId, UnixTime};
+use crate::names::FoldedName;
+use crate::resolution::{Purpose, Resolver, Viewer};
+use crate::state::{Place, SlotId, State};
+
+/// `REG_TXN_ACTIVE_UNBOUND`.
+pub const REG_TXN_ACTIVE_UNBOUND: u32 = 0;
+/// `REG_TXN_ACTIVE_BOUND`.
+pub const REG_TXN_ACTIVE_BOUND: u32 = 1;
+/// `REG_TXN_COMMITTED`.
+pub const REG_TXN_COMMITTED: u32 = 2;
+/// `REG_TXN_ABORTED`.
+pub const REG_TXN_ABORTED: u32 = 3;
+/// `REG_TXN_TIMED_OUT`.
+pub const REG_TXN_TIMED_OUT: u32 = 4;
+/// `REG_TXN_SOURCE_DOWN`.
+pub const REG_TXN_SOURCE_DOWN: u32 = 5;
+
+/// How many mutations one transaction takes at most (D-83).
+pub(crate) const MUTATIONS_MAX: usize = 4096;
+
+/// The identity of a transaction. The model's numbers are its own: no call shows one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionId(pub(crate) u64);
+
+/// A transaction object. It is there as long as some fd refers to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transaction {
+    pub(crate) deadline: Deadline,
+    pub(crate) phase: Phase,
+}
+
+/// When the lifetime ends: a moment from the first to the second, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Deadline {
+    pub(crate) earliest: UnixTime,
+    pub(crate) latest: UnixTime,
+}
+
+/// The states of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Unbound,
+    Bound(Bound),
+    Committed,
+    Aborted,
+    TimedOut,
+    /// The bound source went Down.
+    SourceDown(Death),
+}
+
+/// When a source went Down, as against the end of a lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// At some moment; no call has been made since.
+    Lately,
+    /// At this moment at the latest.
+    By(UnixTime),
+    /// Before the lifetime ended.
+    First,
+}
+
+/// What a transaction is bound to, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) hive: HiveId,
+    /// The hive as the transaction has it; `None` while the source has not given it the write lock, so
+    /// that it has changed nothing.
+    pub(crate) contents: Option<Database>,
+    /// The mutations in order (the mutation log of §5.1).
+    pub(crate) log: rpds::VectorSync<Logged>,
+}
+
+/// A mutation that a transaction has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Logged {
+    pub(crate) mutation: Mutation,
+    /// Where the fd was opened that it was made through, or for a creation the new key.
+    pub(crate) origin: Arc<Place>,
+}
+
+impl Transaction {
+    /// What mutations and reads fail with once it has ended (§6.3, D-82).
+    pub(crate) fn terminal_errno(&self) -> Option<Errno> {
+        match self.phase {
+            Phase::Unbound | Phase::Bound(_) => None,
+            Phase::Committed | Phase::Aborted => Some(Errno::EINVAL),
+            Phase::TimedOut => Some(Errno::ETIMEDOUT),
+            Phase::SourceDown(_) => Some(Errno::EIO),
+        }
+    }
+
+    /// Whether its lifetime may have ended at this moment, so far as is known.
+    pub(crate) fn may_have_expired(&self, by: UnixTime) -> bool {
+        match self.phase {
+            Phase::Unbound | Phase::Bound(_) => self.deadline.earliest <= by,
+            // It expired first, or the source died first.
+            Phase::SourceDown(Death::By(latest)) => self.deadline.earliest <= latest,
+            Phase::SourceDown(Death::Lately) => self.deadline.earliest <= by,
+            Phase::SourceDown(Death::First)
+            | Phase::Committed
+            | Phase::Aborted
+            | Phase::TimedOut => false,
+        }
+    }
+
+    /// It is known not to have expired by this moment.
+    pub(crate) fn outlives(&mut self, moment: UnixTime) {
+        if self.is_active() {
+            self.deadline.earliest = self.deadline.earliest.max(moment);
+        } else if let Phase::SourceDown(death) = &mut self.phase {
+            *death = Death::First;
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Unbound | Phase::Bound(_))
+    }
+
+    pub(crate) fn bound(&self) -> Option<&Bound> {
+        match &self.phase {
+            Phase::Bound(bound) => Some(bound),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    /// The transaction that an fd refers to.
+    pub(crate) fn transaction_of(&self, process: ProcessId, fd: Fd) -> Option<TransactionId> {
+        self.transaction_fds.get(&(process, fd)).copied()
+    }
+
+    /// What a transaction is bound to.
+    pub(crate) fn bound(&self, transaction: TransactionId) -> Option<&Bound> {
+        self.transactions.get(&transaction)?.bound()
+    }
+
+    fn bound_mut(&mut self, transaction: TransactionId) -> Option<&mut Bound> {
+        match &mut self.transactions.get_mut(&transaction)?.phase {
+            Phase::Bound(bound) => Some(bound),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn set_phase(&mut self, transaction: TransactionId, phase: Phase) {
+        if let Some(transaction) = self.transactions.get_mut(&transaction) {
+            transaction.phase = phase;
+        }
+    }
+
+    /// The contents of a hive as a request finds them that is sent in a transaction, or in none
+    /// (§5.1, "Isolation").
+    pub(crate) fn contents(&self, transaction: Option<TransactionId>, hive: HiveId) -> &Database {
+        let bound = transaction.and_then(|id| self.bound(id)).filter(|bound| bound.hive == hive);
+        let own = bound.and_then(|bound| bound.contents.as_ref());
+        own.unwrap_or_else(|| self.database(hive))
+    }
+
+    /// What resolution looks at in a transaction, or in none. The layer table is the committed one
+    /// in both.
+    pub(crate) fn resolver_in<'a>(
+        &'a self,
+        transaction: Option<TransactionId>,
+        hive: HiveId,
+        viewer: &'a Viewer,
+    ) -> Resolver<'a> {
+        Resolver {
+            database: self.contents(transaction, hive),
+            is_trusted: !self.may_be_malformed(hive),
+            layers: &self.layers,
+            viewer,
+            next_sequence: self.next_sequence,
+            limits: &self.limits,
+            purpose: Purpose::Call,
+        }
+    }
+
+    /// Changes a hive as the transaction has it that holds its write lock, if one does.
+    pub(crate) fn change_open_contents(
+        &mut self,
+        hive: HiveId,
+        change: impl FnOnce(&mut Database),
+    ) {
+        let holder = self.lock_holder(hive);
+        let bound = holder.and_then(|holder| self.bound_mut(holder));
+        if let Some(contents) = bound.and_then(|bound| bound.contents.as_mut()) {
+            change(contents);
+        }
+    }
+
+    /// The record of a key that is stored, or made in some transaction.
+    pub(crate) fn record_anywhere(&self, hive: HiveId, key: Guid) -> Option<&KeyRecord> {
+        let made = || {
+            let contents = self.transactions.values().filter_map(Transaction::bound);
+            let contents = contents.filter(|bound| bound.hive == hive);
+            contents.filter_map(|bound| bound.contents.as_ref()).find_map(|c| c.keys.get(&key))
+        };
+        self.database(hive).keys.get(&key).or_else(made)
+    }
+
+    /// The transaction that has the write lock of a hive.
+    pub(crate) fn lock_holder(&self, hive: HiveId) -> Option<TransactionId> {
+        let holds = |transaction: &Transaction| {
+            transaction.bound().is_some_and(|bound| bound.hive == hive && bound.contents.is_some())
+        };
+        self.transactions.iter().find(|(_, transaction)| holds(transaction)).map(|(id, _)| *id)
+    }
+
+    /// The transactions that are bound to a source, the first created first.
+    pub(crate) fn bound_to(&self, slot: SlotId) -> Vec<TransactionId> {
+        let is_of_slot =
+            |bound: &Bound| self.hives.get(&bound.hive).is_some_and(|hive| hive.slot == slot);
+        let bound = self.transactions.iter().filter(|(_, t)| t.bound().is_some_and(is_of_slot));
+        bound.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a request that waits for the locks of all hives of a source waits (P-65).
+    pub(crate) fn is_any_locked(&self, slot: SlotId) -> bool {
+        self.bound_to(slot)
+            .into_iter()
+            .any(|id| self.bound(id).is_some_and(|bound| bound.contents.is_some()))
+    }
+
+    /// It is this late: whatever has surely expired has.
+    pub(crate) fn pass_time(&mut self, now: UnixTime) {
+        let due: Vec<TransactionId> = self
+            .transactions
+            .iter()
+            .filter(|(_, t)| t.is_active() && t.deadline.latest < now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.set_phase(id, Phase::TimedOut);
+        }
+        let unknown = |phase: &Phase| matches!(phase, Phase::SourceDown(Death::Lately));
+        let lost: Vec<TransactionId> = self
+            .transactions
+            .iter()
+            .filter(|(_, t)| unknown(&t.phase))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in lost {
+            self.set_phase(id, Phase::SourceDown(Death::By(now)));
+        }
+    }
+
+    /// The lifetime of a transaction has ended, and of all that surely ended before it.
+    pub(crate) fn expire(&mut self, transaction: TransactionId) {
+        let Some(expired) = self.transactions.get(&transaction) else { return };
+        let first = expired.deadline.earliest;
+        let before = |t: &Transaction| t.is_active() && t.deadline.latest < first;
+        let also: Vec<TransactionId> =
+            self.transactions.iter().filter(|(_, t)| before(t)).map(|(id, _)| *id).collect();
+        for id in also.into_iter().chain([transaction]) {
+            self.set_phase(id, Phase::TimedOut);
+        }
+    }
+
+    /// The source of a slot is gone, and with it everything that was bound to it (§10.1).
+    pub(crate) fn cancel_bound(&mut self, slot: SlotId) {
+        for id in self.bound_to(slot) {
+            self.set_phase(id, Phase::SourceDown(Death::Lately));
+        }
+    }
+
+    /// A layer is about to be deleted: transactions that have written into it are aborted
+    /// (§2.8, "Interaction with transactions").
+    pub(crate) fn abort_writers(&mut self, layer: &FoldedName, covered: &mut Covered) {
+        let has_written =
+            |bound: &Bound| bound.log.iter().any(|logged| logged.mutation.layer() == Some(layer));
+        let bound = self.transactions.iter().filter_map(|(id, t)| Some((*id, t.bound()?)));
+        let (writers, others): (Vec<_>, Vec<_>) = bound.partition(|(_, bound)| has_written(bound));
+        if !others.is_empty() {
+            covers!(covered, "DEL-19");
+        }
+        let writers: Vec<TransactionId> = writers.into_iter().map(|(id, _)| id).collect();
+        for id in writers {
+            covers!(covered, "DEL-16");
+            self.set_phase(id, Phase::Aborted);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! How an operation gets into a transaction: the checks, the binding, the write lock, the log.
+//!
+//! States PSD-005 §5.1 ("Scope", "Isolation", "Constraints") and the transaction part of §6.3, in the order
+//! of D-11 to D-13, D-23, P-150 and P-151, with D-80, D-83; and what anybody's mutation makes of a write
+//! lock that a transaction holds (§5.1, "Conflict handling", P-152).
+
+use std::sync::Arc;
+
+use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, TransactionId};
+use crate::abi::NO_FD;
+use crate::coverage::covers;
+use crate::database::{HiveId, Map};
+use crate::errno::Errno;
+use crate::input::Fd;
+use crate::layers;
+use crate::outcome::Outcome;
+use crate::state::{Place, State};
+use crate::step::Work;
+
+/// What an operation is to a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Mutation,
+}
+
+/// Looks at the transaction argument of an operation on a key of this hive, when it is its turn. From
+/// then on the requests of the call are sent in the transaction, if it is bound.
+///
+/// # Errors
+///
+/// EBADF if it is no transaction fd; EINVAL, ETIMEDOUT or EIO if the transaction has ended; EXDEV if it
+/// is bound to another hive.
+pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) -> Result<(), Errno> {
+    if fd == NO_FD {
+        if access == Access::Mutation {
+            covers!(work.covered, "IOC-001");
+        }
+        return Ok(());
+    }
+    let Some(id) = work.state.transaction_of(work.caller.process, fd) else {
+        covers!(work.covered, "IOC-206", "ERR-36");
+        return Err(Errno::EBADF);
+    };
+    work.settle(id);
+    let Some(transaction) = work.state.transactions.get(&id) else { return Err(Errno::EBADF) };
+    if let Some(errno) = transaction.terminal_errno() {
+        let phase = transaction.phase.clone();
+        mark_ended(work, &phase, access);
+        return Err(errno);
+    }
+    match transaction.bound().map(|bound| bound.hive) {
+        Some(other) if other != hive => {
+            mark_other_hive(work, other, hive, access);
+            return Err(Errno::EXDEV);
+        }
+        Some(_) if access == Access::Read => {
+            covers!(work.covered, "IOC-006", "IOC-007", "TXN-19", "TXN-20", "TXN-49", "TXN-88");
+            if has_set_precedence(&work.state, id) {
+                covers!(work.covered, "TXN-71");
+            }
+        }
+        None if access == Access::Read => {
+            covers!(work.covered, "IOC-006", "IOC-008", "IOC-009", "TXN-08", "TXN-18");
+        }
+        _ => covers!(work.covered, "IOC-002"),
+    }
+    work.transaction = Some(id);
+    Ok(())
+}
+
+/// The transaction in which a path is walked that starts at a key which this transaction has made, and
+/// nobody else sees (D-20, P-153).
+pub(crate) fn walk_within(work: &mut Work<'_>, start: &Place, fd: Fd) {
+    let Some(id) = work.state.transaction_of(work.caller.process, fd) else { return };
+    let is_stored = work.state.database(start.hive).keys.contains_key(&start.key());
+    let is_own =
+        |state: &State| state.contents(Some(id), start.hive).keys.contains_key(&start.key());
+    if is_stored || !is_own(&work.state) {
+        return;
+    }
+    work.settle(id);
+    if is_own(&work.state) {
+        work.transaction = Some(id);
+    }
+}
+
+/// Room in the log for one more mutation, and the binding by the first one (§5.1, "Scope").
+///
+/// # Errors
+///
+/// ENOMEM if the log is full. EIO if the source is Down, EBUSY if as many transactions are bound to it as
+/// may be, ENOTSUP if it has no transactions: all of these leave the transaction unbound.
+pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
+    let Some(id) = work.transaction else { return Ok(()) };
+    if let Some(bound) = work.state.bound(id) {
+        if bound.log.len() >= MUTATIONS_MAX {
+            covers!(work.covered, "TXN-50", "TXN-52", "ERR-23");
+            return Err(Errno::ENOMEM);
+        }
+        return Ok(());
+    }
+    work.request(hive).inspect_err(|_| covers!(work.covered, "TXN-15", "TXN-16"))?;
+    check_limit(work, hive)?;
+    if !has_transactions(&work.state, hive) {
+        covers!(work.covered, "TXN-12", "TXN-13", "TXN-14", "IOC-004", "IOC-005", "SRC-15");
+        covers!(work.covered, "ERR-35", "SRC-16", "SRC-40", "SYS-95");
+        return Err(Errno::ENOTSUP);
+    }
+    covers!(work.covered, "SYS-11", "SYS-92", "TXN-83");
+    let log = rpds::VectorSync::new_sync();
+    work.state.set_phase(id, Phase::Bound(Bound { hive, contents: None, log }));
+    work.requested(hive);
+    Ok(())
+}
+
+/// MaxBoundTransactionsPerSource (§5.1, "Constraints").
+fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
+    let Some(slot) = work.state.hives.get(&hive).map(|hive| hive.slot) else {
+        return Err(Errno::EIO);
+    };
+    let bound = work.state.bound_to(slot);
+    if bound.len() < work.state.limits.max_bound_transactions_per_source as usize {
+        if work.state.transactions.values().any(|t| t.terminal_errno().is_some()) {
+            covers!(work.covered, "TXN-89");
+        }
+        return Ok(());
+    }
+    for id in bound {
+        work.settle(id);
+    }
+    covers!(work.covered, "TXN-85", "TXN-87", "ERR-31");
+    covers!(work.covered, "CONF-11");
+    Err(Errno::EBUSY)
+}
+
+/// Whether the source of a hive answers to RSI_BEGIN_TRANSACTION for reading and writing.
+fn has_transactions(state: &State, hive: HiveId) -> bool {
+    let slot = state.hives.get(&hive).and_then(|hive| state.slots.get(&hive.slot));
+    let source = slot.and_then(|slot| slot.connection);
+    source.is_some_and(|source| !state.without_transactions.contains(&source))
+}
+
+/// The write lock of a hive, for a mutation in the transaction of the call or in none. A transaction
+/// that has it keeps it until it ends.
+///
+/// # Errors
+///
+/// EBUSY if another transaction has it, and still has it when the source waits no longer (P-65, P-152).
+pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
+    let own = work.transaction;
+    match work.state.lock_holder(hive) {
+        Some(holder) if Some(holder) != own => {
+            work.settle(holder);
+            covers!(work.covered, "TXN-80", "ERR-30", "SRC-37");
+            if own.is_none() {
+                work.must_have_waited();
+            }
+            Err(Errno::EBUSY)
+        }
+        _ => {
+            let stored = work.state.database(hive).clone();
+            if let Some(bound) = own.and_then(|id| work.state.bound_mut(id))
+                && bound.contents.is_none()
+            {
+                bound.contents = Some(stored);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Takes a mutation into the transaction of the call, with the write lock already had. False if the
+/// call has no transaction: then it is carried out at once.
+pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutation) -> bool {
+    let Some(id) = work.transaction else { return false };
+    mark_enlisted(work, id, &mutation);
+    if !work.state.watches.is_empty() {
+        // Nobody is told of it before the commit.
+        covers!(work.covered, "WATCH-09", "WATCH-11");
+    }
+    let logged = Logged { mutation, origin: origin.clone() };
+    if let Some(bound) = work.state.bound_mut(id) {
+        if let Some(contents) = &mut bound.contents {
+            logged.mutation.apply(contents);
+        }
+        bound.log.push_back_mut(logged);
+    }
+    work.state.enumerations = Map::new_sync();
+    work.requested(origin.hive);
+    if work.is_doubtful(id) {
+        // The lifetime ended when the number had been allocated, and before there was an answer.
+        let mut expired = work.state.clone();
+        expired.expire(id);
+        work.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
+    }
+    true
+}
+
+/// Whether a transaction changes the precedence of a layer.
+fn has_set_precedence(state: &State, id: TransactionId) -> bool {
+    let Some(bound) = state.bound(id) else { return false };
+    bound.log.iter().any(|logged| match &logged.mutation {
+        Mutation::SetValue { key, entry, .. } => {
+            entry.name.folded().as_str() == "precedence"
+                && layers::is_metadata_key(state, bound.hive, *key)
+        }
+        _ => false,
+    })
+}
+
+fn mark_enlisted(work: &mut Work<'_>, id: TransactionId, mutation: &Mutation) {
+    covers!(work.covered, "IOC-002", "TXN-50", "TXN-81", "IOC-087", "SEQ-11");
+    if work.state.bound(id).is_some_and(|bound| !bound.log.is_empty()) {
+        return;
+    }
+    match mutation {
+        Mutation::SetValue { .. } => covers!(work.covered, "TXN-02"),
+        Mutation::DeleteValue { .. } => {}
+        Mutation::SetBlanket { .. } => covers!(work.covered, "TXN-07"),
+        Mutation::CreateKey { .. } => covers!(work.covered, "TXN-03"),
+        Mutation::DeleteEntry { .. } => covers!(work.covered, "TXN-04"),
+        Mutation::HideEntry { .. } => covers!(work.covered, "TXN-05"),
+        Mutation::WriteDescriptor { .. } => covers!(work.covered, "TXN-06", "IOC-133"),
+    }
+}
+
+fn mark_ended(work: &mut Work<'_>, phase: &Phase, access: Access) {
+    let is_read = access == Access::Read;
+    covers!(work.covered, "TXN-27");
+    match phase {
+        Phase::Committed if is_read => covers!(work.covered, "TXN-22", "IOC-011", "IOC-184"),
+        Phase::Committed => covers!(work.covered, "TXN-32", "IOC-184"),
+        Phase::Aborted if is_read => covers!(work.covered, "TXN-23", "IOC-011", "DEL-17"),
+        Phase::Aborted => covers!(work.covered, "DEL-17"),
+        Phase::TimedOut if is_read => covers!(work.covered, "TXN-24", "IOC-012"),
+        Phase::TimedOut => covers!(work.covered, "TXN-39"),
+        Phase::SourceDown(_) if is_read => covers!(work.covered, "TXN-25", "IOC-013"),
+        _ => {}
+    }
+    match phase {
+        Phase::Committed | Phase::Aborted => covers!(work.covered, "ERR-15"),
+        Phase::TimedOut => covers!(work.covered, "ERR-07", "ERR-21", "TXN-38"),
+        Phase::SourceDown(_) => {
+            covers!(work.covered, "ERR-05", "ERR-22", "FAIL-07", "FAIL-09", "TXN-17");
+        }
+        Phase::Unbound | Phase::Bound(_) => {}
+    }
+}
+
+fn mark_other_hive(work: &mut Work<'_>, bound: HiveId, asked: HiveId, access: Access) {
+    covers!(work.covered, "ERR-09", "ERR-26", "HIVE-06");
+    match access {
+        Access::Read => covers!(work.covered, "IOC-010", "TXN-21"),
+        Access::Mutation => covers!(work.covered, "IOC-003", "TXN-09", "TXN-11"),
+    }
+    let slot = |hive| work.state.hives.get(&hive).map(|hive| hive.slot);
+    if slot(bound) == slot(asked) && access == Access::Mutation {
+        covers!(work.covered, "TXN-10");
+    }
+}

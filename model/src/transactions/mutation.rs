@@ -1,0 +1,126 @@
+//! What one mutation does to the contents of a hive.
+//!
+//! States the entries of the mutation log of PSD-005 §5.1 ("Isolation") by the requests of §7.2 that they
+//! stand for, each with the last write time that goes with it (§6.3). Decides nothing.
+
+use std::sync::Arc;
+
+use crate::database::{Database, Guid, HiveId, KeyRecord, PathEntry, Target, Time, ValueEntry};
+use crate::layers::Touched;
+use crate::names::{FoldedName, KeyName, LayerName, ValueName};
+use crate::security::SecurityDescriptor;
+
+/// A mutation whose checks have been passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// RSI_SET_VALUE.
+    SetValue { key: Guid, entry: ValueEntry, time: Time },
+    /// RSI_DELETE_VALUE_ENTRY.
+    DeleteValue { key: Guid, name: ValueName, layer: LayerName, time: Time },
+    /// RSI_SET_BLANKET_TOMBSTONE; without a number it is removed.
+    SetBlanket { key: Guid, layer: LayerName, sequence: Option<u64>, time: Time },
+    /// RSI_CREATE_ENTRY and RSI_CREATE_KEY.
+    CreateKey { parent: Guid, entry: PathEntry, key: Guid, record: KeyRecord },
+    /// RSI_DELETE_ENTRY.
+    DeleteEntry { parent: Guid, name: KeyName, layer: LayerName, time: Time },
+    /// RSI_HIDE_ENTRY.
+    HideEntry { parent: Guid, entry: PathEntry },
+    /// RSI_WRITE_KEY of a security descriptor, with its size in bytes.
+    WriteDescriptor { key: Guid, descriptor: Arc<SecurityDescriptor>, size: u32, time: Time },
+}
+
+impl Mutation {
+    /// Carries all of it out. Returns what a path entry that is gone by it pointed to.
+    pub(crate) fn apply(&self, database: &mut Database) -> Option<Target> {
+        let lost = self.change(database);
+        self.write_time(database);
+        lost
+    }
+
+    /// Carries it out but for the last write time, which has a request of its own (P-08).
+    pub(crate) fn change(&self, database: &mut Database) -> Option<Target> {
+        match self {
+            Mutation::SetValue { key, entry, .. } => database.put_value(*key, entry.clone()),
+            Mutation::DeleteValue { key, name, layer, .. } => {
+                database.delete_value(*key, name.folded(), layer.folded());
+            }
+            Mutation::SetBlanket { key, layer, sequence, .. } => {
+                database.set_blanket(*key, layer, *sequence);
+            }
+            Mutation::CreateKey { parent, entry, key, record } => {
+                database.delete_entry(*parent, entry.name.folded(), entry.layer.folded());
+                database.put_entry(*parent, entry.clone());
+                database.create_key(*key, record.clone());
+            }
+            Mutation::DeleteEntry { parent, name, layer, .. } => {
+                let removed = database.delete_entry(*parent, name.folded(), layer.folded());
+                return removed.map(|entry| entry.target);
+            }
+            Mutation::HideEntry { parent, entry } => {
+                let (name, layer) = (entry.name.folded(), entry.layer.folded());
+                let replaced = database.delete_entry(*parent, name, layer);
+                database.put_entry(*parent, entry.clone());
+                return replaced.map(|entry| entry.target);
+            }
+            Mutation::WriteDescriptor { key, descriptor, size, .. } => {
+                database.write_descriptor(*key, descriptor.clone(), *size);
+            }
+        }
+        None
+    }
+
+    /// The last write time that it brings, if it brings one (D-25).
+    pub(crate) fn write_time(&self, database: &mut Database) {
+        match self {
+            Mutation::SetValue { key, time, .. }
+            | Mutation::DeleteValue { key, time, .. }
+            | Mutation::SetBlanket { key, time, .. }
+            | Mutation::WriteDescriptor { key, time, .. }
+            | Mutation::DeleteEntry { parent: key, time, .. } => database.write_time(*key, *time),
+            Mutation::CreateKey { .. } | Mutation::HideEntry { .. } => {}
+        }
+    }
+
+    /// The layer that it writes into, if it is of one.
+    pub(crate) fn layer(&self) -> Option<&FoldedName> {
+        match self {
+            Mutation::SetValue { entry, .. } => Some(entry.layer.folded()),
+            Mutation::DeleteValue { layer, .. }
+            | Mutation::SetBlanket { layer, .. }
+            | Mutation::DeleteEntry { layer, .. } => Some(layer.folded()),
+            Mutation::CreateKey { entry, .. } | Mutation::HideEntry { entry, .. } => {
+                Some(entry.layer.folded())
+            }
+            Mutation::WriteDescriptor { .. } => None,
+        }
+    }
+
+    /// The key whose record it writes, a new one included.
+    pub(crate) fn written_key(&self) -> Option<Guid> {
+        match self {
+            Mutation::SetValue { key, .. }
+            | Mutation::DeleteValue { key, .. }
+            | Mutation::SetBlanket { key, .. }
+            | Mutation::CreateKey { key, .. }
+            | Mutation::WriteDescriptor { key, .. } => Some(*key),
+            Mutation::DeleteEntry { parent, .. } => Some(*parent),
+            Mutation::HideEntry { .. } => None,
+        }
+    }
+
+    /// What it has changed once it is committed.
+    pub(crate) fn touched(&self, hive: HiveId) -> Touched<'_> {
+        match self {
+            Mutation::SetValue { key, .. }
+            | Mutation::DeleteValue { key, .. }
+            | Mutation::SetBlanket { key, .. } => Touched::Key(hive, *key),
+            Mutation::WriteDescriptor { key, .. } => Touched::Descriptor(hive, *key),
+            Mutation::CreateKey { parent, entry, .. } | Mutation::HideEntry { parent, entry } => {
+                Touched::Child(hive, *parent, entry.name.folded())
+            }
+            Mutation::DeleteEntry { parent, name, .. } => {
+                Touched::Child(hive, *parent, name.folded())
+            }
+        }
+    }
+}

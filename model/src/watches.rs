@@ -1,0 +1,170 @@
+//! Watches: arming a key fd, and reading and polling what it was told.
+//!
+//! States PSD-005 §4.1, §4.2 and REG_IOC_NOTIFY of §6.3, in the order of D-11, with D-64, D-71 to D-77
+//! and P-140 to P-149. A watch belongs to an open file description, whoever holds an fd of it. How an
+//! event is written is in `records`, how a queue overflows in `queue`, what a change is in `difference`,
+//! and who is told of it in `dispatch`. Knows nothing of what a call changes, nor why.
+
+mod difference;
+mod dispatch;
+mod queue;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use crate::abi;
+use crate::coverage::covers;
+use crate::database::{Guid, HiveId};
+use crate::errno::Errno;
+use crate::front_door::OutputBuffer;
+use crate::input::Fd;
+use crate::observation::PollEvents;
+use crate::outcome::Outcome;
+use crate::security::rights;
+use crate::state::{DescriptionId, State};
+use crate::step::Work;
+pub(crate) use dispatch::{Batch, Died, changed, layers_changed, possible_after_death, resumed};
+pub use queue::QueuedEvents;
+use queue::{Next, Queue};
+pub(crate) use records::describe;
+
+/// `REG_NOTIFY_VALUE`.
+pub const REG_NOTIFY_VALUE: u32 = 0x01;
+/// `REG_NOTIFY_SUBKEY`.
+pub const REG_NOTIFY_SUBKEY: u32 = 0x02;
+/// `REG_NOTIFY_SD`.
+pub const REG_NOTIFY_SD: u32 = 0x04;
+/// `REG_NOTIFY_ALL`.
+pub const REG_NOTIFY_ALL: u32 = REG_NOTIFY_VALUE | REG_NOTIFY_SUBKEY | REG_NOTIFY_SD;
+
+/// The watch of an open file description (SYS-03).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Watch {
+    hive: HiveId,
+    /// The key object that it stays with (DISP-01).
+    key: Guid,
+    /// `REG_NOTIFY_*` bits, at least one.
+    filter: u32,
+    subtree: bool,
+    queue: Queue,
+}
+
+/// `REG_IOC_NOTIFY`. It asks nothing of a source (P-145).
+pub(crate) fn notify(
+    work: &mut Work<'_>,
+    fd: Fd,
+    filter: u32,
+    subtree: u8,
+) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    if filter & !REG_NOTIFY_ALL != 0 || subtree > 1 {
+        return Err(Errno::EINVAL);
+    }
+    covers!(work.covered, "CONST-40", "ABI-31");
+    abi::granted(work, &open, rights::KEY_NOTIFY)
+        .inspect_err(|_| covers!(work.covered, "IOC-136"))?;
+    let armed = work.state.watches.get(&open.description).cloned();
+    let is_orphaned = work.state.is_orphaned(&open);
+    if filter == 0 {
+        if armed.is_some_and(|watch| !watch.queue.is_empty()) {
+            covers!(work.covered, "DISP-15");
+        }
+        covers!(work.covered, "WATCH-03", "DISP-14", "IOC-140");
+        work.state.watches.remove_mut(&open.description);
+        return Ok(Outcome::Done);
+    }
+    if armed.is_none() && is_orphaned {
+        covers!(work.covered, "DEL-44", "IOC-142", "ERR-12");
+        return Err(Errno::ENOENT);
+    }
+    let queue = match armed {
+        // What is queued stays (D-72).
+        Some(armed) => {
+            covers!(work.covered, "DISP-10", "DISP-11", "DISP-12", "IOC-139");
+            if is_orphaned {
+                covers!(work.covered, "DEL-40", "IOC-143");
+            }
+            armed.queue
+        }
+        None => Queue::default(),
+    };
+    let (hive, key) = (open.hive(), open.key());
+    let mut others = work.state.watches.values().filter(|watch| watch.is_on(hive, key));
+    if others.any(|other| other.filter != filter) {
+        covers!(work.covered, "DISP-13");
+    }
+    let watch = Watch { hive, key, filter, subtree: subtree == 1, queue };
+    work.state.watches.insert_mut(open.description, watch);
+    Ok(Outcome::Done)
+}
+
+/// `read(2)` on a key fd: as many whole events as there is room for (WATCH-49). It needs no right and no
+/// source (P-145, P-149).
+pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    abi::outputs(work, &[buffer])?;
+    let watch = work.state.watches.get(&open.description);
+    let Some(watch) = watch.filter(|watch| !watch.queue.is_empty()) else {
+        // An fd that is not armed is one that nothing comes in on (D-77).
+        return Err(Errno::EAGAIN);
+    };
+    let capacity = buffer.capacity as usize;
+    let fits = watch.queue.next_fits(capacity);
+    if fits == Next::TooLong {
+        covers!(work.covered, "WATCH-50");
+        return Err(Errno::EINVAL);
+    }
+    if fits == Next::Either {
+        work.alternatives.push(Outcome::Failed(Errno::EINVAL));
+    }
+    let events = QueuedEvents::new(open.description, watch.queue.clone(), capacity);
+    covers!(
+        work.covered,
+        "CONV-36",
+        "WATCH-02",
+        "WATCH-04",
+        "WATCH-05",
+        "WATCH-49",
+        "DISP-28",
+        "IOC-138"
+    );
+    covers!(work.covered, "ABI-04", "ABI-14", "ABI-37", "CONST-39", "WATCH-15", "WATCH-52");
+    if watch.queue.length_in_bytes() > capacity {
+        covers!(work.covered, "WATCH-51");
+    }
+    records::mark(&events.example(), watch.subtree, &mut work.covered);
+    Ok(Outcome::Events(events))
+}
+
+/// `poll(2)` on a key fd, which is readable while there are events (DISP-26).
+pub(crate) fn poll(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    let watch = work.state.watches.get(&open.description);
+    let readable = watch.is_some_and(|watch| !watch.queue.is_empty());
+    match (watch, readable) {
+        (Some(_), true) => covers!(work.covered, "DISP-26", "IOC-137", "SYS-06"),
+        (Some(_), false) => covers!(work.covered, "DISP-26", "DISP-27", "SYS-06"),
+        (None, _) => {}
+    }
+    Ok(Outcome::Polled(PollEvents { readable, terminal: false }))
+}
+
+/// The last fd of an open file description is closed (WATCH-03).
+pub(crate) fn closed(work: &mut Work<'_>, description: DescriptionId) {
+    if work.state.watches.is_empty() || work.state.is_description_open(description) {
+        return;
+    }
+    if work.state.watches.remove_mut(&description) {
+        covers!(work.covered, "WATCH-03", "FAIL-41");
+    }
+}
+
+impl State {
+    /// What is left in the queue of a watch after it was read.
+    pub(crate) fn was_read(&mut self, description: DescriptionId, rest: Queue) {
+        if let Some(watch) = self.watches.get(&description) {
+            let watch = Watch { queue: rest, ..watch.clone() };
+            self.watches.insert_mut(description, watch);
+        }
+    }
+}

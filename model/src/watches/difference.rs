@@ -1,0 +1,374 @@
+//! What a watch may tell of a key: the difference of two global effective views of it.
+//!
+//! States PSD-005 §4.1 ("Event types", "Blanket tombstone events", "Layer operation events") and the events
+//! of §2.8, with D-70, D-74, P-141 and P-142. Recomputes both views from the rules of §2.7, wherever
+//! something that is stored, or the layer table, is not the same. Does not know who watches.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use super::records::Kind;
+use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE};
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId, Layered, PathEntry, Target, ValueEntry};
+use crate::names::{FoldedName, KeyName};
+use crate::resolution::{EffectiveChild, EffectiveValue, Resolver, Viewer};
+use crate::state::State;
+use crate::values::REG_TOMBSTONE;
+
+/// One event, before anybody is told.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    pub(super) kind: Kind,
+    /// Empty for kinds that have none.
+    pub(super) name: String,
+    /// The child that the event is about, where it is not about the key itself.
+    pub(super) child: Option<(Guid, KeyName)>,
+    /// What it shows, if somebody is told of it.
+    pub(super) shows: Covered,
+}
+
+/// One difference between two views of a key.
+#[derive(Clone, Debug)]
+pub(super) enum Difference {
+    /// Events in this order (D-74).
+    Events(Vec<Event>),
+    /// One of the views cannot be read, so that nobody can tell (P-142): for watches with this filter bit.
+    Unknown(u32),
+    /// Something that is stored differs, and no effective value does (WATCH-12).
+    Unseen,
+}
+
+/// Two global effective views of one hive.
+pub(super) struct Views<'a> {
+    before: Resolver<'a>,
+    after: Resolver<'a>,
+    same_layers: bool,
+    /// What has become of the layers, if this is a layer operation.
+    layers: Option<LayerChanges>,
+    /// The keys that were orphaned in between.
+    orphaned: BTreeSet<Guid>,
+}
+
+impl Event {
+    fn of(kind: Kind, name: &str) -> Event {
+        Event { kind, name: name.to_owned(), child: None, shows: Covered::new() }
+    }
+
+    fn key_deleted(child: Guid, name: &KeyName) -> Event {
+        let child = Some((child, name.clone()));
+        Event { child, ..Event::of(Kind::KeyDeleted, "") }
+    }
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn of(
+        before: &'a State,
+        after: &'a State,
+        hive: HiveId,
+        viewer: &'a Viewer,
+    ) -> Views<'a> {
+        let same_layers = before.layers == after.layers;
+        let new_orphans = after.orphans.iter().filter(|orphan| !before.orphans.contains(orphan));
+        Views {
+            before: before.kernel_resolver(hive, viewer),
+            after: after.kernel_resolver(hive, viewer),
+            same_layers,
+            layers: (!same_layers).then(|| LayerChanges::of(before, after)),
+            orphaned: new_orphans.filter(|(of, _)| *of == hive).map(|(_, key)| *key).collect(),
+        }
+    }
+
+    /// All keys of the hive in either view.
+    pub(super) fn keys(&self) -> BTreeSet<Guid> {
+        let keys = |resolver: &Resolver<'a>| resolver.database.keys.keys().copied();
+        keys(&self.before).chain(keys(&self.after)).collect()
+    }
+
+    /// The later view of a key. Of one that was dropped in between it is that before the drop: what the drop
+    /// takes away is told of by nobody, whether the key was open or not (P-136).
+    fn after_of(&self, key: Guid) -> Resolver<'a> {
+        let is_stored = |resolver: &Resolver<'a>| resolver.database.keys.contains_key(&key);
+        if is_stored(&self.before) && !is_stored(&self.after) {
+            Resolver { database: self.before.database, ..self.after }
+        } else {
+            self.after
+        }
+    }
+
+    /// The differences in the values of a key, one a name.
+    pub(super) fn values(&self, key: Guid) -> Vec<Difference> {
+        let later = self.after_of(key);
+        let blankets = |resolver: &Resolver<'a>| resolver.database.blankets.get(&key);
+        let (old_blankets, new_blankets) = (blankets(&self.before), blankets(&later));
+        let same_contest = self.same_layers && old_blankets == new_blankets;
+        let names =
+            |resolver: &Resolver<'a>| resolver.database.value_names(key).map(|(name, _)| name);
+        let names: BTreeSet<&FoldedName> = names(&self.before).chain(names(&later)).collect();
+        let mut differences = Vec::new();
+        for name in names {
+            let entries = |resolver: &Resolver<'a>| resolver.database.value(key, name.as_str());
+            let (old, new) = (entries(&self.before), entries(&later));
+            if same_contest && old == new {
+                continue;
+            }
+            let value = |resolver: &Resolver<'a>| {
+                resolver.value(key, name.as_str(), &mut Covered::new()).map(|(value, _)| value)
+            };
+            let (Ok(before), Ok(after)) = (value(&self.before), value(&later)) else {
+                differences.push(Difference::Unknown(REG_NOTIFY_VALUE));
+                continue;
+            };
+            differences.push(match value_event(before, after) {
+                None => Difference::Unseen,
+                Some(mut event) => {
+                    let cause =
+                        Cause { old, new, blankets: (size(old_blankets), size(new_blankets)) };
+                    event.shows = self
+                        .layers
+                        .map_or_else(|| cause.shows(event.kind), |layers| layers.shows(event.kind));
+                    Difference::Events(vec![event])
+                }
+            });
+        }
+        differences
+    }
+
+    /// Whether the SD of a key differs.
+    pub(super) fn descriptor(&self, key: Guid) -> Option<Difference> {
+        let record = |resolver: &Resolver<'a>| resolver.database.keys.get(&key);
+        let (before, after) = record(&self.before).zip(record(&self.after))?;
+        if before.descriptor == after.descriptor {
+            return None;
+        }
+        let mut event = Event::of(Kind::SdChanged, "");
+        covers!(event.shows, "WATCH-31", "KEY-09");
+        Some(Difference::Events(vec![event]))
+    }
+
+    /// The differences in the children of a key, one a name.
+    pub(super) fn children(&self, parent: Guid) -> Vec<Difference> {
+        let names =
+            |resolver: &Resolver<'a>| resolver.database.children(parent).map(|(name, _)| name);
+        let names: BTreeSet<&FoldedName> = names(&self.before).chain(names(&self.after)).collect();
+        names.into_iter().flat_map(|name| self.child(parent, name, None)).collect()
+    }
+
+    /// The differences in one child of a key. The events have the name as `spelling` says, or as the winning
+    /// entries spell it (P-141).
+    pub(super) fn child(
+        &self,
+        parent: Guid,
+        name: &FoldedName,
+        spelling: Option<&KeyName>,
+    ) -> Vec<Difference> {
+        let entries = |resolver: &Resolver<'a>| resolver.database.lookup(parent, name.as_str());
+        let (old, new) = (entries(&self.before), entries(&self.after));
+        if self.same_layers && old == new {
+            return Vec::new();
+        }
+        let child = |resolver: &Resolver<'a>| {
+            resolver.child(parent, name.as_str(), &mut Covered::new()).map(|(child, _)| child)
+        };
+        let (is_unknown, before, mut events) = match (child(&self.before), child(&self.after)) {
+            (Ok(before), Ok(after)) => {
+                let events = child_events(before.as_ref(), after.as_ref(), spelling);
+                (false, before, events)
+            }
+            // Whatever else happened to the name, a key that nothing names any more is lost (P-135).
+            _ => (true, None, Vec::new()),
+        };
+        for entry in old.into_iter().flat_map(|entries| entries.values()) {
+            // Lost without having been in view (P-140).
+            if let Target::Key(key) = entry.target
+                && self.orphaned.contains(&key)
+                && before.as_ref().is_none_or(|before| before.key != key)
+            {
+                events.push(Event::key_deleted(key, spelling.unwrap_or(&entry.name)));
+            }
+        }
+        for event in &mut events {
+            event.shows = self.layers.map_or_else(
+                || shown_by_place(event.kind, old, new),
+                |layers| layers.shows(event.kind),
+            );
+            if event.child.as_ref().is_some_and(|(key, _)| self.orphaned.contains(key)) {
+                covers!(event.shows, "DEL-41");
+            }
+        }
+        let unknown = is_unknown.then_some(Difference::Unknown(REG_NOTIFY_SUBKEY));
+        let events = (!events.is_empty()).then_some(Difference::Events(events));
+        events.into_iter().chain(unknown).collect()
+    }
+
+    /// The name and the parent of a key as an effective path entry has them, in the later view or else in
+    /// the earlier one (D-78).
+    pub(super) fn effective_place(&self, key: Guid) -> Option<(Guid, KeyName)> {
+        let place = |resolver: &Resolver<'a>| {
+            let record = resolver.database.keys.get(&key)?;
+            let (parent, name) = (record.parent?, record.name.folded().as_str());
+            let (child, _) = resolver.child(parent, name, &mut Covered::new()).ok()?;
+            let child = child.filter(|child| child.key == key)?;
+            Some((parent, child.entry.name.clone()))
+        };
+        place(&self.after).or_else(|| place(&self.before))
+    }
+
+    /// Whether nothing named the key already before (§2.8).
+    pub(super) fn was_orphan(&self, key: Guid) -> bool {
+        self.before.database.is_orphan(key)
+    }
+
+    /// The name that a key was created with.
+    pub(super) fn name_of(&self, key: Guid) -> Option<KeyName> {
+        let record = self.after.database.keys.get(&key);
+        record.or_else(|| self.before.database.keys.get(&key)).map(|record| record.name.clone())
+    }
+}
+
+fn size<T: Clone>(entries: Option<&Layered<T>>) -> usize {
+    entries.map_or(0, |entries| entries.size())
+}
+
+/// What became of an effective value, which is its type and its data (D-70).
+fn value_event(
+    before: Option<EffectiveValue<'_>>,
+    after: Option<EffectiveValue<'_>>,
+) -> Option<Event> {
+    let content = |value: &EffectiveValue<'_>| (value.entry.value_type, value.entry.data.clone());
+    match (before, after) {
+        (before, Some(after)) if before.as_ref().map(content) != Some(content(&after)) => {
+            Some(Event::of(Kind::ValueSet, after.entry.name.spelling()))
+        }
+        (Some(before), None) => Some(Event::of(Kind::ValueDeleted, before.entry.name.spelling())),
+        _ => None,
+    }
+}
+
+/// What became of a child, in the order of D-74.
+fn child_events(
+    before: Option<&EffectiveChild<'_>>,
+    after: Option<&EffectiveChild<'_>>,
+    spelling: Option<&KeyName>,
+) -> Vec<Event> {
+    if before.map(|before| before.key) == after.map(|after| after.key) {
+        return Vec::new();
+    }
+    let name = |child: &EffectiveChild<'_>| spelling.unwrap_or(&child.entry.name).clone();
+    let gone = before.map(|before| Event::of(Kind::SubkeyDeleted, name(before).spelling()));
+    let come = after.map(|after| Event::of(Kind::SubkeyCreated, name(after).spelling()));
+    let lost = before.map(|before| Event::key_deleted(before.key, &name(before)));
+    gone.into_iter().chain(come).chain(lost).collect()
+}
+
+/// How the entries of a name differ where the layers do not.
+struct Cause<'a> {
+    old: Option<&'a Layered<ValueEntry>>,
+    new: Option<&'a Layered<ValueEntry>>,
+    /// How many blanket tombstones the key had and has.
+    blankets: (usize, usize),
+}
+
+impl Cause<'_> {
+    fn shows(&self, kind: Kind) -> Covered {
+        let tombstones = |entries: Option<&Layered<ValueEntry>>| {
+            let entries = entries.into_iter().flat_map(|entries| entries.values());
+            entries.filter(|entry| entry.value_type == REG_TOMBSTONE).count()
+        };
+        let (old, new) = (tombstones(self.old), tombstones(self.new));
+        let is_removal = size(self.new) < size(self.old);
+        let mut shows = Covered::new();
+        covers!(shows, "WATCH-48", "IOC-061");
+        match (kind, self.blankets.1.cmp(&self.blankets.0)) {
+            (Kind::ValueSet, Ordering::Less) => {
+                covers!(shows, "WATCH-18", "WATCH-20", "WATCH-40", "WATCH-41");
+            }
+            (Kind::ValueSet, _) if is_removal && new < old => {
+                covers!(shows, "WATCH-17", "WATCH-20");
+            }
+            (Kind::ValueSet, _) if is_removal => covers!(shows, "WATCH-20"),
+            (Kind::ValueSet, _) => covers!(shows, "WATCH-16", "WATCH-20"),
+            (_, Ordering::Greater) => {
+                covers!(shows, "WATCH-23", "WATCH-24", "WATCH-38", "WATCH-41");
+            }
+            (_, _) if new > old => covers!(shows, "WATCH-22", "WATCH-24"),
+            (_, _) if is_removal => covers!(shows, "WATCH-21", "WATCH-24"),
+            (_, _) => covers!(shows, "WATCH-24"),
+        }
+        shows
+    }
+}
+
+/// What an event shows of a change of path entries where the layers did not change.
+fn shown_by_place(
+    kind: Kind,
+    old: Option<&Layered<PathEntry>>,
+    new: Option<&Layered<PathEntry>>,
+) -> Covered {
+    let hidden = |entries: Option<&Layered<PathEntry>>| {
+        let entries = entries.into_iter().flat_map(|entries| entries.values());
+        entries.filter(|entry| entry.target == Target::Hidden).count()
+    };
+    let is_hiding = hidden(new) > hidden(old);
+    let mut shows = Covered::new();
+    match kind {
+        Kind::SubkeyCreated if size(new) < size(old) && hidden(new) < hidden(old) => {
+            covers!(shows, "WATCH-26", "WATCH-27");
+        }
+        Kind::SubkeyCreated if size(new) < size(old) => covers!(shows, "WATCH-27"),
+        Kind::SubkeyCreated => covers!(shows, "WATCH-25", "WATCH-27"),
+        Kind::SubkeyDeleted if is_hiding => covers!(shows, "WATCH-29", "WATCH-30"),
+        Kind::SubkeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-28", "WATCH-30"),
+        Kind::SubkeyDeleted => covers!(shows, "WATCH-30"),
+        Kind::KeyDeleted if is_hiding => covers!(shows, "WATCH-34"),
+        Kind::KeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-33"),
+        _ => {}
+    }
+    shows
+}
+
+/// What has become of the layers (§4.1, "Layer operation events").
+#[derive(Clone, Copy)]
+struct LayerChanges {
+    deleted: bool,
+    moved: bool,
+    enabled: bool,
+    disabled: bool,
+}
+
+impl LayerChanges {
+    fn of(before: &State, after: &State) -> LayerChanges {
+        let pairs = || before.layers.iter().map(|(name, old)| (old, after.layers.get(name)));
+        let kept = || pairs().filter_map(|(old, new)| Some((old, new?)));
+        LayerChanges {
+            deleted: pairs().any(|(_, new)| new.is_none()),
+            moved: kept().any(|(old, new)| old.precedence != new.precedence),
+            enabled: kept().any(|(old, new)| !old.enabled && new.enabled),
+            disabled: kept().any(|(old, new)| old.enabled && !new.enabled),
+        }
+    }
+
+    fn shows(self, kind: Kind) -> Covered {
+        let mut shows = Covered::new();
+        covers!(shows, "WATCH-47", "WATCH-48", "FAIL-49");
+        if self.deleted {
+            covers!(shows, "WATCH-42");
+        }
+        if self.moved {
+            covers!(shows, "WATCH-43");
+        }
+        if self.enabled {
+            covers!(shows, "WATCH-44");
+        }
+        if self.disabled {
+            covers!(shows, "WATCH-45");
+        }
+        match kind {
+            Kind::ValueSet if self.deleted => covers!(shows, "WATCH-13", "WATCH-19"),
+            Kind::SubkeyCreated if self.deleted => covers!(shows, "WATCH-14"),
+            Kind::KeyDeleted => covers!(shows, "WATCH-66"),
+            _ => {}
+        }
+        shows
+    }
+}

@@ -1,0 +1,479 @@
+//! Who is told of a change: the watches of the key and of its ancestors.
+//!
+//! States PSD-005 §4.2 ("Dispatch algorithm", "Transaction batching", "Source restart behaviour"), with
+//! D-70, D-73 to D-78, P-140 to P-149. What differs is found in `difference`. Costs nothing while no watch
+//! is armed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::difference::{Difference, Event, Views};
+use super::queue::Strand;
+use super::records::{Kind, Record};
+use super::{REG_NOTIFY_VALUE, Watch};
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId, Map};
+use crate::layers::Touched;
+use crate::limits::Limits;
+use crate::names::KeyName;
+use crate::resolution::Viewer;
+use crate::state::{DescriptionId, Place, SlotId, State};
+
+/// Queues the events of one change that a call has made between two states.
+///
+/// `place` is that of the key that the call is about, as its fd or its walk has captured it: of the key
+/// whose values or SD are changed, or of the child whose path entries are.
+pub(crate) fn changed(
+    before: &State,
+    after: &mut State,
+    touched: Touched<'_>,
+    place: &Place,
+    covered: &mut Covered,
+) {
+    let mut batch = Batch::new();
+    batch.changed(before, after, touched, place, covered);
+    batch.queue(after, None, covered);
+}
+
+/// Queues the events of a layer operation between two states, in those hives that `is_told` names and whose
+/// sources are there to be asked (D-76, D-78).
+pub(crate) fn layers_changed(
+    before: &State,
+    after: &mut State,
+    is_told: impl Fn(HiveId) -> bool,
+    covered: &mut Covered,
+) {
+    if after.watches.is_empty() {
+        return;
+    }
+    let mut batch = Batch::new();
+    let watched: BTreeSet<HiveId> = after.watches.values().map(|watch| watch.hive).collect();
+    for hive in watched {
+        if is_told(hive) && before.is_active(hive) && after.is_active(hive) {
+            batch.layers_changed(before, after, hive, covered);
+        }
+    }
+    if batch.queue(after, None, covered) {
+        covers!(covered, "WATCH-46");
+    }
+}
+
+/// Queues OVERFLOW on every watch in hives whose source has come back (FAIL-13, DISP-48).
+pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered) {
+    if state.watches.is_empty() {
+        return;
+    }
+    let limit = queue_limit(&state.limits);
+    let watches: Vec<(DescriptionId, Watch)> =
+        state.watches.iter().map(|(id, watch)| (*id, watch.clone())).collect();
+    for (id, mut watch) in watches {
+        if hives.contains(&watch.hive) {
+            covers!(covered, "DISP-47", "DISP-48", "DISP-49", "DISP-51", "FAIL-10", "FAIL-13");
+            watch.queue.overflow(limit, covered);
+            state.watches.insert_mut(id, watch);
+        }
+    }
+}
+
+/// Whether a call was answered under which a source died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Died {
+    /// What it did has been done, whatever became of the source afterwards.
+    Afterwards,
+    /// It failed with EIO.
+    InTheMiddle,
+}
+
+/// The queues that a call may leave during which a source died: those `before` the call, after its
+/// `own` change, and after the layer operation that has led to `state`, with or without the hives of
+/// that source (P-146).
+pub(crate) fn possible_after_death(
+    before: &State,
+    own: &State,
+    state: &State,
+    (slot, died): (SlotId, Died),
+) -> Vec<Map<DescriptionId, Watch>> {
+    if state.watches.is_empty() {
+        return vec![state.watches.clone()];
+    }
+    let after = |is_told: &dyn Fn(HiveId) -> bool| {
+        let mut told = State { watches: own.watches.clone(), ..state.clone() };
+        layers_changed(own, &mut told, is_told, &mut Covered::new());
+        told.watches
+    };
+    let dead: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
+    let mut possible = vec![after(&|_| true), after(&|hive| !dead.contains(&hive))];
+    if died == Died::InTheMiddle {
+        possible.extend([own.watches.clone(), before.watches.clone()]);
+    }
+    let mut distinct: Vec<Map<DescriptionId, Watch>> = Vec::new();
+    for queues in possible {
+        if !distinct.contains(&queues) {
+            distinct.push(queues);
+        }
+    }
+    distinct
+}
+
+/// The events of several changes that reach each watch together, in the order of the changes (DISP-41 to
+/// DISP-43).
+pub(crate) struct Batch {
+    arrivals: BTreeMap<DescriptionId, Vec<Arrival>>,
+}
+
+/// What one change brings to one watch.
+enum Arrival {
+    /// Events in any order but that of each strand (P-143).
+    Events(Vec<Strand>),
+    /// What cannot be told.
+    Overflow,
+}
+
+impl Batch {
+    /// Nothing so far.
+    pub(crate) fn new() -> Batch {
+        Batch { arrivals: BTreeMap::new() }
+    }
+
+    /// Adds the events of one change. The arguments are those of [`changed`]; nothing is queued yet.
+    pub(crate) fn changed(
+        &mut self,
+        before: &State,
+        after: &State,
+        touched: Touched<'_>,
+        place: &Place,
+        covered: &mut Covered,
+    ) {
+        if after.watches.is_empty() {
+            return;
+        }
+        let viewer = Viewer::global();
+        let views = Views::of(before, after, place.hive, &viewer);
+        let (differences, place) = match touched {
+            Touched::Key(_, key) => (views.values(key), place.clone()),
+            Touched::Descriptor(_, key) => {
+                (views.descriptor(key).into_iter().collect(), place.clone())
+            }
+            Touched::Child(_, parent, name) => {
+                let Some(above) = place.above() else { return };
+                let child = views.child(parent, name, Some(place.name()));
+                (child, above)
+            }
+        };
+        if differences.is_empty() {
+            if after.watches.values().any(|watch| watch.is_on(place.hive, place.key())) {
+                covers!(covered, "KEY-10");
+            }
+            return;
+        }
+        match touched {
+            Touched::Key(..) => covers!(covered, "VAL-05"),
+            Touched::Child(..) => covers!(covered, "PATH-03"),
+            Touched::Descriptor(..) => {}
+        }
+        let mut told = Told { state: after, of_watches: BTreeMap::new() };
+        told.tell(&place, &differences, covered);
+        self.add(told);
+    }
+
+    /// Adds the events of a layer operation in one hive.
+    fn layers_changed(
+        &mut self,
+        before: &State,
+        after: &State,
+        hive: HiveId,
+        covered: &mut Covered,
+    ) {
+        let viewer = Viewer::global();
+        let views = Views::of(before, after, hive, &viewer);
+        let mut told = Told { state: after, of_watches: BTreeMap::new() };
+        for key in views.keys() {
+            let mut differences = views.values(key);
+            differences.extend(views.children(key));
+            if !differences.is_empty() {
+                covers!(covered, "LAYER-58");
+                let place = ancestry(&views, (hive, key), after, covered);
+                told.tell(&place, &differences, covered);
+            }
+        }
+        self.add(told);
+    }
+
+    fn add(&mut self, told: Told<'_>) {
+        for (id, heard) in told.of_watches {
+            let arrivals = self.arrivals.entry(id).or_default();
+            if !heard.strands.is_empty() {
+                arrivals.push(Arrival::Events(heard.strands));
+            }
+            if heard.is_uncertain {
+                arrivals.push(Arrival::Overflow);
+            }
+        }
+    }
+
+    /// Queues what one commit has gathered: a watch that would get more events than
+    /// `MaxTransactionWatchEventBurst` gets OVERFLOW and none of them (D-73).
+    pub(crate) fn commit(self, state: &mut State, covered: &mut Covered) {
+        if !self.arrivals.is_empty() {
+            covers!(covered, "WATCH-10", "DISP-41", "DISP-42", "DISP-43", "DISP-44", "TXN-30");
+        }
+        let burst_max = state.limits.max_transaction_watch_event_burst as usize;
+        self.queue(state, Some(burst_max), covered);
+    }
+
+    /// Says whether a queue has overflowed that had not before.
+    fn queue(self, state: &mut State, burst_max: Option<usize>, covered: &mut Covered) -> bool {
+        let limit = queue_limit(&state.limits);
+        let mut overflowed = false;
+        for (id, arrivals) in self.arrivals {
+            let Some(mut watch) = state.watches.get(&id).cloned() else { continue };
+            let count: usize = arrivals.iter().map(Arrival::count).sum();
+            let had_overflow = watch.queue.has_overflow();
+            if burst_max.is_some_and(|max| count > max) {
+                covers!(covered, "DISP-45", "DISP-22", "IOC-141");
+                watch.queue.overflow(limit, covered);
+            } else {
+                arrivals.into_iter().for_each(|arrival| watch.arrive(arrival, limit, covered));
+            }
+            if limit != queue_limit(&Limits::default()) {
+                covers!(covered, "DISP-57", "CONF-04");
+            }
+            overflowed |= watch.queue.has_overflow() && !had_overflow;
+            state.watches.insert_mut(id, watch);
+        }
+        overflowed
+    }
+}
+
+impl Arrival {
+    fn count(&self) -> usize {
+        match self {
+            Arrival::Events(strands) => strands.iter().map(Vec::len).sum(),
+            Arrival::Overflow => 1,
+        }
+    }
+}
+
+impl Watch {
+    /// Whether it is a watch on this key.
+    pub(crate) fn is_on(&self, hive: HiveId, key: Guid) -> bool {
+        self.hive == hive && self.key == key
+    }
+
+    fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
+        covers!(covered, "WATCH-01", "DISP-01", "DISP-02", "KEY-11");
+        match arrival {
+            Arrival::Events(strands) => self.queue.arrive(strands, limit, covered),
+            Arrival::Overflow => self.queue.overflow(limit, covered),
+        }
+        if self.queue.has_overflow() {
+            covers!(covered, "DISP-22", "IOC-141");
+        }
+    }
+}
+
+/// What each watch hears of one change.
+struct Told<'a> {
+    state: &'a State,
+    of_watches: BTreeMap<DescriptionId, Heard>,
+}
+
+#[derive(Default)]
+struct Heard {
+    strands: Vec<Strand>,
+    /// Whether there was something that cannot be told.
+    is_uncertain: bool,
+}
+
+impl Told<'_> {
+    /// Tells of what is different with the key at `place`.
+    fn tell(&mut self, place: &Place, differences: &[Difference], covered: &mut Covered) {
+        for (id, watch) in self.state.watches.iter().filter(|(_, w)| w.hive == place.hive) {
+            let mut heard = Heard::default();
+            for difference in differences {
+                match difference {
+                    Difference::Events(events) => {
+                        let records = events.iter().filter_map(|event| {
+                            let record = self.record(watch, place, event, covered)?;
+                            heard.is_uncertain |= record.is_none();
+                            record
+                        });
+                        let strand: Strand = records.collect();
+                        heard.strands.extend((!strand.is_empty()).then_some(strand));
+                    }
+                    Difference::Unknown(category) => {
+                        let concerns = watch.filter & category != 0;
+                        heard.is_uncertain |=
+                            concerns && below(watch, place, &self.state.limits).is_some();
+                    }
+                    Difference::Unseen => {
+                        let concerns = watch.filter & REG_NOTIFY_VALUE != 0;
+                        if concerns && below(watch, place, &self.state.limits).is_some() {
+                            covers!(covered, "WATCH-12", "WATCH-39", "IOC-061");
+                        }
+                    }
+                }
+            }
+            if !heard.strands.is_empty() || heard.is_uncertain {
+                let all = self.of_watches.entry(*id).or_default();
+                all.strands.extend(heard.strands);
+                all.is_uncertain |= heard.is_uncertain;
+            }
+        }
+    }
+
+    /// The record of an event for a watch; nothing if it is not for it, and `Some(None)` if no record can
+    /// hold it.
+    fn record(
+        &self,
+        watch: &Watch,
+        place: &Place,
+        event: &Event,
+        covered: &mut Covered,
+    ) -> Option<Option<Record>> {
+        let of_child = event.child.as_ref().map(|(key, name)| place.with(*key, name));
+        let place = of_child.as_ref().unwrap_or(place);
+        let path = below(watch, place, &self.state.limits);
+        let concerns = event.kind.category().is_none_or(|bit| watch.filter & bit != 0);
+        match (path, concerns) {
+            (Some(path), true) => {
+                mark_told(self.state, watch, place, event, covered);
+                Some(Record::of(event.kind, &event.name, watch.subtree.then_some(path)))
+            }
+            (Some(path), false) => {
+                covers!(covered, "DISP-19");
+                if !path.is_empty() {
+                    covers!(covered, "DISP-40");
+                }
+                None
+            }
+            (None, _) => {
+                mark_untold(self.state, watch, place, covered);
+                None
+            }
+        }
+    }
+}
+
+/// The path from a watched key down to the one at `place`, if a change of that is the watch's business:
+/// empty on the key itself, and as far below it as subtree watches reach.
+fn below<'a>(watch: &Watch, place: &'a Place, limits: &Limits) -> Option<&'a [KeyName]> {
+    let index = place.chain.iter().position(|key| *key == watch.key)?;
+    let path = &place.path[index + 1..];
+    let depth_max = limits.max_subtree_watch_depth as usize;
+    let is_reached = depth_max == 0 || path.len() <= depth_max;
+    (path.is_empty() || watch.subtree && is_reached).then_some(path)
+}
+
+/// The canonical ancestry of a key: as far up as path entries are effective, which does not lead through
+/// an orphan (D-78, P-147).
+fn ancestry(
+    views: &Views<'_>,
+    (hive, key): (HiveId, Guid),
+    state: &State,
+    covered: &mut Covered,
+) -> Place {
+    let (mut chain, mut path) = (vec![key], Vec::new());
+    let mut lowest = key;
+    while let Some((parent, name)) = views.effective_place(lowest) {
+        path.push(name);
+        if views.was_orphan(parent) {
+            if state.watches.values().any(|watch| watch.subtree && watch.is_on(hive, parent)) {
+                covers!(covered, "DEL-43");
+            }
+            break;
+        }
+        if chain.contains(&parent) {
+            break;
+        }
+        chain.push(parent);
+        lowest = parent;
+    }
+    if path.len() < chain.len() {
+        // The topmost name is in no path of an event.
+        path.push(views.name_of(lowest).unwrap_or_else(|| KeyName::stored("")));
+    }
+    chain.reverse();
+    path.reverse();
+    Place { hive, chain, path }
+}
+
+fn queue_limit(limits: &Limits) -> usize {
+    limits.notification_queue_size as usize
+}
+
+impl Place {
+    /// The place of the parent; `None` for a hive root.
+    fn above(&self) -> Option<Place> {
+        let length = self.chain.len().checked_sub(1).filter(|length| *length > 0)?;
+        let (chain, path) = (self.chain[..length].to_vec(), self.path[..length].to_vec());
+        Some(Place { hive: self.hive, chain, path })
+    }
+
+    /// The place of a child.
+    fn with(&self, child: Guid, name: &KeyName) -> Place {
+        let mut place = self.clone();
+        place.chain.push(child);
+        place.path.push(name.clone());
+        place
+    }
+}
+
+/// What a told event shows about its watch.
+fn mark_told(state: &State, watch: &Watch, place: &Place, event: &Event, covered: &mut Covered) {
+    covered.add(&event.shows);
+    covers!(covered, "DISP-05", "DISP-20", "DISP-29");
+    if event.kind == Kind::KeyDeleted {
+        covers!(covered, "DISP-21", "IOC-141");
+    }
+    if place.key() == watch.key {
+        covers!(covered, "DISP-37");
+        if watch.subtree {
+            covers!(covered, "DISP-24", "DISP-35");
+        } else {
+            covers!(covered, "DISP-23");
+        }
+        if state.orphans.contains(&(watch.hive, watch.key)) && event.child.is_none() {
+            covers!(covered, "DEL-40", "DEL-42", "WATCH-36");
+        }
+        return;
+    }
+    covers!(covered, "DISP-04", "DISP-24", "DISP-31", "DISP-36", "DISP-39");
+    if state.orphans.contains(&(watch.hive, watch.key)) {
+        covers!(covered, "DISP-07");
+    }
+    match now_in_place_of(state, watch) {
+        Some(None) => covers!(covered, "DISP-06"),
+        Some(Some(other)) if other != watch.key => covers!(covered, "DISP-08"),
+        _ => {}
+    }
+}
+
+/// What an event that a watch does not get shows about it.
+fn mark_untold(state: &State, watch: &Watch, place: &Place, covered: &mut Covered) {
+    if place.chain.contains(&watch.key) {
+        if watch.subtree {
+            covers!(covered, "DISP-25");
+        } else {
+            covers!(covered, "DISP-23", "DISP-38");
+        }
+        return;
+    }
+    let Some(record) = state.database(watch.hive).keys.get(&watch.key) else { return };
+    let ancestors = place.chain.windows(2);
+    let is_successor = ancestors.zip(&place.path[1..]).any(|(pair, name)| {
+        record.parent == Some(pair[0]) && record.name.folded() == name.folded()
+    });
+    if watch.subtree && is_successor {
+        covers!(covered, "DISP-09");
+    }
+}
+
+/// What the path of a watched key leads to, where it can be told.
+fn now_in_place_of(state: &State, watch: &Watch) -> Option<Option<Guid>> {
+    let record = state.database(watch.hive).keys.get(&watch.key)?;
+    let viewer = Viewer::global();
+    let resolver = state.kernel_resolver(watch.hive, &viewer);
+    let name = record.name.folded().as_str();
+    let (child, _) = resolver.child(record.parent?, name, &mut Covered::new()).ok()?;
+    Some(child.map(|child| child.key))
+}

@@ -1,0 +1,320 @@
+//! The lifetime of a transaction, and who waits for its write lock.
+
+use expect_test::expect;
+use registry_model::input::CommitRefusal;
+use registry_model::{Call, Environment, Errno, Observation, Outcome, Step};
+
+use crate::world::{SOURCE, World, check, query, write};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn with_lock() -> World {
+    let mut world = World::with_layers();
+    world.transcript("create k Machine\\k\nset $k v old\nbegin t\nset $k v held with t");
+    world
+}
+
+fn outcomes(steps: &[Step]) -> Vec<String> {
+    steps.iter().map(|step| step.outcome.to_string()).collect()
+}
+
+#[test]
+fn a_transaction_ends_with_its_lifetime() {
+    check(
+        "create k Machine\\k
+         begin t
+         begin u
+         set $k v x with t
+         wait 31
+         status $t
+         poll $t
+         status $u
+         get $k v with t
+         set $k v x with t
+         get $k v with u
+         commit $t
+         set $k v y
+         close $t",
+        expect![[r#"
+            create k Machine\k
+              -> created
+            begin t
+              -> begun
+            begin u
+              -> begun
+            set $k v x with t
+              -> ok
+            wait 31
+              -> ok
+            status $t
+              -> transaction state 4, errno 110
+            poll $t
+              -> terminal
+            status $u
+              -> transaction state 4, errno 110
+            get $k v with t
+              -> ETIMEDOUT
+            set $k v x with t
+              -> ETIMEDOUT
+            get $k v with u
+              -> ETIMEDOUT
+            commit $t
+              -> ETIMEDOUT
+            set $k v y
+              -> ok
+            close $t
+              -> ok
+        "#]],
+    );
+}
+
+#[test]
+fn at_its_deadline_a_transaction_may_have_ended_or_not() {
+    let mut world = with_lock();
+    let fd = world.handle("t");
+    world.wait(30 * SECOND - 10);
+    let steps = world.steps(&Call::TransactionStatus { fd }, false);
+    let alive = outcomes(&steps);
+    assert_eq!(alive, ["transaction state 1, errno 0", "transaction state 4, errno 110"]);
+    let expired = steps[1].accept(&steps[1].outcome.example(0).unwrap()).unwrap();
+    world.state = expired;
+    assert_eq!(world.steps(&Call::TransactionStatus { fd }, false).len(), 1);
+}
+
+#[test]
+fn a_commit_at_the_deadline_may_come_too_late_and_take_place_all_the_same() {
+    let mut world = with_lock();
+    let fd = world.handle("t");
+    world.wait(30 * SECOND - 10);
+    let steps = world.steps(&Call::Commit { fd }, false);
+    let key = world.handle("k");
+    let after: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            world.state = step.accept(&step.outcome.example(0).unwrap()).unwrap();
+            let value = world.steps(&query(key, "v"), false);
+            format!("{}: {}", step.outcome, value[0].outcome)
+        })
+        .collect();
+    expect![[r#"
+        ok: sz "held" from base, sequence 6
+        ETIMEDOUT: sz "held" from base, sequence 6
+        ETIMEDOUT: sz "old" from base, sequence 5"#]]
+    .assert_eq(&after.join("\n"));
+}
+
+#[test]
+fn a_commit_that_is_refused_at_the_deadline_has_used_the_refusal_up() {
+    let mut world = World::with_layers();
+    let held = "create o Users\\o\ncreate k Machine\\k\nbegin t\nset $k v held with t";
+    world.transcript(held);
+    let fd = world.handle("t");
+    let (source, refusal) = (SOURCE, CommitRefusal::Busy);
+    world.environment(Environment::RefusedCommit { source, refusal });
+    world.wait(30 * SECOND - 10);
+    let after: Vec<String> = world
+        .steps(&Call::Commit { fd }, false)
+        .iter()
+        .map(|step| {
+            world.state = step.accept(&step.outcome.example(0).unwrap()).unwrap();
+            // Whether the source has it ready still.
+            let later = world.transcript("begin u\nset $o v x with u\ncommit $u");
+            format!("{}: {}", step.outcome, later.lines().last().unwrap_or_default().trim_start())
+        })
+        .collect();
+    assert_eq!(after, ["EBUSY: -> ok", "ETIMEDOUT: -> ok", "ETIMEDOUT: -> EBUSY"]);
+}
+
+#[test]
+fn a_write_that_fails_at_the_deadline_may_be_late_with_its_number_consumed() {
+    let mut world = with_lock();
+    let call = match write(world.handle("k"), "v", 1, b"new", b"") {
+        Call::SetValue { fd, name, value_type, data, layer, .. } => {
+            let (transaction, expected_sequence) = (world.handle("t"), 1);
+            Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence }
+        }
+        other => other,
+    };
+    world.wait(30 * SECOND - 10);
+    let before = world.state.next_sequence();
+    let steps = world.steps(&call, false);
+    let numbers = steps.iter().map(|step| step.next().next_sequence() - before);
+    let after: Vec<_> = outcomes(&steps).into_iter().zip(numbers).collect();
+    let expected = [("EAGAIN", 1), ("ETIMEDOUT", 1), ("ETIMEDOUT", 0)];
+    assert_eq!(after, expected.map(|(outcome, number)| (outcome.to_owned(), number)));
+}
+
+#[test]
+fn a_write_waits_for_the_lock_and_gives_up_after_25_seconds() {
+    let mut world = with_lock();
+    let call = write(world.handle("k"), "v", 1, b"new", b"");
+    assert!(matches!(world.steps(&call, false)[0].outcome, Outcome::Waits));
+    let steps = world.steps_within(&call, 25 * SECOND, false);
+    assert_eq!(outcomes(&steps), ["EBUSY"]);
+    let steps = world.steps_within(&call, 40 * SECOND, false);
+    assert_eq!(outcomes(&steps), ["EBUSY", "ok"]);
+    world.wait(10 * SECOND);
+    let steps = world.steps_within(&call, 21 * SECOND, false);
+    assert_eq!(outcomes(&steps), ["ok"]);
+}
+
+#[test]
+fn the_first_mutation_of_another_transaction_may_be_refused_at_once() {
+    let mut world = with_lock();
+    expect![[r#"
+        begin u
+          -> begun
+        set $k v x with u
+          -> EBUSY
+        status $u
+          -> transaction state 1, errno 0
+        get $k v with u
+          -> sz "old" from base, sequence 5
+        commit $t
+          -> ok
+        set $k v x with u
+          -> ok
+        commit $u
+          -> ok
+        get $k v
+          -> sz "x" from base, sequence 8
+    "#]]
+    .assert_eq(&world.transcript(
+        "begin u
+         set $k v x with u
+         status $u
+         get $k v with u
+         commit $t
+         set $k v x with u
+         commit $u
+         get $k v",
+    ));
+}
+
+#[test]
+fn what_is_read_waits_only_where_there_is_volatile_data() {
+    let mut world = with_lock();
+    let call = query(world.handle("k"), "v");
+    assert_eq!(world.steps_within(&call, 26 * SECOND, false).len(), 1);
+    world.transcript("commit $t\nvolatile Machine\\w\nbegin s\nset $k v x with s");
+    let steps = world.steps_within(&call, 26 * SECOND, false);
+    assert!(matches!(steps[1].outcome, Outcome::Failed(Errno::EBUSY)));
+    assert_eq!(world.steps(&call, false).len(), 1);
+}
+
+#[test]
+fn a_lifetime_that_ends_about_when_the_source_does_may_have_ended_first() {
+    let mut world = with_lock();
+    let fd = world.handle("t");
+    world.wait(40 * SECOND);
+    world.transcript("down");
+    let steps = world.steps(&Call::TransactionStatus { fd }, false);
+    assert_eq!(
+        outcomes(&steps),
+        ["transaction state 5, errno 5", "transaction state 4, errno 110"]
+    );
+    world.state = steps[0].accept(&steps[0].outcome.example(0).unwrap()).unwrap();
+    assert_eq!(world.steps(&Call::Commit { fd }, false).len(), 1);
+}
+
+#[test]
+fn an_interrupted_commit_may_have_taken_place() {
+    let mut world = with_lock();
+    let fd = world.handle("t");
+    let steps = world.steps(&Call::Commit { fd }, true);
+    let key = world.handle("k");
+    let after: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            let answer = step.outcome.example(0).unwrap();
+            world.state = step.accept(&answer).unwrap();
+            let down = world.transcript("down");
+            assert!(down.contains("ok"));
+            let status = world.call(Call::TransactionStatus { fd }).0;
+            world.transcript("resume");
+            let value = world.call(query(key, "v")).0;
+            format!("{answer}: {status}: {value}")
+        })
+        .collect();
+    expect![[r#"
+        ok: transaction state 2, errno 0: sz "held" from base, sequence 6
+        EIO: transaction state 5, errno 5: sz "old" from base, sequence 5
+        EIO: transaction state 5, errno 5: sz "held" from base, sequence 6"#]]
+    .assert_eq(&after.join("\n"));
+}
+
+#[test]
+fn a_first_mutation_that_is_interrupted_may_have_bound_the_transaction() {
+    let mut world = World::with_layers();
+    world.transcript("begin t");
+    let (transaction, layer) = (world.handle("t"), Vec::new());
+    let fd = match world.call(crate::world::open("Machine\\System")).0 {
+        Observation::Opened { fd, .. } => fd,
+        other => panic!("{other}"),
+    };
+    let call = Call::BlanketTombstone { fd, layer, set: 0, transaction };
+    let steps = world.steps(&call, true);
+    let after: Vec<String> = steps
+        .iter()
+        .map(|step| {
+            let answer = step.outcome.example(0).unwrap();
+            world.state = step.accept(&answer).unwrap();
+            world.transcript("down");
+            let status = world.call(Call::TransactionStatus { fd: transaction }).0;
+            format!("{answer}: {status}")
+        })
+        .collect();
+    expect![[r#"
+        ok: transaction state 5, errno 5
+        EIO: transaction state 0, errno 0
+        EIO: transaction state 5, errno 5
+        EIO: transaction state 5, errno 5"#]]
+    .assert_eq(&after.join("\n"));
+}
+
+#[test]
+fn an_interrupted_mutation_of_a_transaction_changes_nothing() {
+    let mut world = with_lock();
+    let (key, transaction) = (world.handle("k"), world.handle("t"));
+    let call = Call::SetValue {
+        fd: key,
+        name: b"v".to_vec(),
+        value_type: 1,
+        data: b"more".to_vec(),
+        layer: Vec::new(),
+        transaction,
+        expected_sequence: 0,
+    };
+    for step in world.steps(&call, true) {
+        let answer = step.outcome.example(0).unwrap();
+        assert!(matches!(answer, Observation::Done | Observation::Failed(Errno::EIO)));
+        world.state = step.accept(&answer).unwrap();
+        assert!(world.transcript("down\nresume\nget $k v").contains("sz \"old\""));
+    }
+}
+
+#[test]
+fn a_write_time_seen_inside_is_that_of_the_commit() {
+    let mut world = World::with_layers();
+    world.transcript("create k Machine\\k\nbegin t\nset $k v x with t");
+    let fd = match world.call(crate::world::open("Machine")).0 {
+        Observation::Opened { fd, .. } => fd,
+        other => panic!("{other}"),
+    };
+    let subkeys = |transaction| Call::EnumSubkeys { fd, index: 1, name_capacity: 100, transaction };
+    let seen = world.call(subkeys(world.handle("t"))).0;
+    world.wait(SECOND);
+    world.transcript("commit $t");
+    let after = world.steps(&subkeys(-1), false);
+    assert!(after.iter().any(|step| step.accept(&seen).is_ok()));
+    let Observation::EnumeratedSubkey { name, last_write_time, subkey_count, value_count } = seen
+    else {
+        panic!("no subkey");
+    };
+    if name == b"k" {
+        let last_write_time = last_write_time - 1;
+        let other =
+            Observation::EnumeratedSubkey { name, last_write_time, subkey_count, value_count };
+        assert!(after.iter().all(|step| step.accept(&other).is_err()));
+    }
+}
