@@ -17,8 +17,8 @@ use crate::{Format, PlantedArguments};
 const DETECTION_MAX_S: u64 = 60;
 /// The name of the binary that is built of a tree with a defect.
 const BINARY: &str = "lockstep-planted";
-/// Seeds offered to each defect.
-const SEEDS: &str = "0..100000";
+/// Seeds offered to each defect, from 0 on.
+const SEEDS_MAX: u64 = 100_000;
 
 struct Defect {
     name: String,
@@ -158,31 +158,65 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result
     let built = build.env("CARGO_TARGET_DIR", root.join("target")).current_dir(work).output();
     expect_success(built, &format!("compile the tree with {}", defect.name))?;
     if until == State::Found {
-        let began = Instant::now();
-        let binary = root.join("target/debug").join(BINARY);
-        let run = Command::new("timeout")
-            .arg(DETECTION_MAX_S.to_string())
-            .arg(binary)
-            .args(["run", "--seeds", SEEDS, "--stop-at-first", "--format", "json"])
-            .args(&defect.options)
-            .current_dir(work)
-            .output()
-            .map_err(|error| format!("failed to run the campaign: {error}"))?;
-        outcome.elapsed_ms = began.elapsed().as_millis();
-        outcome.state = if run.status.code() == Some(1) { State::Found } else { State::Missed };
-        outcome.seeds = seeds_of(&run);
+        hunt(root, work, defect, &mut outcome)?;
     }
     Ok(outcome)
 }
 
-/// The number of seeds in the summary that a campaign printed.
-fn seeds_of(run: &Output) -> u64 {
+/// Runs the tree with the defect until a seed diverges at which this binary, which has not the defect,
+/// conforms: what diverges anyway shows nothing of it.
+fn hunt(root: &Path, work: &Path, defect: &Defect, outcome: &mut Outcome) -> Result<(), String> {
+    let binary = root.join("target/debug").join(BINARY);
+    let sound =
+        std::env::current_exe().map_err(|error| format!("failed to find lockstep: {error}"))?;
+    let began = Instant::now();
+    outcome.state = State::Missed;
+    let mut next = 0;
+    while next < SEEDS_MAX {
+        let left_s = DETECTION_MAX_S.saturating_sub(began.elapsed().as_secs());
+        if left_s == 0 {
+            break;
+        }
+        let run = campaign(&binary, work, defect, (next, SEEDS_MAX), left_s)?;
+        outcome.elapsed_ms = began.elapsed().as_millis();
+        outcome.seeds += number_of(&run, "seeds").unwrap_or(0);
+        let Some(seed) = number_of(&run, "seed").filter(|_| run.status.code() == Some(1)) else {
+            break;
+        };
+        let without = campaign(&sound, work, defect, (seed, seed + 1), DETECTION_MAX_S)?;
+        if without.status.code() != Some(1) {
+            outcome.state = State::Found;
+            break;
+        }
+        next = seed + 1;
+    }
+    Ok(())
+}
+
+/// A campaign over these seeds, to its first divergence and for no longer than so many seconds.
+fn campaign(
+    binary: &Path,
+    work: &Path,
+    defect: &Defect,
+    (first, end): (u64, u64),
+    time_max_s: u64,
+) -> Result<Output, String> {
+    Command::new("timeout")
+        .arg(time_max_s.to_string())
+        .arg(binary)
+        .args(["run", "--seeds", &format!("{first}..{end}"), "--stop-at-first"])
+        .args(["--format", "json"])
+        .args(&defect.options)
+        .current_dir(work)
+        .output()
+        .map_err(|error| format!("failed to run the campaign: {error}"))
+}
+
+/// The first number of this name in the report that a campaign printed.
+fn number_of(run: &Output, name: &str) -> Option<u64> {
     let text = String::from_utf8_lossy(&run.stdout);
-    text.lines()
-        .find_map(|line| {
-            line.trim().strip_prefix("\"seeds\": ")?.trim_end_matches(',').parse().ok()
-        })
-        .unwrap_or(0)
+    let key = format!("\"{name}\": ");
+    text.lines().find_map(|line| line.trim().strip_prefix(&key)?.trim_end_matches(',').parse().ok())
 }
 
 /// Copies the files that git knows or would add. Unchanged files keep their times, so that only
