@@ -178,7 +178,7 @@ fn an_unknown_profile_is_refused() {
     let folder = Folder::new("bad-profile");
     let message = || {
         expect![[r#"
-            lockstep: there is no profile "wild"; the profiles are default, calm, crash, security
+            lockstep: there is no profile "wild"; the profiles are default, calm, crash, security, lifecycle
         "#]]
     };
     folder.run("run --seeds 0..1 --profile wild").refuses_with(message());
