@@ -37,7 +37,9 @@ struct Machine {
 }
 
 impl Machine {
-    fn start() -> Machine {
+    /// The kernel has read its parameters and layers when this returns: until then a change waits for the
+    /// others, since it may be one of them.
+    async fn start() -> Machine {
         let clock = Clock::start();
         let randomness = Randomness::of_seed(1);
         let stream = randomness.clone();
@@ -63,6 +65,7 @@ impl Machine {
         let withheld = Arc::default();
         let node = Handle::current().create_node().name("source").build();
         drop(node.spawn(serve(Arc::clone(&device), store, clock, Arc::clone(&withheld))));
+        lcs.settled().await;
         Machine { lcs, device, withheld }
     }
 
@@ -227,7 +230,7 @@ async fn use_another_key(client: &Client) {
 #[test]
 fn a_withheld_response_keeps_only_its_own_call_waiting() {
     simulate(async {
-        let machine = Machine::start();
+        let machine = Machine::start().await;
         let (first, second) = (machine.client(), machine.client());
         let fd = first.create("Machine\\Held").await;
         let call = first.set_withheld(fd, 1);
@@ -245,7 +248,7 @@ fn a_withheld_response_keeps_only_its_own_call_waiting() {
 #[test]
 fn the_process_that_waits_may_call_from_another_thread() {
     simulate(async {
-        let machine = Machine::start();
+        let machine = Machine::start().await;
         let client = machine.client();
         let fd = client.create("Machine\\Held").await;
         let call = client.set_withheld(fd, 1);
@@ -260,7 +263,7 @@ fn the_process_that_waits_may_call_from_another_thread() {
 #[test]
 fn many_calls_may_wait_and_are_answered_in_any_order() {
     simulate(async {
-        let machine = Machine::start();
+        let machine = Machine::start().await;
         let client = machine.client();
         let mut calls = Vec::new();
         for number in 0..10 {
@@ -281,7 +284,7 @@ fn many_calls_may_wait_and_are_answered_in_any_order() {
 #[test]
 fn a_response_that_never_comes_ends_its_call_after_thirty_seconds() {
     simulate(async {
-        let machine = Machine::start();
+        let machine = Machine::start().await;
         let (first, second) = (machine.client(), machine.client());
         let fd = first.create("Machine\\Held").await;
         let began = time::Instant::now();
@@ -300,7 +303,7 @@ fn a_response_that_never_comes_ends_its_call_after_thirty_seconds() {
 #[test]
 fn a_response_after_the_timeout_is_taken_and_the_source_stays() {
     simulate(async {
-        let machine = Machine::start();
+        let machine = Machine::start().await;
         let client = machine.client();
         let fd = client.create("Machine\\Held").await;
         let call = client.set_withheld(fd, 1);
