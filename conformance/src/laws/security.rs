@@ -50,12 +50,12 @@ struct Entry {
 
 impl Entry {
     fn any(rng: &mut TestRng) -> Entry {
-        let bits = (0..10).filter(|_| rng.random_range(0..3) == 0);
+        let bits = (0..10).filter(|_| rng.random());
         let mask = bits.fold(0, |mask, bit| {
             mask | [1, 2, 4, 8, 16, 32, 1 << 16, 1 << 17, 1 << 18, 1 << 19][bit]
         });
         Entry {
-            allows: rng.random(),
+            allows: rng.random_range(0..3) > 0,
             sid: SIDS[rng.random_range(0..SIDS.len())],
             flags: ["", "", "", "CI", "CIIO"][rng.random_range(0..5)],
             mask,
