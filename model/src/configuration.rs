@@ -129,8 +129,12 @@ impl Change<'_> {
     fn concern_of(&self, touched: Touched<'_>, after: &State) -> Option<Concern> {
         match touched {
             Touched::Descriptor(..) => None,
-            Touched::Key(_, key) if is_configuration_key(self.before, key) => Some(Concern::Values),
-            Touched::Key(hive, key) => {
+            Touched::Value(_, key, _) | Touched::Values(_, key)
+                if is_configuration_key(self.before, key) =>
+            {
+                Some(Concern::Values)
+            }
+            Touched::Value(hive, key, _) | Touched::Values(hive, key) => {
                 let is_doubtful = after.may_be_malformed(hive) && machine(after) == Some(hive);
                 let leads_there = is_doubtful && resolve_key(after) == Ok(Some(key));
                 leads_there.then_some(Concern::Unnoticed)

@@ -124,6 +124,8 @@ fn queue_events(work: &mut Work<'_>, before: &State, touched: Touched<'_>, place
     if work.state.watches.is_empty() {
         return;
     }
+    // Who looks for what to tell may report what cannot be read (P-112).
+    work.audit.extend(looked_at(&work.state));
     let told = work.prefixes().iter().filter_map(|(answer, prefix)| {
         let mut told = prefix.clone();
         changed(before, &mut told, touched, place, &mut Covered::new());

@@ -166,8 +166,10 @@ pub(crate) fn machine(state: &State) -> Option<HiveId> {
 /// What a committed call has changed.
 #[derive(Clone, Copy)]
 pub(crate) enum Touched<'a> {
-    /// Values or blanket tombstones of a key.
-    Key(HiveId, Guid),
+    /// One value of a key.
+    Value(HiveId, Guid, &'a FoldedName),
+    /// Blanket tombstones of a key, and so all its values.
+    Values(HiveId, Guid),
     /// The SD of a key.
     Descriptor(HiveId, Guid),
     /// Path entries of a child of a key.
@@ -177,9 +179,20 @@ pub(crate) enum Touched<'a> {
 impl Touched<'_> {
     pub(crate) fn hive(self) -> HiveId {
         match self {
-            Touched::Key(hive, _) | Touched::Descriptor(hive, _) | Touched::Child(hive, _, _) => {
-                hive
+            Touched::Value(hive, ..)
+            | Touched::Values(hive, _)
+            | Touched::Descriptor(hive, _)
+            | Touched::Child(hive, ..) => hive,
+        }
+    }
+
+    /// The key that has changed itself.
+    fn key(self) -> Option<Guid> {
+        match self {
+            Touched::Value(_, key, _) | Touched::Values(_, key) | Touched::Descriptor(_, key) => {
+                Some(key)
             }
+            Touched::Child(..) => None,
         }
     }
 
@@ -189,28 +202,23 @@ impl Touched<'_> {
         if self.parent(state) != Some(known) {
             return None;
         }
-        match self {
-            Touched::Key(hive, key) | Touched::Descriptor(hive, key) => {
-                state.database(hive).keys.get(&key).map(|record| record.name.folded().clone())
+        match (self, self.key()) {
+            (Touched::Child(_, _, name), _) => Some(name.clone()),
+            (_, key) => {
+                let record = state.database(self.hive()).keys.get(&key?)?;
+                Some(record.name.folded().clone())
             }
-            Touched::Child(_, _, name) => Some(name.clone()),
         }
     }
 
     /// The key below which this is. An orphan is nobody's child: a change of one is the affair of
     /// whoever has it open (DEL-26), also when another key has its place.
     fn parent(self, state: &State) -> Option<Guid> {
-        match self {
-            Touched::Key(hive, key) | Touched::Descriptor(hive, key)
-                if state.orphans.contains(&(hive, key)) =>
-            {
-                None
-            }
-            Touched::Key(hive, key) | Touched::Descriptor(hive, key) => {
-                state.database(hive).keys.get(&key).and_then(|record| record.parent)
-            }
-            Touched::Child(_, parent, _) => Some(parent),
+        if let Touched::Child(_, parent, _) = self {
+            return Some(parent);
         }
+        let key = self.key().filter(|key| !state.orphans.contains(&(self.hive(), *key)))?;
+        state.database(self.hive()).keys.get(&key)?.parent
     }
 
     /// Whether this can have changed layer metadata or where it is found.
@@ -219,11 +227,9 @@ impl Touched<'_> {
             return false;
         }
         let parent = self.parent(state);
-        let is_below_layers = match self {
-            Touched::Key(hive, key) | Touched::Descriptor(hive, key) => {
-                is_metadata_key(state, hive, key)
-            }
-            Touched::Child(..) => state.layers_key == parent,
+        let is_below_layers = match self.key() {
+            Some(key) => is_metadata_key(state, self.hive(), key),
+            None => state.layers_key == parent,
         };
         is_below_layers || self.is_on_the_way(state) || is_layers_key_by_now(state, parent)
     }
@@ -231,7 +237,7 @@ impl Touched<'_> {
     /// Whether this may concern a part of the path to the Layers key.
     pub(crate) fn is_on_the_way(self, state: &State) -> bool {
         match self {
-            Touched::Key(..) | Touched::Descriptor(..) => false,
+            Touched::Value(..) | Touched::Values(..) | Touched::Descriptor(..) => false,
             Touched::Child(hive, parent, name) => is_on_the_way(state, hive, parent, name),
         }
     }

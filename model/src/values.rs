@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
 use crate::layer_commit::committed;
-use crate::layers::{self, Touched};
+use crate::layers;
 use crate::name_marks;
 use crate::names::{ValueName, parse_path};
 use crate::observation::Sizes;
@@ -353,7 +353,7 @@ fn written(
     mutation.write_time(work.state.database_mut(open.hive()));
     work.requested(open.hive());
     covers!(work.covered, "SEQ-22");
-    committed(work, before, Touched::Key(open.hive(), open.key()), &open.place)?;
+    committed(work, before, mutation.touched(open.hive()), &open.place)?;
     Ok(Outcome::Done)
 }
 

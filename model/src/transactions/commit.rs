@@ -6,7 +6,7 @@
 
 use super::{Bound, Phase, TransactionId};
 use crate::abi;
-use crate::audit_events::rejection;
+use crate::audit_events::{looked_at, rejection};
 use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map};
 use crate::deletion::{dropped, orphaned};
@@ -52,6 +52,10 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     work.fails_as = Outcome::Done;
     let touched: Vec<_> =
         bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
+    if !work.state.watches.is_empty() {
+        // Who looks for what to tell may report what cannot be read (P-112).
+        work.audit.extend(looked_at(&work.state));
+    }
     committed_transaction(work, &before, &touched);
     if let Some((hive, malformed)) = work.rejected.0.take() {
         let event = rejection(&work.state, hive, malformed, &mut work.covered);

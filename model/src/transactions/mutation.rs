@@ -111,9 +111,11 @@ impl Mutation {
     /// What it has changed once it is committed.
     pub(crate) fn touched(&self, hive: HiveId) -> Touched<'_> {
         match self {
-            Mutation::SetValue { key, .. }
-            | Mutation::DeleteValue { key, .. }
-            | Mutation::SetBlanket { key, .. } => Touched::Key(hive, *key),
+            Mutation::SetValue { key, entry, .. } => {
+                Touched::Value(hive, *key, entry.name.folded())
+            }
+            Mutation::DeleteValue { key, name, .. } => Touched::Value(hive, *key, name.folded()),
+            Mutation::SetBlanket { key, .. } => Touched::Values(hive, *key),
             Mutation::WriteDescriptor { key, .. } => Touched::Descriptor(hive, *key),
             Mutation::CreateKey { parent, entry, .. } | Mutation::HideEntry { parent, entry } => {
                 Touched::Child(hive, *parent, entry.name.folded())

@@ -8,7 +8,6 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::records::Kind;
-use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Layered, PathEntry, Target, ValueEntry};
 use crate::names::{FoldedName, KeyName};
@@ -24,6 +23,8 @@ pub(super) struct Event {
     pub(super) name: String,
     /// The child that the event is about, where it is not about the key itself.
     pub(super) child: Option<(Guid, KeyName)>,
+    /// Whether nobody but the watches of the child is told.
+    pub(super) is_for_child_alone: bool,
     /// What it shows, if somebody is told of it.
     pub(super) shows: Covered,
 }
@@ -33,10 +34,24 @@ pub(super) struct Event {
 pub(super) enum Difference {
     /// Events in this order (D-74).
     Events(Vec<Event>),
-    /// One of the views cannot be read, so that nobody can tell (P-142): for watches with this filter bit.
-    Unknown(u32),
+    /// One of the views cannot be read, so that nobody can tell (P-142).
+    Unknown(Unread),
     /// Something that is stored differs, and no effective value does (WATCH-12).
     Unseen,
+}
+
+/// What cannot be read, and so whom it concerns.
+#[derive(Clone, Debug)]
+pub(super) enum Unread {
+    /// A value, or all of them: watches of values.
+    Values,
+    /// A name below the key: watches of subkeys.
+    Name,
+    /// All names below the key, and so what lies below those: watches of subkeys, and those that go
+    /// deeper (P-183).
+    Names,
+    /// The name of a child, for the watches of the child.
+    NameOf(Guid),
 }
 
 /// Two global effective views of one hive.
@@ -50,9 +65,20 @@ pub(super) struct Views<'a> {
     orphaned: BTreeSet<Guid>,
 }
 
+impl Difference {
+    fn is_for_children_alone(&mut self) {
+        if let Difference::Events(events) = self {
+            for event in events.iter_mut() {
+                event.is_for_child_alone = event.child.is_some();
+            }
+        }
+    }
+}
+
 impl Event {
     fn of(kind: Kind, name: &str) -> Event {
-        Event { kind, name: name.to_owned(), child: None, shows: Covered::new() }
+        let name = name.to_owned();
+        Event { kind, name, child: None, is_for_child_alone: false, shows: Covered::new() }
     }
 
     fn key_deleted(child: Guid, name: &KeyName) -> Event {
@@ -68,7 +94,7 @@ impl<'a> Views<'a> {
         hive: HiveId,
         viewer: &'a Viewer,
     ) -> Views<'a> {
-        let same_layers = before.layers == after.layers;
+        let same_layers = resolve_alike(before, after);
         let new_orphans = after.orphans.iter().filter(|orphan| !before.orphans.contains(orphan));
         Views {
             before: before.kernel_resolver(hive, viewer),
@@ -97,7 +123,7 @@ impl<'a> Views<'a> {
     }
 
     /// The differences in the values of a key, one a name.
-    pub(super) fn values(&self, key: Guid) -> Vec<Difference> {
+    fn values(&self, key: Guid) -> Vec<Difference> {
         let later = self.after_of(key);
         let blankets = |resolver: &Resolver<'a>| resolver.database.blankets.get(&key);
         let (old_blankets, new_blankets) = (blankets(&self.before), blankets(&later));
@@ -116,7 +142,7 @@ impl<'a> Views<'a> {
                 resolver.value(key, name.as_str(), &mut Covered::new()).map(|(value, _)| value)
             };
             let (Ok(before), Ok(after)) = (value(&self.before), value(&later)) else {
-                differences.push(Difference::Unknown(REG_NOTIFY_VALUE));
+                differences.push(Difference::Unknown(Unread::Values));
                 continue;
             };
             differences.push(match value_event(before, after) {
@@ -146,17 +172,108 @@ impl<'a> Views<'a> {
         Some(Difference::Events(vec![event]))
     }
 
+    /// What a change of one value of a key shows, whose entries are read for it.
+    pub(super) fn value(&self, key: Guid, name: &FoldedName) -> Vec<Difference> {
+        let can_read = |resolver: Resolver<'_>| {
+            resolver.value(key, name.as_str(), &mut Covered::new()).is_ok()
+        };
+        if can_read(self.before) && can_read(self.after_of(key)) {
+            return self.values(key);
+        }
+        vec![Difference::Unknown(Unread::Values)]
+    }
+
+    /// What a layer operation changes of a key's values. Nothing is read if no layer ranks otherwise than
+    /// before; what is deleted then was not in view.
+    pub(super) fn values_by_layers(&self, key: Guid) -> Vec<Difference> {
+        if self.same_layers { self.values(key) } else { self.all_values(key) }
+    }
+
+    /// What a change of blanket tombstones changes of a key's values, which are read all at once (P-183).
+    pub(super) fn all_values(&self, key: Guid) -> Vec<Difference> {
+        let can_read = |resolver: Resolver<'_>| resolver.values(key, &mut Covered::new()).is_ok();
+        if can_read(self.before) && can_read(self.after_of(key)) {
+            return self.values(key);
+        }
+        vec![Difference::Unknown(Unread::Values)]
+    }
+
+    /// What a layer operation changes of a key's children, which are read all at once. Where they cannot be
+    /// read, each child is looked for on its own, for its own watches alone (P-183).
+    pub(super) fn children_by_layers(&self, parent: Guid) -> Vec<Difference> {
+        let mut differences = self.children(parent);
+        if self.lists_children(parent) {
+            if self.was_orphan(parent) {
+                // Ways of events do not reach a parent that was an orphan (P-147).
+                for difference in &mut differences {
+                    difference.is_for_children_alone();
+                }
+            }
+            return differences;
+        }
+        for difference in &mut differences {
+            if let Difference::Events(events) = difference {
+                events.retain(|event| event.child.is_some());
+            }
+            difference.is_for_children_alone();
+        }
+        differences.retain(|difference| !matches!(difference, Difference::Unknown(Unread::Name)));
+        differences.extend(self.unreadable_children(parent));
+        differences.push(Difference::Unknown(Unread::Names));
+        differences
+    }
+
+    /// Whether all children of a key can be read, in both views.
+    pub(super) fn lists_children(&self, parent: Guid) -> bool {
+        let can_read =
+            |resolver: Resolver<'_>| resolver.subkeys(parent, &mut Covered::new()).is_ok();
+        self.same_layers || can_read(self.before) && can_read(self.after)
+    }
+
+    /// The keys that are named where a name cannot be resolved.
+    fn unreadable_children(&self, parent: Guid) -> Vec<Difference> {
+        let mut found = BTreeSet::new();
+        for resolver in [self.before, self.after] {
+            for (name, entries) in resolver.database.children(parent) {
+                let child = resolver.child(parent, name.as_str(), &mut Covered::new());
+                let targets = entries.values().filter(|_| child.is_err());
+                found.extend(targets.filter_map(|entry| match entry.target {
+                    Target::Key(key) => Some(key),
+                    Target::Hidden => None,
+                }));
+            }
+        }
+        found.into_iter().map(|key| Difference::Unknown(Unread::NameOf(key))).collect()
+    }
+
     /// The differences in the children of a key, one a name.
-    pub(super) fn children(&self, parent: Guid) -> Vec<Difference> {
+    fn children(&self, parent: Guid) -> Vec<Difference> {
         let names =
             |resolver: &Resolver<'a>| resolver.database.children(parent).map(|(name, _)| name);
         let names: BTreeSet<&FoldedName> = names(&self.before).chain(names(&self.after)).collect();
         names.into_iter().flat_map(|name| self.child(parent, name, None)).collect()
     }
 
+    /// What a change of one name below a key shows, whose entries are read for it.
+    pub(super) fn one_child(
+        &self,
+        parent: Guid,
+        name: &FoldedName,
+        spelling: &KeyName,
+    ) -> Vec<Difference> {
+        let mut differences = self.child(parent, name, Some(spelling));
+        let is_read = |resolver: Resolver<'_>| {
+            resolver.child(parent, name.as_str(), &mut Covered::new()).is_ok()
+        };
+        if differences.is_empty() && !(is_read(self.before) && is_read(self.after)) {
+            differences.push(Difference::Unknown(Unread::Name));
+        }
+        differences
+    }
+
     /// The differences in one child of a key. The events have the name as `spelling` says, or as the winning
     /// entries spell it (P-141).
-    pub(super) fn child(
+    fn child(
         &self,
         parent: Guid,
         name: &FoldedName,
@@ -184,7 +301,11 @@ impl<'a> Views<'a> {
                 && self.orphaned.contains(&key)
                 && before.as_ref().is_none_or(|before| before.key != key)
             {
-                events.push(Event::key_deleted(key, spelling.unwrap_or(&entry.name)));
+                // No effective entry leads from its parent to it, on which a layer operation
+                // would go up (D-78, P-147).
+                let is_for_child_alone = self.layers.is_some();
+                let event = Event::key_deleted(key, spelling.unwrap_or(&entry.name));
+                events.push(Event { is_for_child_alone, ..event });
             }
         }
         for event in &mut events {
@@ -196,7 +317,7 @@ impl<'a> Views<'a> {
                 covers!(event.shows, "DEL-41");
             }
         }
-        let unknown = is_unknown.then_some(Difference::Unknown(REG_NOTIFY_SUBKEY));
+        let unknown = is_unknown.then_some(Difference::Unknown(Unread::Name));
         let events = (!events.is_empty()).then_some(Difference::Events(events));
         events.into_iter().chain(unknown).collect()
     }
@@ -224,6 +345,15 @@ impl<'a> Views<'a> {
         let record = self.after.database.keys.get(&key);
         record.or_else(|| self.before.database.keys.get(&key)).map(|record| record.name.clone())
     }
+}
+
+/// Whether every entry resolves the same under both layer tables.
+fn resolve_alike(before: &State, after: &State) -> bool {
+    let ranks = |state: &'_ State| -> Vec<_> {
+        let layers = state.layers.iter();
+        layers.map(|(name, layer)| (name.clone(), layer.precedence, layer.enabled)).collect()
+    };
+    before.layers == after.layers || ranks(before) == ranks(after)
 }
 
 fn size<T: Clone>(entries: Option<&Layered<T>>) -> usize {

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::difference::{Difference, Event, Views};
+use super::difference::{Difference, Event, Unread, Views};
 use super::queue::Strand;
 use super::records::{Kind, Record};
-use super::{REG_NOTIFY_VALUE, Watch};
+use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::layers::Touched;
@@ -149,14 +149,14 @@ impl Batch {
         let viewer = Viewer::global();
         let views = Views::of(before, after, place.hive, &viewer);
         let (differences, place) = match touched {
-            Touched::Key(_, key) => (views.values(key), place.clone()),
+            Touched::Value(_, key, name) => (views.value(key, name), place.clone()),
+            Touched::Values(_, key) => (views.all_values(key), place.clone()),
             Touched::Descriptor(_, key) => {
                 (views.descriptor(key).into_iter().collect(), place.clone())
             }
             Touched::Child(_, parent, name) => {
                 let Some(above) = place.above() else { return };
-                let child = views.child(parent, name, Some(place.name()));
-                (child, above)
+                (views.one_child(parent, name, place.name()), above)
             }
         };
         if differences.is_empty() {
@@ -166,7 +166,7 @@ impl Batch {
             return;
         }
         match touched {
-            Touched::Key(..) => covers!(covered, "VAL-05"),
+            Touched::Value(..) | Touched::Values(..) => covers!(covered, "VAL-05"),
             Touched::Child(..) => covers!(covered, "PATH-03"),
             Touched::Descriptor(..) => {}
         }
@@ -187,8 +187,8 @@ impl Batch {
         let views = Views::of(before, after, hive, &viewer);
         let mut told = Told { state: after, of_watches: BTreeMap::new() };
         for key in views.keys() {
-            let mut differences = views.values(key);
-            differences.extend(views.children(key));
+            let mut differences = views.values_by_layers(key);
+            differences.extend(views.children_by_layers(key));
             if !differences.is_empty() {
                 covers!(covered, "LAYER-58");
                 let place = ancestry(&views, (hive, key), after, covered);
@@ -201,11 +201,18 @@ impl Batch {
     fn add(&mut self, told: Told<'_>) {
         for (id, heard) in told.of_watches {
             let arrivals = self.arrivals.entry(id).or_default();
-            if !heard.strands.is_empty() {
-                arrivals.push(Arrival::Events(heard.strands));
+            let Heard { mut strands, mut of_orphans, is_uncertain } = heard;
+            if !is_uncertain {
+                strands.append(&mut of_orphans);
             }
-            if heard.is_uncertain {
+            if !strands.is_empty() {
+                arrivals.push(Arrival::Events(strands));
+            }
+            if is_uncertain {
                 arrivals.push(Arrival::Overflow);
+            }
+            if !of_orphans.is_empty() {
+                arrivals.push(Arrival::Events(of_orphans));
             }
         }
     }
@@ -280,6 +287,8 @@ struct Told<'a> {
 #[derive(Default)]
 struct Heard {
     strands: Vec<Strand>,
+    /// Of orphans that nothing effective named, which a source's answer to the deletion names (P-183).
+    of_orphans: Vec<Strand>,
     /// Whether there was something that cannot be told.
     is_uncertain: bool,
 }
@@ -298,12 +307,15 @@ impl Told<'_> {
                             record
                         });
                         let strand: Strand = records.collect();
-                        heard.strands.extend((!strand.is_empty()).then_some(strand));
+                        let strand = (!strand.is_empty()).then_some(strand);
+                        if events.iter().all(|event| event.is_for_child_alone) {
+                            heard.of_orphans.extend(strand);
+                        } else {
+                            heard.strands.extend(strand);
+                        }
                     }
-                    Difference::Unknown(category) => {
-                        let concerns = watch.filter & category != 0;
-                        heard.is_uncertain |=
-                            concerns && below(watch, place, &self.state.limits).is_some();
+                    Difference::Unknown(unread) => {
+                        heard.is_uncertain |= self.concerns(watch, place, unread);
                     }
                     Difference::Unseen => {
                         let concerns = watch.filter & REG_NOTIFY_VALUE != 0;
@@ -313,12 +325,28 @@ impl Told<'_> {
                     }
                 }
             }
-            if !heard.strands.is_empty() || heard.is_uncertain {
+            let is_told = !heard.strands.is_empty() || !heard.of_orphans.is_empty();
+            if is_told || heard.is_uncertain {
                 let all = self.of_watches.entry(*id).or_default();
                 all.strands.extend(heard.strands);
+                all.of_orphans.extend(heard.of_orphans);
                 all.is_uncertain |= heard.is_uncertain;
             }
         }
+    }
+
+    /// Whether a watch might have been told of what cannot be read of the key at `place` (P-142, P-183).
+    fn concerns(&self, watch: &Watch, place: &Place, unread: &Unread) -> bool {
+        let limits = &self.state.limits;
+        let filter = match unread {
+            Unread::Values => REG_NOTIFY_VALUE,
+            Unread::Name | Unread::Names => REG_NOTIFY_SUBKEY,
+            Unread::NameOf(child) => return watch.is_on(place.hive, *child),
+        };
+        let Some(path) = below(watch, place, limits) else { return false };
+        let is_orphan = self.state.orphans.contains(&(watch.hive, watch.key));
+        let descends = watch.subtree && !is_orphan && is_reached(path.len() + 1, limits);
+        watch.filter & filter != 0 || matches!(unread, Unread::Names) && descends
     }
 
     /// The record of an event for a watch; nothing if it is not for it, and `Some(None)` if no record can
@@ -330,7 +358,10 @@ impl Told<'_> {
         event: &Event,
         covered: &mut Covered,
     ) -> Option<Option<Record>> {
-        let of_child = event.child.as_ref().map(|(key, name)| place.with(*key, name));
+        let of_child = event.child.as_ref().map(|(key, name)| {
+            let place = place.with(*key, name);
+            if event.is_for_child_alone { place.alone() } else { place }
+        });
         let place = of_child.as_ref().unwrap_or(place);
         let path = below(watch, place, &self.state.limits);
         let concerns = event.kind.category().is_none_or(|bit| watch.filter & bit != 0);
@@ -359,9 +390,13 @@ impl Told<'_> {
 fn below<'a>(watch: &Watch, place: &'a Place, limits: &Limits) -> Option<&'a [KeyName]> {
     let index = place.chain.iter().position(|key| *key == watch.key)?;
     let path = &place.path[index + 1..];
+    (path.is_empty() || watch.subtree && is_reached(path.len(), limits)).then_some(path)
+}
+
+/// Whether subtree watches look so many levels down (DISP-36).
+fn is_reached(depth: usize, limits: &Limits) -> bool {
     let depth_max = limits.max_subtree_watch_depth as usize;
-    let is_reached = depth_max == 0 || path.len() <= depth_max;
-    (path.is_empty() || watch.subtree && is_reached).then_some(path)
+    depth_max == 0 || depth <= depth_max
 }
 
 /// The canonical ancestry of a key: as far up as path entries are effective, which does not lead through
@@ -382,7 +417,8 @@ fn ancestry(
             }
             break;
         }
-        if chain.contains(&parent) {
+        // Nothing leads down through children that cannot be read (P-183).
+        if chain.contains(&parent) || !views.lists_children(parent) {
             break;
         }
         chain.push(parent);
@@ -407,6 +443,14 @@ impl Place {
         let length = self.chain.len().checked_sub(1).filter(|length| *length > 0)?;
         let (chain, path) = (self.chain[..length].to_vec(), self.path[..length].to_vec());
         Some(Place { hive: self.hive, chain, path })
+    }
+
+    /// The same key without what lies above it.
+    fn alone(mut self) -> Place {
+        let above = self.chain.len().saturating_sub(1);
+        self.chain.drain(..above);
+        self.path.drain(..above.min(self.path.len()));
+        self
     }
 
     /// The place of a child.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::layers::Touched;
+use crate::names::FoldedName;
 use crate::observation::PollEvents;
 use crate::watches::dispatch::Batch;
 
@@ -151,11 +152,13 @@ fn a_commit_with_more_events_than_a_burst_is_one_overflow() {
         world.set(key, "before", writes);
         let mut batch = Batch::new();
         let open = world.state.open_keys.get(&(ALICE, key)).unwrap().clone();
-        let touched = Touched::Key(open.hive(), open.key());
         let watches = world.state.watches.clone();
         for number in 0..writes {
             let before = world.state.clone();
-            world.set(key, &number.to_string(), writes);
+            let name = number.to_string();
+            world.set(key, &name, writes);
+            let name = FoldedName::of(&name);
+            let touched = Touched::Value(open.hive(), open.key(), &name);
             batch.changed(&before, &world.state, touched, &open.place, &mut Default::default());
         }
         world.state.watches = watches;
