@@ -6,6 +6,7 @@
 //! keeps most calls successful.
 
 mod changes;
+mod refusals;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,7 @@ impl Generator {
             (0, 2, Generator::restart),
             (3, 8, Generator::arm),
             (1, 4, Generator::rearm),
+            (1, 3, Generator::disarm_unread),
             (1, 3, Generator::poll_watch),
             (0, 2, Generator::pass_watch),
             (0, 2, Generator::close_watch),
@@ -129,6 +131,8 @@ impl Generator {
             (1, 4, Generator::transact_twice),
             (2, 5, Generator::outlive),
             (0, 3, Generator::commit_and_die),
+            (1, 3, Generator::refuse_commit),
+            (0, 1, Generator::lose_transactions),
             (1, 3, Generator::bind_too_many),
             (1, 3, Generator::transact_on_layers),
             (0, 3, Generator::leave_open),

@@ -142,3 +142,32 @@ fn layers_and_parameters_change_inside() {
     assert!(inside("Layers\\"), "no layer changes inside");
     assert!(inside("Precedence"), "no precedence changes inside");
 }
+
+#[test]
+fn commits_are_refused_and_tried_again() {
+    let mut again = 0;
+    for plan in plans() {
+        let mut is_refused = false;
+        for step in &plan.steps {
+            match step {
+                Step::Fault(Fault::RefuseCommit { .. }) => is_refused = true,
+                Step::Act { action: Action::Commit { .. }, .. } if is_refused => {
+                    again += 1;
+                    is_refused = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(again > 20, "{again} refused commits");
+    assert!(text().contains("transactions source 0 off"), "no source is without transactions");
+}
+
+#[test]
+fn watches_are_disarmed_with_something_unread() {
+    let lines = text();
+    let lines: Vec<&str> = lines.lines().collect();
+    let unread = |pair: &&[&str]| pair[0].contains("set ") && pair[1].ends_with(" off");
+    let count = lines.windows(2).filter(unread).count();
+    assert!(count > 20, "{count} watches disarmed unread");
+}

@@ -24,7 +24,7 @@ pub(super) struct OpenTransaction {
 }
 
 impl Generator {
-    fn begin(&mut self) -> Handle {
+    pub(super) fn begin(&mut self) -> Handle {
         let handle = self.handle(TRANSACTIONS);
         self.forget_transaction(&handle);
         let (actor, left_ms) = (self.actor, self.life.settings.lifetime_ms);
@@ -38,13 +38,13 @@ impl Generator {
         self.life.transactions.retain(|open| (open.actor, &open.handle) != (actor, handle));
     }
 
-    fn within(&mut self, transaction: &Handle, calls: usize, action: Action) {
+    pub(super) fn within(&mut self, transaction: &Handle, calls: usize, action: Action) {
         let (transaction, action) = (transaction.clone(), Box::new(action));
         self.act(calls, Action::Within { transaction, action });
     }
 
     /// Changes and reads inside, of one hive.
-    fn work(&mut self, transaction: &Handle, path: &str) {
+    pub(super) fn work(&mut self, transaction: &Handle, path: &str) {
         let change = self.change_of(Generator::by_path(path));
         self.within(transaction, 3, change);
         for _ in 0..self.rng.random_range(0..4) {
@@ -78,7 +78,7 @@ impl Generator {
         if is_same && self.chance(2) { other } else { path.to_owned() }
     }
 
-    fn read_of(&mut self, path: &str) -> Action {
+    pub(super) fn read_of(&mut self, path: &str) -> Action {
         let key = Generator::by_path(path);
         let name = self.value_name();
         match self.rng.random_range(0..6) {
@@ -144,7 +144,7 @@ impl Generator {
         self.within(transaction, 3, action);
     }
 
-    fn ask_for_state(&mut self, transaction: &Handle) {
+    pub(super) fn ask_for_state(&mut self, transaction: &Handle) {
         let action = if self.chance(2) {
             Action::TransactionStatus { transaction: transaction.clone() }
         } else {
@@ -153,7 +153,7 @@ impl Generator {
         self.act(1, action);
     }
 
-    fn commit(&mut self, transaction: &Handle) {
+    pub(super) fn commit(&mut self, transaction: &Handle) {
         self.act(1, Action::Commit { transaction: transaction.clone() });
         self.noted_all_of_machine();
     }
@@ -166,7 +166,7 @@ impl Generator {
         }
     }
 
-    fn close_transaction(&mut self, transaction: &Handle) {
+    pub(super) fn close_transaction(&mut self, transaction: &Handle) {
         self.forget_transaction(transaction);
         self.act(1, Action::Close { handle: transaction.clone() });
     }

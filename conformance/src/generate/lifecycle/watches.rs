@@ -94,6 +94,22 @@ impl Generator {
         (watched.filter, watched.is_subtree) = (filter, is_subtree);
     }
 
+    /// A watch is disarmed with something in its queue, and armed again.
+    pub(in super::super) fn disarm_unread(&mut self) {
+        let Some(index) = self.some_watch() else { return self.arm() };
+        let Watched { actor, handle, path, .. } = self.life.watched[index].clone();
+        self.set_hot_value(&path);
+        self.actor = actor;
+        self.act(1, Action::Watch { handle: handle.clone(), filter: 0, subtree: 0 });
+        let (filter, is_subtree) = self.notify(handle);
+        let watched = &mut self.life.watched[index];
+        (watched.filter, watched.is_subtree) = (filter, is_subtree);
+        if self.chance(2) {
+            self.set_hot_value(&path);
+        }
+        self.read_watch(index);
+    }
+
     /// Reads the events of watches that have probably seen something.
     pub(super) fn look(&mut self) {
         for _ in 0..self.rng.random_range(1..=LOOKS_MAX) {
