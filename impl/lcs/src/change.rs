@@ -7,6 +7,7 @@ use rsi::{BlanketEntry, Guid, PathEntry, ValueEntry};
 
 use crate::key_file::Position;
 use crate::name::FoldedName;
+use crate::resolve::folded;
 
 /// An accepted mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,28 @@ impl AcceptedChange {
     pub fn created_key(&self) -> Option<Guid> {
         match &self.effect {
             Effect::KeyCreated { entry, .. } => entry.target,
+            _ => None,
+        }
+    }
+
+    /// The layer written into, removals included; none for a descriptor.
+    pub fn layer(&self) -> Option<FoldedName> {
+        match &self.effect {
+            Effect::ValueRemoved { layer, .. }
+            | Effect::BlanketRemoved { layer }
+            | Effect::PathRemoved { layer, .. } => Some(layer.clone()),
+            _ => self.layer_of_entry(),
+        }
+    }
+
+    /// The layer that has an entry by it.
+    pub fn layer_of_entry(&self) -> Option<FoldedName> {
+        match &self.effect {
+            Effect::ValueSet(entry) => Some(folded(&entry.layer)),
+            Effect::BlanketSet(entry) => Some(folded(&entry.layer)),
+            Effect::KeyCreated { entry, .. } | Effect::PathHidden { entry, .. } => {
+                Some(folded(&entry.layer))
+            }
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use crate::limits::TABLE_RETRIES_MAX;
 use crate::resolve::{Values, VisibleChild, text};
 use crate::security::Token;
 use crate::state::{HiveId, KeyId};
-use crate::turns::{Place, Share, Turn};
+use crate::turns::{Place, Turn};
 use crate::values::FoundValue;
 
 /// A subkey with the numbers that an enumeration gives.
@@ -83,7 +83,7 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(Subkey, Option<Turn>), Errno> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
-            let turn = self.turn_outside(key, Place::Children(key), Share::Read).await;
+            let turn = self.turn_to_read(key, Place::Children(key)).await;
             let children = self.enum_children(key).await?;
             if attempt < TABLE_RETRIES_MAX && self.is_stale(view.table()) {
                 continue;
@@ -133,8 +133,8 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(View, Children, Values, Option<KeyMetadata>), Errno> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
-            let _children = self.turn_outside(key, Place::Children(key), Share::Read).await;
-            let _values = self.turn_outside(key, Place::Values(key), Share::Read).await;
+            let _children = self.turn_to_read(key, Place::Children(key)).await;
+            let _values = self.turn_to_read(key, Place::Values(key)).await;
             let mut metadata = None;
             if with_record {
                 metadata = Some(self.read_key(key).await?);

@@ -67,6 +67,15 @@ impl Failure {
             Self::TransactionOver(errno) => errno,
         }
     }
+
+    /// As [`Failure::errno`], of a request of a creation, whose caller never gets EEXIST (`SYS-64`,
+    /// D-92).
+    pub const fn creation_errno(self) -> Errno {
+        match self.errno() {
+            Errno::EEXIST => Errno::EIO,
+            errno => errno,
+        }
+    }
 }
 
 impl From<Failure> for Errno {
@@ -179,7 +188,8 @@ impl<E: Env> Kernel<E> {
         let inquiry = Inquiry { hive_index: key.hive_index, descriptors, name_length_max };
         let connection = self.connection(key.slot);
         self.check_not_over(key.transaction)?;
-        let answer = connection.inquire(deadline, key.transaction, request, inquiry).await;
+        let within = self.id_at_source(key.transaction);
+        let answer = connection.inquire(deadline, within, request, inquiry).await;
         self.check_not_over(key.transaction)?;
         answered(answer)
     }
@@ -215,8 +225,8 @@ impl<E: Env> Kernel<E> {
     ) -> Result<Response, Failure> {
         let connection = self.connection(slot);
         let deadline = self.request_deadline();
-        let answer =
-            connection.request_with_late_effect(deadline, transaction, request, late_effect);
+        let within = self.id_at_source(transaction);
+        let answer = connection.request_with_late_effect(deadline, within, request, late_effect);
         answered(answer.await)
     }
 

@@ -17,6 +17,7 @@ mod ioctls;
 mod kernel;
 mod key_file;
 mod key_security;
+mod late;
 mod layers;
 mod lcs;
 mod limits;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Guid, PathEntry, Request, Response, Status, TransactionId};
+use rsi::{Guid, PathEntry, Request, Status, TransactionId};
 
 use crate::change::{AcceptedChange, Effect};
 use crate::env::Env;
@@ -15,7 +15,7 @@ use crate::metadata::RefreshExtent;
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::security::{Sid, Token};
-use crate::source::{LateEffect, RequestError};
+use crate::source::RequestError;
 use crate::state::{HiveId, KeyId};
 use crate::turns::{Place, Share, Turn};
 use crate::watches::{Known, Publication, Scale};
@@ -121,6 +121,24 @@ pub struct NewKey {
     pub take_back: Request,
 }
 
+/// What the record of a mutation's request retains: all that follows from its success, whenever
+/// that comes (PSD-005 §7.1).
+#[derive(Clone)]
+pub struct Retained {
+    /// The hive that changes.
+    pub hive: HiveId,
+    /// The source's connection, counted as in its slot.
+    pub incarnation: u64,
+    /// What it touches.
+    pub scope: Scope,
+    /// What follows.
+    pub follow_up: FollowUp,
+    /// Who creates a key.
+    pub creator: Option<Sid>,
+    /// What watchers are told of it.
+    pub told: Arc<Publication>,
+}
+
 impl<E: Env> Kernel<E> {
     /// Begins a mutation; waits where another one decides about the layer table. Comes before
     /// every other turn of the operation but that of its transaction, whose commit is what decides
@@ -221,20 +239,39 @@ impl<E: Env> Kernel<E> {
             return self.mutate_within(id, change, layer, request, follow_up, creator, told).await;
         }
         let told = self.foresee(vec![told.change], told.known).await;
-        let late = self.late_effect(change, follow_up.clone(), &told);
-        self.tell(change.hive.slot, request, Some(late)).await?;
-        let followed = self.follow_up(change, follow_up, &told).await;
+        let hive = change.hive;
+        let retained = self.retain(hive, change.scope.clone(), follow_up, creator, told);
+        let late = self.late_effect(retained.clone());
+        self.tell(hive.slot, request, Some(late)).await?;
+        let followed = self.follow_up(&retained).await;
         // What comes now may be the deletion of that layer.
         drop(layer);
         if matches!(followed, Err(Undone::Entirely(_))) {
             return Ok(followed.map_err(Undone::errno));
         }
-        self.publish(&told, Scale::One);
+        self.publish(&retained.told, Scale::One);
         let finished = self.finish_change(change, creator).await;
         Ok(followed.map_err(Undone::errno).and(finished))
     }
 
-    async fn finish_change(
+    /// What a request that is about to be sent retains.
+    pub fn retain(
+        &self,
+        hive: HiveId,
+        scope: Scope,
+        follow_up: FollowUp,
+        creator: Option<Sid>,
+        told: Arc<Publication>,
+    ) -> Retained {
+        let incarnation = self.state().slot(hive.slot).incarnation;
+        Retained { hive, incarnation, scope, follow_up, creator, told }
+    }
+
+    /// Follows a mutation with one step of the generation, and with what it bears on.
+    ///
+    /// # Errors
+    /// Those of a refresh that the mutation calls for.
+    pub async fn finish_change(
         self: &Arc<Self>,
         change: &Change,
         creator: Option<Sid>,
@@ -274,16 +311,11 @@ impl<E: Env> Kernel<E> {
         refreshed
     }
 
-    async fn follow_up(
-        self: &Arc<Self>,
-        change: &Change,
-        follow_up: FollowUp,
-        told: &Arc<Publication>,
-    ) -> Result<(), Undone> {
-        let hive = change.hive;
-        if let Some(new_key) = follow_up.create_key {
+    async fn follow_up(self: &Arc<Self>, retained: &Retained) -> Result<(), Undone> {
+        let Retained { hive, ref scope, ref follow_up, .. } = *retained;
+        if let Some(new_key) = follow_up.create_key.clone() {
             self.env.yield_point("create the key record").await;
-            self.create_key_record(change, new_key, told).await?;
+            self.create_key_record(retained, new_key).await.map_err(Undone::Entirely)?;
         }
         let unopened = follow_up
             .orphan
@@ -294,7 +326,7 @@ impl<E: Env> Kernel<E> {
             self.env.yield_point("write the last write time").await;
             let written = self.write_time(KeyId::in_hive(hive, guid)).await;
             // A parent may have gone before its child; then it has no time to set.
-            let parent_is_gone = matches!(change.scope, Scope::Name { .. })
+            let parent_is_gone = matches!(scope, Scope::Name { .. })
                 && written == Err(Failure::Refused(Status::NotFound));
             if !parent_is_gone {
                 result = written.map_err(|failure| Undone::Partly(failure.errno()));
@@ -307,63 +339,39 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Stores the record of a new key. A path entry whose key was refused is taken back, so that
-    /// nobody meets it.
-    async fn create_key_record(
+    /// nobody meets it; one whose key is not answered for goes on when the answer comes (P-261).
+    ///
+    /// # Errors
+    /// That of the creation.
+    pub async fn create_key_record(
         self: &Arc<Self>,
-        change: &Change,
+        retained: &Retained,
         new_key: NewKey,
-        told: &Arc<Publication>,
-    ) -> Result<(), Undone> {
-        let slot = change.hive.slot;
-        let late = self.late_effect(change, FollowUp::default(), told);
-        match self.tell(slot, new_key.create.clone(), Some(late)).await {
+    ) -> Result<(), Errno> {
+        let NewKey { create, take_back } = new_key;
+        let slot = retained.hive.slot;
+        if self.state().slot(slot).incarnation != retained.incarnation {
+            // A source that has been away has no path entry without its key any more.
+            return Err(Errno::EIO);
+        }
+        let stored = Retained { follow_up: FollowUp::default(), ..retained.clone() };
+        let late = || self.late_record(stored.clone(), take_back.clone());
+        match self.tell(slot, create.clone(), Some(late())).await {
             Ok(()) => Ok(()),
             Err(Failure::Refused(status)) => {
                 self.env.yield_point("take the path entry back").await;
-                let _ = self.tell(slot, new_key.take_back, None).await;
-                // D-92: a key record that is there already is the source's fault.
-                let errno = match Failure::Refused(status).errno() {
-                    Errno::EEXIST => Errno::EIO,
-                    errno => errno,
-                };
-                Err(Undone::Entirely(errno))
+                self.have_done(None, slot, take_back).await;
+                Err(Failure::Refused(status).creation_errno())
             }
             Err(failure) => {
                 let unsent = RequestError::TimedOut { dispatched: false };
                 if failure == Failure::Unanswered(unsent) {
                     // The entry stands, so its record has to follow whenever there is a slot.
-                    let late = self.late_effect(change, FollowUp::default(), told);
-                    self.connection(slot).send(None, new_key.create, Some(late));
+                    self.connection(slot).send(None, create, Some(late()));
                 }
-                Err(Undone::Entirely(failure.errno()))
+                Err(failure.errno())
             }
         }
-    }
-
-    /// What happens when a mutation's success comes after its caller has gone.
-    fn late_effect(
-        self: &Arc<Self>,
-        change: &Change,
-        follow_up: FollowUp,
-        told: &Arc<Publication>,
-    ) -> LateEffect {
-        let (kernel, told) = (Arc::clone(self), Arc::clone(told));
-        let (hive, scope) = (change.hive, change.scope.clone());
-        Box::new(move |response| {
-            if response != Response::Done {
-                return;
-            }
-            let task_kernel = Arc::clone(&kernel);
-            kernel.spawn(async move {
-                let change = task_kernel.begin_change(hive, scope, None).await;
-                // Nobody is left to be told of a failure.
-                let followed = task_kernel.follow_up(&change, follow_up, &told).await;
-                if !matches!(followed, Err(Undone::Entirely(_))) {
-                    task_kernel.publish_late(&told, Scale::One);
-                    let _ = task_kernel.finish_change(&change, None).await;
-                }
-            });
-        })
     }
 }
 

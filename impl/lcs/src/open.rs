@@ -15,6 +15,7 @@ use crate::mutation::{Change, FollowUp, NewKey, Told};
 use crate::name::FoldedName;
 use crate::resolve::is_of;
 use crate::security::{Privileges, SecurityDescriptor, Sid, Token, inherit};
+use crate::source::LateEffect;
 use crate::state::KeyId;
 use crate::transactions::Logged;
 use crate::turns::Turn;
@@ -301,13 +302,15 @@ impl<E: Env> Kernel<E> {
             let removed =
                 Effect::PathRemoved { name: missing.name.clone(), layer: layer.folded.clone() };
             let removal = AcceptedChange { position: missing.parent.clone(), effect: removed };
-            uncovered = Some(match transaction {
+            let uncovering = match transaction {
                 Some(_) => Uncovered::Within(removal),
                 None => Uncovered::Outside(self.foresee(vec![removal], known.clone()).await),
-            });
+            };
             self.env.yield_point("replace a hidden entry").await;
-            let replaced = self.ask_in(transaction, slot, take_back.clone(), None).await;
-            replaced.map_err(creation_errno)?;
+            let late = self.late_uncovering(&missing.change, &uncovering, creator)?;
+            let replaced = self.ask_in(transaction, slot, take_back.clone(), Some(late)).await;
+            replaced.map_err(Failure::creation_errno)?;
+            uncovered = Some(uncovering);
         }
         let entry = PathEntry {
             layer: layer.spelling.clone().into_bytes(),
@@ -352,6 +355,33 @@ impl<E: Env> Kernel<E> {
         }
     }
 
+    /// What happens when a HIDDEN entry has gone for a creation that was given up: that is a change of
+    /// its own (P-267).
+    fn late_uncovering(
+        self: &Arc<Self>,
+        change: &Change,
+        uncovered: &Uncovered,
+        creator: Sid,
+    ) -> Result<LateEffect, Errno> {
+        let follow_up = FollowUp::default();
+        Ok(match uncovered {
+            Uncovered::Outside(told) => {
+                let (scope, creator) = (change.scope.clone(), Some(creator));
+                self.late_effect(self.retain(
+                    change.hive,
+                    scope,
+                    follow_up,
+                    creator,
+                    Arc::clone(told),
+                ))
+            }
+            Uncovered::Within(removal) => {
+                let logged = Logged::of(removal.clone(), &change.scope, &follow_up, None);
+                self.late_acceptance(self.acceptance(change, logged)?)
+            }
+        })
+    }
+
     /// Makes the loss of a HIDDEN entry known, at once or at the commit.
     fn tell_uncovered(&self, change: &Change, uncovered: Uncovered) {
         match uncovered {
@@ -372,14 +402,6 @@ impl<E: Env> Kernel<E> {
             return Ok(missing.entries.clone());
         }
         self.lookup_entries(parent, &missing.name).await
-    }
-}
-
-/// EEXIST is never for a creation's caller (`SYS-64`).
-fn creation_errno(failure: Failure) -> Errno {
-    match failure.errno() {
-        Errno::EEXIST => Errno::EIO,
-        errno => errno,
     }
 }
 

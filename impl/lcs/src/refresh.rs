@@ -5,6 +5,7 @@
 //! States PSD-005 §2.6, §2.8 (layer deletion) and §6.3 (generation); D-54, D-55, P-02, P-03, P-07,
 //! P-20.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -253,14 +254,14 @@ impl<E: Env> Kernel<E> {
         let kernel = Arc::clone(self);
         let folded = FoldedName::new(name);
         let lost = lost.cloned();
-        let late_lost = lost.clone();
+        let late_lost = lost.clone().unwrap_or_default();
         let late = Box::new(move |response| {
             if let Response::DeleteLayer { orphaned } = response {
-                // A replay would hit a later layer of the same name.
-                kernel.state().slot_mut(slot).missed_deletions.remove(&folded);
+                let kernel = kernel.begin_operation();
+                kernel.note_late_deletion(slot, &folded);
                 let task_kernel = Arc::clone(&kernel);
                 kernel.spawn(async move {
-                    task_kernel.orphan_keys(slot, orphaned, late_lost.as_deref()).await;
+                    task_kernel.orphan_keys(slot, orphaned, Some(&*late_lost)).await;
                 });
             }
         });
@@ -279,6 +280,30 @@ impl<E: Env> Kernel<E> {
             }
         }
         Ok(())
+    }
+
+    /// A source has purged a layer, later than it should have. If there is a layer of that name again,
+    /// nobody can tell what it has lost by that (P-264).
+    fn note_late_deletion(&self, slot: SlotId, name: &FoldedName) {
+        let mut state = self.state();
+        // A replay would hit a later layer of the same name.
+        state.slot_mut(slot).missed_deletions.remove(name);
+        if state.layers.get(name).is_some() {
+            for index in 0..state.slot(slot).hives.len() {
+                state.step_generation(HiveId { slot, index });
+            }
+            state.watches.overflow_slot(slot, self.parameters.watch_limits());
+        }
+    }
+
+    /// Has a source purge a layer that it was told to delete, for an entry that came to it after that
+    /// (`RES-31`, P-264).
+    pub async fn purge_again(self: &Arc<Self>, slot: SlotId, layer: &FoldedName) {
+        let spelling: &str = layer.borrow();
+        self.env.yield_point("delete a layer again").await;
+        if self.delete_layer(slot, spelling, Some(&Arc::default())).await.is_err() {
+            self.note_missed_deletion(slot, layer, spelling);
+        }
     }
 
     /// Notes orphans and drops those that nobody has open. Their watches are told, but for those

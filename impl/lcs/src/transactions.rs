@@ -9,12 +9,14 @@
 
 mod commit;
 mod file;
+mod late;
 mod log;
 mod mutation;
 mod table;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use abi::layout::TransactionStatusArgs;
 use abi::{Errno, POLLERR, POLLHUP};
@@ -23,6 +25,7 @@ use futures::future::{Either, select};
 use rsi::{Request, Response, TransactionId};
 
 pub use self::file::TransactionFile;
+pub use self::late::Within;
 pub use self::log::Logged;
 use self::table::{Binding, Ended};
 pub use self::table::{End, Transactions};
@@ -31,7 +34,7 @@ use crate::kernel::{Failure, Kernel};
 use crate::name::FoldedName;
 use crate::process::Process;
 use crate::read_ioctls::validate_writable;
-use crate::source::LateEffect;
+use crate::source::{LateEffect, RequestError};
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share, Turn};
 use crate::user;
@@ -80,14 +83,15 @@ impl<E: Env> Kernel<E> {
         let ended = self.state().transactions.end(id, end);
         let Ended { binding, commit_in_flight, .. } = ended?;
         match end {
-            End::Aborted | End::TimedOut if !commit_in_flight => self.send_abort(id, binding?),
+            End::Aborted | End::TimedOut if !commit_in_flight => self.send_abort(binding?),
             _ => None,
         }
     }
 
     /// `RSI_ABORT_TRANSACTION`, which goes out whenever there is a slot for it. A connection that
     /// has ended took the source's side of the transaction with it.
-    fn send_abort(&self, id: TransactionId, binding: Binding) -> Option<oneshot::Receiver<()>> {
+    fn send_abort(&self, binding: Binding) -> Option<oneshot::Receiver<()>> {
+        let Binding { id_at_source, .. } = binding;
         let slot = binding.hive.slot;
         let connection = {
             let state = self.state();
@@ -96,8 +100,8 @@ impl<E: Env> Kernel<E> {
         };
         let (sender, receiver) = oneshot::channel();
         let answered = Box::new(move |_: Response| drop(sender));
-        let request = Request::AbortTransaction { transaction: id.0 };
-        connection.send(Some(id), request, Some(answered));
+        let request = Request::AbortTransaction { transaction: id_at_source.0 };
+        connection.send(Some(id_at_source), request, Some(answered));
         Some(receiver)
     }
 
@@ -217,6 +221,20 @@ impl<E: Env> Kernel<E> {
         }
     }
 
+    /// As [`Kernel::turn_outside`], for an operation that only reads. It waits no longer than a request
+    /// may take: whatever changes the place, readers go on (P-266).
+    pub async fn turn_to_read(&self, key: KeyId, place: Place) -> Option<Turn> {
+        let mut turn = pin!(self.turn_outside(key, place, Share::Read));
+        if let Poll::Ready(turn) = futures::poll!(turn.as_mut()) {
+            return turn;
+        }
+        let timer = pin!(self.env.sleep_until(self.request_deadline()));
+        match select(turn, timer).await {
+            Either::Left((turn, _)) => turn,
+            Either::Right(_) => None,
+        }
+    }
+
     /// Accepts a mutation into a transaction, as far as that can be done before it is sent: there is
     /// room for it in the log, and the transaction is bound to the hive from now on (D-12, D-80).
     ///
@@ -242,14 +260,22 @@ impl<E: Env> Kernel<E> {
             let bound_max = self.parameters.bound_transactions_max();
             state.transactions.reserve(id, hive.slot, bound_max)?;
         }
-        let reservation = Reservation { kernel: self, id };
+        let mut reservation = Reservation { kernel: self, id, is_settled: false };
         self.env.yield_point("bind a transaction").await;
-        let request = Request::BeginTransaction { transaction: id.0, mode: READ_WRITE };
-        self.ask_unchecked(Some(id), hive.slot, request, None).await?;
+        let id_at_source = self.state().transactions.id_at_source(id);
+        let request = Request::BeginTransaction { transaction: id_at_source.0, mode: READ_WRITE };
+        let begun = self.ask_unchecked(Some(id), hive.slot, request, None).await;
+        reservation.is_settled = !matches!(
+            begun,
+            Err(Failure::Unanswered(
+                RequestError::TimedOut { dispatched: true } | RequestError::Malformed(_)
+            ))
+        );
+        begun?;
         let (bound, binding) = {
             let mut state = self.state();
             let incarnation = state.slot(hive.slot).incarnation;
-            let binding = Binding { hive, incarnation };
+            let binding = Binding { hive, incarnation, id_at_source };
             // A connection that ended behind its answer has nothing left of the transaction.
             let is_active = state.is_active(hive.slot);
             let bound =
@@ -258,7 +284,7 @@ impl<E: Env> Kernel<E> {
         };
         drop(reservation);
         if bound.is_err() {
-            drop(self.send_abort(id, binding));
+            drop(self.send_abort(binding));
         }
         bound
     }
@@ -278,6 +304,11 @@ impl<E: Env> Kernel<E> {
         answer
     }
 
+    /// What a source knows a transaction by.
+    pub fn id_at_source(&self, transaction: Option<TransactionId>) -> Option<TransactionId> {
+        transaction.map(|id| self.state().transactions.id_at_source(id))
+    }
+
     /// Whether a transaction, if there is one, goes on.
     ///
     /// # Errors
@@ -293,10 +324,16 @@ impl<E: Env> Kernel<E> {
 struct Reservation<'a, E: Env> {
     kernel: &'a Kernel<E>,
     id: TransactionId,
+    /// Whether it is known if the source has begun it.
+    is_settled: bool,
 }
 
 impl<E: Env> Drop for Reservation<'_, E> {
     fn drop(&mut self) {
-        self.kernel.state().transactions.give_back(self.id);
+        let transactions = &mut self.kernel.state().transactions;
+        transactions.give_back(self.id);
+        if !self.is_settled {
+            transactions.renew_id(self.id);
+        }
     }
 }

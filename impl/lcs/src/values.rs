@@ -89,7 +89,7 @@ impl<E: Env> Kernel<E> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
             let values = {
-                let _turn = self.turn_outside(key, Place::Values(key), Share::Read).await;
+                let _turn = self.turn_to_read(key, Place::Values(key)).await;
                 match name {
                     Some(name) => self.query_value(key, name).await?,
                     None => self.query_values(key).await?,

@@ -197,7 +197,7 @@ impl<E: Env> Kernel<E> {
             hold.push(self.turn_outside(within, Place::Children(parent), Share::Change).await);
             hold.push(self.turn_outside(within, Place::Name(parent, folded), Share::Alone).await);
         } else {
-            hold.push(self.turn_outside(parent, Place::Name(parent, folded), Share::Read).await);
+            hold.push(self.turn_to_read(parent, Place::Name(parent, folded)).await);
         }
         self.env.yield_point("look up a component").await;
         let mut parent_metadata = walk.metadata.clone();
@@ -243,7 +243,7 @@ impl<E: Env> Kernel<E> {
         }
         self.env.yield_point("read a link").await;
         let values = {
-            let _turn = self.turn_outside(link, Place::Values(link), Share::Read).await;
+            let _turn = self.turn_to_read(link, Place::Values(link)).await;
             self.query_value(link, "").await?
         };
         let target = view.resolve_value(&values.entries, &values.blankets);

@@ -24,7 +24,7 @@ use crate::key_file::KeyFile;
 use crate::user;
 pub use crate::watches::known::Known;
 pub use crate::watches::map::{WatchId, WatchMap};
-pub use crate::watches::publication::{Publication, Scale, UnderWay};
+pub use crate::watches::publication::{Overtaken, Publication, Scale, UnderWay};
 
 /// POLLIN of Linux.
 const POLLIN: i64 = 0x01;

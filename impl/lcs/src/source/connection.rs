@@ -281,6 +281,11 @@ impl<E: Env> Connection<E> {
             (Request::BeginTransaction { transaction, .. }, Ok(Response::Done)) => {
                 Some(TransactionId(*transaction))
             }
+            (Request::BeginTransaction { transaction, .. }, Err(_)) => {
+                // Nobody will use it, if it has begun (P-262).
+                self.shared.abort(TransactionId(*transaction));
+                None
+            }
             _ => None,
         };
         let delivery = Delivery { outcome, late_effect, begun };
@@ -361,13 +366,17 @@ impl<E: Env> Shared<E> {
         readers.into_values().for_each(Waker::wake);
     }
 
+    fn abort(&self, id: TransactionId) {
+        let abort = Call::new(Some(id), Request::AbortTransaction { transaction: id.0 });
+        // The only error is Down, which ends the source's transactions by itself.
+        let _ = self.enqueue(abort);
+    }
+
     /// What a response does for which nobody waits (PSD-005 §10.1): its own effect, and the end of
     /// a transaction that it leaves at the source without an owner.
     fn apply_late(&self, delivery: Delivery) {
-        if let Some(TransactionId(transaction)) = delivery.begun {
-            let abort = Call::new(delivery.begun, Request::AbortTransaction { transaction });
-            // The only error is Down, which ends the source's transactions by itself.
-            let _ = self.enqueue(abort);
+        if let Some(begun) = delivery.begun {
+            self.abort(begun);
         }
         if let (Ok(response), Some(effect)) = (delivery.outcome, delivery.late_effect) {
             effect(response);

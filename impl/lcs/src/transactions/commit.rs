@@ -10,6 +10,7 @@ use futures::future::{Either, select};
 use rsi::{Request, Response, Status, TransactionId};
 
 use super::file::TransactionFile;
+use super::late::Fate;
 use super::log::Logged;
 use super::table::{Binding, Content, End};
 use crate::env::Env;
@@ -26,6 +27,7 @@ struct Commit {
     transaction: TransactionId,
     binding: Binding,
     log: Arc<Vec<Logged>>,
+    fate: Arc<Fate>,
     /// What watchers are told of it.
     told: Arc<Publication>,
 }
@@ -41,12 +43,12 @@ impl<E: Env> Kernel<E> {
         let turn = self.turns.take(Place::Transaction(id), Share::Alone).await;
         self.expire_if_due(id);
         let content = self.state().transactions.content(id)?;
-        let Content { binding, log, known } = content;
+        let Content { binding, log, known, fate } = content;
         let changes = log.iter().map(|logged| logged.change.clone()).collect();
         let told = self.foresee(changes, known).await;
         let token = Arc::new(());
         let ended = self.state().transactions.begin_commit(id, &token)?;
-        let commit = Commit { transaction: id, binding, log, told };
+        let commit = Commit { transaction: id, binding, log, fate, told };
         let answer = self.ask_to_commit(&commit, token, ended).await?;
         match answer {
             Ok(_) => {
@@ -80,7 +82,7 @@ impl<E: Env> Kernel<E> {
         ended: oneshot::Receiver<()>,
     ) -> Result<Result<Response, Failure>, Errno> {
         let id = commit.transaction;
-        let request = Request::CommitTransaction { transaction: id.0 };
+        let request = Request::CommitTransaction { transaction: commit.binding.id_at_source.0 };
         let caller = Arc::new(());
         let late = self.late_commit(commit.clone(), token, Arc::downgrade(&caller));
         let slot = commit.binding.hive.slot;
@@ -112,9 +114,10 @@ impl<E: Env> Kernel<E> {
             if response == Response::Done
                 && let Some(commit) = unanswered.commit.take()
             {
-                unanswered.kernel.publish_late(&commit.told, Scale::Commit);
+                let kernel = unanswered.kernel.begin_operation();
+                kernel.publish_late(&commit.told, Scale::Commit);
                 // Nobody waits for what follows.
-                drop(unanswered.kernel.settle_commit(commit));
+                drop(kernel.settle_commit(commit));
             }
         })
     }
@@ -133,7 +136,8 @@ impl<E: Env> Kernel<E> {
     /// Nothing at the source may outlast a transaction that has ended (D-81 keeps it open there).
     fn clean_up(&self, commit: &Commit) {
         if self.state().transactions.check_active(commit.transaction).is_err() {
-            drop(self.send_abort(commit.transaction, commit.binding));
+            commit.fate.give_up();
+            drop(self.send_abort(commit.binding));
         }
     }
 
@@ -149,11 +153,15 @@ impl<E: Env> Kernel<E> {
         commit: Commit,
     ) -> impl Future<Output = Result<(), Errno>> + Send + use<E> {
         let was_active = self.state().transactions.check_active(commit.transaction);
+        let accepted_since = commit.fate.commit();
         drop(self.end_transaction(commit.transaction, End::Committed));
         let (sender, receiver) = oneshot::channel();
         let kernel = Arc::clone(self);
         self.spawn(async move {
             kernel.apply_commit(commit.binding.hive, &commit.log).await;
+            for accepted in accepted_since {
+                Arc::clone(&kernel).take_effect_after_commit(accepted);
+            }
             // A caller that has gone waits for nothing.
             let _ = sender.send(());
         });

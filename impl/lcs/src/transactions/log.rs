@@ -3,10 +3,9 @@
 
 use rsi::Guid;
 
-use crate::change::{AcceptedChange, Effect};
+use crate::change::AcceptedChange;
 use crate::mutation::{FollowUp, Scope};
 use crate::name::FoldedName;
-use crate::resolve::folded;
 use crate::security::Sid;
 
 /// A mutation in the log of a transaction.
@@ -34,22 +33,8 @@ impl Logged {
         follow_up: &FollowUp,
         creator: Option<Sid>,
     ) -> Self {
-        let layer = layer_of(&change.effect);
+        let layer = change.layer();
         let FollowUp { orphan, was_visible, .. } = *follow_up;
         Self { change, scope: scope.clone(), layer, orphan, was_visible, creator }
-    }
-}
-
-fn layer_of(effect: &Effect) -> Option<FoldedName> {
-    match effect {
-        Effect::ValueSet(entry) => Some(folded(&entry.layer)),
-        Effect::BlanketSet(entry) => Some(folded(&entry.layer)),
-        Effect::KeyCreated { entry, .. } | Effect::PathHidden { entry, .. } => {
-            Some(folded(&entry.layer))
-        }
-        Effect::ValueRemoved { layer, .. }
-        | Effect::BlanketRemoved { layer }
-        | Effect::PathRemoved { layer, .. } => Some(layer.clone()),
-        Effect::SecuritySet { .. } => None,
     }
 }

@@ -5,28 +5,35 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use rsi::{Request, Response, Status, TransactionId};
+use rsi::{Request, Status, TransactionId};
 
+use super::late::{Fate, Within};
 use super::log::Logged;
 use crate::change::AcceptedChange;
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::mutation::{Change, FollowUp, NewKey, Scope, Told};
 use crate::security::Sid;
-use crate::source::{LateEffect, RequestError};
+use crate::source::RequestError;
 use crate::state::{KeyId, SlotId};
 use crate::turns::Turn;
 use crate::watches::Known;
 
 /// What remains to be done of a mutation that the source has accepted.
 #[derive(Clone)]
-struct Accepted {
-    transaction: TransactionId,
-    slot: SlotId,
-    logged: Logged,
-    new_key: Option<NewKey>,
+pub struct Accepted {
+    /// The transaction that it is part of.
+    pub within: Within,
+    /// What becomes of that.
+    pub fate: Arc<Fate>,
+    /// The source.
+    pub slot: SlotId,
+    /// What is remembered of it.
+    pub logged: Logged,
+    /// The record of a new key, if that is still to be stored.
+    pub new_key: Option<NewKey>,
     /// The key whose last write time is set, and whether it may be gone.
-    write_time: Option<(KeyId, bool)>,
+    pub write_time: Option<(KeyId, bool)>,
 }
 
 impl<E: Env> Kernel<E> {
@@ -51,12 +58,29 @@ impl<E: Env> Kernel<E> {
             (key, is_path)
         });
         let new_key = follow_up.create_key;
-        let accepted = Accepted { transaction, slot: hive.slot, logged, new_key, write_time };
-        let late = self.late_acceptance(&accepted);
-        self.ask_in(Some(transaction), hive.slot, request, Some(late)).await?;
+        let accepted = Accepted { new_key, write_time, ..self.acceptance(change, logged)? };
+        let late = self.late_acceptance(accepted.clone());
+        let answer = self.ask_in(Some(transaction), hive.slot, request, Some(late)).await;
+        if answer == Err(Failure::Unanswered(RequestError::TimedOut { dispatched: true })) {
+            let layer = accepted.logged.layer.clone();
+            self.state().transactions.note_unanswered(transaction, layer);
+        }
+        answer?;
         let finished = self.finish_within(accepted).await;
         drop(layer);
         Ok(finished)
+    }
+
+    /// A mutation in a transaction, of which nothing remains to be done but to remember it.
+    ///
+    /// # Errors
+    /// What its end makes of every use of the transaction.
+    pub fn acceptance(&self, change: &Change, logged: Logged) -> Result<Accepted, Failure> {
+        let over = |errno| Failure::TransactionOver(errno);
+        let id = change.transaction.ok_or(over(Errno::EINVAL))?;
+        let (within, fate) = self.state().transactions.at_source(id).map_err(over)?;
+        let slot = change.hive.slot;
+        Ok(Accepted { within, fate, slot, logged, new_key: None, write_time: None })
     }
 
     /// Remembers how what a mutation changes is before the transaction changes it, as far as the
@@ -71,13 +95,18 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Stores the record of a new key, remembers the mutation, and sets the last write time.
-    async fn finish_within(self: &Arc<Self>, accepted: Accepted) -> Result<(), Errno> {
-        let Accepted { transaction, slot, logged, new_key, write_time } = accepted;
-        if let Some(new_key) = new_key {
+    ///
+    /// # Errors
+    /// Those of the requests. The mutation is part of the transaction unless it was a creation whose
+    /// key could not be stored.
+    pub async fn finish_within(self: &Arc<Self>, accepted: Accepted) -> Result<(), Errno> {
+        let mut accepted = accepted;
+        let write_time = accepted.write_time.take();
+        if let Some(new_key) = accepted.new_key.take() {
             self.env.yield_point("create the key record").await;
-            self.create_record_within(transaction, slot, new_key, &logged).await?;
+            self.create_record_within(&accepted, new_key).await?;
         }
-        self.state().transactions.log(transaction, logged);
+        self.state().transactions.log(accepted.within.id, accepted.logged);
         if let Some((key, may_be_gone)) = write_time {
             self.env.yield_point("write the last write time").await;
             match self.write_time(key).await {
@@ -91,48 +120,27 @@ impl<E: Env> Kernel<E> {
     /// A path entry whose key was refused is taken back, so that the commit leaves none without.
     async fn create_record_within(
         self: &Arc<Self>,
-        transaction: TransactionId,
-        slot: SlotId,
+        created: &Accepted,
         new_key: NewKey,
-        logged: &Logged,
     ) -> Result<(), Errno> {
         let NewKey { create, take_back } = new_key;
-        let created =
-            Accepted { transaction, slot, logged: logged.clone(), new_key: None, write_time: None };
-        let late = self.late_acceptance(&created);
-        let within = Some(transaction);
-        match self.ask_in(within, slot, create.clone(), Some(late)).await {
+        let Accepted { within, slot, .. } = *created;
+        let late = || self.late_record_within(created.clone(), take_back.clone());
+        match self.ask_in(Some(within.id), slot, create.clone(), Some(late())).await {
             Ok(_) => Ok(()),
             Err(Failure::Refused(status)) => {
                 self.env.yield_point("take the path entry back").await;
-                let _ = self.ask_in(within, slot, take_back, None).await;
-                // D-92: a key record that is there already is the source's fault.
-                match Failure::Refused(status).errno() {
-                    Errno::EEXIST => Err(Errno::EIO),
-                    errno => Err(errno),
+                self.have_done(Some(within), slot, take_back).await;
+                Err(Failure::Refused(status).creation_errno())
+            }
+            Err(failure) => {
+                let unsent = RequestError::TimedOut { dispatched: false };
+                if failure == Failure::Unanswered(unsent) {
+                    // The entry stands, so its record has to follow whenever there is a slot.
+                    self.connection(slot).send(Some(within.id_at_source), create, Some(late()));
                 }
+                Err(failure.errno())
             }
-            Err(Failure::Unanswered(RequestError::TimedOut { dispatched: false })) => {
-                // The entry stands, so its record has to follow whenever there is a slot.
-                let late = self.late_acceptance(&created);
-                self.connection(slot).send(within, create, Some(late));
-                Err(Errno::ETIMEDOUT)
-            }
-            Err(failure) => Err(failure.errno()),
         }
-    }
-
-    /// What happens when a mutation's success comes after its caller has gone.
-    fn late_acceptance(self: &Arc<Self>, accepted: &Accepted) -> LateEffect {
-        let (kernel, accepted) = (Arc::clone(self), accepted.clone());
-        Box::new(move |response| {
-            if response == Response::Done {
-                let task_kernel = Arc::clone(&kernel);
-                kernel.spawn(async move {
-                    // Nobody is left to be told of a failure.
-                    let _ = task_kernel.finish_within(accepted).await;
-                });
-            }
-        })
     }
 }

@@ -3,7 +3,7 @@
 //! Plain data under the lock of the state; it sends nothing and waits for nobody. States PSD-005
 //! §5.1 and §6.3 (states of REG_IOC_TXN_STATUS); `TXN-27`, `TXN-85`..`TXN-89`, D-80..D-83.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use abi::layout::TransactionStatusArgs;
@@ -14,6 +14,7 @@ use abi::{
 use futures::channel::oneshot;
 use rsi::{Guid, TransactionId};
 
+use super::late::{Fate, Within};
 use super::log::Logged;
 use crate::change::AcceptedChange;
 use crate::limits::MUTATIONS_PER_TRANSACTION_MAX;
@@ -62,6 +63,8 @@ pub struct Binding {
     pub hive: HiveId,
     /// The source's connection, counted as in its slot.
     pub incarnation: u64,
+    /// What the source knows it by.
+    pub id_at_source: TransactionId,
 }
 
 /// What ends with a transaction.
@@ -82,6 +85,8 @@ pub struct Content {
     pub log: Arc<Vec<Logged>>,
     /// How what it has changed was before.
     pub known: Known,
+    /// What becomes of it.
+    pub fate: Arc<Fate>,
 }
 
 /// See the module.
@@ -93,6 +98,8 @@ pub struct Transactions {
 
 struct Record {
     deadline: u64,
+    /// What the source knows it by, or will.
+    id_at_source: TransactionId,
     phase: Phase,
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -104,6 +111,9 @@ enum Phase {
         binding: Binding,
         log: Arc<Vec<Logged>>,
         known: Known,
+        fate: Arc<Fate>,
+        /// Layers that mutations name of which it is not known whether the source has done them.
+        unanswered: BTreeSet<FoldedName>,
         /// Alive while a commit is waiting for its slot or its answer.
         commit: Weak<()>,
     },
@@ -116,9 +126,38 @@ impl Transactions {
         // The counter is as wide as the request header's field and never comes to its end.
         self.last += 1;
         let id = TransactionId(self.last);
-        let record = Record { deadline, phase: Phase::Unbound(None), waiting: Vec::new() };
+        let phase = Phase::Unbound(None);
+        let record = Record { deadline, id_at_source: id, phase, waiting: Vec::new() };
         self.records.insert(id, record);
         id
+    }
+
+    /// What its source knows it by, bound or not.
+    pub fn id_at_source(&self, id: TransactionId) -> TransactionId {
+        self.records.get(&id).map_or(id, |record| record.id_at_source)
+    }
+
+    /// Gives it another id for its next binding: the source may have a transaction under the one that
+    /// it had, which is to be aborted there (P-262).
+    pub fn renew_id(&mut self, id: TransactionId) {
+        if let Some(record) = self.records.get_mut(&id) {
+            self.last += 1;
+            record.id_at_source = TransactionId(self.last);
+        }
+    }
+
+    /// A bound one at its source, and what becomes of it.
+    ///
+    /// # Errors
+    /// EINVAL when it is not bound, and as [`Transactions::check_active`].
+    pub fn at_source(&self, id: TransactionId) -> Result<(Within, Arc<Fate>), Errno> {
+        self.check_active(id)?;
+        match self.phase(id)? {
+            Phase::Bound { binding, fate, .. } => {
+                Ok((Within { id, id_at_source: binding.id_at_source }, Arc::clone(fate)))
+            }
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// Forgets one that no fd stands for any more.
@@ -215,8 +254,14 @@ impl Transactions {
     pub fn bind(&mut self, id: TransactionId, binding: Binding) -> Result<(), Errno> {
         self.check_active(id)?;
         if let Some(record) = self.records.get_mut(&id) {
-            let (log, known, commit) = (Arc::default(), Known::nothing(), Weak::new());
-            record.phase = Phase::Bound { binding, log, known, commit };
+            record.phase = Phase::Bound {
+                binding,
+                log: Arc::default(),
+                known: Known::nothing(),
+                fate: Arc::default(),
+                unanswered: BTreeSet::new(),
+                commit: Weak::new(),
+            };
         }
         Ok(())
     }
@@ -225,6 +270,14 @@ impl Transactions {
     pub fn log(&mut self, id: TransactionId, logged: Logged) {
         if let Some(Record { phase: Phase::Bound { log, .. }, .. }) = self.records.get_mut(&id) {
             Arc::make_mut(log).push(logged);
+        }
+    }
+
+    /// Remembers that a source may yet do a mutation that names a layer.
+    pub fn note_unanswered(&mut self, id: TransactionId, layer: Option<FoldedName>) {
+        let record = self.records.get_mut(&id);
+        if let Some(Record { phase: Phase::Bound { unanswered, .. }, .. }) = record {
+            unanswered.extend(layer);
         }
     }
 
@@ -257,10 +310,12 @@ impl Transactions {
     pub fn content(&self, id: TransactionId) -> Result<Content, Errno> {
         self.check_active(id)?;
         match self.phase(id)? {
-            Phase::Bound { binding, log, known, .. } => {
-                let (log, known) = (Arc::clone(log), known.clone());
-                Ok(Content { binding: *binding, log, known })
-            }
+            Phase::Bound { binding, log, known, fate, .. } => Ok(Content {
+                binding: *binding,
+                log: Arc::clone(log),
+                known: known.clone(),
+                fate: Arc::clone(fate),
+            }),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -295,7 +350,12 @@ impl Transactions {
         let phase = std::mem::replace(&mut record.phase, Phase::Over(end));
         let commit_in_flight = phase.is_committing();
         let binding = match phase {
-            Phase::Bound { binding, .. } => Some(binding),
+            Phase::Bound { binding, fate, .. } => {
+                if end != End::Committed {
+                    fate.end(commit_in_flight);
+                }
+                Some(binding)
+            }
             Phase::Unbound(_) | Phase::Over(_) => None,
         };
         Some(Ended { binding, commit_in_flight, _waiting: waiting })
@@ -320,19 +380,27 @@ impl Transactions {
 
     /// Those that are bound on one connection of a source.
     pub fn bound_on(&self, slot: SlotId, incarnation: u64) -> Vec<TransactionId> {
-        self.bound(|binding, _| binding.hive.slot == slot && binding.incarnation == incarnation)
-    }
-
-    /// Those that are bound and have written into a layer (`DEL-16`, `DEL-19`).
-    pub fn writers_of(&self, layer: &FoldedName) -> Vec<TransactionId> {
-        self.bound(|_, log| log.iter().any(|logged| logged.layer.as_ref() == Some(layer)))
-    }
-
-    fn bound(&self, is_meant: impl Fn(&Binding, &[Logged]) -> bool) -> Vec<TransactionId> {
-        let meant = self.records.iter().filter(|(_, record)| match &record.phase {
-            Phase::Bound { binding, log, .. } => is_meant(binding, log),
+        self.chosen(|phase| match phase {
+            Phase::Bound { binding, .. } => {
+                binding.hive.slot == slot && binding.incarnation == incarnation
+            }
             Phase::Unbound(_) | Phase::Over(_) => false,
-        });
+        })
+    }
+
+    /// Those that are bound and have written into a layer, or may have (`DEL-16`, `DEL-19`).
+    pub fn writers_of(&self, layer: &FoldedName) -> Vec<TransactionId> {
+        self.chosen(|phase| match phase {
+            Phase::Bound { log, unanswered, .. } => {
+                unanswered.contains(layer)
+                    || log.iter().any(|logged| logged.layer.as_ref() == Some(layer))
+            }
+            Phase::Unbound(_) | Phase::Over(_) => false,
+        })
+    }
+
+    fn chosen(&self, is_meant: impl Fn(&Phase) -> bool) -> Vec<TransactionId> {
+        let meant = self.records.iter().filter(|(_, record)| is_meant(&record.phase));
         meant.map(|(id, _)| *id).collect()
     }
 

@@ -83,6 +83,11 @@ impl Known {
         Self::default()
     }
 
+    /// Nothing, of what may have changed since it could have been known.
+    pub fn lost() -> Self {
+        Self { overtaken: true, ..Self::default() }
+    }
+
     /// The entries of one value, with the blankets of its key.
     #[must_use]
     pub fn with_value(mut self, key: KeyId, name: &[u8], values: Values) -> Self {
@@ -294,6 +299,13 @@ impl Known {
     /// Whether somebody else has published a change of something that is known here.
     pub fn is_overtaken(&self) -> bool {
         self.overtaken
+    }
+
+    /// The keys that layers name by the path entries that a change is of, as far as they are known.
+    pub fn named(&self, change: &AcceptedChange) -> BTreeSet<Guid> {
+        let key = self.keys.get(&change.position.key());
+        let named = |name| Some(key?.named(&FoldedName::new(name)));
+        change.child_name().and_then(named).unwrap_or_default()
     }
 
     fn seen(&self, change: &AcceptedChange, view: &View) -> Result<Seen, Unclear> {

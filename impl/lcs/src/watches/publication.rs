@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use abi::Errno;
-use rsi::TransactionId;
+use rsi::{Guid, TransactionId};
 
 use crate::change::{AcceptedChange, Effect};
 use crate::configuration::WatchLimits;
@@ -48,6 +48,17 @@ pub enum Scale {
     Commit,
 }
 
+/// Whether the entries of a mutation have been changed since by others, as far as has been told.
+pub enum Overtaken {
+    /// They have not.
+    No,
+    /// They have, or it is not known.
+    Yes {
+        /// The keys that layers name by them, as far as that is known.
+        named: BTreeSet<Guid>,
+    },
+}
+
 /// A request whose answer tells something that a difference depends on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
@@ -74,6 +85,41 @@ impl Question {
             Self::Children(key) => Self::Children(within(key)),
             Self::Descriptor(key) => Self::Descriptor(within(key)),
         }
+    }
+}
+
+impl Publication {
+    /// Whether anything else has changed the same entries.
+    pub fn overtaken(&self) -> Overtaken {
+        let known = self.known.lock();
+        let named = |known: &Known| self.changes.iter().flat_map(|c| known.named(c)).collect();
+        match known.as_ref() {
+            Some(known) if !known.is_overtaken() => Overtaken::No,
+            known => Overtaken::Yes { named: known.map(named).unwrap_or_default() },
+        }
+    }
+
+    /// The key that was created, if one was.
+    pub fn created_key(&self) -> Option<Guid> {
+        self.changes.iter().find_map(AcceptedChange::created_key)
+    }
+
+    /// Whether it can take a key its last name.
+    pub fn removes_name(&self) -> bool {
+        self.changes.iter().any(|change| {
+            matches!(change.effect, Effect::PathHidden { .. } | Effect::PathRemoved { .. })
+        })
+    }
+
+    /// The key below which a name changes, and the name.
+    pub fn place(&self) -> Option<(KeyId, &str)> {
+        let mut changes = self.changes.iter();
+        changes.find_map(|change| Some((change.position.key(), change.child_name()?)))
+    }
+
+    /// The layer that has an entry by it.
+    pub fn written_layer(&self) -> Option<FoldedName> {
+        self.changes.iter().find_map(AcceptedChange::layer_of_entry)
     }
 }
 
@@ -128,6 +174,12 @@ impl<E: Env> Kernel<E> {
             // Without the answer the watchers will hear that something is lost.
             let _ = self.answer(&question, &known).await;
         }
+        Arc::new(Publication { changes, known })
+    }
+
+    /// As [`Kernel::foresee`] where it is too late to ask: whoever is concerned will get OVERFLOW.
+    pub fn unforeseen(&self, changes: Vec<AcceptedChange>) -> Arc<Publication> {
+        let known = Knowledge::under_way(Known::lost(), &mut self.state().under_way);
         Arc::new(Publication { changes, known })
     }
 

@@ -9,6 +9,7 @@ mod enumeration;
 mod failures;
 mod front_door;
 mod keys;
+mod late;
 mod layer_watches;
 mod layers;
 mod links;

@@ -34,8 +34,14 @@ pub struct Store {
     pub log: Vec<Operation>,
     /// Answers that are given instead of doing what is asked.
     pub refusals: BTreeMap<Operation, Status>,
-    /// Operations whose next request is left lying until `late` is asked for.
+    /// Operations whose next request is left lying until it is to be answered late.
     pub stalled: BTreeSet<Operation>,
+    /// Operations whose next request is done, and its answer kept back until it is to be late.
+    pub withheld: BTreeSet<Operation>,
+    /// Whether some requests are left lying, or done and not answered, and which: by lot.
+    pub dawdling: Option<u64>,
+    /// Operations of which every request is left lying.
+    pub ignored: BTreeSet<Operation>,
     /// The source is gone as soon as it reads this operation.
     pub dies_at: Option<Operation>,
     /// What each open transaction sees; none before its first mutation.
@@ -139,6 +145,14 @@ impl Store {
             request => self.perform(request),
         };
         done.unwrap_or_else(Response::Failed)
+    }
+
+    /// Whether the next request is left lying, or its answer kept back.
+    fn dawdles(&mut self) -> (bool, bool) {
+        let Some(lot) = &mut self.dawdling else { return (false, false) };
+        *lot = lot.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let drawn = *lot >> 58;
+        (drawn == 0, drawn == 1)
     }
 
     /// The transaction that has written.
@@ -362,12 +376,20 @@ pub fn root_descriptor() -> Vec<u8> {
     .to_bytes()
 }
 
+/// What is still to be answered.
+enum Late {
+    /// A request that has not been looked at.
+    Request(Vec<u8>),
+    /// The answer to one that has been done.
+    Answer(Vec<u8>),
+}
+
 /// A source process: a store, the hives it serves, and its device while it runs.
 pub struct Source {
     pub store: Arc<Mutex<Store>>,
     hives: Vec<HiveRegistration>,
     device: Option<Rc<Device<TestEnv>>>,
-    late: Arc<Mutex<Vec<Vec<u8>>>>,
+    late: Arc<Mutex<Vec<Late>>>,
 }
 
 pub fn hive(name: &str, root: u8) -> HiveRegistration {
@@ -414,10 +436,52 @@ impl Source {
 
     /// As [`Source::answer_late`]; what is to be left lying next is left.
     pub fn answer_first(&self) {
-        for frame in std::mem::take(&mut *self.late.lock().unwrap()) {
-            let response = respond(&mut self.store(), &frame);
+        for response in self.late_answers() {
             self.device.as_ref().unwrap().write(&response).unwrap();
         }
+    }
+
+    /// Answers one of those that were left lying, by lot; false if there is none.
+    pub fn answer_one(&self, lot: usize) -> bool {
+        let mut late = self.late.lock().unwrap();
+        if late.is_empty() {
+            return false;
+        }
+        let index = lot % late.len();
+        let one = late.remove(index);
+        let rest = std::mem::replace(&mut *late, vec![one]);
+        drop(late);
+        self.answer_first();
+        let mut late = self.late.lock().unwrap();
+        let new = std::mem::replace(&mut *late, rest);
+        late.extend(new);
+        true
+    }
+
+    /// Answers what was left lying with data that no source may send.
+    pub fn answer_malformed(&self) {
+        for mut response in self.late_answers() {
+            response.push(0);
+            response[0] += 1;
+            self.device.as_ref().unwrap().write(&response).unwrap();
+        }
+    }
+
+    /// Answers what was left lying with half a frame.
+    pub fn answer_broken(&self) {
+        for response in self.late_answers() {
+            let half = &response[..response.len() - 1];
+            assert_eq!(self.device.as_ref().unwrap().write(half), Err(abi::Errno::EINVAL));
+        }
+    }
+
+    fn late_answers(&self) -> Vec<Vec<u8>> {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        let answer = |late| match late {
+            Late::Request(frame) => respond(&mut self.store(), &frame),
+            Late::Answer(response) => response,
+        };
+        late.into_iter().map(answer).collect()
     }
 
     pub fn count(&self, operation: Operation) -> usize {
@@ -425,7 +489,7 @@ impl Source {
     }
 }
 
-async fn serve(device: &Device<TestEnv>, store: &Mutex<Store>, late: &Mutex<Vec<Vec<u8>>>) {
+async fn serve(device: &Device<TestEnv>, store: &Mutex<Store>, late: &Mutex<Vec<Late>>) {
     while let Ok(frame) = device.read().await {
         let request = decode_request(&frame).unwrap();
         let operation = request.request.operation();
@@ -436,11 +500,17 @@ async fn serve(device: &Device<TestEnv>, store: &Mutex<Store>, late: &Mutex<Vec<
             drop(store);
             return device.close();
         }
-        if store.stalled.remove(&operation) {
-            late.lock().unwrap().push(frame);
+        let (is_stalled, is_withheld) = store.dawdles();
+        let is_stalled = is_stalled || store.ignored.contains(&operation);
+        if store.stalled.remove(&operation) || is_stalled {
+            late.lock().unwrap().push(Late::Request(frame));
             continue;
         }
         let response = respond(&mut store, &frame);
+        if store.withheld.remove(&operation) || is_withheld {
+            late.lock().unwrap().push(Late::Answer(response));
+            continue;
+        }
         drop(store);
         device.write(&response).unwrap();
     }

@@ -98,22 +98,36 @@ async fn one_round(client: &Client) -> Vec<Errno> {
     errors
 }
 
-/// Lets six callers loose and returns how many of their errors were of each kind.
-fn loose(machine: &Machine, rounds: usize, allowed: &'static [Errno]) {
-    let running = Rc::new(Cell::new(0));
+/// Counts of callers that are not done, and of their calls that were not answered in time.
+#[derive(Clone, Default)]
+struct Counts {
+    running: Rc<Cell<usize>>,
+    timed_out: Rc<Cell<usize>>,
+}
+
+/// Lets six callers loose.
+fn let_loose(machine: &Machine, rounds: usize, allowed: &'static [Errno]) -> Counts {
+    let counts = Counts::default();
     for _ in 0..6 {
         let client = machine.client();
+        let Counts { running, timed_out } = counts.clone();
         running.set(running.get() + 1);
-        let still = Rc::clone(&running);
         machine.world.spawn(async move {
             for _ in 0..rounds {
                 for errno in one_round(&client).await {
                     assert!(allowed.contains(&errno), "{errno:?}");
+                    timed_out.set(timed_out.get() + usize::from(errno == Errno::ETIMEDOUT));
                 }
             }
-            still.set(still.get() - 1);
+            running.set(running.get() - 1);
         });
     }
+    counts
+}
+
+/// As [`let_loose`], until all are done.
+fn loose(machine: &Machine, rounds: usize, allowed: &'static [Errno]) {
+    let Counts { running, .. } = let_loose(machine, rounds, allowed);
     machine.world.run_until_stalled();
     // Nothing here waits for time, so whoever is not done waits for ever.
     assert_eq!(running.get(), 0, "calls wait for each other");
@@ -129,22 +143,27 @@ fn calls_at_once_all_end_and_see_nothing_half_done() {
         machine.client().make(LAYERS_KEY);
         loose(&machine, 60, USUAL);
         deletions += machine.source.count(Operation::DeleteLayer);
-        let client = machine.client();
-        let root = client.open("Other").unwrap();
-        let mut known = vec!["base", "one", "two", "three"];
-        known.retain(|layer| client.unset(root, "", layer) != Err(Errno::ENOENT));
-        check_layers(&known, &machine.source.store(), seed);
-        check_layers(&known, &machine.other.store(), seed);
-        let source = machine.source.store();
-        for (_, entry) in source.entries.values() {
-            assert!(entry.target.is_none_or(|guid| source.keys.contains_key(&guid)), "seed {seed}");
-        }
-        // Everything is closed, so no key is left without a name.
-        let named: Vec<_> = source.entries.values().filter_map(|(_, entry)| entry.target).collect();
-        let roots = source.keys.len() - source.keys.keys().filter(|k| named.contains(k)).count();
-        assert_eq!(roots, 2, "seed {seed}");
+        check_whole(&machine, seed);
     }
     assert!(deletions > 40, "{deletions}");
+}
+
+/// Nothing is half done, and nothing is left of what is gone.
+fn check_whole(machine: &Machine, seed: u64) {
+    let client = machine.client();
+    let root = client.open("Other").unwrap();
+    let mut known = vec!["base", "one", "two", "three"];
+    known.retain(|layer| client.unset(root, "", layer) != Err(Errno::ENOENT));
+    check_layers(&known, &machine.source.store(), seed);
+    check_layers(&known, &machine.other.store(), seed);
+    let source = machine.source.store();
+    for (_, entry) in source.entries.values() {
+        assert!(entry.target.is_none_or(|guid| source.keys.contains_key(&guid)), "seed {seed}");
+    }
+    // Everything is closed, so no key is left without a name.
+    let named: Vec<_> = source.entries.values().filter_map(|(_, entry)| entry.target).collect();
+    let roots = source.keys.len() - source.keys.keys().filter(|k| named.contains(k)).count();
+    assert_eq!(roots, 2, "seed {seed}");
 }
 
 /// No entry of a layer comes to a source after the layer's deletion.
@@ -188,4 +207,44 @@ fn calls_at_once_all_end_when_their_source_dies_and_comes_back() {
         machine.restart();
         loose(&machine, 20, USUAL);
     }
+}
+
+#[test]
+fn calls_at_once_all_end_and_leave_nothing_half_done_when_answers_are_late() {
+    const LATE: &[Errno] =
+        &[Errno::ENOENT, Errno::ENOTEMPTY, Errno::ERANGE, Errno::ETIMEDOUT, Errno::EIO];
+    let mut count = 0;
+    for seed in 0..40 {
+        let machine = Machine::in_world(World::with_seed(seed));
+        machine.client().make(LAYERS_KEY);
+        for source in [&machine.source, &machine.other] {
+            source.store().dawdling = Some(seed);
+        }
+        let Counts { running, timed_out } = let_loose(&machine, 20, LATE);
+        let client = machine.client();
+        // Each call sends a bounded number of requests, and each of them has its time.
+        for _ in 0..100_000 {
+            client.go(|me| async move {
+                let later = me.world.env.now() + 40_000_000_000;
+                me.world.env.sleep_until(later).await;
+            });
+            let lot = dice(&client, 64);
+            machine.source.answer_one(lot);
+            machine.other.answer_one(lot);
+            if running.get() == 0 {
+                break;
+            }
+        }
+        assert_eq!(running.get(), 0, "seed {seed}: calls wait for each other");
+        for source in [&machine.source, &machine.other] {
+            source.store().dawdling = None;
+        }
+        while machine.source.answer_one(0) || machine.other.answer_one(0) {
+            machine.world.run_until_stalled();
+        }
+        machine.settle();
+        check_whole(&machine, seed);
+        count += timed_out.get();
+    }
+    assert!(count > 200, "{count}");
 }
