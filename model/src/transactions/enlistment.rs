@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, TransactionId};
 use crate::abi::NO_FD;
+use crate::audit_events::looked_at;
 use crate::coverage::covers;
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;
@@ -178,6 +179,8 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
     if !work.state.watches.is_empty() {
         // Nobody is told of it before the commit.
         covers!(work.covered, "WATCH-09", "WATCH-11");
+        // Who looks already now for what to tell then may report what cannot be read (P-112).
+        work.audit.extend(looked_at(&work.state));
     }
     let logged = Logged { mutation, origin: origin.clone() };
     if let Some(bound) = work.state.bound_mut(id) {

@@ -335,9 +335,11 @@ impl<'a> Views<'a> {
         place(&self.after).or_else(|| place(&self.before))
     }
 
-    /// Whether nothing named the key already before (§2.8).
+    /// Whether nothing named the key already before (§2.8), or it was gone.
     pub(super) fn was_orphan(&self, key: Guid) -> bool {
-        self.before.database.is_orphan(key)
+        let database = self.before.database;
+        database.is_orphan(key)
+            || !database.keys.contains_key(&key) && !self.after.database.keys.contains_key(&key)
     }
 
     /// The name that a key was created with.
