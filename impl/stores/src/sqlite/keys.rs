@@ -76,7 +76,7 @@ pub(super) fn create(session: Session<'_>, place: Place, key: NewKey<'_>, now: u
         Place::Volatile => session.atomically(|| {
             insert()?;
             session.connection.prepare_cached(sql::ENTRY_COPY_TO_VOLATILE)?.execute([guid])?;
-            session.run(&sql::ENTRY_DELETE_TARGET, Place::Main, [guid])?;
+            session.run(&sql::ENTRY_DELETE_TARGET.statement, Place::Main, [guid])?;
             Ok(())
         })?,
     }

@@ -75,7 +75,7 @@ fn path_entry(session: Session<'_>, place: Place, entry: &RawPathEntry) -> Resul
 fn value(session: Session<'_>, place: Place, value: &RawValue) -> Result<(), Refusal> {
     let name = fold(&value.name);
     let identity = params![&value.key.0[..], name, fold(&value.layer)];
-    session.run(&sql::VALUE_DELETE, place, identity)?;
+    session.run(&sql::VALUE_DELETE.statement, place, identity)?;
     let parameters = params![
         &value.key.0[..],
         value.name,
@@ -90,7 +90,7 @@ fn value(session: Session<'_>, place: Place, value: &RawValue) -> Result<(), Ref
 
 fn blanket(session: Session<'_>, place: Place, blanket: &RawBlanket) -> Result<(), Refusal> {
     let identity = params![&blanket.key.0[..], fold(&blanket.layer)];
-    session.run(&sql::BLANKET_DELETE, place, identity)?;
+    session.run(&sql::BLANKET_DELETE.statement, place, identity)?;
     let parameters = params![&blanket.key.0[..], blanket.layer, row::stored(blanket.sequence)];
     session.run(&sql::BLANKET_INSERT, place, parameters).map(|_| ())
 }

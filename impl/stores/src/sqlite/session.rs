@@ -4,7 +4,7 @@
 
 use rusqlite::{CachedStatement, Connection, Params};
 
-use super::sql::{Query, Statement};
+use super::sql::{Query, Removal, Statement};
 use crate::backend::Refusal;
 
 /// Which of a hive's two stores something lies in.
@@ -57,15 +57,17 @@ impl<'a> Session<'a> {
         Ok(self.connection.prepare_cached(text)?.execute(parameters)?)
     }
 
-    /// Runs a mutation on every store that can hold something.
+    /// Removes from every store that can hold something. The volatile store is left to its readers where
+    /// it holds nothing of it.
     pub(super) fn run_everywhere(
         self,
-        statement: &Statement,
+        removal: &Removal,
         parameters: impl Params + Copy,
     ) -> Result<(), Refusal> {
-        self.run(statement, Place::Main, parameters)?;
-        if self.volatile_used {
-            self.run(statement, Place::Volatile, parameters)?;
+        self.run(&removal.statement, Place::Main, parameters)?;
+        let is_there = |text| self.connection.prepare_cached(text)?.exists(parameters);
+        if self.volatile_used && is_there(removal.volatile_rows)? {
+            self.run(&removal.statement, Place::Volatile, parameters)?;
         }
         Ok(())
     }

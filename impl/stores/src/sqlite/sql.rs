@@ -16,6 +16,13 @@ pub(super) struct Statement {
     pub(super) volatile: &'static str,
 }
 
+/// A removal from both, with a query for what it would remove from the volatile store: a statement that
+/// removes nothing would lock its table all the same (PSD-006 §4.1, `LORE-070`).
+pub(super) struct Removal {
+    pub(super) statement: Statement,
+    pub(super) volatile_rows: &'static str,
+}
+
 macro_rules! query {
     ($columns:literal, $rest:literal) => {
         Query {
@@ -43,6 +50,15 @@ macro_rules! statement {
     };
 }
 
+macro_rules! removal {
+    ($rest:literal) => {
+        Removal {
+            statement: statement!("DELETE FROM", $rest),
+            volatile_rows: concat!("SELECT 1 FROM volatile.", $rest),
+        }
+    };
+}
+
 pub(super) const KEY_PLACE: Query = query!("volatile", "keys WHERE guid = ?1");
 
 pub(super) const KEY_METADATA: Query =
@@ -63,7 +79,7 @@ pub(super) const KEY_UPDATE: Statement = statement!(
      WHERE guid = ?1"
 );
 
-pub(super) const KEY_DELETE: Statement = statement!("DELETE FROM", "keys WHERE guid = ?1");
+pub(super) const KEY_DELETE: Removal = removal!("keys WHERE guid = ?1");
 
 pub(super) const ENTRY_LOOKUP: Query = query!(
     "layer, target_type, target_guid, sequence",
@@ -90,13 +106,11 @@ pub(super) const ENTRY_INSERT: Statement = statement!(
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 );
 
-pub(super) const ENTRY_DELETE: Statement = statement!(
-    "DELETE FROM",
-    "path_entries WHERE parent_guid = ?1 AND child_name_folded = ?2 AND fold(layer) = ?3"
-);
+pub(super) const ENTRY_DELETE: Removal =
+    removal!("path_entries WHERE parent_guid = ?1 AND child_name_folded = ?2 AND fold(layer) = ?3");
 
-pub(super) const ENTRY_DELETE_TARGET: Statement =
-    statement!("DELETE FROM", "path_entries WHERE target_guid = ?1 AND target_type = 0");
+pub(super) const ENTRY_DELETE_TARGET: Removal =
+    removal!("path_entries WHERE target_guid = ?1 AND target_type = 0");
 
 /// Copies a key's entries from the database file; `ENTRY_DELETE_TARGET` then removes them there.
 pub(super) const ENTRY_COPY_TO_VOLATILE: &str = "INSERT INTO volatile.path_entries
@@ -121,13 +135,10 @@ pub(super) const VALUE_REPLACE: Statement = statement!(
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
 );
 
-pub(super) const VALUE_DELETE: Statement = statement!(
-    "DELETE FROM",
-    "\"values\" WHERE key_guid = ?1 AND name_folded = ?2 AND fold(layer) = ?3"
-);
+pub(super) const VALUE_DELETE: Removal =
+    removal!("\"values\" WHERE key_guid = ?1 AND name_folded = ?2 AND fold(layer) = ?3");
 
-pub(super) const VALUE_DELETE_KEY: Statement =
-    statement!("DELETE FROM", "\"values\" WHERE key_guid = ?1");
+pub(super) const VALUE_DELETE_KEY: Removal = removal!("\"values\" WHERE key_guid = ?1");
 
 pub(super) const BLANKET_ALL: Query =
     query!("layer, sequence", "blanket_tombstones WHERE key_guid = ?1");
@@ -135,20 +146,17 @@ pub(super) const BLANKET_ALL: Query =
 pub(super) const BLANKET_INSERT: Statement =
     statement!("INSERT INTO", "blanket_tombstones (key_guid, layer, sequence) VALUES (?1, ?2, ?3)");
 
-pub(super) const BLANKET_DELETE: Statement =
-    statement!("DELETE FROM", "blanket_tombstones WHERE key_guid = ?1 AND fold(layer) = ?2");
+pub(super) const BLANKET_DELETE: Removal =
+    removal!("blanket_tombstones WHERE key_guid = ?1 AND fold(layer) = ?2");
 
-pub(super) const BLANKET_DELETE_KEY: Statement =
-    statement!("DELETE FROM", "blanket_tombstones WHERE key_guid = ?1");
+pub(super) const BLANKET_DELETE_KEY: Removal = removal!("blanket_tombstones WHERE key_guid = ?1");
 
-pub(super) const LAYER_DELETE_ENTRIES: Statement =
-    statement!("DELETE FROM", "path_entries WHERE fold(layer) = ?1");
+pub(super) const LAYER_DELETE_ENTRIES: Removal = removal!("path_entries WHERE fold(layer) = ?1");
 
-pub(super) const LAYER_DELETE_VALUES: Statement =
-    statement!("DELETE FROM", "\"values\" WHERE fold(layer) = ?1");
+pub(super) const LAYER_DELETE_VALUES: Removal = removal!("\"values\" WHERE fold(layer) = ?1");
 
-pub(super) const LAYER_DELETE_BLANKETS: Statement =
-    statement!("DELETE FROM", "blanket_tombstones WHERE fold(layer) = ?1");
+pub(super) const LAYER_DELETE_BLANKETS: Removal =
+    removal!("blanket_tombstones WHERE fold(layer) = ?1");
 
 /// The keys whose every path entry is in the layer, each once (LORE-124, LORE-125).
 pub(super) const LAYER_ORPHANS: Query = Query {

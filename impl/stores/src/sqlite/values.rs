@@ -121,7 +121,7 @@ fn replace(
 
 fn remove(session: Session<'_>, place: Place, at: ValueName<'_>) -> Result<usize, Refusal> {
     session.run(
-        &sql::VALUE_DELETE,
+        &sql::VALUE_DELETE.statement,
         place,
         params![&at.guid.0[..], fold(at.value_name), fold(at.layer)],
     )
@@ -156,6 +156,6 @@ pub(super) fn remove_blanket(
     guid: Guid,
     layer: &str,
 ) -> Outcome {
-    session.run(&sql::BLANKET_DELETE, place, params![&guid.0[..], fold(layer)])?;
+    session.run(&sql::BLANKET_DELETE.statement, place, params![&guid.0[..], fold(layer)])?;
     Ok(Response::Done)
 }
