@@ -4,15 +4,17 @@
 //! the constants of §11.1 that calls carry. Access rights are in `security::rights`, numbers and
 //! structures in `front_door`.
 
+use std::sync::Arc;
+
+use crate::access;
 use crate::coverage::covers;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, Results, UserBytes, UserString};
 use crate::input::Fd;
-use crate::layers;
 use crate::name_marks;
 use crate::names::LayerName;
 use crate::security::rights;
-use crate::state::OpenKey;
+use crate::state::{OpenKey, Origin};
 use crate::step::Work;
 use crate::transactions::TransactionId;
 
@@ -56,7 +58,8 @@ pub(crate) fn transaction_fd(work: &mut Work<'_>, fd: Fd) -> Result<TransactionI
 ///
 /// EBADF if the process has no such key fd open (D-10).
 pub(crate) fn parent_fd(work: &mut Work<'_>, fd: Fd) -> Result<OpenKey, Errno> {
-    key_fd(work, fd).map_err(|_| {
+    let open = work.state.open_keys.get(&(work.caller.process, fd)).cloned();
+    open.ok_or_else(|| {
         covers!(work.covered, "ERR-36");
         Errno::EBADF
     })
@@ -87,43 +90,46 @@ pub(crate) fn transaction_field(transaction: Fd) -> Result<(), Errno> {
 ///
 /// EACCES if the mask lacks the right.
 pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result<(), Errno> {
-    if right <= 0xFFFF {
+    let (is_specific, is_standard) = (right & 0xFFFF != 0, right & 0x00FF_0000 != 0);
+    if is_specific {
         covers!(work.covered, "CONST-27");
-    } else {
+    }
+    if is_standard {
         covers!(work.covered, "CONST-28");
     }
+    covers!(work.covered, "SEC-13");
     if rights::holds(open.granted, right) {
-        covers!(work.covered, "SEC-13");
+        mark_mask_decides(work, open, right);
         return Ok(());
     }
-    covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "KEY-13", "CONV-05", "CONV-33");
-    covers!(work.covered, "SEC-13", "SEC-14", "SEC-15");
-    if right <= 0xFFFF {
+    covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "CONV-05", "CONV-33");
+    covers!(work.covered, "SEC-14", "SEC-15");
+    if is_specific {
         covers!(work.covered, "SEC-16", "SEC-19");
-    } else {
-        covers!(work.covered, "SEC-17");
     }
-    mark_layer_fd(work, open, right);
-    match right {
-        rights::KEY_QUERY_VALUE => covers!(work.covered, "IOC-021"),
-        rights::KEY_SET_VALUE => covers!(work.covered, "IOC-030", "LAUTH-24"),
-        rights::KEY_ENUMERATE_SUB_KEYS => covers!(work.covered, "IOC-072"),
-        rights::READ_CONTROL => covers!(work.covered, "IOC-078"),
-        rights::DELETE => covers!(work.covered, "IOC-095", "IOC-103", "LAUTH-24"),
-        _ => {}
+    if right & !open.granted & 0x00FF_0000 != 0 {
+        covers!(work.covered, "SEC-17");
     }
     Err(Errno::EACCES)
 }
 
-/// What a missing right means on the metadata key of a layer.
-fn mark_layer_fd(work: &mut Work<'_>, open: &OpenKey, right: u32) {
-    if !layers::is_metadata_key(&work.state, open.hive(), open.key()) {
+/// The mask admits what the key's SD would refuse by now: to whoever has opened the fd, since the SD was
+/// changed, or to another who has received it (§6.1, "Fd delegation").
+fn mark_mask_decides(work: &mut Work<'_>, open: &OpenKey, right: u32) {
+    let Origin { process, token, descriptor, .. } = &*open.origin.0;
+    let contents = work.state.contents(work.transaction, open.hive());
+    let Some(Ok(now)) = contents.keys.get(&open.key()).map(|record| record.descriptor.clone())
+    else {
         return;
+    };
+    if !Arc::ptr_eq(&now, descriptor)
+        && access::would_allow(token, descriptor, right)
+        && access::would_deny(token, &now, right)
+    {
+        covers!(work.covered, "SEC-55", "KEY-05", "KEY-06", "KEY-14");
     }
-    match right {
-        rights::KEY_SET_VALUE => covers!(work.covered, "LAUTH-05"),
-        rights::DELETE => covers!(work.covered, "LAUTH-07"),
-        _ => {}
+    if *process != work.caller.process && access::would_deny(&work.caller.token, &now, right) {
+        covers!(work.covered, "SYS-08", "KEY-05", "KEY-14");
     }
 }
 
@@ -138,7 +144,10 @@ pub(crate) fn copied<'a>(work: &mut Work<'_>, bytes: UserBytes<'a>) -> Result<&'
             covers!(work.covered, "ABI-05", "ABI-06", "CONV-23");
             Ok(bytes)
         }
-        UserBytes::Faulting { .. } => Err(fault(work)),
+        UserBytes::Faulting { .. } => {
+            covers!(work.covered, "BUF-11", "BUF-12");
+            Err(fault(work))
+        }
     }
 }
 
@@ -170,7 +179,7 @@ pub(crate) fn copied_string<'a>(
 }
 
 fn fault(work: &mut Work<'_>) -> Errno {
-    covers!(work.covered, "BUF-11", "BUF-12", "ERR-02", "ERR-17");
+    covers!(work.covered, "ERR-02", "ERR-17");
     Errno::EFAULT
 }
 

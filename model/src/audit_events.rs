@@ -29,6 +29,7 @@ pub(crate) struct KeyOpen {
 pub(crate) fn key_open(token: &Token, open: &KeyOpen, covered: &mut Covered) -> AuditPattern {
     covers!(covered, "AUD-01", "AUD-02", "AUD-03", "AUD-06", "AUD-10", "AUD-18", "AUD-20");
     covers!(covered, "AUD-21", "AUD-25", "AUD-26", "AUD-28", "AUD-29", "AUD-30", "AUD-31");
+    covers!(covered, "AUD-48");
     if open.granted.is_none() {
         covers!(covered, "AUD-27");
     }
@@ -148,7 +149,7 @@ pub(crate) fn self_config_invalid(
     retained: u32,
     covered: &mut Covered,
 ) -> AuditPattern {
-    covers!(covered, "AUD-09", "AUD-16", "AUD-18", "AUD-20", "AUD-39", "AUD-47", "CONF-30");
+    covers!(covered, "AUD-09", "AUD-16", "AUD-18", "AUD-20", "AUD-39", "CONF-30");
     let (kind, received_type, received_number) = match refused {
         Refused::Missing => {
             covers!(covered, "AUD-40", "AUD-41", "CONF-29");

@@ -114,16 +114,8 @@ pub(crate) struct DeletedLayer {
     pub(crate) orphans: Vec<Guid>,
     /// Whether it named keys.
     pub(crate) named_keys: bool,
-    /// Whether it named keys where other layers have entries.
-    pub(crate) replacements: bool,
-    /// Whether it had HIDDEN entries.
-    pub(crate) hidden: bool,
     /// Whether it had values.
     pub(crate) values: bool,
-    /// Whether it had value tombstones.
-    pub(crate) tombstones: bool,
-    /// Whether it had blanket tombstones.
-    pub(crate) blankets: bool,
 }
 
 /// The stored contents of one hive.
@@ -277,13 +269,9 @@ impl Database {
                 if !entries.contains_key(layer) {
                     continue;
                 }
-                match self.delete_entry(*parent, child, layer).map(|entry| entry.target) {
-                    Some(Target::Key(guid)) => {
-                        targets.insert(guid);
-                        deleted.replacements |= entries.size() > 1;
-                    }
-                    Some(Target::Hidden) => deleted.hidden = true,
-                    None => {}
+                let target = self.delete_entry(*parent, child, layer).map(|entry| entry.target);
+                if let Some(Target::Key(guid)) = target {
+                    targets.insert(guid);
                 }
             }
         }
@@ -291,20 +279,31 @@ impl Database {
             for (name, entries) in names.iter() {
                 if let Some(entry) = entries.get(layer) {
                     deleted.values |= entry.value_type != REG_TOMBSTONE;
-                    deleted.tombstones |= entry.value_type == REG_TOMBSTONE;
                     self.delete_value(*key, name, layer);
                 }
             }
         }
         for (key, blankets) in self.blankets.clone().iter() {
             if blankets.contains_key(layer) {
-                deleted.blankets = true;
                 put_or_remove(&mut self.blankets, *key, blankets.remove(layer));
             }
         }
         deleted.named_keys = !targets.is_empty();
         deleted.orphans = targets.into_iter().filter(|guid| self.is_orphan(*guid)).collect();
         deleted
+    }
+
+    /// Whether anything is tagged with a layer.
+    pub(crate) fn has_entries_of(&self, layer: &FoldedName) -> bool {
+        let is_named = |names: &Map<FoldedName, Layered<PathEntry>>| {
+            names.values().any(|entries| entries.contains_key(layer))
+        };
+        let is_valued = |names: &Map<FoldedName, Layered<ValueEntry>>| {
+            names.values().any(|entries| entries.contains_key(layer))
+        };
+        self.path_entries.values().any(is_named)
+            || self.values.values().any(is_valued)
+            || self.blankets.values().any(|blankets| blankets.contains_key(layer))
     }
 
     /// Whether a key record is there that no layer names and that is no hive root (DEL-20, D-61).

@@ -28,6 +28,7 @@ pub(crate) fn delete_key(
     layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
+    let is_layer_omitted = layer.length() == 0;
     let Checked { open, parent, layer } = check(work, fd, layer, transaction, Removal::Delete)?;
     let (hive, name) = (open.hive(), open.place.name().folded());
     let everybody = Viewer::global();
@@ -38,12 +39,20 @@ pub(crate) fn delete_key(
     let (children, _) = resolver
         .subkeys(open.key(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(hive, malformed))?;
+    let own = work.state.resolver_in(work.transaction, hive, &work.viewer);
+    let own = own.subkeys(open.key(), &mut Covered::new()).map(|(children, _)| children.len());
     if !children.is_empty() {
         covers!(work.covered, "DEL-62", "DEL-65", "IOC-100", "IOC-101", "ERR-25");
+        if own == Ok(0) {
+            covers!(work.covered, "DEL-63");
+        }
         return Err(Errno::ENOTEMPTY);
     }
+    if own.is_ok_and(|count| count > 0) {
+        covers!(work.covered, "DEL-64");
+    }
     enlistment::lock(work, hive)?;
-    covers!(work.covered, "IOC-099", "SYS-37");
+    covers!(work.covered, "SYS-37");
     let (time, key_name) = (work.time, open.place.name().clone());
     let mutation = Mutation::DeleteEntry { parent, name: key_name, layer: layer.clone(), time };
     if enlistment::enlist(work, &open.place, mutation) {
@@ -61,10 +70,21 @@ pub(crate) fn delete_key(
     }
     work.state.database_mut(hive).write_time(parent, time);
     work.requested(hive);
+    covers!(work.covered, "IOC-099");
     if let Some(removed) = removed {
         covers!(work.covered, "DEL-01");
-        if work.state.database(hive).lookup(parent, name.as_str()).is_some() {
+        if is_layer_omitted {
+            covers!(work.covered, "IOC-096");
+        }
+        let resolver = work.state.resolver(hive, &everybody);
+        let remaining = resolver.child(parent, name.as_str(), &mut Covered::new());
+        if remaining.is_ok_and(|(child, _)| child.is_some()) {
             covers!(work.covered, "DEL-09");
+        }
+        if let Target::Key(key) = removed.target
+            && work.state.database(hive).is_orphan(key)
+        {
+            covers!(work.covered, "IOC-098");
         }
         name_lost(&mut work.state, hive, removed.target, &mut work.covered);
         work.requested(hive);
@@ -80,6 +100,7 @@ pub(crate) fn hide_key(
     layer: UserBytes<'_>,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
+    let is_layer_omitted = layer.length() == 0;
     let Checked { open, parent, layer } = check(work, fd, layer, transaction, Removal::Hide)?;
     let (hive, name) = (open.hive(), open.place.name());
     let before = work.state.clone();
@@ -101,6 +122,9 @@ pub(crate) fn hide_key(
     }
     let replaced = mutation.apply(work.state.database_mut(hive));
     work.requested(hive);
+    if is_layer_omitted {
+        covers!(work.covered, "IOC-104");
+    }
     if let Some(target) = replaced {
         name_lost(&mut work.state, hive, target, &mut work.covered);
         work.requested(hive);
@@ -132,29 +156,24 @@ fn check(
 ) -> Result<Checked, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
-    abi::granted(work, &open, rights::DELETE)?;
-    if layer.length() == 0 {
-        covers!(work.covered, "IOC-096", "IOC-104");
-    }
+    abi::granted(work, &open, rights::DELETE)
+        .inspect_err(|_| mark_right_missing(work, &open, layer, removal))?;
     let layer = abi::layer_argument(work, layer)?;
     if work.state.orphans.contains(&(open.hive(), open.key())) {
-        covers!(work.covered, "DEL-37", "DEL-38");
+        match removal {
+            Removal::Delete => covers!(work.covered, "DEL-37"),
+            Removal::Hide => covers!(work.covered, "DEL-38"),
+        }
         return Err(Errno::ENOENT);
     }
     let Some(parent) = open.place.parent() else {
-        covers!(work.covered, "DEL-03", "DEL-04", "DEL-07", "IOC-102", "IOC-109");
-        if transaction != abi::NO_FD {
-            covers!(work.covered, "DEL-06");
-        }
-        if work.state.watches.values().any(|watch| watch.is_on(open.hive(), open.key())) {
-            covers!(work.covered, "DEL-08");
-        }
+        mark_hive_root(work, &open, transaction, removal);
         return Err(Errno::EINVAL);
     };
-    layers::check_write(work, &layer).inspect_err(|errno| match (errno, removal) {
-        (Errno::ENOENT, _) => {}
-        (_, Removal::Delete) => covers!(work.covered, "LAUTH-19"),
-        (_, Removal::Hide) => covers!(work.covered, "LAUTH-21"),
+    layers::check_write(work, &layer, Some(&open)).inspect_err(|errno| match (errno, removal) {
+        (Errno::EACCES, Removal::Delete) => covers!(work.covered, "LAUTH-19"),
+        (Errno::EACCES, Removal::Hide) => covers!(work.covered, "LAUTH-21"),
+        _ => {}
     })?;
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     enlistment::bind(work, open.hive())?;
@@ -176,6 +195,35 @@ fn check(
         return Err(Errno::ENOENT);
     }
     Ok(Checked { open, parent, layer })
+}
+
+/// What is shown by an fd without DELETE.
+fn mark_right_missing(work: &mut Work<'_>, open: &OpenKey, layer: UserBytes<'_>, removal: Removal) {
+    match removal {
+        Removal::Delete => covers!(work.covered, "IOC-095"),
+        Removal::Hide => covers!(work.covered, "IOC-103"),
+    }
+    let is_delete = matches!(removal, Removal::Delete);
+    if is_delete && layers::is_metadata_key(&work.state, open.hive(), open.key()) {
+        covers!(work.covered, "LAUTH-07");
+    }
+    if layers::would_admit(work, layer) {
+        covers!(work.covered, "LAUTH-24");
+    }
+}
+
+/// What is shown by the refusal to remove a hive root. Of the two only hiding would take a number.
+fn mark_hive_root(work: &mut Work<'_>, open: &OpenKey, transaction: Fd, removal: Removal) {
+    match removal {
+        Removal::Delete => covers!(work.covered, "DEL-03", "IOC-102"),
+        Removal::Hide => covers!(work.covered, "DEL-04", "DEL-07", "IOC-109"),
+    }
+    if enlistment::is_unbound(work, transaction) {
+        covers!(work.covered, "DEL-06");
+    }
+    if work.state.watches.values().any(|watch| watch.is_on(open.hive(), open.key())) {
+        covers!(work.covered, "DEL-08");
+    }
 }
 
 /// What follows when a path entry is gone: a key that it was the last to name is orphaned, and
@@ -201,7 +249,7 @@ pub(crate) fn orphaned(
     if !state.is_open(hive, key) {
         return Some(key);
     }
-    covers!(covered, "DEL-02", "DEL-10", "DEL-20", "DEL-24", "IOC-098");
+    covers!(covered, "DEL-02", "DEL-10", "DEL-20", "DEL-24");
     state.orphans.insert_mut((hive, key));
     None
 }

@@ -16,7 +16,7 @@ use crate::observation::{NamedValue, Sizes};
 use crate::outcome::{Choice, KeyInfoPattern, OneOf, Outcome, Selected};
 use crate::resolution::{EffectiveValue, Resolver};
 use crate::responses::{Malformed, descriptor_of};
-use crate::security::rights;
+use crate::security::{Verdict, check, rights};
 use crate::state::{Enumeration, EnumerationKind, Generation, OpenKey};
 use crate::step::Work;
 use crate::transactions::enlistment::{self, Access};
@@ -32,7 +32,7 @@ pub(crate) fn batch(
     let open =
         start(work, fd, transaction, rights::KEY_QUERY_VALUE, &[buffer]).inspect_err(|errno| {
             if *errno == Errno::EACCES {
-                covers!(work.covered, "IOC-062");
+                covers!(work.covered, "IOC-062", "KEY-13");
             }
         })?;
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
@@ -45,7 +45,8 @@ pub(crate) fn batch(
     let required =
         values.iter().map(|value| 12 + value.name.len() + value.data.len()).sum::<usize>();
     if length(required) > buffer.capacity {
-        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-17", "ERR-32");
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-10", "BUF-17");
+        covers!(work.covered, "ERR-32");
         return Ok(Outcome::TooSmall(Sizes { buffer: Some(length(required)), ..Sizes::default() }));
     }
     covers!(work.covered, "ABI-23", "BUF-18", "IOC-063");
@@ -70,7 +71,7 @@ pub(crate) fn values(
     let open =
         start(work, fd, transaction, rights::KEY_QUERY_VALUE, &buffers).inspect_err(|errno| {
             if *errno == Errno::EACCES {
-                covers!(work.covered, "IOC-066");
+                covers!(work.covered, "IOC-066", "KEY-13");
             }
         })?;
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
@@ -93,7 +94,7 @@ pub(crate) fn values(
         })
         .collect();
     work.contested(contest);
-    one_of(work, &open, EnumerationKind::Values, index, choices)
+    one_of(work, &open, (EnumerationKind::Values, &buffers), index, choices)
 }
 
 /// `REG_IOC_ENUM_SUBKEYS`.
@@ -104,7 +105,12 @@ pub(crate) fn subkeys(
     name_buffer: OutputBuffer,
     transaction: Fd,
 ) -> Result<Outcome, Errno> {
-    let open = start(work, fd, transaction, rights::KEY_ENUMERATE_SUB_KEYS, &[name_buffer])?;
+    let right = rights::KEY_ENUMERATE_SUB_KEYS;
+    let open = start(work, fd, transaction, right, &[name_buffer]).inspect_err(|errno| {
+        if *errno == Errno::EACCES {
+            covers!(work.covered, "IOC-072");
+        }
+    })?;
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let (children, contest) = resolver
         .subkeys(open.key(), &mut work.covered)
@@ -142,8 +148,12 @@ pub(crate) fn subkeys(
     }
     let names = children.iter().map(|child| child.entry.name.spelling().as_bytes());
     mark_spellings(names, &mut work.covered);
+    let keys: Vec<Guid> = children.iter().map(|child| child.key).collect();
     work.contested(contest);
-    one_of(work, &open, EnumerationKind::Subkeys, index, choices)
+    if index as usize + 1 == keys.len() {
+        mark_closed(work, open.hive(), &keys);
+    }
+    one_of(work, &open, (EnumerationKind::Subkeys, &[name_buffer]), index, choices)
 }
 
 /// How many subkeys and values a key has, which are requests of their own for the child that an
@@ -165,7 +175,8 @@ pub(crate) fn key_info(
     name_buffer: OutputBuffer,
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
-    abi::granted(work, &open, rights::READ_CONTROL)?;
+    abi::granted(work, &open, rights::READ_CONTROL)
+        .inspect_err(|_| covers!(work.covered, "IOC-078"))?;
     abi::outputs(work, &[name_buffer])?;
     let name = name_of(work, &open);
     let size = length(name.len());
@@ -188,22 +199,32 @@ pub(crate) fn key_info(
         }
     };
     if size > name_buffer.capacity {
-        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-21", "ERR-32");
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-10", "BUF-21");
+        covers!(work.covered, "ERR-32");
         return Ok(too_small);
     }
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-31");
     }
-    mark_info(&info, &mut work.covered);
+    mark_info(work, &info);
     Ok(Outcome::KeyInfo(info))
 }
 
-fn mark_info(info: &KeyInfoPattern, covered: &mut Covered) {
-    covers!(covered, "IOC-079", "SEQ-23");
-    match info.generation {
-        Generation::Exactly(_) => covers!(covered, "IOC-082", "IOC-083", "IOC-085", "IOC-094"),
-        Generation::AtLeast(_) => covers!(covered, "IOC-093"),
-        Generation::Between(..) => {}
+/// What key info shows, together with what it has told of the hive before.
+fn mark_info(work: &mut Work<'_>, info: &KeyInfoPattern) {
+    covers!(work.covered, "IOC-079", "SEQ-23");
+    let told = work.state.hives.get(&info.hive).and_then(|hive| hive.told.0);
+    match (info.generation, told) {
+        (Generation::AtLeast(_), _) => covers!(work.covered, "IOC-093"),
+        (Generation::Exactly(now), Some((key, told))) => {
+            if now > told {
+                covers!(work.covered, "IOC-083", "IOC-085", "IOC-094");
+            }
+            if key != info.key {
+                covers!(work.covered, "IOC-082");
+            }
+        }
+        _ => {}
     }
 }
 
@@ -303,7 +324,7 @@ fn mark_spellings<'a>(mut names: impl Iterator<Item = &'a [u8]>, covered: &mut C
 fn one_of(
     work: &mut Work<'_>,
     open: &OpenKey,
-    kind: EnumerationKind,
+    (kind, buffers): (EnumerationKind, &[OutputBuffer]),
     index: u32,
     mut choices: Vec<Choice>,
 ) -> Result<Outcome, Errno> {
@@ -330,19 +351,60 @@ fn one_of(
             }
         }
     }
-    if choices.iter().any(|choice| matches!(choice.selected, Selected::TooSmall(_))) {
-        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "ERR-32");
-        match kind {
-            EnumerationKind::Values => covers!(work.covered, "BUF-08", "BUF-19"),
-            EnumerationKind::Subkeys => covers!(work.covered, "BUF-20"),
+    mark_choices(work, (kind, buffers), &choices);
+    Ok(Outcome::OneOf(OneOf { enumeration, index, choices }))
+}
+
+/// What an index shows, whichever of these it stands for.
+fn mark_choices(
+    work: &mut Work<'_>,
+    (kind, buffers): (EnumerationKind, &[OutputBuffer]),
+    choices: &[Choice],
+) {
+    let is_too_small = |choice: &Choice| match (&choice.selected, buffers) {
+        (Selected::TooSmall(Sizes { name: Some(name), data: Some(data), .. }), [first, second]) => {
+            *name > first.capacity && *data > second.capacity
         }
-    }
+        _ => false,
+    };
+    let are_both_too_small = choices.iter().all(is_too_small);
     if choices.len() > 1 {
         covers!(work.covered, "IOC-070");
     }
-    match kind {
-        EnumerationKind::Values => covers!(work.covered, "IOC-067"),
-        EnumerationKind::Subkeys => covers!(work.covered, "IOC-073"),
+    if choices.iter().all(|choice| matches!(choice.selected, Selected::TooSmall(_))) {
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-10", "ERR-32");
+        match kind {
+            EnumerationKind::Values => covers!(work.covered, "BUF-19"),
+            EnumerationKind::Subkeys => covers!(work.covered, "BUF-20"),
+        }
+        if are_both_too_small {
+            covers!(work.covered, "BUF-08");
+        }
     }
-    Ok(Outcome::OneOf(OneOf { enumeration, index, choices }))
+    if choices.iter().all(|choice| matches!(choice.selected, Selected::Value(_))) {
+        covers!(work.covered, "IOC-067");
+    }
+    if choices.iter().all(|choice| matches!(choice.selected, Selected::Subkey { .. })) {
+        covers!(work.covered, "IOC-073");
+    }
+}
+
+/// How many children [`mark_closed`] looks at.
+const CHILDREN_COMPARED_MAX: usize = 4;
+
+/// At the last index all children have been listed, also those to which the caller has no right.
+fn mark_closed(work: &mut Work<'_>, hive: HiveId, children: &[Guid]) {
+    let contents = work.state.contents(work.transaction, hive);
+    let is_closed = |child: &Guid| {
+        let descriptor =
+            contents.keys.get(child).and_then(|record| record.descriptor.as_ref().ok());
+        descriptor.is_some_and(|descriptor| {
+            let ignored = &mut Covered::new();
+            let most = check(&work.caller.token, descriptor, rights::MAXIMUM_ALLOWED, ignored);
+            most.verdict == Verdict::Allowed && most.granted == 0
+        })
+    };
+    if children.iter().take(CHILDREN_COMPARED_MAX).any(is_closed) {
+        covers!(work.covered, "IOC-076");
+    }
 }

@@ -13,6 +13,7 @@ use crate::input::{Call, Fd, ProcessId};
 use crate::memory::{AddressSpace, Fault};
 use crate::outcome::Outcome;
 use crate::step::Work;
+use crate::transactions::enlistment;
 
 /// Number of `reg_open_key`.
 pub const REG_OPEN_KEY: u64 = 1100;
@@ -75,6 +76,8 @@ pub struct SystemCall<'a> {
     pub operation: Operation<'a>,
     /// Where its answer goes beside the fd and the buffers.
     pub results: Results,
+    /// What its size probes show unless it fails.
+    pub(crate) probes: Covered,
 }
 
 /// What a call asks for: a [`Call`] of which any pointer may be bad. The fields are those of
@@ -336,13 +339,19 @@ pub(crate) fn perform(
 ) -> Result<Outcome, Errno> {
     let mut covered = Covered::new();
     let decoded = decode(raw, memory, &mut covered);
-    if let Err(Refused { fd: Some(fd), .. }) = &decoded {
-        crate::abi::key_fd(work, *fd)?;
+    if let Err(Refused { fd: Some(fd), errno }) = &decoded {
+        let is_number_of_none = *errno == Errno::ENOTTY && !covered.contains("CONST-03");
+        if !is_number_of_none || !work.state.is_fd(work.caller.process, *fd) {
+            crate::abi::key_fd(work, *fd)?;
+        }
     }
     work.covered.add(&covered);
+    mark_padding(work, raw, memory, &decoded);
     let result = decoded.map_err(|refused| refused.errno).and_then(|call| {
         work.results = call.results;
-        operate(work, &call.operation)
+        let outcome = operate(work, &call.operation)?;
+        work.covered.add(&call.probes);
+        Ok(outcome)
     });
     match result.inspect_err(|_| covers!(work.covered, "ERR-11"))? {
         Outcome::Opened(mut opened) if work.results == Results::Unwanted => {
@@ -354,9 +363,24 @@ pub(crate) fn perform(
     }
 }
 
+/// Padding is looked at before the transaction that the call names.
+fn mark_padding(
+    work: &mut Work<'_>,
+    raw: &RawCall,
+    memory: &AddressSpace,
+    decoded: &Result<SystemCall<'_>, Refused>,
+) {
+    if matches!(decoded, Err(Refused { errno: Errno::EINVAL, .. }))
+        && structures::transaction_named(raw, memory)
+            .is_some_and(|fd| enlistment::is_unbound(work, fd))
+    {
+        covers!(work.covered, "ABI-10");
+    }
+}
+
 impl<'a> SystemCall<'a> {
     fn without_results(operation: Operation<'a>) -> SystemCall<'a> {
-        SystemCall { operation, results: Results::Writable }
+        SystemCall { operation, results: Results::Writable, probes: Covered::new() }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn pass(work: &mut Work<'_>, fd: Fd, to: ProcessId) -> Result<Outcome
     }
     let key = abi::key_fd(work, fd)?;
     if to != work.caller.process {
-        covers!(work.covered, "SYS-07", "SYS-08");
+        covers!(work.covered, "SYS-07");
     }
     Ok(Outcome::Passed(Opened { process: to, key, disposition: None }))
 }

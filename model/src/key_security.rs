@@ -17,7 +17,7 @@ use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::responses::descriptor_of;
 use crate::security::{
-    DACL_SECURITY_INFORMATION as DACL, GROUP_SECURITY_INFORMATION as GROUP,
+    DACL_SECURITY_INFORMATION as DACL, GROUP_SECURITY_INFORMATION as GROUP, MalformedDescriptor,
     OWNER_SECURITY_INFORMATION as OWNER, SACL_SECURITY_INFORMATION as SACL, SecurityDescriptor,
     rights,
 };
@@ -88,9 +88,12 @@ pub(crate) fn set(
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     enlistment::bind(work, open.hive())?;
     key_request(work, &open)?;
-    let merged = stored(work, &open)?.merge(&given, security_info).map_err(|_| {
-        // No owner is left, or the whole is too long.
-        covers!(work.covered, "IOC-128");
+    let merged = stored(work, &open)?.merge(&given, security_info).map_err(|malformed| {
+        match malformed {
+            MalformedDescriptor::NoOwner => covers!(work.covered, "IOC-128"),
+            MalformedDescriptor::TooLong => covers!(work.covered, "SD-14"),
+            _ => {}
+        }
         Errno::EINVAL
     })?;
     mark_change(work, &open, more, security_info);
@@ -120,8 +123,7 @@ fn write(
     work.requested(hive);
     mutation.write_time(work.state.database_mut(hive));
     work.requested(hive);
-    // Fds that are open already keep the masks they have.
-    covers!(work.covered, "IOC-132", "SEC-57", "KEY-29", "KEY-26", "KEY-06", "SEC-54", "SEC-55");
+    covers!(work.covered, "IOC-132", "SEC-57", "KEY-29", "KEY-26");
     committed(work, &before, Touched::Descriptor(hive, key), &open.place)?;
     Ok(Outcome::Done)
 }
@@ -176,7 +178,7 @@ fn given(
     security_info: u32,
 ) -> Result<(SecurityDescriptor, bool), Errno> {
     if descriptor.length() > DESCRIPTOR_LENGTH_MAX {
-        covers!(work.covered, "IOC-130");
+        covers!(work.covered, "IOC-130", "SD-14");
         return Err(Errno::EINVAL);
     }
     let bytes = abi::copied(work, descriptor)?;

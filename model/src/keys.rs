@@ -10,7 +10,6 @@ use crate::abi::{
     REG_OPTION_VOLATILE,
 };
 use crate::access;
-use crate::configuration::is_configuration_key;
 use crate::coverage::covers;
 use crate::database::{Guid, HiveId, KeyRecord, PathEntry, Target};
 use crate::errno::Errno;
@@ -21,12 +20,13 @@ use crate::layer_commit::committed_as;
 use crate::layers;
 use crate::name_marks;
 use crate::names::{KeyName, LayerName, parse_path};
+use crate::open_marks;
 use crate::outcome::{Opened, Outcome};
 use crate::responses::descriptor_of;
 use crate::security::{
     Privilege, SecurityDescriptor, check_desired_access, inherit, rights, well_known,
 };
-use crate::state::{DescriptionId, OpenKey, Place};
+use crate::state::{DescriptionId, OpenKey, Origin, Place, Witness};
 use crate::step::Work;
 use crate::transactions::Mutation;
 use crate::transactions::enlistment::{self, Access};
@@ -57,7 +57,7 @@ pub(crate) fn open(
         covers!(work.covered, "CONST-24");
     }
     let last_link = if flags & REG_OPEN_LINK != 0 { LastLink::Open } else { LastLink::Follow };
-    match walk_argument(work, parent, path, last_link, NO_FD)? {
+    match walk_argument(work, parent, path, last_link, None)? {
         Walk::Found(place) => {
             covers!(work.covered, "SYS-14");
             finish_open(work, place, desired_access, None)
@@ -82,9 +82,12 @@ pub(crate) fn create(
         return Err(Errno::EINVAL);
     }
     // An open first, with the open's errors (D-21).
-    let walked = walk_argument(work, parent, path, LastLink::Follow, create.transaction)
+    let walked = walk_argument(work, parent, path, LastLink::Follow, Some(create.transaction))
         .inspect_err(|errno| match errno {
-            Errno::ENOENT => covers!(work.covered, "SYS-65", "SYS-66"),
+            // A component before the last is missing.
+            Errno::ENOENT if work.covered.contains("KEY-38") => {
+                covers!(work.covered, "SYS-65", "SYS-66");
+            }
             Errno::EIO => covers!(work.covered, "SYS-88"),
             Errno::ENAMETOOLONG => covers!(work.covered, "SYS-52", "SYS-86"),
             Errno::EINVAL if work.covered.contains("SYS-44") => {
@@ -116,7 +119,8 @@ fn mark_ignored_arguments(work: &mut Work<'_>, place: &Place, create: &Create<'_
         covers!(work.covered, "KEY-34");
     }
     let layers_key = work.state.layers_key;
-    if record.parent.is_some() && record.parent == layers_key {
+    let is_respelled = record.name.spelling() != place.name().spelling();
+    if record.parent.is_some() && record.parent == layers_key && is_respelled {
         covers!(work.covered, "LAYER-28");
     }
 }
@@ -148,9 +152,9 @@ fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(),
         (Err(_), _) => covers!(work.covered, "SEC-30", "SEC-32", "SEC-33", "SD-43"),
     }
     if desired_access & SYNCHRONIZE != 0 {
-        covers!(work.covered, "SEC-31");
+        covers!(work.covered, "SEC-31", "CONST-37");
     }
-    asked.inspect_err(|_| covers!(work.covered, "CONST-34", "CONST-37", "ERR-16"))
+    asked.inspect_err(|_| covers!(work.covered, "CONST-34", "ERR-16"))
 }
 
 /// `SYNCHRONIZE`, which keys do not have.
@@ -184,7 +188,7 @@ fn walk_argument(
     parent: Fd,
     path: UserString<'_>,
     last_link: LastLink,
-    transaction: Fd,
+    creation: Option<Fd>,
 ) -> Result<Walk, Errno> {
     covers!(work.covered, "SEC-03");
     let path = abi::copied_string(work, path)?;
@@ -195,7 +199,7 @@ fn walk_argument(
     });
     let limits = &work.state.limits;
     let components = parse_path(path, limits, depth).inspect_err(|errno| {
-        name_marks::path_refused(path, *errno, limits, &mut work.covered);
+        name_marks::path_refused(path, *errno, limits, depth, &mut work.covered);
     })?;
     name_marks::path_accepted(path, limits, &mut work.covered);
     let components = if start.is_none() { without_alias(work, components)? } else { components };
@@ -209,14 +213,22 @@ fn walk_argument(
         covers!(work.covered, "SYS-18");
     }
     if work.state.orphans.contains(&(start.hive, start.key())) {
-        covers!(work.covered, "DEL-34", "DEL-35", "DEL-36");
+        match creation {
+            None => covers!(work.covered, "DEL-35"),
+            Some(_) => covers!(work.covered, "DEL-36"),
+        }
+        if creation.is_some() && components.len() == 1 {
+            covers!(work.covered, "DEL-34");
+        }
         return Err(Errno::ENOENT);
     }
     covers!(work.covered, "SYS-17", "SYS-33");
     if components[0].folded().as_str() == "currentuser" {
         covers!(work.covered, "HIVE-11", "SYS-21");
     }
-    enlistment::walk_within(work, &start, transaction);
+    if let Some(transaction) = creation {
+        enlistment::walk_within(work, &start, transaction);
+    }
     walk(work, Some(&start), &components, last_link)
 }
 
@@ -238,9 +250,9 @@ fn finish_open(
         .map_err(|malformed| work.rejected.by(place.hive, malformed))?;
     mark_default_link(work, &place, symlink);
     let key = (place.hive, place.key());
-    let granted = access::open(work, key, &descriptor, desired_access)
-        .inspect_err(|_| covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04"))
-        .inspect_err(|_| mark_configuration_refused(work, key.1, desired_access))?;
+    let opened_as = access::open(work, key, &descriptor, desired_access);
+    open_marks::decided(work, &place, &descriptor, desired_access, opened_as);
+    let granted = opened_as?;
     if granted & !desired_access != 0 {
         // Generic bits were mapped, or whatever can be granted was asked for.
         covers!(work.covered, "KEY-04");
@@ -248,15 +260,7 @@ fn finish_open(
     if disposition.is_some() {
         covers!(work.covered, "CONST-26");
     }
-    Ok(opened(work, place, granted, disposition))
-}
-
-/// Who may not write parameters cannot change them.
-fn mark_configuration_refused(work: &mut Work<'_>, key: Guid, desired_access: u32) {
-    let asks_to_write = desired_access & (rights::KEY_SET_VALUE | rights::GENERIC_WRITE) != 0;
-    if is_configuration_key(&work.state, key) && asks_to_write {
-        covers!(work.covered, "CONF-35", "CONF-36");
-    }
+    Ok(opened(work, place, &descriptor, granted, disposition))
 }
 
 /// A REG_LINK default value makes no link of a key without the symlink flag.
@@ -268,7 +272,19 @@ fn mark_default_link(work: &mut Work<'_>, place: &Place, symlink: bool) {
     }
 }
 
-fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>) -> Outcome {
+fn opened(
+    work: &Work<'_>,
+    place: Place,
+    descriptor: &Arc<SecurityDescriptor>,
+    granted: u32,
+    disposition: Option<u32>,
+) -> Outcome {
+    let origin = Origin {
+        process: work.caller.process,
+        token: work.caller.token.clone(),
+        descriptor: descriptor.clone(),
+        through_link: work.followed_link.is_some(),
+    };
     Outcome::Opened(Opened {
         process: work.caller.process,
         key: OpenKey {
@@ -276,6 +292,7 @@ fn opened(work: &Work<'_>, place: Place, granted: u32, disposition: Option<u32>)
             description: DescriptionId(work.state.next_description),
             place: Arc::new(place),
             granted,
+            origin: Witness(Arc::new(origin)),
         },
         disposition,
     })
@@ -301,7 +318,7 @@ fn create_child(
     place.chain.push(guid);
     place.path.push(name.clone());
     let outcome = match access::foreseen(work, &descriptor, create.desired_access) {
-        Ok(granted) => opened(work, place.clone(), granted, Some(REG_CREATED_NEW)),
+        Ok(granted) => opened(work, place.clone(), &descriptor, granted, Some(REG_CREATED_NEW)),
         Err(denied) => Outcome::Failed(denied),
     };
     if work.transaction.is_some() {
@@ -312,8 +329,13 @@ fn create_child(
         committed_as(work, &before, touched, &place, &outcome)?;
     }
     // A denial now leaves the key in place (D-23).
-    access::open(work, (parent.hive, guid), &descriptor, create.desired_access)
-        .inspect_err(|_| covers!(work.covered, "SYS-78"))?;
+    access::open(work, (parent.hive, guid), &descriptor, create.desired_access).inspect_err(
+        |errno| {
+            if *errno == Errno::EACCES {
+                covers!(work.covered, "SYS-78");
+            }
+        },
+    )?;
     covers!(work.covered, "SYS-51", "SYS-55", "SYS-79", "CONST-26");
     Ok(outcome)
 }
@@ -334,10 +356,11 @@ fn authorize_creation(
     let above = descriptor_of(parent.key(), &record, &mut work.covered)
         .map_err(|malformed| work.rejected.by(parent.hive, malformed))?;
     let is_layer = layers::is_layers_key(&work.state, parent.hive, parent.key());
-    access::to_key(work, key, &above, rights::KEY_CREATE_SUB_KEY).inspect_err(|_| {
-        covers!(work.covered, "SYS-68");
-        if is_layer {
-            covers!(work.covered, "LAUTH-01");
+    access::to_key(work, key, &above, rights::KEY_CREATE_SUB_KEY).inspect_err(|errno| {
+        match (errno, is_layer) {
+            (Errno::EACCES, true) => covers!(work.covered, "SYS-68", "LAUTH-01"),
+            (Errno::EACCES, false) => covers!(work.covered, "SYS-68"),
+            _ => {}
         }
     })?;
     if is_layer && !work.caller.token.has_privilege(Privilege::Tcb) {
@@ -365,9 +388,10 @@ fn authorize_creation(
             })?
         }
     };
-    layers::check_write(work, &layer).inspect_err(|errno| match errno {
+    layers::check_write(work, &layer, None).inspect_err(|errno| match errno {
         Errno::ENOENT => covers!(work.covered, "SYS-72"),
-        _ => covers!(work.covered, "SYS-69"),
+        Errno::EACCES => open_marks::layer_denied(work, create.layer.is_none()),
+        _ => {}
     })?;
     layers::check_total(work, parent, name)?;
     enlistment::name(work, create.transaction, parent.hive, Access::Mutation)?;
@@ -388,8 +412,11 @@ fn authorize_link(
     parent: (HiveId, Guid),
     above: &SecurityDescriptor,
 ) -> Result<(), Errno> {
-    access::to_key(work, parent, above, rights::KEY_CREATE_LINK)
-        .inspect_err(|_| covers!(work.covered, "LINK-01", "SYS-84"))?;
+    access::to_key(work, parent, above, rights::KEY_CREATE_LINK).inspect_err(|errno| {
+        if *errno == Errno::EACCES {
+            covers!(work.covered, "LINK-01", "SYS-84");
+        }
+    })?;
     let token = &work.caller.token;
     let is_administrator = token.is_member_of(&well_known::ADMINISTRATORS);
     match (token.has_privilege(Privilege::Tcb), is_administrator) {
@@ -402,25 +429,6 @@ fn authorize_link(
         (true, true) => covers!(work.covered, "SEC-49"),
     }
     Ok(())
-}
-
-/// What a creation shows about the place at which it takes place.
-fn mark_creation(work: &mut Work<'_>, parent: &Place, name: &KeyName, flags: u32) {
-    let database = work.state.contents(work.transaction, parent.hive);
-    let masked = database.lookup(parent.key(), name.folded().as_str());
-    if masked.is_some_and(|entries| !entries.is_empty()) {
-        covers!(work.covered, "PATH-12");
-        if flags != 0 {
-            covers!(work.covered, "KEY-35");
-        }
-    }
-    if work.state.orphan_at(parent, name) {
-        covers!(work.covered, "DEL-61");
-    }
-    if work.state.layers_key == Some(parent.key()) {
-        covers!(work.covered, "LAYER-37", "LAYER-52");
-    }
-    name_marks::key_named(name.spelling(), &mut work.covered);
 }
 
 /// What CREATE_ENTRY and CREATE_KEY bring (SYS-76).
@@ -451,7 +459,7 @@ fn requests(
         covers!(work.covered, "SYS-63", "SYS-64", "ERR-34");
         return Err(Errno::ENOENT);
     }
-    mark_creation(work, parent, name, create.flags);
+    open_marks::created(work, parent, (name, &layer), create.flags);
     let volatile_key = create.flags & REG_OPTION_VOLATILE != 0;
     if volatile_key {
         covers!(work.covered, "SYS-60", "SYS-82", "CONST-25");

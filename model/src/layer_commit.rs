@@ -20,6 +20,7 @@ use crate::layer_refresh::{
 use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
+use crate::removal_marks;
 use crate::responses::Malformed;
 use crate::state::{Generation, Place, SlotId, State};
 use crate::step::Work;
@@ -113,6 +114,9 @@ fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Res
         if (&other.state, other.result) != (&main.state, main.result) {
             work.otherwise.push((change.outcome_of(other.result), other.state));
         }
+    }
+    if main.result.is_err() && !main.bad_descriptors.is_empty() && !change.is_transaction {
+        covers!(work.covered, "LAYER-51");
     }
     work.state = main.state;
     main.result
@@ -278,6 +282,7 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
     }
     if refreshed.published {
         covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
+        removal_marks::layers_deleted(&way.state, &state, covered);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
         layers_changed(&way.state, &mut state, |_| true, covered);
         if work.is_interrupted() {

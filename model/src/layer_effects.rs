@@ -28,8 +28,10 @@ pub(crate) fn delete(
     state.abort_writers(name, covered);
     // The metadata key may have been there without the layer: with bad metadata, or in a full
     // table. Its entries go all the same (P-24).
-    state.layers.remove_mut(name);
-    covers!(covered, "LAYER-52", "LAYER-55", "LAYER-56", "DEL-11", "DEL-12", "CONF-50");
+    if state.layers.remove_mut(name) {
+        covers!(covered, "LAYER-55");
+    }
+    covers!(covered, "LAYER-52", "LAYER-56", "DEL-11", "DEL-12", "CONF-50");
     covers!(covered, "IOC-088", "IOC-089");
     let slots: Vec<_> = state.slots.keys().copied().collect();
     for slot in slots {
@@ -102,26 +104,14 @@ pub(crate) fn base_left(state: &mut State, covered: &mut Covered) {
     state.base_may_be_default = kept.is_some_and(|kept| **kept != base_layer_default_sd());
 }
 
-/// What the end of a layer shows in one hive. Nobody rewrites anything, and keys keep what is theirs
-/// (RES-37, KEY-08).
+/// What the end of a layer shows in one hive beside what it brings back to light (`removal_marks`). Keys
+/// keep what is theirs (KEY-08).
 fn mark_deleted(deleted: &DeletedLayer, covered: &mut Covered) {
     if deleted.named_keys {
         covers!(covered, "PATH-02", "PATH-22", "PATH-23");
     }
-    if deleted.replacements {
-        covers!(covered, "PATH-21", "RES-37");
-    }
-    if deleted.hidden {
-        covers!(covered, "PATH-17", "IOC-108");
-    }
     if deleted.values {
-        covers!(covered, "VAL-03", "DEL-14", "RES-37", "KEY-01", "KEY-08");
-    }
-    if deleted.tombstones {
-        covers!(covered, "VAL-11", "VAL-22");
-    }
-    if deleted.blankets {
-        covers!(covered, "VAL-11", "VAL-33", "DEL-15");
+        covers!(covered, "KEY-01", "KEY-08");
     }
 }
 

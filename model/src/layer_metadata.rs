@@ -9,7 +9,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::Guid;
 use crate::layers::machine;
 use crate::names::{FoldedName, LayerName};
-use crate::resolution::Viewer;
+use crate::resolution::{Contest, EffectiveValue, Viewer};
 use crate::security::{MalformedDescriptor, SecurityDescriptor, Sid};
 use crate::state::State;
 use crate::values::{REG_BINARY, REG_DWORD};
@@ -76,14 +76,18 @@ impl Metadata {
         }
     }
 
-    /// Marks the values that are not there, an owner, which decides nothing, and a precedence of
-    /// which several layers have an opinion.
+    /// Marks the values that are not there, an owner, which decides nothing, and a precedence
+    /// that another layer of higher precedence has overridden.
     pub(crate) fn mark(&self, state: &State, covered: &mut Covered) {
         if let Some(hive) = machine(state) {
             let viewer = Viewer::global();
             let resolver = state.resolver(hive, &viewer);
             let value = resolver.value(self.key, "precedence", &mut Covered::new());
-            if value.is_ok_and(|(_, contest)| contest.active > 1) {
+            let is_overridden = |(value, contest): (Option<EffectiveValue<'_>>, Contest)| {
+                contest.active > contest.top
+                    && value.is_some_and(|value| value.layer.name.folded() != self.name.folded())
+            };
+            if value.is_ok_and(is_overridden) {
                 covers!(covered, "LAYER-32");
             }
         }

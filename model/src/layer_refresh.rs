@@ -208,7 +208,7 @@ pub(crate) fn refresh(
     let mut dirty = first;
     while !dirty.is_empty() && refreshed.rounds < rounds_max {
         if refreshed.published {
-            covers!(covered, "LAYER-29", "LAYER-31", "LAYER-32");
+            covers!(covered, "LAYER-29", "LAYER-31");
         }
         let began = round(state, &dirty, &mut death, &mut refreshed, covered);
         done.extend(dirty);
@@ -360,10 +360,12 @@ pub(crate) fn bad_at_registration(state: &State, slot: SlotId) -> Option<(HiveId
 /// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so
 /// that the former entry stays (LAYER-50, D-52).
 fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut Covered) -> bool {
-    let Some((metadata, descriptor)) =
-        reading.ok().and_then(|metadata| Some((metadata.clone(), metadata.descriptor.ok()?)))
-    else {
-        covers!(covered, "LAYER-36", "LAYER-50", "LAYER-51", "SRC-49");
+    let Ok(metadata) = reading else { return false };
+    let Ok(descriptor) = metadata.descriptor.clone() else {
+        match state.layers.contains_key(name) {
+            true => covers!(covered, "LAYER-50", "SRC-49"),
+            false => covers!(covered, "LAYER-36"),
+        }
         return false;
     };
     if name.as_str() == BASE {
@@ -393,8 +395,11 @@ fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut
             if state.layers.size() >= state.limits.max_total_layers as usize {
                 return true;
             }
-            covers!(covered, "LAYER-01", "LAYER-22", "LAYER-35", "LAYER-52", "LAYER-53", "RES-29");
+            covers!(covered, "LAYER-01", "LAYER-22", "LAYER-35", "LAYER-52", "LAYER-53");
             covers!(covered, "CONF-49", "CONF-52");
+            if state.databases.values().any(|database| database.has_entries_of(name)) {
+                covers!(covered, "RES-29");
+            }
         }
         Some(former) => {
             if former.precedence != precedence {

@@ -12,6 +12,7 @@ use crate::audit_events::rejection;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::errno::Errno;
+use crate::front_door::UserBytes;
 use crate::layer_refresh::resolve_layers_key;
 use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
@@ -20,7 +21,7 @@ use crate::responses::{Fault, Malformed};
 use crate::security::{
     Privilege, SecurityDescriptor, Verdict, base_layer_default_sd, rights, verdict, well_known,
 };
-use crate::state::{Place, State};
+use crate::state::{OpenKey, Place, State};
 use crate::step::Work;
 
 /// The folded name of the base layer.
@@ -51,14 +52,19 @@ pub(crate) fn initial_table() -> Map<FoldedName, Layer> {
 ///
 /// # Errors
 ///
-/// ENOENT if the table has no such layer, EACCES if its metadata key's SD denies KEY_SET_VALUE.
-pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), Errno> {
+/// ENOENT if the table has no such layer, EACCES if its metadata key's SD denies KEY_SET_VALUE. `open` is
+/// the fd that the write goes through, where its mask has been checked; it decides nothing.
+pub(crate) fn check_write(
+    work: &mut Work<'_>,
+    name: &LayerName,
+    open: Option<&OpenKey>,
+) -> Result<(), Errno> {
     let Some(layer) = work.state.layers.get(name.folded()) else {
         covers!(work.covered, "RES-30", "RES-31", "IOC-017", "ERR-10");
         return Err(Errno::ENOENT);
     };
     if layer.name.spelling() != name.spelling() {
-        covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26", "LAYER-27");
+        covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26");
         name_marks::spellings_matched(layer.name.spelling(), name.spelling(), &mut work.covered);
     }
     if name.folded().as_str() == BASE && work.caller.token.0.user != *well_known::SYSTEM {
@@ -72,16 +78,54 @@ pub(crate) fn check_write(work: &mut Work<'_>, name: &LayerName) -> Result<(), E
     }
     let Some(layer) = work.state.layers.get(name.folded()) else { return Err(Errno::ENOENT) };
     let descriptor = layer.descriptor.clone();
-    access::to_layer(work, &descriptor).inspect_err(|_| {
-        covers!(work.covered, "LAUTH-04", "IOC-014", "LAUTH-23", "LAUTH-25", "LAUTH-08");
-        if access::may_write_another_layer(work, name.folded()) {
-            covers!(work.covered, "LAUTH-28");
-        }
-    })?;
+    access::to_layer(work, &descriptor)
+        .inspect_err(|errno| mark_denied(work, name, &descriptor, open, *errno))?;
     if !work.caller.token.has_privilege(Privilege::Tcb) {
         covers!(work.covered, "LAUTH-16");
     }
+    let is_others = |open: &OpenKey| {
+        let opener = &open.origin.0.token;
+        *opener != work.caller.token
+            && access::would_deny(opener, &descriptor, rights::KEY_SET_VALUE)
+    };
+    if open.is_some_and(is_others) {
+        covers!(work.covered, "LAUTH-25", "IOC-015");
+    }
     Ok(())
+}
+
+/// What is shown by a layer's SD that denies a write.
+fn mark_denied(
+    work: &mut Work<'_>,
+    name: &LayerName,
+    descriptor: &SecurityDescriptor,
+    open: Option<&OpenKey>,
+    errno: Errno,
+) {
+    if errno != Errno::EACCES {
+        return;
+    }
+    covers!(work.covered, "LAUTH-04", "IOC-014", "LAUTH-08");
+    if access::may_write_another_layer(work, name.folded()) {
+        covers!(work.covered, "LAUTH-28");
+    }
+    let Some(open) = open else { return };
+    covers!(work.covered, "LAUTH-23");
+    if access::would_allow(&open.origin.0.token, descriptor, rights::KEY_SET_VALUE) {
+        covers!(work.covered, "LAUTH-25", "IOC-015");
+    }
+}
+
+/// Whether layer write authorization would admit the caller to the layer of an ioctl's argument, for marks.
+pub(crate) fn would_admit(work: &Work<'_>, argument: UserBytes<'_>) -> bool {
+    let name = match argument.length() {
+        0 => Ok(LayerName::base()),
+        _ => LayerName::parse(argument.readable(), &work.state.limits),
+    };
+    let layer = name.ok().and_then(|name| work.state.layers.get(name.folded()));
+    layer.is_some_and(|layer| {
+        access::would_allow(&work.caller.token, &layer.descriptor, rights::KEY_SET_VALUE)
+    })
 }
 
 /// Which of two SDs base has since its metadata key left the view shows when they come to different
@@ -136,8 +180,11 @@ pub(crate) fn check_total(
     let full = work.state.layers.size() >= work.state.limits.max_total_layers as usize;
     let below_layers = is_layers_key(&work.state, parent.hive, parent.key());
     if full && below_layers && !work.state.layers.contains_key(name.folded()) {
-        covers!(work.covered, "LAYER-59", "LAYER-60", "CONF-13");
+        covers!(work.covered, "LAYER-59", "CONF-13");
         work.state.limits.mark_changed(&mut work.covered);
+        if !work.state.limits.differ(|limits| limits.max_total_layers) {
+            covers!(work.covered, "LAYER-60");
+        }
         return Err(Errno::ENOSPC);
     }
     Ok(())

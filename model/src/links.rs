@@ -6,6 +6,7 @@
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
+use crate::limits::Limits;
 use crate::names::{KeyName, parse_path};
 use crate::step::Work;
 use crate::values::REG_LINK;
@@ -29,9 +30,6 @@ pub(crate) fn link_target(
         value.filter(|value| value.entry.value_type == REG_LINK).map(|v| v.entry.data.clone())
     else {
         covers!(work.covered, "LINK-13", "SYS-43");
-        if contest.active > 1 {
-            covers!(work.covered, "LINK-15", "LINK-29");
-        }
         return Err(Errno::EINVAL);
     };
     covers!(work.covered, "LINK-09");
@@ -47,31 +45,37 @@ pub(crate) fn link_target(
             Ok(target)
         }
         Err(errno) => {
-            mark_bad_target(&data, errno, &mut work.covered);
+            mark_bad_target(&data, errno, &work.state.limits, &mut work.covered);
             Err(Errno::EINVAL)
         }
     }
 }
 
-/// Which rule a target breaks. Whichever it is, following the link is EINVAL.
-fn mark_bad_target(data: &[u8], errno: Errno, covered: &mut Covered) {
+/// Which rule a target breaks, the first in the order of D-03. Whichever it is, following the link is EINVAL.
+fn mark_bad_target(data: &[u8], errno: Errno, limits: &Limits, covered: &mut Covered) {
     let Ok(text) = std::str::from_utf8(data) else {
         covers!(covered, "LINK-20");
         return;
     };
     let is_separator = |character| matches!(character, '\\' | '/');
-    if text.ends_with('\0') {
-        covers!(covered, "LINK-18");
-    } else if text.contains('\0') {
-        covers!(covered, "LINK-21");
+    if text.contains('\0') {
+        match text.find('\0') == Some(text.len() - 1) {
+            true => covers!(covered, "LINK-18"),
+            false => covers!(covered, "LINK-21"),
+        }
     } else if errno == Errno::ENAMETOOLONG {
-        covers!(covered, "LINK-24", "LINK-25");
-    } else if text.split(is_separator).rev().skip(1).any(str::is_empty) || text.is_empty() {
-        covers!(covered, "LINK-22");
-    } else if text.ends_with(is_separator) {
-        covers!(covered, "LINK-23");
+        match text.len() > limits.max_total_path_length as usize {
+            true => covers!(covered, "LINK-25"),
+            false => covers!(covered, "LINK-24"),
+        }
     } else {
-        covers!(covered, "LINK-26");
+        let components = text.strip_suffix(is_separator).unwrap_or(text).split(is_separator);
+        let depth_max = limits.max_key_depth as usize;
+        match components.clone().take(depth_max.saturating_add(1)).position(str::is_empty) {
+            Some(_) => covers!(covered, "LINK-22"),
+            None if components.count() > depth_max => covers!(covered, "LINK-26"),
+            None => covers!(covered, "LINK-23"),
+        }
     }
 }
 

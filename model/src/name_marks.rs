@@ -10,8 +10,15 @@ use crate::limits::Limits;
 /// Siblings that a missed name is compared with.
 const SIBLINGS_MAX: usize = 1000;
 
-/// A path was refused for its form.
-pub(crate) fn path_refused(path: &[u8], errno: Errno, limits: &Limits, covered: &mut Covered) {
+/// A path was refused for its form, by the first rule that it breaks in the order of D-03. The key that it
+/// starts from has this depth.
+pub(crate) fn path_refused(
+    path: &[u8],
+    errno: Errno,
+    limits: &Limits,
+    depth: Option<u32>,
+    covered: &mut Covered,
+) {
     let Ok(text) = std::str::from_utf8(path) else {
         covers!(covered, "SYS-42", "ERR-16", "CONV-10", "CONV-12", "CONV-17");
         return;
@@ -23,29 +30,41 @@ pub(crate) fn path_refused(path: &[u8], errno: Errno, limits: &Limits, covered: 
             covers!(covered, "SYS-28", "CONF-09");
         } else {
             covers!(covered, "SYS-29", "CONF-08");
-            component_lengths(text, limits, covered);
+            let limit = limits.max_path_component_length as usize;
+            let too_long = text.split(is_separator).find(|component| component.len() > limit);
+            length(too_long.unwrap_or_default(), limits, covered);
         }
         return;
     }
     covers!(covered, "SYS-42", "ERR-16");
-    let slashes = text.contains('/');
     if text.contains('\0') {
         covers!(covered, "CONV-19", "KEY-40");
-    } else if text.starts_with(is_separator) {
-        covers!(covered, "CONV-46", "KEY-41");
-    } else if text.trim_end_matches(is_separator).split(is_separator).any(str::is_empty) {
-        covers!(covered, "CONV-44", "SYS-26", "KEY-41");
-        if slashes {
-            covers!(covered, "CONV-47");
-        }
-    } else if text.ends_with(is_separator) {
-        covers!(covered, "CONV-45", "SYS-27");
-        if slashes {
-            covers!(covered, "CONV-47");
-        }
     } else if !text.is_empty() {
-        covers!(covered, "SYS-44", "CONF-07");
-        limits.mark_changed(covered);
+        let depth_max = limits.max_key_depth.saturating_sub(depth.unwrap_or(0));
+        misplaced_separator_or_depth(text, depth_max as usize, limits, covered);
+    }
+}
+
+/// A path has an empty component, too many of them, or a separator at its end.
+fn misplaced_separator_or_depth(
+    text: &str,
+    depth_max: usize,
+    limits: &Limits,
+    covered: &mut Covered,
+) {
+    let components = text.strip_suffix(is_separator).unwrap_or(text).split(is_separator);
+    match components.clone().take(depth_max.saturating_add(1)).position(str::is_empty) {
+        Some(0) => covers!(covered, "CONV-46", "KEY-41"),
+        Some(_) => covers!(covered, "CONV-44", "SYS-26", "KEY-41"),
+        None if components.count() > depth_max => {
+            covers!(covered, "SYS-44", "CONF-07");
+            limits.mark_changed(covered);
+            return;
+        }
+        None => covers!(covered, "CONV-45", "SYS-27"),
+    }
+    if text.contains('/') {
+        covers!(covered, "CONV-47");
     }
 }
 
@@ -216,7 +235,7 @@ mod tests {
     }
 
     fn refused(path: &[u8]) -> Vec<&'static str> {
-        ids(|covered| path_refused(path, Errno::EINVAL, &Limits::default(), covered))
+        ids(|covered| path_refused(path, Errno::EINVAL, &Limits::default(), None, covered))
     }
 
     #[test]
@@ -227,6 +246,19 @@ mod tests {
         assert!(refused(b"\\a").contains(&"CONV-46"));
         assert!(refused(b"a\xFF").contains(&"CONV-12"));
         assert!(refused(b"a\0").contains(&"CONV-19"));
+    }
+
+    #[test]
+    fn of_several_rules_the_first_one_broken_is_shown() {
+        let both = refused(b"a\\\\b\\");
+        assert!(both.contains(&"CONV-44") && !both.contains(&"CONV-45"), "{both:?}");
+        let limits = Limits { max_key_depth: 2, ..Limits::default() };
+        let below = |depth, path: &[u8]| {
+            ids(|covered| path_refused(path, Errno::EINVAL, &limits, Some(depth), covered))
+        };
+        assert!(below(1, b"a\\b").contains(&"SYS-44"));
+        assert!(below(1, b"a\\\\b").contains(&"CONV-44"));
+        assert!(below(0, b"a\\b\\").contains(&"CONV-45"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
 use crate::names::FoldedName;
 use crate::observation::{KeyInfo, NamedValue, Observation, PollEvents, Readiness, Sizes};
-use crate::state::{Enumeration, Generation, OpenKey, State};
+use crate::state::{Enumeration, Generation, OpenKey, State, Witness};
 use crate::step::Step;
 use crate::transactions::TransactionId;
 use crate::watches::QueuedEvents;
@@ -235,6 +235,9 @@ impl Step {
                 let mut next = unchanged(pattern.admits(got))?;
                 next.bind_time(pattern.hive, pattern.key, got.last_write_time);
                 next.change_generation(pattern.hive, |_| Generation::Exactly(got.hive_generation));
+                if let Some(hive) = next.hives.get_mut(&pattern.hive) {
+                    hive.told = Witness(Some((pattern.key, got.hive_generation)));
+                }
                 Some(next)
             }
             _ => None,

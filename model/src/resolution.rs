@@ -178,7 +178,7 @@ impl<'a> Resolver<'a> {
         if layer.enabled {
             return false;
         }
-        covers!(covered, "PRIV-13", "PRIV-15", "PRIV-17", "PRIV-20", "PRIV-21");
+        covers!(covered, "PRIV-13", "PRIV-17", "PRIV-20", "PRIV-21");
         if self.viewer.private_layers.len() > 1 {
             covers!(covered, "PRIV-14");
         }
@@ -226,7 +226,9 @@ impl<'a> Resolver<'a> {
         for (layer, entry) in entries.into_iter().flat_map(|entries| entries.iter()) {
             match self.active_layer(layer) {
                 Ok(layer) => {
-                    self.mark_private(layer, covered);
+                    if self.mark_private(layer, covered) {
+                        covers!(covered, "PRIV-15");
+                    }
                     selection.add(
                         Candidate {
                             precedence: layer.precedence,
@@ -266,8 +268,12 @@ impl<'a> Resolver<'a> {
             }
             Some(Candidate { item: None, sequence, .. }) => {
                 covers!(covered, "RES-19", "VAL-29");
-                let mut entries = entries.into_iter().flat_map(|entries| entries.values());
-                if entries.any(|entry| entry.sequence > sequence) {
+                let mut entries = entries.into_iter().flat_map(|entries| entries.iter());
+                if entries.any(|(layer, entry)| {
+                    entry.sequence > sequence
+                        && entry.value_type != REG_TOMBSTONE
+                        && self.active_layer(layer).is_ok()
+                }) {
                     covers!(covered, "VAL-26");
                 }
                 Effective::Blanket
@@ -284,11 +290,12 @@ impl<'a> Resolver<'a> {
                 if contest.top > 1 {
                     covers!(covered, "RES-18");
                 }
-                if let Some(blankets) = blankets {
+                let mut masking = blankets.into_iter().flat_map(|blankets| blankets.keys());
+                if masking.any(|layer| self.active_layer(layer).is_ok()) {
                     covers!(covered, "VAL-30");
-                    if blankets.contains_key(layer.name.folded()) {
-                        covers!(covered, "VAL-31");
-                    }
+                }
+                if blankets.is_some_and(|blankets| blankets.contains_key(layer.name.folded())) {
+                    covers!(covered, "VAL-31");
                 }
                 let has_base = entries.is_some_and(|entries| entries.contains_key(BASE));
                 if has_base && contest.active > 1 {
@@ -352,7 +359,12 @@ impl<'a> Resolver<'a> {
                 None
             }
             Some(Candidate { item: PathEntry { target: Target::Hidden, .. }, .. }) => {
-                covers!(covered, "RES-07", "PATH-16", "IOC-106");
+                let mut entries = entries.into_iter().flat_map(|entries| entries.iter());
+                if entries.any(|(layer, entry)| {
+                    entry.target != Target::Hidden && self.active_layer(layer).is_ok()
+                }) {
+                    covers!(covered, "RES-07", "PATH-16", "IOC-106");
+                }
                 None
             }
             Some(Candidate { item: entry, .. }) => match entry.target {

@@ -13,7 +13,7 @@ use crate::input::{Contents, SourceId, UnixTime, WireGuid};
 use crate::names::FoldedName;
 use crate::registration::AskedHive;
 use crate::security::{SecurityDescriptor, default_root_sd};
-use crate::state::{Generation, Hive, Slot, SlotId, State};
+use crate::state::{Generation, Hive, Slot, SlotId, State, Witness};
 use crate::values::length;
 use crate::{configuration, layer_effects, layer_refresh, watches};
 
@@ -64,7 +64,8 @@ pub(crate) fn occupy(
         }
         let (name, namespace, root) = (asked.name.clone(), asked.namespace, asked.root);
         let generation = Generation::AtLeast(0);
-        state.hives.insert_mut(hive, Hive { name, namespace, root, slot: id, generation });
+        let told = Witness(None);
+        state.hives.insert_mut(hive, Hive { name, namespace, root, slot: id, generation, told });
         hives.push(hive);
     }
     raise_counter(state, max_sequence, &hives, covered);
@@ -75,7 +76,7 @@ pub(crate) fn occupy(
 
 /// A private hive is reserved in its scope and takes no part in global routing.
 fn mark_private(state: &State, asked: &AskedHive, covered: &mut Covered) {
-    covers!(covered, "REG-04", "REG-05", "CONST-49");
+    covers!(covered, "REG-04", "CONST-49");
     let same_name = |hive: &Hive| hive.name.folded() == asked.name.folded();
     if state.hives.values().any(|hive| same_name(hive) && hive.namespace != asked.namespace) {
         covers!(covered, "REG-10", "HIVE-03");
@@ -121,10 +122,13 @@ pub(crate) fn resume(
 
 /// `next_sequence` rises above what the source says it has stored, and never falls (§2.7).
 fn raise_counter(state: &mut State, max_sequence: u64, hives: &[HiveId], covered: &mut Covered) {
-    covers!(covered, "SEQ-12", "SEQ-15", "REG-06", "BOOT-12");
+    covers!(covered, "SEQ-12", "BOOT-12");
     let first_free = max_sequence.saturating_add(1);
     if first_free > state.next_sequence {
-        covers!(covered, "SEQ-13");
+        covers!(covered, "SEQ-13", "REG-06");
+        if state.slots.size() > 1 {
+            covers!(covered, "SEQ-15");
+        }
     }
     state.next_sequence = state.next_sequence.max(first_free);
     let stored = hives.iter().map(|hive| state.database(*hive).max_sequence()).max();

@@ -5,6 +5,7 @@
 //! registry. Does not know how a call changes it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::database::{Database, Guid, HiveId, Kept, Map, Set};
 use crate::input::{CommitRefusal, Fd, ProcessId, SourceId, WireGuid};
@@ -13,7 +14,7 @@ use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
 use crate::registration::Namespace;
-use crate::security::Token;
+use crate::security::{SecurityDescriptor, Token};
 use crate::transactions::{Transaction, TransactionId};
 use crate::watches::Watch;
 
@@ -111,7 +112,21 @@ pub(crate) struct Hive {
     pub(crate) root: WireGuid,
     pub(crate) slot: SlotId,
     pub(crate) generation: Generation,
+    /// The key of which key info was last asked, and the generation that it told.
+    pub(crate) told: Witness<Option<(Guid, u64)>>,
 }
+
+/// What marks look at and nothing else. It decides nothing: states that differ in it are the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Witness<T>(pub(crate) T);
+
+impl<T> PartialEq for Witness<T> {
+    fn eq(&self, _: &Witness<T>) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Witness<T> {}
 
 /// The change epoch of a hive (§6.3), which starts at a number of the kernel's choice (P-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,9 +216,21 @@ pub(crate) struct DescriptionId(pub(crate) u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenKey {
     pub(crate) description: DescriptionId,
-    pub(crate) place: std::sync::Arc<Place>,
+    pub(crate) place: Arc<Place>,
     /// The granted access mask.
     pub(crate) granted: u32,
+    /// How it came to that mask.
+    pub(crate) origin: Witness<Arc<Origin>>,
+}
+
+/// Who has opened a key fd, and by which SD.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) process: ProcessId,
+    pub(crate) token: Token,
+    pub(crate) descriptor: Arc<SecurityDescriptor>,
+    /// Whether a symbolic link has led to the key.
+    pub(crate) through_link: bool,
 }
 
 impl OpenKey {

@@ -11,7 +11,7 @@ use crate::abi;
 use crate::audit::AuditPattern;
 use crate::audit_events::rejection;
 use crate::coverage::{Covered, covers};
-use crate::database::{Database, HiveId, Map, Time};
+use crate::database::{Database, Guid, HiveId, Map, Time};
 use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
 use crate::input::{Caller, Fd, Input, UnixTime};
@@ -78,6 +78,8 @@ pub(crate) struct Work<'a> {
     /// The transaction that the call names, once that has been looked at. Requests are sent in it if it
     /// is bound.
     pub(crate) transaction: Option<TransactionId>,
+    /// The last symbolic link that the walk has followed.
+    pub(crate) followed_link: Option<(HiveId, Guid)>,
     /// What a call comes to whose source dies from now on.
     pub(crate) fails_as: Outcome,
     /// Whether the call has to wait for longer than it took.
@@ -114,6 +116,7 @@ impl<'a> Work<'a> {
             alternatives: Vec::new(),
             otherwise: Vec::new(),
             transaction: None,
+            followed_link: None,
             fails_as: Outcome::Failed(Errno::EIO),
             waits: false,
             doubts: Vec::new(),

@@ -59,7 +59,7 @@ pub(crate) fn read(entry: &ValueEntry, layer: &LayerName, name: &ValueName, cove
         covers!(covered, "IOC-023", "VAL-14", "VAL-55");
     }
     if entry.layer.spelling() != layer.spelling() {
-        covers!(covered, "LAYER-03", "LAYER-04");
+        covers!(covered, "LAYER-03", "LAYER-04", "LAYER-27");
     }
     if layer.folded().as_str() == layers::BASE {
         covers!(covered, "IOC-024");

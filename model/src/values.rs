@@ -6,7 +6,7 @@
 use crate::abi;
 use crate::configuration::is_configuration_key;
 use crate::configuration_reading::is_refused;
-use crate::coverage::covers;
+use crate::coverage::{Covered, covers};
 use crate::database::{Database, ValueEntry};
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
@@ -17,6 +17,7 @@ use crate::name_marks;
 use crate::names::{ValueName, parse_path};
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
+use crate::removal_marks;
 use crate::security::{Privilege, rights};
 use crate::state::{Generation, OpenKey, State};
 use crate::step::Work;
@@ -56,7 +57,8 @@ pub(crate) fn query(
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
-    abi::granted(work, &open, rights::KEY_QUERY_VALUE)?;
+    abi::granted(work, &open, rights::KEY_QUERY_VALUE)
+        .inspect_err(|_| covers!(work.covered, "IOC-021", "KEY-13"))?;
     let name = value_name(work, name)?;
     abi::outputs(work, &[data_buffer, layer_buffer])?;
     enlistment::name(work, transaction, open.hive(), Access::Read)?;
@@ -76,21 +78,21 @@ pub(crate) fn query(
     };
     let (entry, layer) = (value.entry.clone(), value.layer.name.clone());
     work.contested(contest);
-    value_marks::read(&entry, &layer, &name, &mut work.covered);
-    mark_refused(work, &open, &entry);
     let (data_size, layer_size) = (length(entry.data.len()), length(layer.spelling().len()));
     let (data_fits, layer_fits) =
         (data_size <= data_buffer.capacity, layer_size <= layer_buffer.capacity);
     if !data_fits || !layer_fits {
-        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-08", "BUF-09", "ERR-32");
+        covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-10", "ERR-32");
         match (!data_fits, !layer_fits) {
-            (true, true) => covers!(work.covered, "BUF-16"),
+            (true, true) => covers!(work.covered, "BUF-08", "BUF-16"),
             (true, false) => covers!(work.covered, "BUF-14"),
             _ => covers!(work.covered, "BUF-15"),
         }
         let (data, layer) = (Some(data_size), Some(layer_size));
         return Ok(Outcome::TooSmall(Sizes { data, layer, ..Sizes::default() }));
     }
+    value_marks::read(&entry, &layer, &name, &mut work.covered);
+    mark_refused(work, &open, &entry);
     Ok(Outcome::Value {
         value_type: entry.value_type,
         data: entry.data,
@@ -112,7 +114,10 @@ fn mark_refused(work: &mut Work<'_>, open: &OpenKey, entry: &ValueEntry) {
 pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(write.transaction)?;
-    abi::granted(work, &open, rights::KEY_SET_VALUE)?;
+    abi::granted(work, &open, rights::KEY_SET_VALUE).inspect_err(|_| {
+        covers!(work.covered, "IOC-030", "KEY-13");
+        mark_right_missing(work, &open, write.layer);
+    })?;
     let name = value_name(work, write.name)?;
     let layer = abi::layer_argument(work, write.layer)?;
     check_type(work, write)?;
@@ -124,10 +129,12 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         }
         return Err(Errno::ENOSPC);
     }
-    layers::check_write(work, &layer).inspect_err(|errno| match (errno, write.value_type) {
-        (Errno::ENOENT, _) => {}
-        (_, REG_TOMBSTONE) => covers!(work.covered, "LAUTH-20"),
-        _ => covers!(work.covered, "LAUTH-17"),
+    layers::check_write(work, &layer, Some(&open)).inspect_err(|errno| {
+        match (errno, write.value_type) {
+            (Errno::EACCES, REG_TOMBSTONE) => covers!(work.covered, "LAUTH-20"),
+            (Errno::EACCES, _) => covers!(work.covered, "LAUTH-17"),
+            _ => {}
+        }
     })?;
     let data = abi::copied(work, write.data)?;
     value_marks::write_accepted(
@@ -162,7 +169,10 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
             return Err(Errno::ENOSPC);
         }
         covers!(work.covered, "LAYER-65");
-    } else if own.is_none() && count + 1 == work.state.limits.max_layers_per_value as usize {
+    } else if own.is_none()
+        && count + 1 == work.state.limits.max_layers_per_value as usize
+        && !work.state.limits.differ(|limits| limits.max_layers_per_value)
+    {
         covers!(work.covered, "LAYER-61");
     }
     let before = work.state.clone();
@@ -193,7 +203,9 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let entry =
         ValueEntry { name, layer, value_type: write.value_type, data: data.into(), sequence };
     let mutation = Mutation::SetValue { key: open.key(), entry, time: work.time };
-    written(work, &open, &before, mutation)
+    let done = written(work, &open, &before, mutation)?;
+    removal_marks::link_overridden(&before, &work.state, &open, &mut work.covered);
+    Ok(done)
 }
 
 /// `REG_IOC_DELETE_VALUE`.
@@ -206,12 +218,18 @@ pub(crate) fn delete(
 ) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::transaction_field(transaction)?;
-    abi::granted(work, &open, rights::KEY_SET_VALUE)
-        .inspect_err(|_| covers!(work.covered, "IOC-049"))?;
+    abi::granted(work, &open, rights::KEY_SET_VALUE).inspect_err(|_| {
+        covers!(work.covered, "IOC-049", "KEY-13");
+        mark_right_missing(work, &open, layer);
+    })?;
+    let is_layer_omitted = layer.length() == 0;
     let name = value_name(work, name)?;
     let layer = abi::layer_argument(work, layer)?;
-    layers::check_write(work, &layer)
-        .inspect_err(|errno| mark_layer_refused(*errno, || covers!(work.covered, "LAUTH-18")))?;
+    layers::check_write(work, &layer, Some(&open)).inspect_err(|errno| {
+        if *errno == Errno::EACCES {
+            covers!(work.covered, "LAUTH-18");
+        }
+    })?;
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     let present = key_request(work, &open);
     let is_seeded = work.state.database(open.hive()).seeded;
@@ -231,21 +249,28 @@ pub(crate) fn delete(
     let database = work.state.contents(work.transaction, open.hive());
     let held = database.value(open.key(), name.folded().as_str());
     if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
-        covers!(work.covered, "IOC-051", "IOC-054", "KEY-28");
-        let others = held.is_some_and(|entries| entries.size() > 1);
-        if name.is_default() && others && database.keys.get(&open.key()).is_some_and(|k| k.symlink)
-        {
-            covers!(work.covered, "LINK-15", "LINK-29");
+        covers!(work.covered, "IOC-051", "KEY-28");
+        if is_layer_omitted {
+            covers!(work.covered, "IOC-050");
         }
     } else {
         covers!(work.covered, "IOC-052");
     }
     covers!(work.covered, "IOC-053");
-    if layer.folded().as_str() == layers::BASE {
-        covers!(work.covered, "IOC-050");
+    let effective = |work: &Work<'_>| {
+        let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
+        let value = resolver.value(open.key(), name.folded().as_str(), &mut Covered::new());
+        value.ok().and_then(|(value, _)| Some(value?.entry.sequence))
+    };
+    let former = effective(work);
+    let (key, time) = (open.key(), work.time);
+    let mutation = Mutation::DeleteValue { key, name: name.clone(), layer, time };
+    let done = written(work, &open, &before, mutation)?;
+    let next = effective(work);
+    if next.is_some() && next != former {
+        covers!(work.covered, "IOC-054");
     }
-    let mutation = Mutation::DeleteValue { key: open.key(), name, layer, time: work.time };
-    written(work, &open, &before, mutation)
+    Ok(done)
 }
 
 /// `REG_IOC_BLANKET_TOMBSTONE`.
@@ -261,11 +286,17 @@ pub(crate) fn blanket(
     if set > 1 {
         return Err(Errno::EINVAL);
     }
-    abi::granted(work, &open, rights::KEY_SET_VALUE)
-        .inspect_err(|_| covers!(work.covered, "IOC-055"))?;
+    abi::granted(work, &open, rights::KEY_SET_VALUE).inspect_err(|_| {
+        covers!(work.covered, "IOC-055");
+        mark_right_missing(work, &open, layer);
+    })?;
+    let is_layer_omitted = layer.length() == 0;
     let layer = abi::layer_argument(work, layer)?;
-    layers::check_write(work, &layer)
-        .inspect_err(|errno| mark_layer_refused(*errno, || covers!(work.covered, "LAUTH-22")))?;
+    layers::check_write(work, &layer, Some(&open)).inspect_err(|errno| {
+        if *errno == Errno::EACCES {
+            covers!(work.covered, "LAUTH-22");
+        }
+    })?;
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     let present = key_request(work, &open);
     if present == Err(Errno::ENOENT) && set == 1 && work.state.database(open.hive()).seeded {
@@ -293,7 +324,7 @@ pub(crate) fn blanket(
     enlistment::bind(work, open.hive())?;
     enlistment::lock(work, open.hive())?;
     covers!(work.covered, "IOC-060");
-    if layer.folded().as_str() == layers::BASE {
+    if is_layer_omitted {
         covers!(work.covered, "IOC-056");
     }
     let mutation = Mutation::SetBlanket { key: open.key(), layer, sequence, time: work.time };
@@ -330,6 +361,9 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
         if work.state.is_orphaned(open) {
             covers!(work.covered, "DEL-21", "KEY-07");
         }
+        if open.origin.0.through_link {
+            covers!(work.covered, "SYS-40");
+        }
         return Ok(());
     }
     covers!(work.covered, "FAIL-15", "CONV-35");
@@ -357,10 +391,13 @@ fn written(
     Ok(Outcome::Done)
 }
 
-/// What is shown by the refusal of a layer that is there.
-fn mark_layer_refused(errno: Errno, mark: impl FnOnce()) {
-    if errno != Errno::ENOENT {
-        mark();
+/// What is shown by the refusal of a write into a layer through an fd without KEY_SET_VALUE.
+fn mark_right_missing(work: &mut Work<'_>, open: &OpenKey, layer: UserBytes<'_>) {
+    if layers::is_metadata_key(&work.state, open.hive(), open.key()) {
+        covers!(work.covered, "LAUTH-05");
+    }
+    if layers::would_admit(work, layer) {
+        covers!(work.covered, "LAUTH-24");
     }
 }
 
@@ -421,14 +458,14 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
         }
         REG_TOMBSTONE => {
             covers!(work.covered, "VAL-46", "IOC-034", "VAL-48");
-            if write.transaction != abi::NO_FD {
+            if enlistment::is_unbound(work, write.transaction) {
                 covers!(work.covered, "VAL-49");
             }
             Err(Errno::EINVAL)
         }
         _ => {
             covers!(work.covered, "VAL-40", "IOC-044", "VAL-42", "CONST-38");
-            if write.transaction != abi::NO_FD {
+            if enlistment::is_unbound(work, write.transaction) {
                 covers!(work.covered, "VAL-43");
             }
             Err(Errno::EINVAL)

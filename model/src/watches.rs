@@ -62,7 +62,7 @@ pub(crate) fn notify(
     }
     covers!(work.covered, "CONST-40", "ABI-31");
     abi::granted(work, &open, rights::KEY_NOTIFY)
-        .inspect_err(|_| covers!(work.covered, "IOC-136"))?;
+        .inspect_err(|_| covers!(work.covered, "IOC-136", "SEC-50"))?;
     let armed = work.state.watches.get(&open.description).cloned();
     let is_orphaned = work.state.is_orphaned(&open);
     if filter == 0 {

@@ -4,7 +4,7 @@
 //! structure, where its fields are, and which bytes of it have to be zero. Fields that are only
 //! written are not looked at.
 
-use super::{Operation, OutputBuffer, Results, SystemCall, UserBytes};
+use super::{Operation, OutputBuffer, REG_CREATE_KEY, RawCall, Results, SystemCall, UserBytes};
 use crate::coverage::{Covered, covers};
 use crate::errno::Errno;
 use crate::input::Fd;
@@ -41,10 +41,14 @@ const NOTIFY: u32 = code(Direction::Write, 12, 8);
 const FLUSH: u32 = code(Direction::None, 13, 0);
 const COMMIT: u32 = code(Direction::None, 16, 0);
 const TXN_STATUS: u32 = code(Direction::Read, 17, 8);
+/// Of the device of sources, which shares numbers with the other fds.
+const REG_SRC_REGISTER: u32 = code(Direction::Write, 0, 24);
 
 /// An argument structure in a caller's memory.
 struct Structure<'m> {
     fd: Fd,
+    /// Whose it is: an ioctl's, or `reg_create_key`'s.
+    request: Option<u32>,
     bytes: &'m [u8],
     memory: &'m AddressSpace,
 }
@@ -71,19 +75,21 @@ pub(super) fn ioctl<'m>(
         return Ok(SystemCall::without_results(Operation::Commit { fd }));
     }
     let size = u64::from(request >> 16 & 0x3FFF);
-    let read = |covered: &mut Covered| Structure::read(fd, argument, size, memory, covered);
+    let read =
+        |covered: &mut Covered| Structure::read(fd, Some(request), argument, size, memory, covered);
+    let probes = &mut Covered::new();
     let operation = match request {
-        QUERY_VALUE => query_value(&read(covered)?, covered)?,
+        QUERY_VALUE => query_value(&read(covered)?, probes, covered)?,
         SET_VALUE => set_value(&read(covered)?, covered)?,
         DELETE_VALUE => delete_value(&read(covered)?, covered)?,
         BLANKET_TOMBSTONE => blanket_tombstone(&read(covered)?, covered)?,
-        QUERY_VALUES_BATCH => query_values_batch(&read(covered)?, covered)?,
-        ENUM_VALUES => enum_values(&read(covered)?, covered)?,
-        ENUM_SUBKEYS => enum_subkeys(&read(covered)?, covered)?,
-        QUERY_KEY_INFO => query_key_info(&read(covered)?, covered)?,
+        QUERY_VALUES_BATCH => query_values_batch(&read(covered)?, probes, covered)?,
+        ENUM_VALUES => enum_values(&read(covered)?, probes, covered)?,
+        ENUM_SUBKEYS => enum_subkeys(&read(covered)?, probes, covered)?,
+        QUERY_KEY_INFO => query_key_info(&read(covered)?, probes, covered)?,
         DELETE_KEY => delete_key(&read(covered)?, covered)?,
         HIDE_KEY => hide_key(&read(covered)?, covered)?,
-        GET_SECURITY => get_security(&read(covered)?, covered),
+        GET_SECURITY => get_security(&read(covered)?, probes, covered),
         SET_SECURITY => set_security(&read(covered)?, covered)?,
         TXN_STATUS => {
             // All of it is only written.
@@ -91,22 +97,41 @@ pub(super) fn ioctl<'m>(
             Operation::TransactionStatus { fd }
         }
         NOTIFY => notify(&read(covered)?, covered)?,
-        _ => {
+        REG_SRC_REGISTER => {
             covers!(covered, "CONST-03");
             return Err(Errno::ENOTTY);
         }
+        _ => return Err(Errno::ENOTTY),
     };
-    let is_read = request >> 30 & Direction::Read as u32 != 0;
-    if is_read {
-        // What is only written has not been looked at.
-        covers!(covered, "BUF-10");
-    }
+    let is_read = is_read(request);
     let results = if is_read && !memory.is_writable(argument, size) {
         Results::Faulting
     } else {
         Results::Writable
     };
-    Ok(SystemCall { operation, results })
+    Ok(SystemCall { operation, results, probes: *probes })
+}
+
+/// Whether the kernel writes to the argument structure.
+fn is_read(request: u32) -> bool {
+    request >> 30 & Direction::Read as u32 != 0
+}
+
+/// The transaction argument of a call that changes something, as far as its structure can be read.
+pub(super) fn transaction_named(raw: &RawCall, memory: &AddressSpace) -> Option<Fd> {
+    let (structure, offset) = match *raw {
+        RawCall::Syscall { number: REG_CREATE_KEY, arguments } => (arguments[0], 32),
+        RawCall::Ioctl { request, argument, .. } => match request {
+            SET_VALUE => (argument, 48),
+            DELETE_VALUE => (argument, 32),
+            BLANKET_TOMBSTONE => (argument, 20),
+            DELETE_KEY | HIDE_KEY | SET_SECURITY => (argument, 16),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let field = memory.read(structure.checked_add(offset)?, 4).ok()?;
+    Some(i32::from_le_bytes(field.try_into().ok()?))
 }
 
 /// The structure of `reg_create_key`, 48 bytes (D-20).
@@ -119,7 +144,7 @@ pub(super) fn create_key<'m>(
     memory: &'m AddressSpace,
     covered: &mut Covered,
 ) -> Result<SystemCall<'m>, Errno> {
-    let structure = Structure::read(0, argument, 48, memory, covered)?;
+    let structure = Structure::read(0, None, argument, 48, memory, covered)?;
     structure.zero(4, 4, covered)?;
     structure.zero(36, 4, covered)?;
     let layer = match structure.u64(24) {
@@ -139,12 +164,13 @@ pub(super) fn create_key<'m>(
         address if memory.is_writable(address, 4) => Results::Writable,
         _ => Results::Faulting,
     };
-    Ok(SystemCall { operation, results })
+    Ok(SystemCall { operation, results, probes: Covered::new() })
 }
 
 /// `reg_query_value_args`, 64 bytes. Written only: type at 16, sequence at 40, layer_len at 48.
 fn query_value<'m>(
     structure: &Structure<'m>,
+    probes: &mut Covered,
     covered: &mut Covered,
 ) -> Result<Operation<'m>, Errno> {
     covers!(covered, "CONST-05", "ABI-16");
@@ -154,8 +180,8 @@ fn query_value<'m>(
         fd: structure.fd,
         name: structure.input(0, 8),
         transaction: structure.i32(24),
-        data: structure.output(20, 32, covered),
-        layer: structure.output(28, 56, covered),
+        data: structure.output(20, 32, probes),
+        layer: structure.output(28, 56, probes),
     })
 }
 
@@ -212,13 +238,14 @@ fn blanket_tombstone<'m>(
 /// `reg_query_values_batch_args`, 24 bytes. Written only: count at 4.
 fn query_values_batch<'m>(
     structure: &Structure<'m>,
+    probes: &mut Covered,
     covered: &mut Covered,
 ) -> Result<Operation<'m>, Errno> {
     covers!(covered, "CONST-09", "ABI-22");
     structure.zero(20, 4, covered)?;
     Ok(Operation::QueryValuesBatch {
         fd: structure.fd,
-        buffer: structure.output(0, 8, covered),
+        buffer: structure.output(0, 8, probes),
         transaction: structure.i32(16),
     })
 }
@@ -226,6 +253,7 @@ fn query_values_batch<'m>(
 /// `reg_enum_value_args`, 40 bytes. Written only: type at 16.
 fn enum_values<'m>(
     structure: &Structure<'m>,
+    probes: &mut Covered,
     covered: &mut Covered,
 ) -> Result<Operation<'m>, Errno> {
     covers!(covered, "CONST-10", "ABI-24");
@@ -233,8 +261,8 @@ fn enum_values<'m>(
     Ok(Operation::EnumValues {
         fd: structure.fd,
         index: structure.u32(0),
-        name: structure.output(4, 8, covered),
-        data: structure.output(20, 24, covered),
+        name: structure.output(4, 8, probes),
+        data: structure.output(20, 24, probes),
         transaction: structure.i32(32),
     })
 }
@@ -243,6 +271,7 @@ fn enum_values<'m>(
 /// value_count at 28.
 fn enum_subkeys<'m>(
     structure: &Structure<'m>,
+    probes: &mut Covered,
     covered: &mut Covered,
 ) -> Result<Operation<'m>, Errno> {
     covers!(covered, "CONST-11", "ABI-25");
@@ -250,7 +279,7 @@ fn enum_subkeys<'m>(
     Ok(Operation::EnumSubkeys {
         fd: structure.fd,
         index: structure.u32(0),
-        name: structure.output(4, 8, covered),
+        name: structure.output(4, 8, probes),
         transaction: structure.i32(32),
     })
 }
@@ -259,11 +288,12 @@ fn enum_subkeys<'m>(
 /// included.
 fn query_key_info<'m>(
     structure: &Structure<'m>,
+    probes: &mut Covered,
     covered: &mut Covered,
 ) -> Result<Operation<'m>, Errno> {
     covers!(covered, "CONST-12", "ABI-26");
     structure.zero(4, 4, covered)?;
-    Ok(Operation::QueryKeyInfo { fd: structure.fd, name: structure.output(0, 8, covered) })
+    Ok(Operation::QueryKeyInfo { fd: structure.fd, name: structure.output(0, 8, probes) })
 }
 
 /// `reg_delete_key_args`, 24 bytes.
@@ -284,12 +314,16 @@ fn hide_key<'m>(structure: &Structure<'m>, covered: &mut Covered) -> Result<Oper
 }
 
 /// `reg_get_security_args`, 16 bytes.
-fn get_security<'m>(structure: &Structure<'m>, covered: &mut Covered) -> Operation<'m> {
+fn get_security<'m>(
+    structure: &Structure<'m>,
+    probes: &mut Covered,
+    covered: &mut Covered,
+) -> Operation<'m> {
     covers!(covered, "CONST-15", "ABI-29");
     Operation::GetSecurity {
         fd: structure.fd,
         security_info: structure.u32(0),
-        buffer: structure.output(4, 8, covered),
+        buffer: structure.output(4, 8, probes),
     }
 }
 
@@ -322,6 +356,7 @@ fn notify<'m>(structure: &Structure<'m>, covered: &mut Covered) -> Result<Operat
 impl<'m> Structure<'m> {
     fn read(
         fd: Fd,
+        request: Option<u32>,
         argument: u64,
         size: u64,
         memory: &'m AddressSpace,
@@ -330,10 +365,13 @@ impl<'m> Structure<'m> {
         match memory.read(argument, size) {
             Ok(bytes) => {
                 covers!(covered, "ABI-02", "CONV-07");
-                Ok(Structure { fd, bytes, memory })
+                Ok(Structure { fd, request, bytes, memory })
             }
             Err(_) => {
-                covers!(covered, "BUF-11", "ERR-02", "ERR-17");
+                covers!(covered, "ERR-17");
+                if request.is_some() {
+                    covers!(covered, "BUF-11", "ERR-02");
+                }
                 Err(Errno::EFAULT)
             }
         }
@@ -354,8 +392,23 @@ impl<'m> Structure<'m> {
         if self.bytes[offset..offset + size].iter().all(|byte| *byte == 0) {
             return Ok(());
         }
-        covers!(covered, "ABI-01", "ABI-07", "ABI-08", "ABI-09", "ABI-11", "ABI-12", "ERR-14");
+        covers!(covered, "ABI-01", "ABI-07", "ABI-08", "ABI-09", "ERR-14");
+        if self.takes_number() {
+            covers!(covered, "ABI-11");
+        }
+        if self.request.is_none_or(is_read) {
+            covers!(covered, "ABI-12");
+        }
         Err(Errno::EINVAL)
+    }
+
+    /// Whether the call would be given a sequence number (D-31).
+    fn takes_number(&self) -> bool {
+        match self.request {
+            None | Some(SET_VALUE | HIDE_KEY) => true,
+            Some(BLANKET_TOMBSTONE) => self.bytes[16] == 1,
+            Some(_) => false,
+        }
     }
 
     /// Bytes that the caller passes, by the offsets of their length and of their address. None
@@ -372,13 +425,13 @@ impl<'m> Structure<'m> {
     }
 
     /// A buffer that the kernel writes to, by the offsets of its length and of its address.
-    fn output(&self, length: usize, address: usize, covered: &mut Covered) -> OutputBuffer {
+    fn output(&self, length: usize, address: usize, probes: &mut Covered) -> OutputBuffer {
         let (capacity, address) = (self.u32(length), self.u64(address));
         if capacity == 0 {
-            covers!(covered, "ERR-18");
+            covers!(probes, "ERR-18");
             match address {
-                0 => covers!(covered, "BUF-02"),
-                _ => covers!(covered, "BUF-03"),
+                0 => covers!(probes, "BUF-02"),
+                _ => covers!(probes, "BUF-03"),
             }
             return OutputBuffer { capacity, is_writable: true };
         }

@@ -7,7 +7,7 @@
 use super::Token;
 use super::assumptions::{Assumptions, Unknown};
 use super::descriptor::SecurityDescriptor;
-use super::evaluation::evaluate;
+use super::evaluation::{Purpose, evaluate};
 use super::rights::{
     GENERIC_ALL, GENERIC_EXECUTE, GENERIC_READ, GENERIC_WRITE, MAXIMUM_ALLOWED,
     REG_VALID_DESIRED_ACCESS_MASK, holds, map_generic_bits,
@@ -60,7 +60,7 @@ pub enum Verdict {
 /// and to go against it, in every combination. There are at most seven such points, of which few
 /// descriptors have any. If all answers agree, that is the answer whatever is true.
 pub fn check(token: &Token, sd: &SecurityDescriptor, desired: u32, covered: &mut Covered) -> Check {
-    agreed(token, sd, desired, &Unknown::of(token, sd), |check| *check, covered)
+    agreed(token, sd, desired, &Unknown::of(token, sd), |check| *check, (Purpose::Open, covered))
 }
 
 /// The decision alone, where no fd gets the mask and nothing is audited (P-102, P-127).
@@ -72,6 +72,7 @@ pub fn verdict(
 ) -> Verdict {
     let mut unknowns = Unknown::of(token, sd);
     unknowns.retain(|unknown| *unknown != Unknown::AuditCondition);
+    let covered = (Purpose::Verdict, covered);
     agreed(token, sd, desired, &unknowns, |check| check.verdict, covered).verdict
 }
 
@@ -82,14 +83,20 @@ fn agreed<T: PartialEq>(
     desired: u32,
     unknowns: &[Unknown],
     matters: impl Fn(&Check) -> T,
-    covered: &mut Covered,
+    (purpose, covered): (Purpose, &mut Covered),
 ) -> Check {
     let requested = map_generic_bits(desired);
     let mut marks = Covered::new();
     mark_request(desired, &mut marks);
-    let answer = evaluate(token, sd, requested, &Assumptions::in_favour(), &mut marks);
+    let answer = {
+        let marks = (purpose, &mut marks);
+        evaluate(token, sd, requested, &Assumptions::in_favour(), marks)
+    };
     for (assumptions, last) in Assumptions::others(unknowns) {
-        let other = evaluate(token, sd, requested, &assumptions, &mut Covered::new());
+        let other = {
+            let ignored = (purpose, &mut Covered::new());
+            evaluate(token, sd, requested, &assumptions, ignored)
+        };
         if matters(&other) != matters(&answer) {
             let verdict = Verdict::Outside(last.words());
             return Check { verdict, requested, granted: 0, sacl_match_flags: 0 };

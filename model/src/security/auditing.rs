@@ -41,7 +41,7 @@ pub(super) fn match_flags(
         if !concerns {
             continue;
         }
-        covers!(covered, "AUD-49", "AUD-02");
+        covers!(covered, "AUD-49");
         if rule.mask & request.desired == 0 {
             covers!(covered, "AUD-50");
             if request.desired == 0 {
@@ -55,9 +55,6 @@ pub(super) fn match_flags(
     }
     if matching > 1 {
         covers!(covered, "AUD-57");
-    }
-    if flags != 0 {
-        covers!(covered, "AUD-29", "AUD-30", "AUD-31", "AUD-48");
     }
     flags
 }

@@ -37,15 +37,18 @@ impl Pass<'_> {
         // Presence is enough: whether a condition holds is not asked (§3.7).
         let replaced = rules.iter().any(|rule| *rule.sid == *OWNER_RIGHTS);
         if replaced {
-            covers!(covered, "ACC-41", "SD-08");
+            covers!(covered, "SD-08");
         } else {
             self.grant_implicit_rights(access, covered);
         }
-        let mut refused = 0;
-        for rule in &rules {
-            self.apply(rule, access, &mut refused, covered);
+        if self.identity.is_owner() {
+            mark_owner_rights(dacl, replaced, covered);
         }
-        if replaced && self.identity.is_owner() && access.granted != 0 {
+        let mut by_rules = ByRules::default();
+        for rule in &rules {
+            self.apply(rule, access, &mut by_rules, covered);
+        }
+        if replaced && self.identity.is_owner() && by_rules.granted_by_others != 0 {
             covers!(covered, "ACC-45");
         }
     }
@@ -53,19 +56,19 @@ impl Pass<'_> {
     fn grant_implicit_rights(&self, access: &mut Access, covered: &mut Covered) {
         if self.identity.is_owner() {
             covers!(covered, "ACC-38", "ACC-39");
-            if !self.identity.has_owner_rights() {
+            if self.identity.is_owner_deny_only() {
                 covers!(covered, "ACC-40");
             }
             access.grant(READ_CONTROL | WRITE_DAC);
         }
     }
 
-    /// `refused` gathers what deny ACEs have decided.
+    /// `by_rules` gathers what ACEs have decided.
     fn apply(
         &self,
         rule: &Rule<'_>,
         access: &mut Access,
-        refused: &mut u32,
+        by_rules: &mut ByRules,
         covered: &mut Covered,
     ) {
         if !self.identity.matches(rule.sid, rule.polarity, covered) || !self.takes_effect(rule) {
@@ -78,20 +81,24 @@ impl Pass<'_> {
         match rule.polarity {
             Polarity::Allow => {
                 covers!(covered, "ACC-16");
-                if rule.mask & *refused != 0 {
+                if rule.mask & by_rules.refused != 0 {
                     covers!(covered, "ACC-19");
                 }
                 if rule.mask & access.mandatory_decided != 0 {
                     covers!(covered, "ACC-63");
                 }
+                by_rules.granted |= open;
+                if *rule.sid != *OWNER_RIGHTS {
+                    by_rules.granted_by_others |= open;
+                }
                 access.grant(rule.mask);
             }
             Polarity::Deny => {
                 covers!(covered, "ACC-17");
-                if rule.mask & access.granted != 0 {
+                if rule.mask & by_rules.granted != 0 {
                     covers!(covered, "ACC-18", "SD-46");
                 }
-                *refused |= open;
+                by_rules.refused |= open;
                 access.deny(rule.mask);
             }
         }
@@ -106,6 +113,28 @@ impl Pass<'_> {
             (Some(_), Polarity::Allow) => self.conditions_favour,
             (Some(_), Polarity::Deny) => !self.conditions_favour,
         }
+    }
+}
+
+/// What the ACEs of a walk have decided, and not what comes before them.
+#[derive(Default)]
+struct ByRules {
+    granted: u32,
+    /// What ACEs have granted that name other SIDs than OWNER RIGHTS.
+    granted_by_others: u32,
+    refused: u32,
+}
+
+/// What ACEs for OWNER RIGHTS make of the implicit rights of an owner.
+fn mark_owner_rights(dacl: &Acl, replaced: bool, covered: &mut Covered) {
+    let is_for_owner = |ace: &Ace| match &ace.body {
+        AceBody::Recognised { sid, .. } => *sid == *OWNER_RIGHTS,
+        AceBody::Unrecognised { .. } => false,
+    };
+    if replaced {
+        covers!(covered, "ACC-41");
+    } else if dacl.aces.iter().any(|ace| is_for_owner(ace) && ace.has_flags(INHERIT_ONLY)) {
+        covers!(covered, "ACC-42");
     }
 }
 
@@ -141,9 +170,6 @@ fn applying<'a>(ace: &'a Ace, covered: &mut Covered) -> Option<Rule<'a>> {
     };
     if ace.has_flags(INHERIT_ONLY) {
         covers!(covered, "ACC-27", "SD-33");
-        if *sid == *OWNER_RIGHTS {
-            covers!(covered, "ACC-42");
-        }
         return None;
     }
     let mapped = map_generic_bits(*mask);

@@ -5,6 +5,7 @@
 //! logon sessions; so are the events of step 14, which are not of the registry.
 
 use super::access_check::{Check, Verdict};
+use super::acl::Acl;
 use super::assumptions::{Assumptions, Unknown};
 use super::auditing::match_flags;
 use super::dacl::{Pass, widest_grant};
@@ -12,7 +13,8 @@ use super::descriptor::{SecurityDescriptor, control};
 use super::identity::Identity;
 use super::mandatory;
 use super::rights::{
-    ACCESS_SYSTEM_SECURITY, KEY_ALL_ACCESS, KEY_WRITE, MAXIMUM_ALLOWED, WRITE_OWNER, holds,
+    ACCESS_SYSTEM_SECURITY, DELETE, KEY_ALL_ACCESS, KEY_READ, KEY_WRITE, MAXIMUM_ALLOWED,
+    WRITE_DAC, WRITE_OWNER, holds,
 };
 use super::sid::well_known::ADMINISTRATORS;
 use super::{Privilege, Sid, Token, TokenLevel};
@@ -24,13 +26,22 @@ const DEFAULTED: u16 = control::OWNER_DEFAULTED
     | control::DACL_DEFAULTED
     | control::SACL_DEFAULTED;
 
+/// What an access check is for. It decides nothing: an open shows more than a mere decision.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// An fd gets the mask, and the open may be audited.
+    Open,
+    /// Nothing but the verdict is seen.
+    Verdict,
+}
+
 /// `requested` is mapped already.
 pub(super) fn evaluate(
     token: &Token,
     sd: &SecurityDescriptor,
     requested: u32,
     assumptions: &Assumptions,
-    covered: &mut Covered,
+    (purpose, covered): (Purpose, &mut Covered),
 ) -> Check {
     let undecided = |verdict| Check { verdict, requested, granted: 0, sacl_match_flags: 0 };
 
@@ -63,9 +74,10 @@ pub(super) fn evaluate(
     };
 
     // Steps 4 to 6.
-    let mut access = privilege_grants(token, covered);
+    let mut access = privilege_grants(token, sd.dacl.as_ref(), &request, covered);
     let trusted = assumptions.favour(Unknown::ProcessTrust);
-    if mandatory::enforce(token, sd.sacl.as_ref(), trusted, &mut access, covered).is_err() {
+    let label = mandatory::Labels { sacl: sd.sacl.as_ref(), trusted };
+    if mandatory::enforce(token, label, &request, &mut access, covered).is_err() {
         return undecided(Verdict::Malformed);
     }
 
@@ -95,9 +107,15 @@ pub(super) fn evaluate(
     // Steps 15 and 16.
     let allowed = holds(access.granted, request.desired);
     let conditions_hold = assumptions.favour(Unknown::AuditCondition);
+    let (ignored, sacl) = (&mut Covered::new(), sd.sacl.as_ref());
+    let audited = if purpose == Purpose::Open { &mut *covered } else { ignored };
     let sacl_match_flags =
-        match_flags(sd.sacl.as_ref(), &pass.identity, &request, allowed, conditions_hold, covered);
-    mark_result(&request, &access, allowed, covered);
+        match_flags(sacl, &pass.identity, &request, allowed, conditions_hold, audited);
+    mark_result(&request, allowed, covered);
+    mark_privileges_without_effect(token, &request, &access, covered);
+    if purpose == Purpose::Open {
+        mark_open(&request, &access, allowed, covered);
+    }
     if !allowed {
         return Check { sacl_match_flags, ..undecided(Verdict::Denied) };
     }
@@ -171,28 +189,54 @@ impl Access {
 
 /// Steps 4 and 5. SeBackup and SeRestore count for nothing without an intent, which opening a key
 /// never states.
-fn privilege_grants(token: &Token, covered: &mut Covered) -> Access {
+fn privilege_grants(
+    token: &Token,
+    dacl: Option<&Acl>,
+    request: &Request,
+    covered: &mut Covered,
+) -> Access {
     let mut access = Access::default();
-    if token.has_privilege(Privilege::Backup) {
-        covers!(covered, "ACC-11");
-    }
-    if token.has_privilege(Privilege::Restore) {
-        covers!(covered, "ACC-12");
-    }
+    let is_asked = request.maximum_allowed || holds(request.desired, ACCESS_SYSTEM_SECURITY);
     if token.has_privilege(Privilege::Security) {
-        covers!(covered, "ACC-09", "ACC-50");
+        if is_asked {
+            covers!(covered, "ACC-09", "ACC-50");
+        }
         access.grant_by_privilege(ACCESS_SYSTEM_SECURITY);
-    } else {
-        covers!(covered, "ACC-08", "ACC-10");
+        return access;
+    }
+    if is_asked {
+        covers!(covered, "ACC-10");
+        if dacl.is_some_and(|dacl| holds(widest_grant(dacl), ACCESS_SYSTEM_SECURITY)) {
+            covers!(covered, "ACC-08");
+        }
         if token.is_member_of(&ADMINISTRATORS) {
             covers!(covered, "ACC-52");
         }
-        if token.has_privilege(Privilege::Tcb) {
-            covers!(covered, "ACC-51");
-        }
-        access.deny(ACCESS_SYSTEM_SECURITY);
     }
+    access.deny(ACCESS_SYSTEM_SECURITY);
     access
+}
+
+/// Privileges that a caller has, and that do not bring what is refused.
+fn mark_privileges_without_effect(
+    token: &Token,
+    request: &Request,
+    access: &Access,
+    covered: &mut Covered,
+) {
+    let every = KEY_ALL_ACCESS | ACCESS_SYSTEM_SECURITY;
+    let asked = if request.maximum_allowed { every } else { request.desired };
+    let refused = asked & !access.granted;
+    if token.has_privilege(Privilege::Backup) && refused & KEY_READ != 0 {
+        covers!(covered, "ACC-11");
+    }
+    let restored = KEY_WRITE | WRITE_DAC | WRITE_OWNER | DELETE | ACCESS_SYSTEM_SECURITY;
+    if token.has_privilege(Privilege::Restore) && refused & restored != 0 {
+        covers!(covered, "ACC-12");
+    }
+    if token.has_privilege(Privilege::Tcb) && refused != 0 {
+        covers!(covered, "ACC-51");
+    }
 }
 
 /// Step 10.
@@ -222,7 +266,7 @@ fn restrict(
     if restricting.is_empty() {
         return;
     }
-    covers!(covered, "ACC-73", "ACC-74", "ACC-75");
+    covers!(covered, "ACC-73", "ACC-74");
     let mut second = Access::default();
     let identity = Identity::of_restricting_sids(restricting, owner);
     let conditions_favour = assumptions.favour(Unknown::RestrictedCondition);
@@ -260,17 +304,24 @@ fn confine(token: &Token, sd: &SecurityDescriptor, assumptions: &Assumptions, ac
     };
 }
 
-fn mark_result(request: &Request, access: &Access, allowed: bool, covered: &mut Covered) {
+fn mark_result(request: &Request, allowed: bool, covered: &mut Covered) {
     match (request.desired, request.maximum_allowed) {
         (0, true) => covers!(covered, "ACC-07", "ACC-37"),
         (0, false) => covers!(covered, "ACC-07"),
-        (_, true) if !allowed => covers!(covered, "ACC-36", "ACC-06", "SEC-08", "SEC-09"),
-        (_, false) if !allowed => covers!(covered, "ACC-06", "SEC-08", "SEC-09"),
+        (_, true) if !allowed => covers!(covered, "ACC-36", "ACC-06"),
         _ => covers!(covered, "ACC-06"),
     }
     if allowed && request.maximum_allowed {
-        covers!(covered, "ACC-34", "ACC-35", "SEC-11");
-    } else if allowed && access.granted & !request.desired != 0 {
+        covers!(covered, "ACC-34", "ACC-35");
+    }
+}
+
+/// What an fd gets of what could be granted.
+fn mark_open(request: &Request, access: &Access, allowed: bool, covered: &mut Covered) {
+    if !allowed && access.granted & request.desired != 0 {
+        covers!(covered, "SEC-08", "SEC-09");
+    }
+    if allowed && !request.maximum_allowed && access.granted & !request.desired != 0 {
         covers!(covered, "SEC-10");
     }
 }

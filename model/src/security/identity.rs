@@ -48,6 +48,14 @@ impl<'a> Identity<'a> {
         }
     }
 
+    /// Whether the token has the owner's SID, and only to be denied by it.
+    pub(super) fn is_owner_deny_only(&self) -> bool {
+        let Sids::Token(token) = self.sids else { return false };
+        let is_group =
+            |group: &Group| group.sid == *self.owner && group.attributes & GROUP_DENY_ONLY != 0;
+        token.0.user == *self.owner && token.0.user_deny_only || token.0.groups.iter().any(is_group)
+    }
+
     /// Whether OWNER RIGHTS is among the caller's SIDs: allow matching decides it, for both
     /// polarities (§10.10, `EnrichToken`; P-94).
     pub(super) fn has_owner_rights(&self) -> bool {

@@ -4,7 +4,7 @@
 //! calling process has is not known here.
 
 use super::acl::{Ace, AceBody, AceKind, Acl, ace_flags::INHERIT_ONLY};
-use super::evaluation::Access;
+use super::evaluation::{Access, Request};
 use super::malformed::MalformedDescriptor;
 use super::rights::{
     ACCESS_SYSTEM_SECURITY, KEY_ALL_ACCESS, KEY_READ, KEY_WRITE, READ_CONTROL, WRITE_OWNER, holds,
@@ -25,20 +25,27 @@ const KEY_EXECUTE: u32 = 0;
 /// Never a right of keys; named because the text names it.
 const SYNCHRONIZE: u32 = 0x0010_0000;
 
-/// Both kinds of labels. `trusted`: the process has whatever trust a label asks for.
+/// Where the labels of an object are.
+pub(super) struct Labels<'a> {
+    pub(super) sacl: Option<&'a Acl>,
+    /// Whether the process is taken to have whatever trust a label asks for.
+    pub(super) trusted: bool,
+}
+
+/// Both kinds of labels. What is requested decides nothing here.
 ///
 /// # Errors
 ///
 /// If a label's SID is none (ACC-69).
 pub(super) fn enforce(
     token: &Token,
-    sacl: Option<&Acl>,
-    trusted: bool,
+    Labels { sacl, trusted }: Labels<'_>,
+    request: &Request,
     access: &mut Access,
     covered: &mut Covered,
 ) -> Result<(), MalformedDescriptor> {
     let label = integrity_label(sacl, covered)?;
-    enforce_integrity(token, &label, access, covered);
+    enforce_integrity(token, &label, request, access, covered);
     if let Some(label) = trust_label(sacl)?
         && label.asks()
         && !trusted
@@ -51,6 +58,8 @@ pub(super) fn enforce(
 struct IntegrityLabel {
     level: u32,
     policy: u32,
+    /// Whether the object has none, and this stands in for it.
+    is_absent: bool,
 }
 
 /// The level that a mandatory label's SID stands for: S-1-16-level (ACC-69, ACC-70).
@@ -68,24 +77,25 @@ fn integrity_label(
     let all = sacl.into_iter().flat_map(|acl| &acl.aces);
     let mut labels = all.filter(|ace| is(ace, &AceKind::MandatoryLabel));
     let Some((mask, sid)) = first_applying(sacl, &AceKind::MandatoryLabel) else {
-        covers!(covered, "ACC-55");
         if labels.next().is_some() {
             covers!(covered, "ACC-67");
         }
-        return Ok(IntegrityLabel { level: INTEGRITY_MEDIUM, policy: NO_WRITE_UP });
+        let (level, policy) = (INTEGRITY_MEDIUM, NO_WRITE_UP);
+        return Ok(IntegrityLabel { level, policy, is_absent: true });
     };
     if labels.count() > 1 {
         covers!(covered, "ACC-66");
     }
     covers!(covered, "ACC-70");
     let level = integrity_level(sid).ok_or(MalformedDescriptor::Label)?;
-    Ok(IntegrityLabel { level, policy: mask })
+    Ok(IntegrityLabel { level, policy: mask, is_absent: false })
 }
 
 /// `EnforceMIC`.
 fn enforce_integrity(
     token: &Token,
     label: &IntegrityLabel,
+    request: &Request,
     access: &mut Access,
     covered: &mut Covered,
 ) {
@@ -101,6 +111,10 @@ fn enforce_integrity(
         return;
     }
     covers!(covered, "ACC-57", "ACC-71");
+    if label.is_absent {
+        covers!(covered, "ACC-55");
+    }
+    let is_wanted = |mask| request.maximum_allowed || request.desired & mask != 0;
     let mut allowed = KEY_READ | KEY_EXECUTE | READ_CONTROL | SYNCHRONIZE;
     if holds(label.policy, NO_READ_UP) {
         covers!(covered, "ACC-59");
@@ -118,10 +132,12 @@ fn enforce_integrity(
         covers!(covered, "ACC-61");
     }
     if token.has_privilege(Privilege::Relabel) {
-        covers!(covered, "ACC-65", "ACC-50");
+        if is_wanted(WRITE_OWNER) {
+            covers!(covered, "ACC-65", "ACC-50");
+        }
         allowed |= WRITE_OWNER;
     }
-    if access.privilege_granted != 0 {
+    if access.privilege_granted != 0 && is_wanted(access.privilege_granted) {
         covers!(covered, "ACC-64");
     }
     access.deny(KEY_ALL_ACCESS & !allowed);

@@ -117,10 +117,6 @@ impl Store {
         if self.ended_transactions.values().any(|ended| ended.has_changed) {
             covers!(covered, "OP-62");
         }
-        if self.storage_fails && self.hives.values().any(|database| !database.orphans().is_empty())
-        {
-            covers!(covered, "SRC-29");
-        }
         let used = self.hives.values().flat_map(Database::guids).collect();
         let databases = self.hives.iter().map(|(name, database)| {
             let mut database = database.clone();

@@ -144,7 +144,12 @@ impl Work<'_> {
         next.end(id, true, self.ended);
         covers!(self.covered, "OP-61", "LORE-128");
         if let Some(bound) = bound {
-            covers!(self.covered, "OP-54", "SRC-12", "SRC-13");
+            covers!(self.covered, "OP-54", "SRC-12");
+            let is_bound = |other: &Transaction| matches!(other, Transaction::ReadWrite(Some(_)));
+            let mut others = self.store.transactions.iter().filter(|(other, _)| **other != id);
+            if others.any(|(_, other)| is_bound(other)) {
+                covers!(self.covered, "SRC-13");
+            }
             next.hives.insert_mut(bound.hive.clone(), bound.database.clone());
         }
         let mut answers = vec![self.answered(Outcome::Done, next)];

@@ -99,7 +99,10 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd, id: TransactionId) -> Outcome {
     if let Some(bound) = work.state.bound(id) {
         covers!(work.covered, "TXN-33", "TXN-34", "TXN-35");
         if !bound.log.is_empty() {
-            covers!(work.covered, "TXN-01", "TXN-53", "SEQ-10");
+            covers!(work.covered, "TXN-01", "TXN-53");
+            if bound.log.iter().any(|logged| logged.mutation.takes_number()) {
+                covers!(work.covered, "SEQ-10");
+            }
             if !work.state.watches.is_empty() {
                 covers!(work.covered, "DISP-46");
             }

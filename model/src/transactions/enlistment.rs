@@ -64,10 +64,18 @@ pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) ->
         None if access == Access::Read => {
             covers!(work.covered, "IOC-006", "IOC-008", "IOC-009", "TXN-08", "TXN-18");
         }
-        _ => covers!(work.covered, "IOC-002"),
+        None if !work.state.is_active(hive) => covers!(work.covered, "TXN-15", "TXN-16"),
+        _ => {}
     }
     work.transaction = Some(id);
     Ok(())
+}
+
+/// Whether an fd is that of an open transaction which nothing has bound yet, for marks.
+pub(crate) fn is_unbound(work: &Work<'_>, fd: Fd) -> bool {
+    let id = work.state.transaction_of(work.caller.process, fd);
+    let transaction = id.and_then(|id| work.state.transactions.get(&id));
+    transaction.is_some_and(|transaction| transaction.phase == Phase::Unbound)
 }
 
 /// The transaction in which a path is walked that starts at a key which this transaction has made, and
@@ -101,7 +109,7 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
         }
         return Ok(());
     }
-    work.request(hive).inspect_err(|_| covers!(work.covered, "TXN-15", "TXN-16"))?;
+    work.request(hive)?;
     check_limit(work, hive)?;
     if !has_transactions(&work.state, hive) {
         covers!(work.covered, "TXN-12", "TXN-13", "TXN-14", "IOC-004", "IOC-005", "SRC-15");
@@ -125,12 +133,18 @@ fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
         if work.state.transactions.values().any(|t| t.terminal_errno().is_some()) {
             covers!(work.covered, "TXN-89");
         }
+        let others = work.state.slots.keys().filter(|other| **other != slot);
+        let mut bound_to_others = others.map(|other| work.state.bound_to(*other).len());
+        let limit = work.state.limits.max_bound_transactions_per_source as usize;
+        if bound_to_others.any(|count| count >= limit) {
+            covers!(work.covered, "TXN-87");
+        }
         return Ok(());
     }
     for id in bound {
         work.settle(id);
     }
-    covers!(work.covered, "TXN-85", "TXN-87", "ERR-31");
+    covers!(work.covered, "TXN-85", "ERR-31");
     covers!(work.covered, "CONF-11");
     Err(Errno::EBUSY)
 }
@@ -213,7 +227,10 @@ fn has_set_precedence(state: &State, id: TransactionId) -> bool {
 }
 
 fn mark_enlisted(work: &mut Work<'_>, id: TransactionId, mutation: &Mutation) {
-    covers!(work.covered, "IOC-002", "TXN-50", "TXN-81", "IOC-087", "SEQ-11");
+    covers!(work.covered, "IOC-002", "TXN-50", "TXN-81", "IOC-087");
+    if mutation.takes_number() {
+        covers!(work.covered, "SEQ-11");
+    }
     if work.state.bound(id).is_some_and(|bound| !bound.log.is_empty()) {
         return;
     }

@@ -81,6 +81,19 @@ impl Mutation {
         }
     }
 
+    /// Whether a sequence number is allocated for it (D-31).
+    pub(crate) fn takes_number(&self) -> bool {
+        match self {
+            Mutation::SetValue { .. } | Mutation::CreateKey { .. } | Mutation::HideEntry { .. } => {
+                true
+            }
+            Mutation::SetBlanket { sequence, .. } => sequence.is_some(),
+            Mutation::DeleteValue { .. }
+            | Mutation::DeleteEntry { .. }
+            | Mutation::WriteDescriptor { .. } => false,
+        }
+    }
+
     /// The layer that it writes into, if it is of one.
     pub(crate) fn layer(&self) -> Option<&FoldedName> {
         match self {

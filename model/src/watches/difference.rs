@@ -36,8 +36,9 @@ pub(super) enum Difference {
     Events(Vec<Event>),
     /// One of the views cannot be read, so that nobody can tell (P-142).
     Unknown(Unread),
-    /// Something that is stored differs, and no effective value does (WATCH-12).
-    Unseen,
+    /// Something that is stored differs, and no effective value does (WATCH-12). What that shows, if a
+    /// watch is there that is not told.
+    Unseen(Box<Covered>),
 }
 
 /// What cannot be read, and so whom it concerns.
@@ -145,11 +146,10 @@ impl<'a> Views<'a> {
                 differences.push(Difference::Unknown(Unread::Values));
                 continue;
             };
+            let cause = Cause { old, new, blankets: (size(old_blankets), size(new_blankets)) };
             differences.push(match value_event(before, after) {
-                None => Difference::Unseen,
+                None => Difference::Unseen(Box::new(cause.unseen())),
                 Some(mut event) => {
-                    let cause =
-                        Cause { old, new, blankets: (size(old_blankets), size(new_blankets)) };
                     event.shows = self
                         .layers
                         .map_or_else(|| cause.shows(event.kind), |layers| layers.shows(event.kind));
@@ -393,6 +393,11 @@ fn child_events(
     gone.into_iter().chain(come).chain(lost).collect()
 }
 
+fn tombstones(entries: Option<&Layered<ValueEntry>>) -> usize {
+    let entries = entries.into_iter().flat_map(|entries| entries.values());
+    entries.filter(|entry| entry.value_type == REG_TOMBSTONE).count()
+}
+
 /// How the entries of a name differ where the layers do not.
 struct Cause<'a> {
     old: Option<&'a Layered<ValueEntry>>,
@@ -402,28 +407,40 @@ struct Cause<'a> {
 }
 
 impl Cause<'_> {
+    /// What a change shows that nobody is told of.
+    fn unseen(&self) -> Covered {
+        let mut shows = Covered::new();
+        let (had, has) = self.blankets;
+        if has > had {
+            covers!(shows, "WATCH-39", "IOC-061");
+        }
+        if has == had {
+            covers!(shows, "WATCH-12");
+            if tombstones(self.new) < tombstones(self.old) && size(self.new) < size(self.old) {
+                covers!(shows, "VAL-08");
+            }
+        }
+        shows
+    }
+
     fn shows(&self, kind: Kind) -> Covered {
-        let tombstones = |entries: Option<&Layered<ValueEntry>>| {
-            let entries = entries.into_iter().flat_map(|entries| entries.values());
-            entries.filter(|entry| entry.value_type == REG_TOMBSTONE).count()
-        };
         let (old, new) = (tombstones(self.old), tombstones(self.new));
         let is_removal = size(self.new) < size(self.old);
         let mut shows = Covered::new();
         covers!(shows, "WATCH-48", "IOC-061");
         match (kind, self.blankets.1.cmp(&self.blankets.0)) {
             (Kind::ValueSet, Ordering::Less) => {
-                covers!(shows, "WATCH-18", "WATCH-20", "WATCH-40", "WATCH-41");
+                covers!(shows, "WATCH-18", "WATCH-20", "WATCH-40", "WATCH-41", "VAL-10");
             }
             (Kind::ValueSet, _) if is_removal && new < old => {
-                covers!(shows, "WATCH-17", "WATCH-20");
+                covers!(shows, "WATCH-17", "WATCH-20", "VAL-07");
             }
             (Kind::ValueSet, _) if is_removal => covers!(shows, "WATCH-20"),
             (Kind::ValueSet, _) => covers!(shows, "WATCH-16", "WATCH-20"),
             (_, Ordering::Greater) => {
-                covers!(shows, "WATCH-23", "WATCH-24", "WATCH-38", "WATCH-41");
+                covers!(shows, "WATCH-23", "WATCH-24", "WATCH-38", "WATCH-41", "VAL-09");
             }
-            (_, _) if new > old => covers!(shows, "WATCH-22", "WATCH-24"),
+            (_, _) if new > old => covers!(shows, "WATCH-22", "WATCH-24", "VAL-06"),
             (_, _) if is_removal => covers!(shows, "WATCH-21", "WATCH-24"),
             (_, _) => covers!(shows, "WATCH-24"),
         }
@@ -445,11 +462,11 @@ fn shown_by_place(
     let mut shows = Covered::new();
     match kind {
         Kind::SubkeyCreated if size(new) < size(old) && hidden(new) < hidden(old) => {
-            covers!(shows, "WATCH-26", "WATCH-27");
+            covers!(shows, "WATCH-26", "WATCH-27", "PATH-05");
         }
         Kind::SubkeyCreated if size(new) < size(old) => covers!(shows, "WATCH-27"),
         Kind::SubkeyCreated => covers!(shows, "WATCH-25", "WATCH-27"),
-        Kind::SubkeyDeleted if is_hiding => covers!(shows, "WATCH-29", "WATCH-30"),
+        Kind::SubkeyDeleted if is_hiding => covers!(shows, "WATCH-29", "WATCH-30", "PATH-04"),
         Kind::SubkeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-28", "WATCH-30"),
         Kind::SubkeyDeleted => covers!(shows, "WATCH-30"),
         Kind::KeyDeleted if is_hiding => covers!(shows, "WATCH-34"),

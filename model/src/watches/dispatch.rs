@@ -10,12 +10,14 @@ use super::difference::{Difference, Event, Unread, Views};
 use super::queue::Strand;
 use super::records::{Kind, Record};
 use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
+use crate::access;
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId, Map};
+use crate::database::{Guid, HiveId, Map, Target};
 use crate::layers::Touched;
 use crate::limits::Limits;
-use crate::names::KeyName;
+use crate::names::{FoldedName, KeyName};
 use crate::resolution::Viewer;
+use crate::security::rights;
 use crate::state::{DescriptionId, Place, SlotId, State};
 
 /// Queues the events of one change that a call has made between two states.
@@ -68,6 +70,7 @@ pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered
     for (id, mut watch) in watches {
         if hives.contains(&watch.hive) {
             covers!(covered, "DISP-47", "DISP-48", "DISP-49", "DISP-51", "FAIL-10", "FAIL-13");
+            covers!(covered, "DISP-22", "IOC-141", "REG-40", "REG-42");
             watch.queue.overflow(limit, covered);
             state.watches.insert_mut(id, watch);
         }
@@ -163,6 +166,7 @@ impl Batch {
             if after.watches.values().any(|watch| watch.is_on(place.hive, place.key())) {
                 covers!(covered, "KEY-10");
             }
+            mark_unhidden(before, after, touched, covered);
             return;
         }
         match touched {
@@ -222,6 +226,7 @@ impl Batch {
     pub(crate) fn commit(self, state: &mut State, covered: &mut Covered) {
         if !self.arrivals.is_empty() {
             covers!(covered, "WATCH-10", "DISP-41", "DISP-42", "DISP-43", "DISP-44", "TXN-30");
+            covers!(covered, "IOC-185");
         }
         let burst_max = state.limits.max_transaction_watch_event_burst as usize;
         self.queue(state, Some(burst_max), covered);
@@ -236,7 +241,7 @@ impl Batch {
             let count: usize = arrivals.iter().map(Arrival::count).sum();
             let had_overflow = watch.queue.has_overflow();
             if burst_max.is_some_and(|max| count > max) {
-                covers!(covered, "DISP-45", "DISP-22", "IOC-141");
+                covers!(covered, "DISP-45", "DISP-22", "IOC-141", "CONF-20");
                 watch.queue.overflow(limit, covered);
             } else {
                 arrivals.into_iter().for_each(|arrival| watch.arrive(arrival, limit, covered));
@@ -264,6 +269,11 @@ impl Watch {
     /// Whether it is a watch on this key.
     pub(crate) fn is_on(&self, hive: HiveId, key: Guid) -> bool {
         self.hive == hive && self.key == key
+    }
+
+    /// Whether it looks at what is below its key as well.
+    pub(crate) fn is_of_subtree(&self) -> bool {
+        self.subtree
     }
 
     fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
@@ -302,7 +312,7 @@ impl Told<'_> {
                 match difference {
                     Difference::Events(events) => {
                         let records = events.iter().filter_map(|event| {
-                            let record = self.record(watch, place, event, covered)?;
+                            let record = self.record((*id, watch), place, event, covered)?;
                             heard.is_uncertain |= record.is_none();
                             record
                         });
@@ -317,10 +327,10 @@ impl Told<'_> {
                     Difference::Unknown(unread) => {
                         heard.is_uncertain |= self.concerns(watch, place, unread);
                     }
-                    Difference::Unseen => {
+                    Difference::Unseen(shows) => {
                         let concerns = watch.filter & REG_NOTIFY_VALUE != 0;
                         if concerns && below(watch, place, &self.state.limits).is_some() {
-                            covers!(covered, "WATCH-12", "WATCH-39", "IOC-061");
+                            covered.add(shows);
                         }
                     }
                 }
@@ -349,11 +359,40 @@ impl Told<'_> {
         watch.filter & filter != 0 || matches!(unread, Unread::Names) && descends
     }
 
+    /// A subtree watch is told of the coming or going of a key that whoever has it could not open, or of
+    /// what is below such a key.
+    fn mark_unchecked(
+        &self,
+        id: DescriptionId,
+        place: &Place,
+        event: &Event,
+        covered: &mut Covered,
+    ) {
+        let is_of_name = matches!(event.kind, Kind::SubkeyCreated | Kind::SubkeyDeleted);
+        let fd = self.state.open_keys.values().find(|open| open.description == id);
+        let Some(open) = fd.filter(|_| is_of_name) else { return };
+        let database = self.state.database(place.hive);
+        let named = database.lookup(place.key(), FoldedName::of(&event.name).as_str());
+        let targets = named.into_iter().flat_map(|entries| entries.values());
+        let keys = targets.map(|entry| entry.target).chain([Target::Key(place.key())]);
+        let is_closed = |target: Target| {
+            let Target::Key(key) = target else { return false };
+            let record = database.keys.get(&key).filter(|_| key != open.key());
+            let Some(Ok(descriptor)) = record.map(|record| &record.descriptor) else {
+                return false;
+            };
+            access::would_deny(&open.origin.0.token, descriptor, rights::KEY_ENUMERATE_SUB_KEYS)
+        };
+        if keys.into_iter().any(is_closed) {
+            covers!(covered, "SEC-51");
+        }
+    }
+
     /// The record of an event for a watch; nothing if it is not for it, and `Some(None)` if no record can
     /// hold it.
     fn record(
         &self,
-        watch: &Watch,
+        (id, watch): (DescriptionId, &Watch),
         place: &Place,
         event: &Event,
         covered: &mut Covered,
@@ -368,6 +407,9 @@ impl Told<'_> {
         match (path, concerns) {
             (Some(path), true) => {
                 mark_told(self.state, watch, place, event, covered);
+                if watch.subtree {
+                    self.mark_unchecked(id, place, event, covered);
+                }
                 Some(Record::of(event.kind, &event.name, watch.subtree.then_some(path)))
             }
             (Some(path), false) => {
@@ -462,6 +504,20 @@ impl Place {
     }
 }
 
+/// The removal of a HIDDEN entry below which no key has surfaced.
+fn mark_unhidden(before: &State, after: &State, touched: Touched<'_>, covered: &mut Covered) {
+    let Touched::Child(hive, parent, name) = touched else { return };
+    let hidden = |state: &State| {
+        let entries = state.database(hive).lookup(parent, name.as_str());
+        let entries = entries.into_iter().flat_map(|entries| entries.values());
+        entries.filter(|entry| entry.target == Target::Hidden).count()
+    };
+    let watches = || after.watches.values().filter(|watch| watch.is_on(hive, parent));
+    if hidden(after) < hidden(before) && watches().any(|w| w.filter & REG_NOTIFY_SUBKEY != 0) {
+        covers!(covered, "PATH-06");
+    }
+}
+
 /// What a told event shows about its watch.
 fn mark_told(state: &State, watch: &Watch, place: &Place, event: &Event, covered: &mut Covered) {
     covered.add(&event.shows);
@@ -496,7 +552,7 @@ fn mark_told(state: &State, watch: &Watch, place: &Place, event: &Event, covered
 fn mark_untold(state: &State, watch: &Watch, place: &Place, covered: &mut Covered) {
     if place.chain.contains(&watch.key) {
         if watch.subtree {
-            covers!(covered, "DISP-25");
+            covers!(covered, "DISP-25", "CONF-19");
         } else {
             covers!(covered, "DISP-23", "DISP-38");
         }
