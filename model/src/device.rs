@@ -12,6 +12,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::Map;
 use crate::errno::Errno;
 use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
+use crate::layer_commit::owes_more;
 use crate::layer_refresh::bad_at_registration;
 use crate::observation::Readiness;
 use crate::outcome::Outcome;
@@ -20,6 +21,7 @@ use crate::security::{Privilege, Token};
 use crate::slots;
 use crate::state::{Device, SlotId, State};
 use crate::step::Step;
+use crate::store::BUSY_TIMEOUT_MS;
 
 /// Length of the header of a response in bytes (RSI-48).
 const RESPONSE_HEADER_LENGTH: usize = 14;
@@ -44,12 +46,13 @@ struct Work {
     source: SourceId,
     covered: Covered,
     audit: Vec<AuditPattern>,
-    /// Another state that the call may leave, with its events.
-    otherwise: Option<(State, Vec<AuditPattern>)>,
+    /// Other states that the call may leave, each with its events.
+    otherwise: Vec<(State, Vec<AuditPattern>)>,
 }
 
-/// The step of a call on the device; two for a registration of a hive that holds malformed data, of
-/// which the parameters can be read in two manners (P-164).
+/// The step of a call on the device. A registration has more of a hive that holds malformed data, of which
+/// the parameters can be read in two manners (P-164), and where it deletes a layer for which other
+/// sources may wait (P-288).
 pub(crate) fn step(
     state: &State,
     source: SourceId,
@@ -78,7 +81,7 @@ pub(crate) fn step(
 
 impl Work {
     fn new(state: State, source: SourceId) -> Work {
-        Work { state, source, covered: Covered::new(), audit: Vec::new(), otherwise: None }
+        Work { state, source, covered: Covered::new(), audit: Vec::new(), otherwise: Vec::new() }
     }
 
     /// `open(2)` (REG-01).
@@ -120,11 +123,19 @@ impl Work {
         let registered = Registered { before, asked: &asked, granted, max_sequence };
         self.serve(&registered, by_name);
         if registered.asked.iter().any(AskedHive::is_machine) && looked_at(&self.state).is_some() {
-            let mut other = Work::new(unserved, self.source);
+            let mut other = Work::new(unserved.clone(), self.source);
             other.serve(&registered, whole);
             if other.audit != self.audit || other.state.limits != self.state.limits {
-                self.otherwise = Some((other.state, other.audit));
+                self.otherwise.push((other.state, other.audit));
             }
+        }
+        if owes_more(&unserved, &self.state) {
+            self.otherwise.extend([by_name, whole].into_iter().filter_map(|process| {
+                let mut other = Work::new(unserved.unlocked_by(at, BUSY_TIMEOUT_MS)?, self.source);
+                other.serve(&registered, process);
+                Some((other.state, other.audit))
+            }));
+            self.otherwise.dedup();
         }
         Ok(Outcome::Done)
     }

@@ -286,7 +286,8 @@ pub fn decode<'m>(
         }
         RawCall::Read { fd, buffer, length } => {
             let capacity = u32::try_from(length).unwrap_or(u32::MAX);
-            let is_writable = memory.is_writable(buffer, length);
+            // Nothing is written there (P-281).
+            let is_writable = length == 0 || memory.is_writable(buffer, length);
             let buffer = OutputBuffer { capacity, is_writable };
             Ok(SystemCall::without_results(Operation::ReadEvents { fd, buffer }))
         }

@@ -15,7 +15,7 @@ use crate::layer_commit::committed;
 use crate::layers::Touched;
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
-use crate::responses::descriptor_of;
+use crate::responses::{Fault, Malformed, descriptor_of};
 use crate::security::{
     DACL_SECURITY_INFORMATION as DACL, GROUP_SECURITY_INFORMATION as GROUP, MalformedDescriptor,
     OWNER_SECURITY_INFORMATION as OWNER, SACL_SECURITY_INFORMATION as SACL, SecurityDescriptor,
@@ -50,7 +50,11 @@ pub(crate) fn get(
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-29");
     }
-    let bytes = descriptor.select(security_info).map_err(|_| Errno::EIO)?;
+    let bytes = descriptor.select(security_info).map_err(|_| {
+        // Outside the classes (P-294).
+        let malformed = Malformed::of(Fault::Other, Some(open.key()), &mut work.covered);
+        work.rejected.by(open.hive(), malformed)
+    })?;
     let size = length(bytes.len());
     if size > buffer.capacity {
         covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-22", "ERR-32");

@@ -12,10 +12,11 @@ use crate::configuration;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::errno::Errno;
-use crate::layer_effects::{delete_at_source, step_affected};
+use crate::layer_effects::{delete_at_source, is_owed_no_more, step_affected};
 use crate::layer_metadata::{Reading, metadata};
 use crate::layer_refresh::{
     Death, Reach, Refreshed, differing_names, refresh, resolve_layers_key, visible_metadata,
+    waiting_names,
 };
 use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
@@ -249,7 +250,9 @@ fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
     if known.is_none() || state.layers_unread || !is_found || !change.is_seeded(state) {
         return vec![everything];
     }
-    let first = Ok(change.affected(state));
+    let mut first = change.affected(state);
+    first.extend(waiting_names(state));
+    let first = Ok(first);
     vec![Way { state: state.clone(), first, reach: Reach::Affected }, everything]
 }
 
@@ -308,12 +311,23 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
 }
 
 /// Whether an Active source has refused a layer deletion, which it owes now (D-55).
-fn owes_more(before: &State, after: &State) -> bool {
-    let owed = |state: &State, id: &SlotId| {
-        state.slots.get(id).map_or(0, |slot| slot.pending_layer_deletions.len())
-    };
+pub(crate) fn owes_more(before: &State, after: &State) -> bool {
     let mut active = after.slots.keys().filter(|id| after.is_slot_active(**id));
-    active.any(|id| owed(after, id) > owed(before, id))
+    active.any(|id| !newly_owed(before, after, *id).is_empty())
+}
+
+/// The layers of which a slot has come to owe the deletion, once more if it owed that before.
+fn newly_owed(before: &State, after: &State, slot: SlotId) -> BTreeSet<FoldedName> {
+    let owed = |state: &State| {
+        state.slots.get(&slot).map(|slot| slot.pending_layer_deletions.clone()).unwrap_or_default()
+    };
+    let (former, mut owed) = (owed(before), owed(after));
+    for layer in former {
+        if let Some(at) = owed.iter().position(|owed| *owed == layer) {
+            owed.remove(at);
+        }
+    }
+    owed.into_iter().collect()
 }
 
 /// Where a refresh begins.
@@ -347,10 +361,9 @@ fn read_before_deletions(
     let rounds_max = refreshed.rounds;
     let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_max };
     let (mut state, read_once) = start.refresh(change, death);
-    let owed =
-        state.slots.get_mut(&slot).map(|slot| std::mem::take(&mut slot.pending_layer_deletions));
-    for layer in owed.unwrap_or_default() {
+    for layer in newly_owed(start.state, &state, slot) {
         delete_at_source(&mut state, slot, &layer, &mut Covered::new());
+        is_owed_no_more(&mut state, slot, &layer);
     }
     layers_changed(start.state, &mut state, |_| true, &mut Covered::new());
     let result = if read_once.failed { Err(Errno::EIO) } else { Ok(()) };

@@ -1,7 +1,7 @@
 //! What a change of the layer table does to the hives: entries that go, views that change.
 //!
 //! States PSD-005 §2.6 ("Deletion"), §2.8, §10.1 ("Layer deletion effects") and the generation steps of
-//! layer operations of §6.3, with D-55, P-02, P-24, P-42 and P-49.
+//! layer operations of §6.3, with D-55, P-02, P-24, P-42, P-49 and P-187.
 
 use crate::coverage::{Covered, covers};
 use crate::database::{DeletedLayer, HiveId, Target};
@@ -11,7 +11,7 @@ use crate::names::FoldedName;
 use crate::resolution::{Resolver, Viewer};
 use crate::responses::Malformed;
 use crate::security::base_layer_default_sd;
-use crate::state::{Generation, SlotId, State};
+use crate::state::{Generation, Slot, SlotId, State};
 
 /// Takes a layer out of the table and its entries out of every source (§2.6 "Deletion", §2.8).
 /// Says whether it can be deleted; base cannot.
@@ -45,6 +45,7 @@ pub(crate) fn delete(
             owe(state, slot, name);
         } else if told == Told::Answered {
             delete_at_source(state, slot, name, covered);
+            is_owed_no_more(state, slot, name);
         } else {
             // The answer is what names the orphans (§7.2).
             let hives: Vec<HiveId> = state.hives_of(slot).map(|(id, _)| id).collect();
@@ -86,6 +87,26 @@ impl Death {
 fn owe(state: &mut State, slot: SlotId, name: &FoldedName) {
     if let Some(slot) = state.slots.get_mut(&slot) {
         slot.pending_layer_deletions.push(name.clone());
+    }
+}
+
+/// A layer of this name is published: sources that refused to delete an earlier one and have stayed
+/// Active since are not asked again. What they have kept is the new layer's (P-187).
+pub(crate) fn forgive(state: &mut State, name: &FoldedName) {
+    let mut slots: Vec<SlotId> = state.slots.keys().copied().collect();
+    slots.retain(|slot| state.is_slot_active(*slot));
+    for slot in slots {
+        is_owed_no_more(state, slot, name);
+    }
+}
+
+/// What a source owed of deletions of a layer is settled (P-187).
+pub(crate) fn is_owed_no_more(state: &mut State, slot: SlotId, name: &FoldedName) {
+    let is_owed = |slot: &Slot| slot.pending_layer_deletions.contains(name);
+    if state.slots.get(&slot).is_some_and(is_owed)
+        && let Some(slot) = state.slots.get_mut(&slot)
+    {
+        slot.pending_layer_deletions.retain(|owed| owed != name);
     }
 }
 

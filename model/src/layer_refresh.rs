@@ -1,15 +1,15 @@
 //! How the layer table follows its metadata: at boot, when a source comes back, and when it changes.
 //!
 //! States PSD-005 §2.6 ("Circularity", "Enforcement", "Layer lifecycle mechanism"), with D-51 to D-57,
-//! P-03, P-07, P-20, P-25 and P-26. A refresh reads metadata as resolution shows it under the table at
+//! P-03, P-07, P-20, P-25, P-26, P-184 and P-187. A refresh reads metadata as resolution shows it under the table at
 //! hand, publishes, and goes on with whatever that changed. What the metadata of one layer says is read
 //! in `layer_metadata`; what a change of the table does to everything else is in `layer_effects`.
 
 use std::collections::BTreeSet;
 
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId, Map};
-use crate::layer_effects::{base_left, delete, same_view, step_affected};
+use crate::database::{Guid, HiveId, Map, Set};
+use crate::layer_effects::{base_left, delete, forgive, same_view, step_affected};
 use crate::layer_metadata::{Metadata, Reading, metadata};
 use crate::layers::{BASE, Layer, initial_table, machine};
 use crate::names::{FoldedName, LayerName};
@@ -50,15 +50,8 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         }
         state.layers = next.layers;
     }
-    // What has been seen is what the last table shows, if it can be seen.
     state.layers_key = resolve_layers_key(state).unwrap_or(None);
-    if let Some(key) = state.layers_key {
-        found(state, key);
-        match visible_metadata(state, machine, key) {
-            Ok(now) => state.layers_seen = Some((key, now)),
-            Err(_) => state.layers_unread = true,
-        }
-    }
+    state.layers_unread |= leave_waiting(state, machine).is_err();
     step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
     layers_changed(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
@@ -110,13 +103,23 @@ fn reload_passes(state: &mut State, machine: HiveId) -> bool {
             }
         }
     }
-    // What has been seen is what the last table shows, as at boot (P-20).
-    if let Some(key) = state.layers_key
-        && let Ok(now) = visible_metadata(state, machine, key)
-    {
-        state.layers_seen = Some((key, now));
-    }
+    // Nobody asks what is below the key once more before a name is to be read.
+    let _ = leave_waiting(state, machine);
     refreshed.published
+}
+
+/// The names that by now are not what was read at their turn wait for the next refresh (P-184).
+///
+/// # Errors
+///
+/// If the source's enumeration of the Layers key is malformed, so that no name is known.
+fn leave_waiting(state: &mut State, machine: HiveId) -> Result<(), Malformed> {
+    state.layers_waiting = Set::new_sync();
+    let Some(key) = state.layers_key else { return Ok(()) };
+    let seen = found(state, key);
+    let now = visible_metadata(state, machine, key)?;
+    state.layers_waiting = differing(&seen, &now).into_iter().collect();
+    Ok(())
 }
 
 /// The key that `Machine\System\Registry\Layers` resolves to in the global effective view (P-03).
@@ -204,6 +207,7 @@ pub(crate) fn refresh(
 ) -> Refreshed {
     let rounds_max = death.map_or(usize::MAX, |death| death.rounds_max);
     let mut refreshed = Refreshed::new();
+    state.layers_waiting = Set::new_sync();
     let mut done: BTreeSet<FoldedName> = BTreeSet::new();
     let mut dirty = first;
     while !dirty.is_empty() && refreshed.rounds < rounds_max {
@@ -220,10 +224,10 @@ pub(crate) fn refresh(
             refreshed.failed = true;
             BTreeSet::new()
         });
-        // A name that has had its turn waits for the next occasion, as what it is now (P-21).
+        // A name that has had its turn waits for the next refresh: what its turn has read is what was
+        // last read of it (P-21, P-184).
         for name in dirty.intersection(&done) {
-            let reading = metadata(state, name);
-            was_read(state, name, reading);
+            state.layers_waiting.insert_mut(name.clone());
         }
         dirty.retain(|name| !done.contains(name));
     }
@@ -277,8 +281,24 @@ pub(crate) fn differing_names(state: &mut State) -> Result<BTreeSet<FoldedName>,
         base_left(state, &mut Covered::new());
     }
     state.layers_unread = false;
+    Ok(differing(&seen, &now))
+}
+
+/// The names of which two readings of what is below the Layers key differ.
+fn differing(
+    seen: &Map<FoldedName, Reading>,
+    now: &Map<FoldedName, Reading>,
+) -> BTreeSet<FoldedName> {
     let names: BTreeSet<FoldedName> = now.keys().chain(seen.keys()).cloned().collect();
-    Ok(names.into_iter().filter(|name| seen.get(name) != now.get(name)).collect())
+    names.into_iter().filter(|name| seen.get(name) != now.get(name)).collect()
+}
+
+/// The names that wait for the refresh that begins (P-184), if they still are not what their turn in an
+/// earlier one has read.
+pub(crate) fn waiting_names(state: &State) -> BTreeSet<FoldedName> {
+    let Some((_, seen)) = &state.layers_seen else { return BTreeSet::new() };
+    let is_dirty = |name: &&FoldedName| seen.get(*name) != metadata(state, name).as_ref();
+    state.layers_waiting.iter().filter(is_dirty).cloned().collect()
 }
 
 /// The layers whose metadata a round of a refresh has changed, and effectively differs from what was
@@ -306,6 +326,9 @@ fn affected_names(round: &State, state: &mut State) -> Result<BTreeSet<FoldedNam
 /// key nothing is known any more (P-03).
 fn found(state: &mut State, key: Guid) -> Map<FoldedName, Reading> {
     let seen = state.layers_seen.take().filter(|(seen_key, _)| *seen_key == key);
+    if seen.is_none() {
+        state.layers_waiting = Set::new_sync();
+    }
     let seen = seen.map_or_else(Map::new_sync, |(_, seen)| seen);
     state.layers_seen = Some((key, seen.clone()));
     seen
@@ -415,5 +438,6 @@ fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut
     }
     let layer = Layer { name: metadata.name, precedence, enabled, descriptor };
     state.layers.insert_mut(name.clone(), layer);
+    forgive(state, name);
     true
 }

@@ -7,6 +7,7 @@
 //! stored itself is never malformed, unless a limit was
 //! higher then (P-167), so only a hive that holds records of another origin or of such a time is looked at.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::coverage::{Covered, covers};
@@ -132,12 +133,8 @@ impl Resolver<'_> {
             return Ok(());
         }
         let mut faults = Faults::default();
-        for entry in entries.into_iter().flat_map(|entries| entries.values()) {
-            faults.add(self.check_entry(&entry.layer, entry.sequence, covered));
-            if let Target::Key(key) = entry.target {
-                faults.add(self.check_metadata(key, covered));
-            }
-        }
+        let entries = entries.into_iter().flat_map(|entries| entries.values());
+        self.check_path_entries(entries, &mut faults, covered);
         faults.result()
     }
 
@@ -156,9 +153,30 @@ impl Resolver<'_> {
                 let name = KeyName::parse(entry.name.spelling().as_bytes(), self.limits);
                 faults.add(require(name, covered));
             }
-            faults.add(self.check_lookup(Some(entries), covered));
         }
+        let entries = self.database.children(parent).flat_map(|(_, entries)| entries.values());
+        self.check_path_entries(entries, &mut faults, covered);
         faults.result()
+    }
+
+    /// The path entries of one response, and the metadata of the keys that they name, which it has once
+    /// for each key (§7.2).
+    fn check_path_entries<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e PathEntry>,
+        faults: &mut Faults,
+        covered: &mut Covered,
+    ) {
+        let mut named = BTreeSet::new();
+        for entry in entries {
+            faults.add(self.check_entry(&entry.layer, entry.sequence, covered));
+            if let Target::Key(key) = entry.target {
+                named.insert(key);
+            }
+        }
+        for key in named {
+            faults.add(self.check_metadata(key, covered));
+        }
     }
 
     /// RSI_QUERY_VALUES for one name: every layer's entry, and the key's blanket tombstones.
@@ -172,6 +190,17 @@ impl Resolver<'_> {
             return Ok(());
         }
         let mut faults = Faults::default();
+        self.check_value_entries(entries, &mut faults, covered);
+        self.check_blankets(blankets, &mut faults, covered);
+        faults.result()
+    }
+
+    fn check_value_entries(
+        &self,
+        entries: Option<&Layered<ValueEntry>>,
+        faults: &mut Faults,
+        covered: &mut Covered,
+    ) {
         for entry in entries.into_iter().flat_map(|entries| entries.values()) {
             let name = ValueName::parse(entry.name.spelling().as_bytes(), self.limits);
             faults.add(require(name, covered));
@@ -180,10 +209,17 @@ impl Resolver<'_> {
                 || entry.value_type == REG_TOMBSTONE && entry.data.is_empty();
             faults.add(require(known.then_some(()).ok_or(()), covered));
         }
+    }
+
+    fn check_blankets(
+        &self,
+        blankets: Option<&Layered<BlanketTombstone>>,
+        faults: &mut Faults,
+        covered: &mut Covered,
+    ) {
         for blanket in blankets.into_iter().flat_map(|blankets| blankets.values()) {
             faults.add(self.check_entry(&blanket.layer, blanket.sequence, covered));
         }
-        faults.result()
     }
 
     /// RSI_QUERY_VALUES for all names of a key.
@@ -198,9 +234,9 @@ impl Resolver<'_> {
         let blankets = self.database.blankets.get(&key);
         let mut faults = Faults::default();
         for (_, entries) in self.database.value_names(key) {
-            faults.add(self.check_values(Some(entries), blankets, covered));
+            self.check_value_entries(Some(entries), &mut faults, covered);
         }
-        faults.add(self.check_values(None, blankets, covered));
+        self.check_blankets(blankets, &mut faults, covered);
         faults.result()?;
         if self.repeats_a_sequence(key) {
             covers!(covered, "SEQ-20");
@@ -213,7 +249,7 @@ impl Resolver<'_> {
         let sequences = self.database.value_names(key).flat_map(|(name, entries)| {
             entries.values().map(move |entry| (entry.sequence, name.clone()))
         });
-        let sequences: std::collections::BTreeSet<_> = sequences.collect();
+        let sequences: BTreeSet<_> = sequences.collect();
         sequences.iter().zip(sequences.iter().skip(1)).any(|(one, next)| one.0 == next.0)
     }
 

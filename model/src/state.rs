@@ -42,6 +42,9 @@ pub struct State {
     /// The Layers key when the path to it last resolved, and what was last read of each name below
     /// it (P-03, P-07, P-15).
     pub(crate) layers_seen: Option<(Guid, Map<FoldedName, Reading>)>,
+    /// The names that a refresh has changed once more after their turn in it, so that they are dirty in
+    /// the next one (P-184).
+    pub(crate) layers_waiting: Set<FoldedName>,
     /// Whether the enumeration of the Layers key was malformed when the table was last to be read from
     /// it, so that it is to be asked again (P-26).
     pub(crate) layers_unread: bool,
@@ -99,7 +102,7 @@ pub(crate) struct SlotId(pub(crate) u32);
 pub(crate) struct Slot {
     /// Whose device is the connection of an Active slot; `None` while the slot is Down.
     pub(crate) connection: Option<SourceId>,
-    /// Layers deleted while the source was Down, in order (D-55).
+    /// Layers deleted while the source was Down, or refused by it, in order (D-55, P-187).
     pub(crate) pending_layer_deletions: Vec<FoldedName>,
 }
 
@@ -283,6 +286,7 @@ impl State {
             layers: crate::layers::initial_table(),
             layers_key: None,
             layers_seen: None,
+            layers_waiting: Set::new_sync(),
             layers_unread: false,
             base_may_be_default: false,
             configuration_key: None,

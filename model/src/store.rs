@@ -256,7 +256,10 @@ impl Work<'_> {
     /// What may be answered in place of `answer` when the backing store fails: nothing else to what
     /// is refused without a look at it. A first mutation may have taken the lock before (P-65).
     fn storage_failures(&self, operation: &Operation, answer: &Answer) -> Vec<Answer> {
-        if answer.outcome == Outcome::Failed(Status::Invalid) || !touches_storage(operation) {
+        let is_refused_without_a_look = [Status::Invalid, Status::TxnNotSupported]
+            .map(Outcome::Failed)
+            .contains(&answer.outcome);
+        if is_refused_without_a_look || !touches_storage(operation) {
             return Vec::new();
         }
         let mut failures = vec![self.refused(Status::StorageError)];

@@ -39,6 +39,8 @@ pub const REG_TXN_SOURCE_DOWN: u32 = 5;
 /// How many mutations one transaction takes at most (D-83).
 pub(crate) const MUTATIONS_MAX: usize = 4096;
 
+const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
+
 /// The identity of a transaction. The model's numbers are its own: no call shows one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub(crate) u64);
@@ -275,6 +277,21 @@ impl State {
         for id in also.into_iter().chain([transaction]) {
             self.set_phase(id, Phase::TimedOut);
         }
+    }
+
+    /// The registry whose write locks have become free by the end of a wait, because the lifetimes of the
+    /// transactions ended that had them; `None` if none may have.
+    pub(crate) fn unlocked_by(&self, began: UnixTime, waited_ms: u64) -> Option<State> {
+        let by = began.saturating_add(waited_ms * NANOSECONDS_PER_MILLISECOND);
+        let holders = self.hives.keys().filter_map(|hive| self.lock_holder(*hive));
+        let due: Vec<TransactionId> = holders
+            .filter(|id| self.transactions.get(id).is_some_and(|t| t.may_have_expired(by)))
+            .collect();
+        let mut unlocked = self.clone();
+        for id in &due {
+            unlocked.expire(*id);
+        }
+        (!due.is_empty()).then_some(unlocked)
     }
 
     /// The source of a slot is gone, and with it everything that was bound to it (§10.1).

@@ -473,7 +473,7 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
     }
 }
 
-/// Raising a layer's precedence above 0 needs SeTcbPrivilege (§2.6, D-50).
+/// Raising a layer's precedence above 0 needs SeTcbPrivilege (§2.6, D-50, P-280).
 fn check_precedence(
     work: &mut Work<'_>,
     open: &OpenKey,
@@ -487,7 +487,7 @@ fn check_precedence(
     let raises = value_type == REG_DWORD
         && <[u8; 4]>::try_from(data).is_ok_and(|bytes| u32::from_le_bytes(bytes) > 0);
     let is_privileged = work.caller.token.has_privilege(Privilege::Tcb);
-    let is_metadata = layers::is_metadata_key(&work.state, open.hive(), open.key());
+    let is_metadata = layers::is_gated(&work.state, &open.place);
     if !raises || !is_metadata || is_privileged {
         match (is_metadata, is_privileged, raises) {
             (true, false, false) => covers!(work.covered, "LAUTH-14", "LAUTH-16"),

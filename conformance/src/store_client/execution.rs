@@ -26,8 +26,8 @@ const PATIENCE: u64 = 30_000_000_000;
 const FIRST_REQUEST_ID: u64 = 1;
 
 /// Rules about what a source has from its client, who may send anything: malformed names and data,
-/// and entries whose records never come (P-62). The model judges them.
-const IS_OF_CLIENT: [Rule; 8] = [
+/// entries whose records never come (P-62), and entries for hive roots (P-289). The model judges them.
+const IS_OF_CLIENT: [Rule; 9] = [
     Rule::KeyName,
     Rule::ValueName,
     Rule::LayerName,
@@ -36,6 +36,7 @@ const IS_OF_CLIENT: [Rule; 8] = [
     Rule::SecurityDescriptor,
     Rule::LookupMetadata,
     Rule::ChildrenMetadata,
+    Rule::Orphans,
 ];
 
 /// A request that was sent on this connection and whose answer has not been judged.

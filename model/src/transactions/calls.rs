@@ -4,8 +4,9 @@
 //! ("Lifetime") and §6.1. The commit is in `commit`.
 
 use super::{
-    Deadline, Phase, REG_TXN_ABORTED, REG_TXN_ACTIVE_BOUND, REG_TXN_ACTIVE_UNBOUND,
-    REG_TXN_COMMITTED, REG_TXN_SOURCE_DOWN, REG_TXN_TIMED_OUT, Transaction, TransactionId,
+    Deadline, NANOSECONDS_PER_MILLISECOND, Phase, REG_TXN_ABORTED, REG_TXN_ACTIVE_BOUND,
+    REG_TXN_ACTIVE_UNBOUND, REG_TXN_COMMITTED, REG_TXN_SOURCE_DOWN, REG_TXN_TIMED_OUT, Transaction,
+    TransactionId,
 };
 use crate::abi;
 use crate::coverage::covers;
@@ -17,8 +18,6 @@ use crate::outcome::{Begun, Outcome};
 use crate::step::Work;
 
 pub(crate) use super::commit::commit;
-
-const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 /// `reg_begin_transaction`.
 pub(crate) fn begin(work: &mut Work<'_>) -> Outcome {

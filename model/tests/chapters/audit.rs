@@ -233,6 +233,50 @@ fn a_rejected_response_is_reported_with_its_class() {
     assert!(classes_of_read(&mut other).1);
 }
 
+fn child(layer: &str, target: StoredTarget) -> StoredRecord {
+    let sequence = StoredSequence::Number(1);
+    StoredRecord::Child { name: "c".to_owned(), layer: layer.to_owned(), target, sequence }
+}
+
+/// Whether the one event of this call, which is EIO, may come more than once.
+fn repeats(world: &mut World, call: Call) -> bool {
+    let (answer, step) = world.call(call);
+    assert_eq!(answer, Observation::Failed(Errno::EIO));
+    let [event] = &step.audit[..] else { panic!("{:?}", step.audit) };
+    event.repeats
+}
+
+#[test]
+fn one_sd_that_two_layers_name_is_one_fault() {
+    for (children, expected) in [(1, false), (2, true)] {
+        let mut world = World::with_layers();
+        world.transcript("create Machine\\k\nlayer role 0\nlayer gpo 1\nopen k Machine\\k");
+        put(&mut world, "Machine\\k", child("base", StoredTarget::Key { symlink: false }));
+        let record = StoredRecord::Descriptor { bytes: vec![1] };
+        put(&mut world, "Machine\\k\\c", record);
+        put(&mut world, "Machine\\k", child("role", StoredTarget::Of("base".to_owned())));
+        if children > 1 {
+            put(&mut world, "Machine\\k", child("gpo", StoredTarget::Missing));
+        }
+        assert_eq!(repeats(&mut world, asking("Machine\\k\\c", 1)), expected);
+        let fd = world.handle("k");
+        let call = Call::EnumSubkeys { fd, index: 0, name_capacity: 100, transaction: -1 };
+        assert_eq!(repeats(&mut world, call), expected);
+    }
+}
+
+#[test]
+fn one_blanket_tombstone_over_several_values_is_one_fault() {
+    let mut world = World::with_layers();
+    world.transcript("create k Machine\\k\nset $k v text\nset $k w text\nlayer role 0");
+    let sequence = StoredSequence::Number(u64::MAX);
+    put(&mut world, "Machine\\k", StoredRecord::Blanket { layer: "role".to_owned(), sequence });
+    let batch = Call::QueryValuesBatch { fd: world.handle("k"), capacity: 100, transaction: -1 };
+    assert!(!repeats(&mut world, batch.clone()));
+    put(&mut world, "Machine\\k", value("role", StoredSequence::Number(u64::MAX)));
+    assert!(repeats(&mut world, batch));
+}
+
 /// A world with the layer `role`, whose metadata key has lost its SD.
 fn bad_metadata() -> World {
     let mut world = World::with_layers();

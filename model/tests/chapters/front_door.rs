@@ -219,3 +219,15 @@ fn a_refused_structure_uses_up_no_sequence_number() {
     assert_eq!(world.call(call).0, Observation::Done);
     assert_eq!(world.state.next_sequence(), before + 1);
 }
+
+#[test]
+fn a_read_of_no_bytes_looks_at_no_address() {
+    let mut world = world();
+    let fd = world.handle("h");
+    let mut read = |buffer, length| {
+        raw(&mut world, RawCall::Read { fd, buffer, length }, &AddressSpace::new()).0
+    };
+    assert_eq!(read(0, 0), Observation::Failed(Errno::EAGAIN));
+    assert_eq!(read(1, 0), Observation::Failed(Errno::EAGAIN));
+    assert_eq!(read(1, 1), Observation::Failed(Errno::EFAULT));
+}

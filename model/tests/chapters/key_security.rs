@@ -6,7 +6,7 @@ use registry_model::errno::Errno;
 use registry_model::input::ProcessId;
 use registry_model::memory::{AddressSpace, Protection};
 use registry_model::observation::Sizes;
-use registry_model::security::{Ace, Privilege, SecurityDescriptor, rights, well_known};
+use registry_model::security::{Ace, Acl, Privilege, SecurityDescriptor, rights, well_known};
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord};
 use registry_model::{Call, Environment, Input, Observation, RawCall};
 
@@ -364,4 +364,23 @@ fn the_sacl_needs_the_privilege() {
     let privileged = with_privilege(&alice(), Privilege::Security);
     let opened = speaking(&mut world, &privileged, |world| world.call(call(asked)).0);
     assert!(matches!(opened, Observation::Opened { .. }));
+}
+
+#[test]
+fn a_subset_that_overlaps_made_too_long_may_be_reported() {
+    let (mut world, _) = world();
+    let fd =
+        fd_with(&mut world, "Machine\\k", rights::KEY_ALL_ACCESS | rights::ACCESS_SYSTEM_SECURITY);
+    // Header, S-1-5-18, and one list that is the SACL and the DACL.
+    let mut bytes = vec![1, 0, 0x14, 0x80, 20, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0, 32, 0, 0, 0];
+    bytes.extend(&well_known::SYSTEM.0);
+    let ace = Ace::allow(rights::KEY_READ, &well_known::SYSTEM, 0);
+    bytes.extend(Acl::of_rules(vec![ace; 2_000]).to_bytes());
+    let key = StoredKey { path: vec!["Machine".to_owned(), "k".to_owned()], through: None };
+    let record = StoredRecord::Descriptor { bytes };
+    world.environment(Environment::StoreEntry(StoreEntry { key, record }));
+    assert!(matches!(world.call(get(fd, OWNER | DACL, 65_535)).0, Observation::Security(_)));
+    let (answer, step) = world.call(get(fd, OWNER | DACL | SACL, 65_535));
+    assert_eq!(answer, failed(Errno::EIO));
+    assert!(matches!(&step.audit[..], [event] if event.optional));
 }

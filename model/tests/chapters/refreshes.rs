@@ -370,3 +370,45 @@ fn a_deletion_and_a_resumption_meet_a_metadata_key_that_was_hidden_in_the_store(
         assert_eq!(precedence(&world.state, "role"), None, "{lines}");
     }
 }
+
+/// Layer `b` has been hidden by what its own refresh has enabled, after it was read.
+fn with_a_layer_hidden_after_its_turn() -> World {
+    let mut world = World::with_layers();
+    world.transcript(&format!(
+        "layer a 1\nlayer b 2\nopen ma {LAYERS}\\a\nopen mb {LAYERS}\\b\ndword $ma Enabled 0
+         hide $mb in a\nbegin t\ndword $ma Enabled 1 with t\ndword $mb Precedence 3 with t
+         commit $t"
+    ));
+    assert_eq!(precedence(&world.state, "b"), Some(3));
+    world
+}
+
+#[test]
+fn a_name_that_changed_after_its_turn_is_dirty_in_the_next_refresh() {
+    for lines in ["layer c 1", "dword $ma Precedence 4", "down\nresume"] {
+        let mut world = with_a_layer_hidden_after_its_turn();
+        world.transcript(lines);
+        assert_eq!(precedence(&world.state, "b"), None, "{lines}");
+    }
+}
+
+#[test]
+fn a_name_that_waits_is_read_by_a_refresh_that_reads_little_too() {
+    let mut world = with_a_layer_hidden_after_its_turn();
+    put(&mut world, "Machine\\System", hidden("nothing", "base", 1));
+    for (answer, state) in endings(&world, &create(&format!("{LAYERS}\\c")), false) {
+        assert_eq!(precedence(&state, "b"), None, "{answer}");
+        assert_eq!(precedence(&state, "c"), Some(0), "{answer}");
+    }
+}
+
+#[test]
+fn a_layer_that_hid_itself_is_published_by_the_refresh_after_a_resumption() {
+    let mut world = World::with_layers();
+    world.transcript("layer b 1");
+    put(&mut world, LAYERS, hidden("b", "b", 1));
+    world.transcript("down\nresume");
+    assert_eq!(precedence(&world.state, "b"), None);
+    world.transcript("layer c 1");
+    assert_eq!(precedence(&world.state, "b"), Some(1));
+}

@@ -282,3 +282,17 @@ fn a_time_that_a_transaction_shows_is_the_time_for_everybody() {
         assert!(answer.accept(&other).is_err());
     }
 }
+
+#[test]
+fn what_a_source_does_not_have_is_refused_without_a_look_at_the_store() {
+    let mut description = Description::new(&["Machine"]).unwrap();
+    description.read_only_transactions = false;
+    let store = register(&Store::first_boot(&description, 0, 0), &[ROOT]).unwrap();
+    let store = store.with_storage_failing(true);
+    let source = Source { store, now: 0, covered: registry_model::Covered::new() };
+    assert_eq!(statuses_in(&source, 7, begin_read_only(7), 0), ["TXN_NOT_SUPPORTED"]);
+    let store = Store::first_boot(&Description::new(&["Machine"]).unwrap(), 0, 0);
+    let store = register(&store, &[ROOT]).unwrap().with_storage_failing(true);
+    let source = Source { store, ..source };
+    assert_eq!(statuses_in(&source, 7, begin_read_only(7), 0), ["ok", "STORAGE_ERROR"]);
+}

@@ -1,9 +1,12 @@
 //! Transactions and layers: what is published when, and what a deletion aborts.
 
 use expect_test::expect;
-use registry_model::{Call, Errno, Outcome, Step};
+use registry_model::store_entry::{
+    StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
+};
+use registry_model::{Call, DeviceCall, Environment, Errno, Outcome, Step};
 
-use crate::world::{OTHER_SOURCE, World, check};
+use crate::world::{OTHER_SOURCE, SOURCE, World, check};
 
 #[test]
 fn a_layer_made_in_a_transaction_is_published_whole_by_its_commit() {
@@ -201,8 +204,8 @@ fn the_end_of_a_layer_aborts_whoever_has_written_into_it() {
     ));
 }
 
-#[test]
-fn others_make_the_deletion_of_a_layer_wait() {
+/// A world whose source has refused to delete the layer `a`, for the transaction `t`.
+fn with_a_refused_deletion() -> World {
     let mut world = World::with_layers();
     world.transcript("layer a 1\ncreate u Users\\u\nset $u v x in a");
     world.transcript("open m Machine\\System\\Registry\\Layers\\a\nbegin t\nset $u w y with t");
@@ -213,6 +216,53 @@ fn others_make_the_deletion_of_a_layer_wait() {
     assert_eq!(steps.len(), 1);
     assert!(matches!(steps[0].outcome, Outcome::Failed(Errno::EIO)));
     world.state = steps[0].next().clone();
+    world
+}
+
+#[test]
+fn a_refused_deletion_is_owed_until_the_source_resumes() {
+    let mut world = with_a_refused_deletion();
+    world.transcript("commit $t\ndown\nresume\nlayer a 1");
+    expect![[r#"
+        get $u v
+          -> ENOENT
+        get $u w
+          -> sz "y" from base, sequence 8
+    "#]]
+    .assert_eq(&world.transcript("get $u v\nget $u w"));
+}
+
+/// What the source has of the layer once it was refused, changed as these lines do, and has resumed.
+fn kept_after(lines: &str) -> String {
+    let mut world = with_a_refused_deletion();
+    world.transcript("commit $t");
+    world.transcript(lines);
+    let record = StoredRecord::Value {
+        name: "n".to_owned(),
+        layer: "a".to_owned(),
+        value_type: 1,
+        data: b"y".to_vec(),
+        sequence: StoredSequence::Number(1),
+    };
+    let path = ["Users", "u"].map(str::to_owned).to_vec();
+    let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+    world.environment(Environment::StoreEntry(entry));
+    world.transcript("down\nresume\nlayer a 1");
+    world.transcript("get $u n")
+}
+
+#[test]
+fn a_later_deletion_that_is_carried_out_is_the_end_of_a_refused_one() {
+    // A layer that cannot be published, and so has not taken up what is owed.
+    let unpublished = "begin s\ncreate b Machine\\System\\Registry\\Layers\\a with s
+         set $b Precedence much with s\ncommit $s\ndelete $b";
+    assert!(kept_after("").contains("ENOENT"));
+    assert!(kept_after(unpublished).contains("sz \"y\" from a"), "{}", kept_after(unpublished));
+}
+
+#[test]
+fn others_make_the_deletion_of_a_layer_wait() {
+    let mut world = with_a_refused_deletion();
     expect![[r#"
         layers
           -> base 0
@@ -222,21 +272,27 @@ fn others_make_the_deletion_of_a_layer_wait() {
           -> created, ok
         get $u v
           -> sz "x" from a, sequence 7
+        set $u n y in a
+          -> ok
         down
           -> ok
         resume
           -> ok
         get $u v
-          -> ENOENT
+          -> sz "x" from a, sequence 7
+        get $u n
+          -> sz "y" from a, sequence 11
     "#]]
     .assert_eq(&world.transcript(
         "layers
          commit $t
          layer a 1
          get $u v
+         set $u n y in a
          down
          resume
-         get $u v",
+         get $u v
+         get $u n",
     ));
 }
 
@@ -310,4 +366,77 @@ fn a_precedence_above_zero_needs_the_privilege_in_a_transaction_too() {
          dword $a Precedence 1 with t
          dword $a Precedence 1",
     ));
+}
+
+/// A world in which SYSTEM has no privilege any more, after these lines.
+fn unprivileged_after(mut world: World, lines: &str) -> World {
+    world.transcript(lines);
+    let mut fields = (*world.caller.token.0).clone();
+    fields.privileges = Default::default();
+    world.caller.token = registry_model::security::Token(fields.into());
+    world
+}
+
+#[test]
+fn a_precedence_below_a_layers_key_of_the_same_transaction_needs_the_privilege() {
+    let mut world = unprivileged_after(
+        World::booted(),
+        "create Machine\\System\ncreate Machine\\System\\Registry\nbegin t
+         create layers Machine\\System\\REGISTRY\\Layers with t\ncreate x $layers\\x with t
+         create y $x\\y with t",
+    );
+    expect![[r#"
+        dword $x Precedence 9 with t
+          -> EPERM
+        dword $x Precedence 0 with t
+          -> ok
+        dword $layers Precedence 9 with t
+          -> ok
+        dword $y Precedence 9 with t
+          -> ok
+    "#]]
+    .assert_eq(&world.transcript(
+        "dword $x Precedence 9 with t
+         dword $x Precedence 0 with t
+         dword $layers Precedence 9 with t
+         dword $y Precedence 9 with t",
+    ));
+}
+
+#[test]
+fn an_orphaned_metadata_key_has_no_gate() {
+    let role = "Machine\\System\\Registry\\Layers\\role";
+    let lines = format!("layer role 1\nopen role {role}\ndelete $role");
+    let mut world = unprivileged_after(World::with_layers(), &lines);
+    assert_eq!(world.transcript("dword $role Precedence 9"), "dword $role Precedence 9\n  -> ok\n");
+}
+
+#[test]
+fn a_deletion_at_a_registration_waits_for_the_locks_of_other_sources() {
+    for (waited, endings) in [("wait 1", 1), ("wait 10", 2)] {
+        let mut world = World::with_layers();
+        world.register(OTHER_SOURCE, &["Roles"]);
+        world.transcript("layer a 1\nlayer b 1\ncreate r Roles\\r\nset $r v x in a\nbegin t");
+        world.transcript(&format!("set $r w y with t\n{waited}\ndown"));
+        let record = StoredRecord::Child {
+            name: "a".to_owned(),
+            layer: "b".to_owned(),
+            target: StoredTarget::Hidden,
+            sequence: StoredSequence::Number(1),
+        };
+        let path = ["Machine", "System", "Registry", "Layers"].map(str::to_owned).to_vec();
+        let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+        world.environment(Environment::StoreEntry(entry));
+        world.device(SOURCE, DeviceCall::Open);
+        let steps = world.registrations(SOURCE, &["Machine", "Users"]);
+        assert_eq!(steps.len(), endings, "{waited}");
+        let mut stored = Vec::new();
+        for step in steps {
+            world.state = step.next().clone();
+            assert_eq!(world.transcript("layers"), "layers\n  -> b 1, base 0\n");
+            stored.push(world.state.stored_maximum(OTHER_SOURCE, ["Roles"]));
+        }
+        // Where the transaction has ended, the value is gone, and its number with it.
+        assert_eq!(stored.windows(2).filter(|pair| pair[0] > pair[1]).count(), endings - 1);
+    }
 }

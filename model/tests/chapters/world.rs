@@ -69,6 +69,16 @@ impl World {
         assert_eq!(answer, Observation::Done);
     }
 
+    /// Everything that may happen on the registration of these hives through an open device.
+    pub fn registrations(&self, source: SourceId, hives: &[&str]) -> Vec<Step> {
+        let max_sequence = self.state.stored_maximum(source, hives.iter().copied());
+        let hives = hives.iter().map(|&hive| (hive, root_of(hive)));
+        let registration = Some(Registration::of_global_hives(hives, max_sequence));
+        let call = DeviceCall::Register { registration, contents: Contents::Kept };
+        let token = self.caller.token.clone();
+        self.state.step(&Input::Device { source, token, call, at: self.now })
+    }
+
     /// Makes a call on a source device and answers it as expected.
     pub fn device(&mut self, source: SourceId, call: DeviceCall) -> Observation {
         let token = self.caller.token.clone();
