@@ -51,7 +51,7 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         state.layers = next.layers;
     }
     state.layers_key = resolve_layers_key(state).unwrap_or(None);
-    state.layers_unread |= leave_waiting(state, machine).is_err();
+    state.layers_unread |= take_as_last_shown(state, machine).is_err();
     step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
     layers_changed(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
@@ -104,21 +104,21 @@ fn reload_passes(state: &mut State, machine: HiveId) -> bool {
         }
     }
     // Nobody asks what is below the key once more before a name is to be read.
-    let _ = leave_waiting(state, machine);
+    let _ = take_as_last_shown(state, machine);
     refreshed.published
 }
 
-/// The names that by now are not what was read at their turn wait for the next refresh (P-184).
+/// After passes, what was last read of each name is what the last table shows of it, and none waits (P-184).
 ///
 /// # Errors
 ///
 /// If the source's enumeration of the Layers key is malformed, so that no name is known.
-fn leave_waiting(state: &mut State, machine: HiveId) -> Result<(), Malformed> {
+fn take_as_last_shown(state: &mut State, machine: HiveId) -> Result<(), Malformed> {
     state.layers_waiting = Set::new_sync();
     let Some(key) = state.layers_key else { return Ok(()) };
-    let seen = found(state, key);
+    found(state, key);
     let now = visible_metadata(state, machine, key)?;
-    state.layers_waiting = differing(&seen, &now).into_iter().collect();
+    state.layers_seen = Some((key, now));
     Ok(())
 }
 

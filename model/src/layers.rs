@@ -201,15 +201,13 @@ pub(crate) fn is_metadata_key(state: &State, hive: HiveId, key: Guid) -> bool {
 }
 
 /// Whether raising a Precedence through this fd needs the privilege: its key is a metadata key, or the
-/// way that the fd has captured is that of one, wherever the path leads by now (P-280). An orphan can
-/// be no layer any more (P-295).
+/// way that the fd has captured is that of one, wherever the path leads by now (P-280, P-295).
 pub(crate) fn is_gated(state: &State, place: &Place) -> bool {
     let names = place.path.iter().skip(1).map(|name| name.folded().as_str());
     let way = ["system", "registry", "layers"];
     let has_way = machine(state) == Some(place.hive)
         && place.path.len() == way.len() + 2
-        && names.zip(way).all(|(name, step)| name == step)
-        && !state.orphans.contains(&(place.hive, place.key()));
+        && names.zip(way).all(|(name, step)| name == step);
     has_way || is_metadata_key(state, place.hive, place.key())
 }
 

@@ -184,7 +184,7 @@ fn hunt(root: &Path, work: &Path, defect: &Defect, outcome: &mut Outcome) -> Res
             break;
         };
         let without = campaign(&sound, work, defect, (seed, seed + 1), DETECTION_MAX_S)?;
-        if without.status.code() != Some(1) {
+        if without.status.code() == Some(0) {
             outcome.state = State::Found;
             break;
         }

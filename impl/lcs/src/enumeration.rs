@@ -134,7 +134,7 @@ impl<E: Env> Kernel<E> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
             let _children = self.turn_to_read(key, Place::Children(key)).await;
-            let _values = self.turn_to_read(key, Place::Values(key)).await;
+            let _values = self.turn_to_read(key, Place::Reading(key)).await;
             let mut metadata = None;
             if with_record {
                 metadata = Some(self.read_key(key).await?);

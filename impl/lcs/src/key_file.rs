@@ -11,6 +11,7 @@ use rsi::Guid;
 
 use crate::env::Env;
 use crate::kernel::Kernel;
+use crate::name::FoldedName;
 use crate::state::{HiveId, KeyId};
 use crate::watches::WatchId;
 
@@ -70,6 +71,17 @@ impl Position {
         (0..self.below.len()).rev().map(|index| {
             let above = index.checked_sub(1).map_or(&self.root, |above| &self.below[above]);
             (KeyId::in_hive(self.hive, above.guid), self.below.len() - index)
+        })
+    }
+
+    /// Whether the key is directly below the key of this path, by the names of the way.
+    pub fn is_child_of(&self, path: &[&str]) -> bool {
+        self.below.split_last().is_some_and(|(_, above)| {
+            above.len() == path.len()
+                && above
+                    .iter()
+                    .zip(path)
+                    .all(|(step, name)| FoldedName::new(&step.name) == FoldedName::new(name))
         })
     }
 

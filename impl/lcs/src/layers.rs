@@ -115,6 +115,11 @@ impl LayerTable {
             })
     }
 
+    /// Names of the layers that the other table does not have.
+    pub fn missing_from(&self, other: &Self) -> Vec<FoldedName> {
+        self.layers.keys().filter(|name| !other.layers.contains_key(*name)).cloned().collect()
+    }
+
     /// Layer write authorisation (`LAUTH-17`..`LAUTH-28`, D-27).
     ///
     /// # Errors

@@ -139,6 +139,29 @@ impl MetadataCache {
         self.names.values().any(|metadata| metadata.guid == guid)
     }
 
+    /// Takes up what is visible below the Layers key, but of the names that have had their turn in
+    /// this refresh keeps what was read then: what differs is dirty in the next one (P-184). Below
+    /// another Layers key than before, only what is there can differ (P-03).
+    fn take_up(
+        &mut self,
+        layers_key: Guid,
+        mut names: BTreeMap<FoldedName, Metadata>,
+        done: &BTreeSet<FoldedName>,
+    ) {
+        let is_same_key = self.layers_key.replace(layers_key) == Some(layers_key);
+        let mut known = std::mem::take(&mut self.names);
+        for name in done {
+            match known.remove(name) {
+                Some(metadata) if is_same_key || names.contains_key(name) => {
+                    names.insert(name.clone(), metadata);
+                }
+                _ => drop(names.remove(name)),
+            }
+        }
+        self.names = names;
+        self.unread.clear();
+    }
+
     /// Whether the key lies below the Layers key, without being one that was visible there when
     /// that was last read: it may have come into the store since, or it is hidden (P-41).
     pub fn may_concern(&self, scope: &Scope) -> bool {
@@ -379,9 +402,7 @@ pub fn refresh(
         let Some((layers_key, names)) = resolved.layers else { break };
         let mut dirty = dirty_names(&next.cache, layers_key, &names);
         dirty.extend(scopes.iter().filter_map(|scope| unreadable(scope, layers_key, &names)));
-        next.cache.layers_key = Some(layers_key);
-        next.cache.names = names;
-        next.cache.unread.clear();
+        next.cache.take_up(layers_key, names, &done);
         let round: Vec<FoldedName> =
             dirty.into_iter().filter(|name| done.insert(name.clone())).collect();
         if round.is_empty() {

@@ -1,7 +1,7 @@
 //! What surrounds every mutation: who has to wait for it, and what follows once the source has
 //! done it (PSD-005 §6.3, §7.1, §10.1; D-31, D-93, P-02, P-08).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use abi::Errno;
 use rsi::{Guid, PathEntry, Request, Status, TransactionId};
@@ -73,6 +73,21 @@ pub struct Change {
     metadata: Option<MetadataTurn>,
     /// Keeps what is effective in the hive from changing by way of the layers, or at all.
     _effective: Option<Turn>,
+    /// Keeps out who reads the values and properties of the key.
+    readers: Mutex<Option<Turn>>,
+}
+
+impl Change {
+    fn new(hive: HiveId, scope: Scope, transaction: Option<TransactionId>) -> Self {
+        let readers = Mutex::default();
+        Self { hive, scope, transaction, metadata: None, _effective: None, readers }
+    }
+
+    /// Keeps a key's readers out until the mutation is done, so that they see all of it or nothing,
+    /// or until it may have to wait.
+    pub fn keep_out(&self, readers: Option<Turn>) {
+        *self.readers.lock().unwrap_or_else(PoisonError::into_inner) = readers;
+    }
 }
 
 /// The right to refresh the layer table and the parameters.
@@ -150,7 +165,7 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
     ) -> Change {
         if transaction.is_some() || self.state().machine != Some(hive) {
-            return Change { hive, scope, transaction, metadata: None, _effective: None };
+            return Change::new(hive, scope, transaction);
         }
         let effective = Place::Effective(hive);
         if self.bearing(hive, &scope).is_none() {
@@ -158,14 +173,14 @@ impl<E: Env> Kernel<E> {
             // What came before may have moved the keys.
             if self.bearing(hive, &scope).is_none() {
                 let _effective = Some(turn);
-                return Change { hive, scope, transaction, metadata: None, _effective };
+                return Change { _effective, ..Change::new(hive, scope, transaction) };
             }
         }
         let _turn = self.turns.take(Place::Layers, Share::Alone).await;
         let turn = self.turns.take(effective, Share::Alone).await;
         let bearing = self.bearing(hive, &scope);
         let metadata = (!bearing.is_none()).then_some(MetadataTurn { _turn, bearing });
-        Change { hive, scope, transaction, metadata, _effective: Some(turn) }
+        Change { metadata, _effective: Some(turn), ..Change::new(hive, scope, transaction) }
     }
 
     /// What a mutation bears on.
@@ -236,12 +251,19 @@ impl<E: Env> Kernel<E> {
         told: Told,
     ) -> Result<Result<(), Errno>, Failure> {
         if let Some(id) = change.transaction {
+            // What is committed stays as it is.
+            change.keep_out(None);
             return self.mutate_within(id, change, layer, request, follow_up, creator, told).await;
         }
         let told = self.foresee(vec![told.change], told.known).await;
         let hive = change.hive;
         let retained = self.retain(hive, change.scope.clone(), follow_up, creator, told);
         let late = self.late_effect(retained.clone());
+        if self.state().transactions.has_bound(hive) {
+            // The source may answer only when that is over, for which no reader has to wait
+            // (PSD-005 §5.1).
+            change.keep_out(None);
+        }
         self.tell(hive.slot, request, Some(late)).await?;
         let followed = self.follow_up(&retained).await;
         // What comes now may be the deletion of that layer.

@@ -90,6 +90,8 @@ impl<E: Env> Kernel<E> {
         {
             let mut state = self.state();
             lost = shift.map(|shift| shift.publish(&mut state)).unwrap_or_default();
+            let new_layers = table.missing_from(&state.layers);
+            state.forget_refused_deletions(&new_layers);
             state.layers = table;
             state.metadata = cache;
             for hive in hive.into_iter().chain(affected) {
@@ -226,12 +228,16 @@ impl<E: Env> Kernel<E> {
                     continue;
                 }
                 self.env.yield_point("delete a layer").await;
-                if let Err(failure) = self.delete_layer(slot, spelling, Some(&lost)).await {
-                    self.note_missed_deletion(slot, name, spelling);
-                    result = result.and(Err(match failure {
-                        Failure::Refused(_) => Errno::EIO,
-                        failure => failure.errno(),
-                    }));
+                match self.delete_layer(slot, spelling, Some(&lost)).await {
+                    // With it is done what the source may have refused before (P-187).
+                    Ok(()) => drop(self.state().slot_mut(slot).missed_deletions.remove(name)),
+                    Err(failure) => {
+                        self.note_missed_deletion(slot, name, spelling);
+                        result = result.and(Err(match failure {
+                            Failure::Refused(_) => Errno::EIO,
+                            failure => failure.errno(),
+                        }));
+                    }
                 }
             }
         }
@@ -334,8 +340,11 @@ impl<E: Env> Kernel<E> {
         };
         for (name, spelling) in missed {
             self.env.yield_point("replay a layer deletion").await;
-            if self.delete_layer(slot, &spelling, None).await.is_ok() {
-                self.state().slot_mut(slot).missed_deletions.remove(&name);
+            let is_told = self.delete_layer(slot, &spelling, None).await.is_ok();
+            let mut state = self.state();
+            // A later replay would hit what is written from here on (P-187).
+            if is_told || state.is_active(slot) && state.layers.get(&name).is_some() {
+                state.slot_mut(slot).missed_deletions.remove(&name);
             }
         }
         let mut state = self.state();

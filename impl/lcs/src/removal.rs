@@ -54,6 +54,7 @@ impl<E: Env> Kernel<E> {
         let (change, parent, mut hold) = self.hold_name(file, above.key(), transaction).await?;
         let key = KeyId { transaction: parent.transaction, ..file.key() };
         hold.push(self.turn_outside(parent, Place::Values(parent), Share::Alone).await);
+        change.keep_out(self.turn_outside(parent, Place::Reading(parent), Share::Alone).await);
         hold.push(self.turn_outside(key, Place::Children(key), Share::Read).await);
         self.check_not_orphaned(file)?;
         let entries = self.lookup(parent, name).await?.entries;

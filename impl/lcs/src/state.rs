@@ -251,6 +251,17 @@ impl<E: Env> State<E> {
         *generation = generation.wrapping_add(1);
     }
 
+    /// Forgets that the deletion of these layers, which are published again, is owed to sources that
+    /// are there and have refused it: a replay would hit what is written from now on. One that is Down
+    /// or has just come back is told in any case (P-187).
+    pub fn forget_refused_deletions(&mut self, layers: &[FoldedName]) {
+        for slot in &mut self.slots {
+            if slot.connection.down_reason().is_none() && !slot.resuming {
+                layers.iter().for_each(|name| drop(slot.missed_deletions.remove(name)));
+            }
+        }
+    }
+
     /// Whether the key is open and no layer names it.
     pub fn is_orphaned(&self, key: KeyId) -> bool {
         self.open_keys.get(&key).is_some_and(|open| open.orphaned)

@@ -29,6 +29,9 @@ pub enum Place {
     Name(KeyId, FoldedName),
     /// The values and properties of a key.
     Values(KeyId),
+    /// What calls read of the values and properties of a key. A mutation has this beside
+    /// [`Place::Values`], and gives it up where it may have to wait at its source.
+    Reading(KeyId),
     /// The entries of a layer in every hive: shared by writers, alone for its deletion. Taken last,
     /// so that who has it waits for no other turn.
     Layer(FoldedName),

@@ -13,7 +13,7 @@ use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
 use crate::layers::View;
 use crate::limits::TABLE_RETRIES_MAX;
-use crate::metadata::{PRECEDENCE, double_word};
+use crate::metadata::{LAYERS_PATH, PRECEDENCE, double_word};
 use crate::mutation::{Change, FollowUp, Scope, Told};
 use crate::name::FoldedName;
 use crate::open::LayerName;
@@ -89,7 +89,7 @@ impl<E: Env> Kernel<E> {
         for attempt in 1.. {
             let view = View::of(self.layers(), token);
             let values = {
-                let _turn = self.turn_to_read(key, Place::Values(key)).await;
+                let _turn = self.turn_to_read(key, Place::Reading(key)).await;
                 match name {
                     Some(name) => self.query_value(key, name).await?,
                     None => self.query_values(key).await?,
@@ -104,12 +104,13 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Whether a write of this value needs SeTcbPrivilege (D-50): a precedence above zero on a
-    /// direct child of the Layers key.
+    /// direct child of the Layers key, or of what the key's own way has in its place (P-280).
     pub fn raises_precedence(&self, file: &KeyFile<E>, write: &ValueWrite<'_>) -> bool {
         let state = self.state();
+        let parent = file.position.parent().map(|key| key.guid);
         let below_layers = state.machine == Some(file.position.hive())
-            && file.position.parent().map(|key| key.guid) == state.metadata.layers_key
-            && state.metadata.layers_key.is_some();
+            && (parent.is_some() && parent == state.metadata.layers_key
+                || file.position.is_child_of(&LAYERS_PATH));
         below_layers
             && FoldedName::new(write.name) == FoldedName::new(PRECEDENCE)
             && write.value_type == REG_DWORD
@@ -234,6 +235,7 @@ impl<E: Env> Kernel<E> {
         let change = self.begin_change(file.position.hive(), scope, transaction).await;
         let key = self.key_within(transaction, file.key());
         let turn = self.turn_outside(key, Place::Values(key), Share::Alone).await;
+        change.keep_out(self.turn_outside(key, Place::Reading(key), Share::Alone).await);
         (change, key, turn)
     }
 

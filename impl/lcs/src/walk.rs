@@ -243,7 +243,7 @@ impl<E: Env> Kernel<E> {
         }
         self.env.yield_point("read a link").await;
         let values = {
-            let _turn = self.turn_to_read(link, Place::Values(link)).await;
+            let _turn = self.turn_to_read(link, Place::Reading(link)).await;
             self.query_value(link, "").await?
         };
         let target = view.resolve_value(&values.entries, &values.blankets);
@@ -256,6 +256,8 @@ impl<E: Env> Kernel<E> {
         };
         let mut ahead: VecDeque<String> = target.into();
         ahead.append(&mut walk.ahead);
+        // The depth comes first here (P-195).
+        check_depth(&ahead, &self.parameters)?;
         check_expanded(&ahead, &self.parameters)?;
         walk.position = Some(self.enter_hive(&mut ahead, token)?);
         walk.metadata = None;
@@ -263,6 +265,10 @@ impl<E: Env> Kernel<E> {
         walk.ahead = ahead;
         Ok(())
     }
+}
+
+fn check_depth(components: &VecDeque<String>, limits: &Parameters) -> Result<(), Errno> {
+    if components.len() > limits.key_depth_max() { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// The limits of a whole path, once an alias or a link has made it longer (D-02).

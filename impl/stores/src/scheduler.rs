@@ -155,12 +155,31 @@ impl<B: Backend> Scheduler<B> {
             }
         }
         self.transactions.remove(&id);
+        self.refuse_waiting(id);
         Ok(Response::Done)
+    }
+
+    /// Refuses what waits in a transaction that has ended: it is no part of a later one of the same
+    /// id (P-71).
+    fn refuse_waiting(&mut self, id: TransactionId) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (its, others): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|waiting| waiting.frame.transaction == Some(id));
+        self.waiting = others;
+        for Waiting { frame, .. } in its {
+            self.answer(&frame, Response::Failed(Status::Invalid));
+            // Those behind it may no longer be blocked.
+            self.released = true;
+        }
     }
 
     /// Always succeeds (LORE-131).
     fn abort(&mut self, id: TransactionId) -> Outcome {
-        match self.transactions.remove(&id) {
+        let ended = self.transactions.remove(&id);
+        if ended.is_some() {
+            self.refuse_waiting(id);
+        }
+        match ended {
             None | Some(Transaction::Unbound) => {}
             Some(Transaction::Snapshot) => self.backend.release_snapshot(id),
             Some(Transaction::Bound(bound)) => {

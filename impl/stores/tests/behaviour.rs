@@ -24,7 +24,7 @@ behaviours!(
     writing_a_key_changes_only_what_is_named,
     writing_an_unknown_field_is_invalid,
     dropping_a_key_takes_all_that_is_its_own,
-    dropping_a_root_is_invalid,
+    a_root_that_is_dropped_is_made_anew_at_the_start,
     requests_for_a_missing_key_are_not_found,
     a_value_is_replaced_with_its_spelling_and_the_layers,
     all_values_come_with_the_blankets,
@@ -35,6 +35,7 @@ behaviours!(
     a_blanket_is_set_anew_and_removed,
     sequence_numbers_keep_all_their_bits,
     deleting_a_layer_reports_orphans_and_keeps_keys,
+    a_root_that_loses_its_last_entry_is_reported_like_any_key,
     deleting_an_unknown_layer_reports_nothing,
     names_that_are_not_text_are_invalid,
     flushing_an_unknown_hive_is_invalid,
@@ -214,9 +215,20 @@ fn dropping_a_key_takes_all_that_is_its_own(mut driver: Driver) {
     }
 }
 
-fn dropping_a_root_is_invalid(mut driver: Driver) {
-    let guid = driver.root();
-    assert_eq!(driver.call(Request::DropKey { guid }), failed(Status::Invalid));
+fn a_root_that_is_dropped_is_made_anew_at_the_start(mut driver: Driver) {
+    let root = driver.root();
+    driver.key(root, "a", guid(1), 1, false);
+    driver.ok(set_value(root, "v", "base", "x", 2));
+    driver.ok(Request::DropKey { guid: root });
+    assert_eq!(driver.call(Request::ReadKey { guid: root }), failed(Status::NotFound));
+    assert_eq!(driver.call(query_all(root)), failed(Status::NotFound));
+    driver.restart();
+    let anew = driver.root();
+    assert!(values_of(&driver.call(query_all(anew))).is_empty());
+    driver.ok(set_value(anew, "v", "base", "y", 3));
+    driver.restart();
+    assert_eq!(driver.root(), anew);
+    assert_eq!(values_of(&driver.call(query_all(anew))), ["v=y@3 in base"]);
 }
 
 fn requests_for_a_missing_key_are_not_found(mut driver: Driver) {
@@ -370,6 +382,15 @@ fn deleting_a_layer_reports_orphans_and_keeps_keys(mut driver: Driver) {
     assert!(values_of(&driver.call(query_all(guid(3)))).is_empty());
     assert_eq!(entries_of(&driver.call(lookup(root, "a"))), ["base@1 -> 01", "metadata 01"]);
     assert!(entries_of(&driver.call(lookup(root, "b"))).is_empty());
+}
+
+fn a_root_that_loses_its_last_entry_is_reported_like_any_key(mut driver: Driver) {
+    let root = driver.root();
+    driver.key(root, "a", guid(1), 1, false);
+    driver.ok(create_entry(guid(1), "b", "gpo", root, 2));
+    let orphaned = vec![root];
+    assert_eq!(driver.call(delete_layer("gpo")), Response::DeleteLayer { orphaned });
+    assert!(matches!(driver.call(Request::ReadKey { guid: root }), Response::ReadKey { .. }));
 }
 
 fn deleting_an_unknown_layer_reports_nothing(mut driver: Driver) {

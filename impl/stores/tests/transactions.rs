@@ -25,6 +25,10 @@ behaviours!(
     a_snapshot_sees_volatile_keys_as_they_were,
     a_snapshot_outlives_the_first_volatile_key,
     a_snapshot_refuses_mutations_and_commits,
+    a_write_whose_time_is_up_is_busy_though_the_lock_is_free_now,
+    an_id_that_has_ended_may_be_begun_again,
+    a_request_that_waits_is_no_part_of_a_later_transaction_of_its_id,
+    a_snapshot_is_taken_while_a_transaction_has_the_lock,
     transaction_ids_are_checked,
     a_transaction_holds_all_that_the_kernel_sends_in_one,
 );
@@ -101,6 +105,61 @@ fn a_write_that_waits_too_long_is_busy(mut driver: Driver) {
     assert_eq!(driver.drain(), [(flushing, busy.clone()), (layer, busy)]);
     assert_eq!(driver.store().next_wake(), None);
     driver.ok_within(5, abort(5));
+    assert_eq!(driver.drain(), []);
+    assert!(values_of(&driver.call(query(root, "v"))).is_empty());
+}
+
+fn a_write_whose_time_is_up_is_busy_though_the_lock_is_free_now(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, set_value(root, "v", "base", "x", 1));
+    let write = driver.submit(0, set_value(root, "v", "base", "y", 2));
+    driver.now += stores::BUSY_TIMEOUT_NS;
+    let committing = driver.submit(5, commit(5));
+    let busy = failed(Status::TransactionBusy);
+    assert_eq!(driver.drain(), [(committing, Response::Done), (write, busy)]);
+    assert_eq!(values_of(&driver.call(query(root, "v"))), ["v=x@1 in base"]);
+}
+
+fn an_id_that_has_ended_may_be_begun_again(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, set_value(root, "v", "base", "x", 1));
+    driver.ok_within(5, abort(5));
+    driver.ok_within(5, begin_snapshot(5));
+    assert!(values_of(&driver.within(5, query(root, "v"))).is_empty());
+    assert_eq!(driver.within(5, begin(5)), failed(Status::Invalid));
+    driver.ok_within(5, abort(5));
+    driver.ok_within(5, begin(5));
+    assert_eq!(driver.within(5, begin_snapshot(5)), failed(Status::Invalid));
+    driver.ok_within(5, set_value(root, "v", "base", "y", 2));
+    driver.ok_within(5, commit(5));
+    assert_eq!(values_of(&driver.call(query(root, "v"))), ["v=y@2 in base"]);
+}
+
+fn a_request_that_waits_is_no_part_of_a_later_transaction_of_its_id(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, set_value(root, "v", "base", "x", 1));
+    driver.ok_within(6, begin(6));
+    let waiting = driver.submit(6, set_value(root, "w", "base", "y", 2));
+    driver.submit(6, abort(6));
+    driver.submit(6, begin(6));
+    driver.submit(5, commit(5));
+    let answers = driver.drain();
+    assert!(answers.contains(&(waiting, failed(Status::Invalid))), "{answers:?}");
+    driver.ok_within(6, commit(6));
+    assert_eq!(values_of(&driver.call(query_all(root))), ["v=x@1 in base"]);
+}
+
+fn a_snapshot_is_taken_while_a_transaction_has_the_lock(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, set_value(root, "v", "base", "x", 1));
+    driver.ok_within(6, begin_snapshot(6));
+    driver.ok_within(5, commit(5));
+    assert!(values_of(&driver.within(6, query(root, "v"))).is_empty());
+    driver.ok_within(6, abort(6));
 }
 
 fn waiting_writes_go_in_order(mut driver: Driver) {

@@ -388,6 +388,15 @@ impl Transactions {
         })
     }
 
+    /// Whether any is bound to a hive, and may have its write lock.
+    pub fn has_bound(&self, hive: HiveId) -> bool {
+        let bound = self.chosen(|phase| match phase {
+            Phase::Bound { binding, .. } => binding.hive == hive,
+            Phase::Unbound(_) | Phase::Over(_) => false,
+        });
+        !bound.is_empty()
+    }
+
     /// Those that are bound and have written into a layer, or may have (`DEL-16`, `DEL-19`).
     pub fn writers_of(&self, layer: &FoldedName) -> Vec<TransactionId> {
         self.chosen(|phase| match phase {

@@ -78,6 +78,12 @@ impl Machine {
         }
     }
 
+    pub fn restart_other(&mut self) {
+        self.other.kill();
+        self.other.start(&self.world, &self.lcs).unwrap();
+        self.settle();
+    }
+
     pub fn restart(&mut self) {
         self.source.kill();
         self.source.start(&self.world, &self.lcs).unwrap();

@@ -179,7 +179,7 @@ fn raising_a_precedence_needs_the_privilege_whatever_the_case_of_the_name() {
 
 #[test]
 fn latent_entries_count_once_their_layer_comes() {
-    let mut machine = Machine::new();
+    let machine = Machine::new();
     let client = machine.client();
     let gpo = client.layer("gpo", 5);
     let fd = client.make("Machine\\A");
@@ -191,9 +191,153 @@ fn latent_entries_count_once_their_layer_comes() {
     machine.source.store().refusals.clear();
     client.layer("GPO", 0);
     assert_eq!(client.get(fd, "v"), Ok((2, "GPO".to_owned())));
-    // What the source refused is asked of it again when it comes back.
-    machine.restart();
+}
+
+/// A layer with a value, and a refusal of its deletion.
+fn refused_deletion(machine: &Machine) -> (Client, i32) {
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Machine\\A");
+    client.set(fd, "v", 1, "").unwrap();
+    client.set(fd, "v", 2, "gpo").unwrap();
+    machine.source.store().refusals.insert(Operation::DeleteLayer, Status::StorageError);
+    assert_eq!(client.delete(gpo, ""), Err(Errno::EIO));
+    machine.source.store().refusals.clear();
+    (client, fd)
+}
+
+#[test]
+fn a_deletion_that_was_refused_is_asked_for_again_when_the_source_is_back() {
+    let mut machine = Machine::new();
+    let (client, fd) = refused_deletion(&machine);
     assert_eq!(client.get(fd, "v"), base(1));
+    machine.restart();
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 2);
+    client.layer("gpo", 5);
+    assert_eq!(client.get(fd, "v"), base(1));
+}
+
+#[test]
+fn a_deletion_that_was_refused_takes_nothing_from_a_later_layer_of_the_name() {
+    let mut machine = Machine::new();
+    let (client, fd) = refused_deletion(&machine);
+    client.layer("GPO", 5);
+    client.set(fd, "w", 3, "gpo").unwrap();
+    machine.restart();
+    assert_eq!(client.get(fd, "w"), Ok((3, "GPO".to_owned())));
+    assert_eq!(client.get(fd, "v"), Ok((2, "GPO".to_owned())));
+}
+
+#[test]
+fn a_deletion_that_was_refused_is_settled_by_a_later_one_that_is_done() {
+    let mut machine = Machine::new();
+    let (client, _) = refused_deletion(&machine);
+    // With bad metadata it is not published, and deleted all the same.
+    let transaction = client.begin().unwrap();
+    let within = client.within(transaction);
+    let (gpo, _) = within.create(&format!("{LAYERS}\\gpo"), "").unwrap();
+    within.set(gpo, "Enabled", 7, "").unwrap();
+    client.commit(transaction).unwrap();
+    client.delete(gpo, "").unwrap();
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 2);
+    machine.restart();
+    assert_eq!(machine.source.count(Operation::DeleteLayer), 2);
+}
+
+#[test]
+fn a_replay_that_is_refused_is_not_repeated_onto_a_layer_of_the_name() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 2, "gpo").unwrap();
+    machine.other.kill();
+    client.delete(gpo, "").unwrap();
+    client.layer("gpo", 5);
+    machine.other.store().refusals.insert(Operation::DeleteLayer, Status::StorageError);
+    machine.restart_other();
+    machine.other.store().refusals.clear();
+    client.set(fd, "w", 3, "gpo").unwrap();
+    machine.restart_other();
+    assert_eq!(client.get(fd, "w"), Ok((3, "gpo".to_owned())));
+}
+
+/// Commits a change of two layers of which one, in its new state, hides the other.
+fn hidden_by_the_same_commit(machine: &Machine) -> (Client, i32) {
+    let client = machine.client();
+    let hiding = client.layer("a", 1);
+    let hidden = client.layer("b", 2);
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "b").unwrap();
+    client.set(hiding, "Enabled", 0, "").unwrap();
+    client.hide(hidden, "a").unwrap();
+    let transaction = client.begin().unwrap();
+    let within = client.within(transaction);
+    within.set(hiding, "Enabled", 1, "").unwrap();
+    within.set(hidden, "Precedence", 3, "").unwrap();
+    client.commit(transaction).unwrap();
+    assert_eq!(client.get(fd, "v"), Ok((1, "b".to_owned())));
+    (client, fd)
+}
+
+#[test]
+fn a_name_that_changes_again_after_its_turn_is_dirty_in_the_next_refresh() {
+    let machine = Machine::new();
+    let (client, fd) = hidden_by_the_same_commit(&machine);
+    client.layer("c", 0);
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    assert_eq!(client.set(fd, "v", 1, "b"), Err(Errno::ENOENT));
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+}
+
+#[test]
+fn a_name_that_changes_again_after_its_turn_is_dirty_at_a_resumption() {
+    let mut machine = Machine::new();
+    let (client, fd) = hidden_by_the_same_commit(&machine);
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 1);
+}
+
+#[test]
+fn a_layer_that_hid_itself_is_new_after_the_next_refresh() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let own = client.layer("own", 2);
+    let fd = client.make("Machine\\A");
+    client.hide(own, "own").unwrap();
+    assert_eq!(client.set(fd, "v", 1, "own"), Err(Errno::ENOENT));
+    client.layer("c", 0);
+    client.set(fd, "v", 1, "own").unwrap();
+}
+
+#[test]
+fn a_deletion_that_is_refused_at_a_registration_is_owed() {
+    let mut machine = Machine::new();
+    let client = machine.client();
+    let gpo = client.layer("gpo", 5);
+    client.set(gpo, "Enabled", 1, "").unwrap();
+    client.create(&format!("{LAYERS}\\role"), "gpo").unwrap();
+    let fd = client.make("Other\\A");
+    client.set(fd, "v", 1, "role").unwrap();
+    machine.other.store().refusals.insert(Operation::DeleteLayer, Status::StorageError);
+    machine.source.kill();
+    store_number(&machine, "gpo", "enabled", 0);
+    machine.restart();
+    assert_eq!(client.get(fd, "v"), Err(Errno::ENOENT));
+    machine.other.store().refusals.clear();
+    machine.restart_other();
+    assert_eq!(machine.other.count(Operation::DeleteLayer), 2);
+    assert!(machine.other.store().values.is_empty());
+}
+
+#[test]
+fn the_same_malformed_metadata_once_more_changes_nothing() {
+    let client = Machine::new().client();
+    let gpo = client.layer("gpo", 5);
+    let bad = || client.set_args("Precedence", REG_DWORD, b"abc", "");
+    assert_eq!(client.set_with(gpo, bad()), Err(Errno::EIO));
+    assert_eq!(client.set_with(gpo, bad()), Ok(()));
 }
 
 #[test]

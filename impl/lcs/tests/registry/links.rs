@@ -100,3 +100,50 @@ fn a_link_needs_membership_or_the_privilege() {
     member.groups.push(Group::enabled(Sid::ADMINISTRATORS));
     assert_eq!(attempt(member, "Machine\\B"), Ok(()));
 }
+
+#[test]
+fn a_link_that_is_opened_itself_is_a_parent_like_any_other() {
+    let client = Machine::new().client();
+    client.make("Machine\\Real\\There");
+    link(&client, "Machine\\Link", "Machine\\Real");
+    let fd = open_link(&client, "Machine\\Link").unwrap();
+    let args = CreateKeyArgs { parent_fd: fd, ..client.create_args("Below", "") };
+    client.go(|me| async move { me.create_with(args).await }).unwrap();
+    assert_eq!(client.open("Machine\\Real\\Below"), Err(Errno::ENOENT));
+    let below = |name: &'static str| {
+        client.go(move |me| async move { me.open_at(fd, name, KEY_ALL_ACCESS, 0).await }).map(drop)
+    };
+    assert_eq!(below("below"), Ok(()));
+    assert_eq!(below("There"), Err(Errno::ENOENT));
+}
+
+#[test]
+fn the_limit_of_links_comes_before_what_the_link_says() {
+    let client = Machine::new().client();
+    let name = |index: u32| format!("Machine\\L{index}");
+    let links: Vec<i32> = (0..=16).map(|i| link(&client, &name(i), &name(i + 1))).collect();
+    client.unset(links[16], "", "").unwrap();
+    assert_eq!(client.open("Machine\\L1"), Err(Errno::EINVAL));
+    assert_eq!(client.open("Machine\\L0"), Err(Errno::ELOOP));
+}
+
+#[test]
+fn behind_a_link_the_depth_comes_before_the_length_and_both_before_the_hive() {
+    let client = Machine::new().client();
+    let path = |start: &str, count: usize, length: usize| {
+        let name = "x".repeat(length);
+        (0..count).fold(start.to_owned(), |path, _| format!("{path}\\{name}"))
+    };
+    let open = |target: &str, behind: &str| {
+        let fd = open_link(&client, "Machine\\Link")
+            .unwrap_or_else(|_| link(&client, "Machine\\Link", target));
+        client.set_with(fd, client.set_args("", REG_LINK, target.as_bytes(), "")).unwrap();
+        client.open(behind)
+    };
+    let link = "Machine\\Link";
+    let (many, long) = (path("Nowhere", 300, 1), path("Nowhere", 100, 100));
+    assert_eq!(open("Nowhere", link), Err(Errno::ENOENT));
+    assert_eq!(open(&long, &path(link, 100, 100)), Err(Errno::ENAMETOOLONG));
+    assert_eq!(open(&many, &path(link, 300, 1)), Err(Errno::EINVAL));
+    assert_eq!(open(&path("Nowhere", 300, 40), &path(link, 300, 40)), Err(Errno::EINVAL));
+}

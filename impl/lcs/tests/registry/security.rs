@@ -1,7 +1,7 @@
 //! Descriptors of open keys, tokens of all kinds, and fds that go to other processes (PSD-005
 //! §2.2, §2.6, §3.1, §6.3).
 
-use abi::layout::{GetSecurityArgs, SetSecurityArgs};
+use abi::layout::{CreateKeyArgs, GetSecurityArgs, SetSecurityArgs};
 use abi::{
     ACCESS_SYSTEM_SECURITY, DACL_SECURITY_INFORMATION as DACL, DELETE, Errno,
     GROUP_SECURITY_INFORMATION as GROUP, KEY_ALL_ACCESS, KEY_READ, KEY_SET_VALUE, MAXIMUM_ALLOWED,
@@ -9,8 +9,8 @@ use abi::{
     SACL_SECURITY_INFORMATION as SACL, WRITE_DAC, WRITE_OWNER, ioctl,
 };
 use lcs::security::{
-    Ace, Acl, Group, Privileges, SecurityDescriptor, Sid, Token, TokenLevel, control,
-    group_attribute,
+    Ace, AceBody, Acl, Group, Privileges, SecurityDescriptor, Sid, Token, TokenLevel, ace_flag,
+    control, group_attribute,
 };
 use rsi::Operation;
 
@@ -20,6 +20,8 @@ use crate::world::{READ_ONLY, UNMAPPED};
 
 const LAYERS: &str = "Machine\\System\\Registry\\Layers";
 const ALL: u32 = OWNER | GROUP | DACL | SACL;
+
+const DENIED: Answer<i32> = Err(Errno::EACCES);
 
 fn alice() -> Sid {
     "S-1-5-21-1-2-3-1001".parse().unwrap()
@@ -413,4 +415,82 @@ fn the_alias_stands_for_the_user_of_the_thread_and_in_no_link() {
     let kind = abi::value_type::REG_LINK;
     client.set_with(link, client.set_args("", kind, b"CurrentUser", "")).unwrap();
     assert_eq!(name(&user, "Machine\\Link"), Err(Errno::ENOENT));
+}
+
+/// What a key has that this token makes below a key where nothing is inheritable.
+fn made_without_inheritance(token: Token) -> SecurityDescriptor {
+    made_below(vec![Ace::allow(0, KEY_ALL_ACCESS, Sid::SYSTEM)], token)
+}
+
+/// What a key has that this token makes below a key with this DACL.
+fn made_below(aces: Vec<Ace>, token: Token) -> SecurityDescriptor {
+    let client = Machine::new().client();
+    let parent = client.make("Machine\\A");
+    client.set_security(parent, DACL, &descriptor(aces).to_bytes()).unwrap();
+    let maker = client.with_token(token);
+    let args = maker.create_args("Machine\\A\\B", "");
+    let args = CreateKeyArgs { desired_access: READ_CONTROL, ..args };
+    let (fd, _) = maker.go(|me| async move { me.create_with(args).await }).unwrap();
+    let bytes = maker.security(fd, DACL).unwrap();
+    SecurityDescriptor::parse(&bytes).unwrap()
+}
+
+#[test]
+fn aces_of_a_default_dacl_keep_all_their_flags() {
+    let ace = Ace::allow(ace_flag::INHERITED, KEY_ALL_ACCESS, Sid::SYSTEM);
+    let dacl = Acl::new(vec![ace]);
+    let made =
+        made_without_inheritance(Token { default_dacl: Some(dacl.clone()), ..Token::system() });
+    assert_eq!(made.dacl, Some(dacl));
+    // Nothing came from the parent.
+    assert_eq!(made.control, control::DACL_DEFAULTED);
+}
+
+#[test]
+fn a_null_dacl_without_a_default_is_not_defaulted() {
+    let made = made_without_inheritance(Token { default_dacl: None, ..Token::system() });
+    assert_eq!((made.dacl, made.control), (None, 0));
+}
+
+#[test]
+fn an_ace_of_unknown_type_is_inherited_by_its_flags_and_keeps_its_bytes() {
+    for kind in [0x04, 0x7F] {
+        let ace = |flags| Ace { kind, flags, body: AceBody::Opaque(vec![1, 2, 3, 4, 5, 6, 7, 8]) };
+        let own = Ace::allow(0, KEY_ALL_ACCESS, Sid::SYSTEM);
+        let aces = vec![own, ace(ace_flag::CONTAINER_INHERIT | ace_flag::INHERIT_ONLY)];
+        let access = Token { privileges: Privileges::NONE, ..Token::system() };
+        let made = made_below(aces, access);
+        let inherited = ace(ace_flag::CONTAINER_INHERIT | ace_flag::INHERITED);
+        assert_eq!(made.dacl.unwrap().aces, [inherited]);
+        assert_eq!(made.control, control::DACL_AUTO_INHERITED);
+    }
+}
+
+#[test]
+fn a_list_is_stored_with_the_revision_that_it_is_given_with() {
+    let client = Machine::new().client();
+    let fd = client.make("Machine\\A");
+    let mut given = descriptor(vec![Ace::allow(0, KEY_ALL_ACCESS, Sid::SYSTEM)]);
+    if let Some(dacl) = &mut given.dacl {
+        (dacl.revision, dacl.reserved) = (7, (1, 2));
+    }
+    client.set_security(fd, DACL, &given.to_bytes()).unwrap();
+    let stored = SecurityDescriptor::parse(&client.security(fd, DACL).unwrap()).unwrap();
+    assert_eq!(stored.dacl, given.dacl);
+}
+
+#[test]
+fn whoever_carries_the_owners_sid_owns_the_key_whatever_its_attributes() {
+    let client = Machine::new().client();
+    let fd = client.make("Machine\\A");
+    let owned = SecurityDescriptor { owner: Some(Sid::LOCAL), ..descriptor(vec![]) };
+    client.set_security(fd, OWNER | DACL, &owned.to_bytes()).unwrap();
+    for attributes in [0, group_attribute::USE_FOR_DENY_ONLY, group_attribute::ENABLED] {
+        let mut token = Token::user(alice());
+        assert_eq!(open(&client.with_token(token.clone()), "Machine\\A", WRITE_DAC), DENIED);
+        token.groups = vec![Group { sid: Sid::LOCAL, attributes }];
+        let member = client.with_token(token);
+        assert!(open(&member, "Machine\\A", READ_CONTROL | WRITE_DAC).is_ok());
+        assert_eq!(open(&member, "Machine\\A", KEY_READ), DENIED);
+    }
 }

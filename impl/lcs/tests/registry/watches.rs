@@ -420,3 +420,19 @@ fn a_creation_that_is_refused_tells_nothing() {
     assert_eq!(client.create("Machine\\P\\C", ""), Err(Errno::EIO));
     assert_eq!(client.events(parent), [""; 0]);
 }
+
+#[test]
+fn a_read_of_no_length_looks_at_no_address() {
+    let client = Machine::new().client();
+    let fd = client.make("Machine\\A");
+    for address in [0, UNMAPPED, READ_ONLY] {
+        assert_eq!(client.read_at(fd, address, 0), Err(Errno::EAGAIN));
+    }
+    client.notify(fd, REG_NOTIFY_ALL, false).unwrap();
+    client.set(fd, "v", 1, "").unwrap();
+    for address in [0, UNMAPPED, READ_ONLY] {
+        assert_eq!(client.read_at(fd, address, 0), Err(Errno::EINVAL));
+        assert_eq!(client.read_at(fd, address, 1), Err(Errno::EFAULT));
+    }
+    assert_eq!(client.events(fd), ["VALUE_SET v"]);
+}

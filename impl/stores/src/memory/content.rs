@@ -90,6 +90,13 @@ impl Content {
         }
     }
 
+    /// The same with another hive's root in the place of its own, which is gone.
+    pub(super) fn with_root_of(mut self, other: &Content) -> Content {
+        self.root = other.root;
+        self.keys.extend(other.keys.get(&other.root).map(|key| (other.root, key.clone())));
+        self
+    }
+
     pub(super) fn has_key(&self, guid: Guid) -> bool {
         self.keys.contains_key(&guid)
     }

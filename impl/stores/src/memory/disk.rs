@@ -46,12 +46,19 @@ impl MemoryDisk {
             if infos.iter().any(|info| fold(&info.name) == folded) {
                 continue;
             }
-            let root = match shared.roots.get(&folded) {
-                Some(root) => *root,
-                None => root::random_guid(random),
+            let former = shared.roots.get(&folded).copied();
+            let kept = former.and_then(|root| shared.hives.remove(&root));
+            let content = match kept {
+                Some(content) if content.has_key(content.root) => content,
+                // A root that was dropped is made anew; what else there is stays (P-68).
+                kept => {
+                    let new = Content::new(root::random_guid(random), &name, now);
+                    kept.map_or_else(|| new.clone(), |kept| kept.with_root_of(&new))
+                }
             };
+            let root = content.root;
             shared.roots.insert(folded, root);
-            shared.hives.entry(root).or_insert_with(|| Content::new(root, &name, now)).recover();
+            shared.hives.entry(root).or_insert(content).recover();
             infos.push(HiveInfo { name, root });
         }
         (shared.incarnation, infos)

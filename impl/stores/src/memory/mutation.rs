@@ -25,7 +25,7 @@ pub(super) fn apply(content: &mut Content, write: Write<'_>, now: u64) -> Result
             key.sd = sd.map_or_else(|| std::mem::take(&mut key.sd), <[u8]>::to_vec);
             key.last_write_time = last_write_time.unwrap_or(key.last_write_time);
         }
-        Write::DropKey { guid } => drop_key(content, guid)?,
+        Write::DropKey { guid } => drop_key(content, guid),
         Write::SetValue { at, value, expected_sequence } => {
             set_value(content, at, value, expected_sequence)?;
         }
@@ -147,16 +147,12 @@ fn create_key(content: &mut Content, new: NewKey<'_>, now: u64) -> Done {
     Ok(())
 }
 
-/// Entries below the key stay: they name other keys.
-fn drop_key(content: &mut Content, guid: Guid) -> Done {
-    if guid == content.root {
-        return Err(Status::Invalid);
-    }
+/// Entries below the key stay: they name other keys. A root is a key like any other (P-68).
+fn drop_key(content: &mut Content, guid: Guid) {
     content.keys.remove(&guid);
     for (parent, name, layer) in content.named_by.remove(&guid).unwrap_or_default() {
         remove_entry_at(content, parent, &name, &layer);
     }
-    Ok(())
 }
 
 fn set_value(

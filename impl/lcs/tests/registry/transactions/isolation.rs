@@ -1,6 +1,7 @@
 //! Who sees what before the commit, and what is left after it or without it.
 
 use abi::KEY_READ;
+use abi::value_type::REG_DWORD;
 
 use super::*;
 
@@ -217,4 +218,47 @@ fn a_walk_from_a_key_that_the_transaction_made_is_one_in_the_transaction() {
     client.commit(transaction).unwrap();
     assert_eq!(client.get(found, "v"), Ok((1, "base".to_owned())));
     assert!(client.open("Machine\\A\\B\\C\\D").is_ok());
+}
+
+/// Has a write of this client stay at the source, and reads the key meanwhile, in no time.
+fn read_during_a_write(machine: &Machine, writer: &Client, key: i32) -> Answer<(u32, String)> {
+    let reader = writer.within(-1);
+    machine.source.store().stalled.insert(Operation::SetValue);
+    let (me, args) = (writer.clone(), writer.set_args("v", REG_DWORD, &[9, 0, 0, 0], ""));
+    writer.world.spawn(async move {
+        assert_eq!(me.ioctl(key, ioctl::REG_IOC_SET_VALUE, args).await.0, Ok(0));
+    });
+    writer.world.run_until_stalled();
+    let started = writer.world.env.now();
+    let read = reader.get(key, "v");
+    reader.info(key).unwrap();
+    assert!(writer.world.env.now() - started < 1_000_000);
+    read
+}
+
+#[test]
+fn nobody_waits_to_read_what_a_write_is_about_to_change_that_waits_for_a_transaction() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let (key, transaction, within) = prepared(&client);
+    client.set(key, "v", 1, "").unwrap();
+    within.set(key, "v", 2, "").unwrap();
+    assert_eq!(read_during_a_write(&machine, &client, key), Ok((1, "base".to_owned())));
+    client.commit(transaction).unwrap();
+    machine.source.answer_late();
+    client.world.run_until_stalled();
+    assert_eq!(client.get(key, "v"), Ok((9, "base".to_owned())));
+}
+
+#[test]
+fn nobody_waits_to_read_what_a_transaction_is_about_to_change() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let (key, transaction, within) = prepared(&client);
+    client.set(key, "v", 1, "").unwrap();
+    assert_eq!(read_during_a_write(&machine, &within, key), Ok((1, "base".to_owned())));
+    machine.source.answer_late();
+    client.world.run_until_stalled();
+    client.commit(transaction).unwrap();
+    assert_eq!(client.get(key, "v"), Ok((9, "base".to_owned())));
 }

@@ -1,5 +1,7 @@
 //! Layers that change in a transaction, or under one.
 
+use abi::layout::CreateKeyArgs;
+
 use super::*;
 
 #[test]
@@ -44,6 +46,22 @@ fn the_precedence_of_a_layer_created_in_the_same_transaction_needs_the_privilege
     let (layer, _) = within.create("Machine\\System\\Registry\\Layers\\gpo", "").unwrap();
     let token = Token { privileges: Privileges::NONE, ..Token::system() };
     assert_eq!(within.with_token(token).set(layer, "Precedence", 5, ""), Err(Errno::EPERM));
+}
+
+#[test]
+fn the_precedence_of_a_layer_needs_the_privilege_also_below_a_layers_key_of_the_transaction() {
+    let machine = Machine::new();
+    let client = machine.client();
+    let (_, _, within) = prepared(&client);
+    client.make("Machine\\System\\Registry");
+    let (layers, _) = within.create("Machine\\System\\Registry\\LAYERS", "").unwrap();
+    let args = CreateKeyArgs { parent_fd: layers, ..within.create_args("gpo", "") };
+    let (layer, _) = within.go(|me| async move { me.create_with(args).await }).unwrap();
+    let token = Token { privileges: Privileges::NONE, ..Token::system() };
+    let poor = within.with_token(token);
+    assert_eq!(poor.set(layer, "Precedence", 5, ""), Err(Errno::EPERM));
+    assert_eq!(poor.set(layer, "Precedence", 0, ""), Ok(()));
+    assert_eq!(poor.set(layers, "Precedence", 5, ""), Ok(()));
 }
 
 #[test]
