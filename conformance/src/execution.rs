@@ -120,6 +120,7 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// The divergence, if no model state allows the answer.
     pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
+        self.monitor.time(self.target.now());
         self.monitor.call_began();
         let (answer, began) = self.unchecked_call(actor, &call).await;
         let ended = self.target.now();
@@ -172,6 +173,7 @@ impl<'a> Execution<'a> {
         interrupted: bool,
     ) -> Result<(), Stop> {
         let process = self.processes[actor];
+        self.monitor.time(self.target.now());
         let Input::Call { call, caller, .. } = input else {
             let closed = match input {
                 Input::RawCall { call: RawCall::Close { fd }, .. } => Some(*fd),
@@ -406,6 +408,7 @@ impl<'a> Execution<'a> {
     /// Checks that every request that had to be sent by now was sent.
     pub(crate) fn check_quiescence(&mut self) -> Result<(), Stop> {
         self.check_frames()?;
+        self.monitor.time(self.target.now());
         match self.monitor.quiescent() {
             Ok(()) => Ok(()),
             Err(violation) => Err(self.violated(&violation, "no such message".to_owned())),

@@ -98,6 +98,7 @@ impl Execution<'_> {
         let began = self.target.now();
         let token = self.tokens.of(actor);
         let process = self.process(actor);
+        self.monitor.time(self.target.now());
         self.monitor.call_began();
         let (result, after) = self.target.call(process, token, call, memory.clone()).await;
         let ended = self.target.now();

@@ -14,6 +14,8 @@ mod frame;
 mod hives;
 mod keys;
 mod obligations;
+mod parameters;
+mod records;
 mod requests;
 mod responses;
 mod roots;
@@ -21,6 +23,7 @@ mod rules;
 mod seeded;
 mod sequences;
 mod settings;
+mod statuses;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -34,11 +37,13 @@ use registry_model::observation::Observation;
 use registry_model::store_entry::StoredRecord;
 
 use crate::target::Frame;
-use calls::CallRules;
+use calls::{Around, CallRules};
 use connection::Connection;
 use hives::Hives;
 use keys::Keys;
 use obligations::Obligations;
+use parameters::Parameters;
+use records::Records;
 use roots::Roots;
 pub use rules::Rule;
 use rules::{Failure, Held};
@@ -47,6 +52,10 @@ use sequences::{Calls, Sequences};
 use settings::Settings;
 use transactions::Transactions;
 pub use transcript::Transcript;
+
+/// How long a source that was started may take for an answer, nanoseconds. A write may wait for
+/// another's transaction (P-65).
+const PATIENCE_NS: u64 = 120_000_000_000;
 
 /// Who sent what breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +116,14 @@ pub struct WireMonitor {
     call_rules: CallRules,
     hives: Hives,
     settings: Settings,
+    parameters: Parameters,
+    records: Records,
+    /// The time, Unix nanoseconds, if it is told.
+    now: Option<u64>,
     /// Whether it is told when calls begin and end.
     is_told_of_calls: bool,
     /// What a call that has begun since found missing.
     overdue: Option<Violation>,
-    /// Sources that have registered since the last reboot.
-    known_sources: BTreeSet<SourceId>,
     seeded: Seeded,
     held: Held,
 }
@@ -146,12 +157,19 @@ impl WireMonitor {
             call_rules: CallRules::default(),
             hives: Hives::default(),
             settings: Settings::default(),
+            parameters: Parameters::default(),
+            records: Records::default(),
+            now: None,
             is_told_of_calls: false,
             overdue: None,
-            known_sources: BTreeSet::new(),
             seeded: Seeded::default(),
             held: Held::default(),
         }
+    }
+
+    /// Tells the time, Unix nanoseconds, which only goes forward. Without it no lifetime ends here.
+    pub fn time(&mut self, now: u64) {
+        self.now = self.now.max(Some(now));
     }
 
     /// A source opened the device: request ids begin anew.
@@ -163,7 +181,7 @@ impl WireMonitor {
     /// A source registered or resumed on its open connection. `max_sequence` is the number that it
     /// reported, `roots` are the root GUIDs of its hives.
     pub fn registered(&mut self, source: SourceId, max_sequence: u64, roots: &[[u8; 16]]) {
-        let is_resumed = !self.known_sources.insert(source);
+        let is_resumed = self.roots.is_resumed(roots);
         let connection = self.connections.entry(source).or_default();
         connection.is_registered = true;
         connection.is_resumed = is_resumed;
@@ -214,6 +232,8 @@ impl WireMonitor {
         self.settings.disconnected(source);
         self.transactions.disconnected(source);
         self.keys.disconnected(source);
+        self.records.disconnected(source);
+        self.call_rules.disconnected(source);
         self.obligations.connection_changed(source);
     }
 
@@ -225,16 +245,17 @@ impl WireMonitor {
         self.transactions = Transactions::default();
         self.roots.rebooted();
         self.settings.rebooted();
+        self.parameters = Parameters::default();
         self.sequences.rebooted();
         self.call_rules.rebooted();
-        self.known_sources.clear();
     }
 
     /// A call begins; no other is under way. Frames until [`WireMonitor::call_ended`] are its own.
     pub fn call_began(&mut self) {
         self.is_told_of_calls = true;
         self.settings_settled();
-        self.call_rules.began();
+        let idle = self.idle();
+        self.call_rules.began(&self.transactions, self.now, idle);
     }
 
     /// A call has ended, and every frame of it was observed.
@@ -249,9 +270,19 @@ impl WireMonitor {
         was_interrupted: bool,
     ) -> Result<(), Violation> {
         let called = (process, call);
+        let idle = self.idle();
+        if idle.len() < self.connections.len() || self.calls == Calls::Concurrent {
+            self.parameters.unsettled();
+        }
+        let around = Around {
+            transactions: &self.transactions,
+            now: self.now,
+            lifetimes_ms: self.parameters.lifetimes_ms(),
+            idle,
+        };
         let judged = self
             .call_rules
-            .ended(&mut self.held, &self.transactions, called, observation, was_interrupted)
+            .ended(&mut self.held, &around, called, observation, was_interrupted)
             .map_err(|(source, failure)| violation(Party::Kernel, source, failure));
         self.overdue.take().map_or(judged, Err)
     }
@@ -294,6 +325,7 @@ impl WireMonitor {
     /// # Errors
     /// A request of the kernel that is missing.
     pub fn quiescent(&mut self) -> Result<(), Violation> {
+        self.unanswered()?;
         if !self.connections.values().all(Connection::is_idle) {
             return Ok(());
         }
@@ -305,6 +337,7 @@ impl WireMonitor {
         if self.connections.values().any(Connection::was_used) {
             self.held.mark(Rule::AllAnswered);
         }
+        self.call_rules.expire(&self.transactions, self.now);
         if let Some((id, rule)) = self.call_rules.unaborted(&self.transactions) {
             let source = self.transactions.source(id).unwrap_or(SourceId(0));
             let failure = Failure::new(rule, format!("transaction {id} is open"));
@@ -315,6 +348,13 @@ impl WireMonitor {
         {
             let source = self.transactions.source(id).unwrap_or(SourceId(0));
             let failure = Failure::new(Rule::TransactionOwned, format!("transaction {id} is open"));
+            return Err(violation(Party::Kernel, source, failure));
+        }
+        if let Some((source, key)) = self.call_rules.orphans.undropped()
+            && self.is_told_of_calls
+        {
+            let message = format!("{} has no name and no fd", keys::shown(key));
+            let failure = Failure::new(Rule::OrphanDropped, message);
             return Err(violation(Party::Kernel, source, failure));
         }
         self.settings_settled();
@@ -333,6 +373,28 @@ impl WireMonitor {
         {
             self.overdue = Some(violation(Party::Kernel, source, failure));
         }
+    }
+
+    /// Checks that no source which was started has left a request without an answer.
+    fn unanswered(&self) -> Result<(), Violation> {
+        let Some(now) = self.now else { return Ok(()) };
+        let is_silent = |connection: &Connection| {
+            let since = connection.waits_since();
+            since.is_some_and(|since| since.saturating_add(PATIENCE_NS) < now)
+        };
+        let silent = self
+            .connections
+            .iter()
+            .find(|(source, connection)| self.roots.is_keeper(**source) && is_silent(connection));
+        let Some((source, _)) = silent else { return Ok(()) };
+        let failure = Failure::new(Rule::AllAnswered, "a request waits for its answer");
+        Err(violation(Party::Source, *source, failure))
+    }
+
+    /// The sources that have answered everything.
+    fn idle(&self) -> BTreeSet<SourceId> {
+        let idle = self.connections.iter().filter(|(_, connection)| connection.is_idle());
+        idle.map(|(source, _)| *source).collect()
     }
 
     /// The requirements that frames have shown to hold.

@@ -9,6 +9,8 @@ mod asked;
 mod changes;
 mod keys;
 mod log;
+mod objects;
+mod orphans;
 mod paths;
 mod security;
 mod transactions;
@@ -26,7 +28,10 @@ use super::settings;
 use super::transactions::Transactions;
 use asked::{Asked, Enlisted, KeyOperation};
 use log::{Log, Logged};
-use transactions::Objects;
+use objects::{Lifetime, Objects};
+use orphans::Orphans;
+
+const NANOSECONDS_PER_MS: u64 = 1_000_000;
 
 /// What a key fd stands for.
 #[derive(Clone, Debug)]
@@ -59,6 +64,22 @@ pub(super) struct CallRules {
     /// The roots that walks began at.
     walked: BTreeMap<Guid, SourceId>,
     objects: Objects,
+    pub(super) orphans: Orphans,
+    /// When the call under way began, Unix nanoseconds, if the time is told.
+    began: Option<u64>,
+    /// The sources that had answered everything when it began.
+    idle_before: BTreeSet<SourceId>,
+}
+
+/// What is known around a call that has ended.
+pub(super) struct Around<'a> {
+    pub(super) transactions: &'a Transactions,
+    /// The time, Unix nanoseconds, if it is told.
+    pub(super) now: Option<u64>,
+    /// The shortest and the longest TransactionTimeoutMs that may be in force.
+    pub(super) lifetimes_ms: (u32, u32),
+    /// The sources that have answered everything.
+    pub(super) idle: BTreeSet<SourceId>,
 }
 
 /// A call under judgement: what it answered and what it sent.
@@ -69,6 +90,8 @@ struct Ended<'a> {
     is_enlisted: bool,
     /// The transactions of which deadlines passed meanwhile. The aborts are not among the requests.
     aborted: &'a BTreeSet<u64>,
+    /// Whether its errno is that of a begin which the source refused.
+    is_begin_refused: bool,
 }
 
 impl Ended<'_> {
@@ -82,9 +105,12 @@ impl Ended<'_> {
 
     /// The requests before anything is created.
     fn walk(&self) -> impl Iterator<Item = &Logged> {
-        self.requests.iter().take_while(|request| {
-            !matches!(request.operation, Operation::CreateEntry | Operation::DeleteEntry)
-        })
+        self.requests.iter().take_while(|request| !request.is_change())
+    }
+
+    /// Whether the lifetime of the transaction that it names may have ended it.
+    fn may_be_cut_off(&self) -> bool {
+        self.is_enlisted && self.failed() == Some(Errno::ETIMEDOUT)
     }
 
     /// Whether a symbolic link was read on the way: the walk went on elsewhere, and where it ended
@@ -126,21 +152,42 @@ impl CallRules {
         self.roots.extend(roots.iter().map(|root| (*root, source)));
     }
 
+    /// A source is gone. Another process may resume its slot.
+    pub(super) fn disconnected(&mut self, source: SourceId) {
+        for open in self.open_keys.values_mut().filter(|open| open.source == Some(source)) {
+            open.source = None;
+        }
+        self.orphans.disconnected(source);
+    }
+
     pub(super) fn rebooted(&mut self) {
         self.open_keys.clear();
         self.walked.clear();
         self.objects = Objects::default();
+        self.orphans.rebooted();
     }
 
-    pub(super) fn began(&mut self) {
+    pub(super) fn began(
+        &mut self,
+        transactions: &Transactions,
+        now: Option<u64>,
+        idle: BTreeSet<SourceId>,
+    ) {
+        self.objects.expire(transactions, now);
+        (self.began, self.idle_before) = (now, idle);
         self.log.begin();
+    }
+
+    /// Takes note of what has timed out by the time that all is quiet.
+    pub(super) fn expire(&mut self, transactions: &Transactions, now: Option<u64>) {
+        self.objects.expire(transactions, now);
     }
 
     /// Judges a call that has ended, all its frames having been observed.
     pub(super) fn ended(
         &mut self,
         held: &mut Held,
-        transactions: &Transactions,
+        around: &Around<'_>,
         (process, call): (ProcessId, &Call),
         observation: &Observation,
         was_interrupted: bool,
@@ -148,7 +195,7 @@ impl CallRules {
         let requests = self.log.end();
         let judged = match &requests {
             Some(requests) if !was_interrupted => {
-                self.judge(held, transactions, (process, call), observation, requests)
+                self.judge(held, around, (process, call), observation, requests)
             }
             _ => {
                 self.skip(process, asked::asked(call), observation);
@@ -161,25 +208,39 @@ impl CallRules {
             let may_change = self.may_change_settings(process, call, observation);
             self.objects.learn((process, fd), requests.as_deref(), may_change);
         }
-        self.objects.follow(process, call, observation);
+        let lifetime = self.lifetime(around);
+        self.objects.follow(process, call, observation, lifetime);
+        self.orphans.follow(process, call, observation, requests.as_deref());
         judged
+    }
+
+    /// When a transaction that this call created ends (§5.1 "Timeout").
+    fn lifetime(&self, around: &Around<'_>) -> Option<Lifetime> {
+        let (began, ended) = self.began.zip(around.now)?;
+        let (shortest, longest) = around.lifetimes_ms;
+        let after = |from: u64, timeout_ms: u32| {
+            from.saturating_add(u64::from(timeout_ms) * NANOSECONDS_PER_MS)
+        };
+        let (earliest_end, latest_end) = (after(began, shortest), after(ended, longest));
+        Some(Lifetime { earliest_end, latest_end })
     }
 
     fn judge(
         &mut self,
         held: &mut Held,
-        transactions: &Transactions,
+        around: &Around<'_>,
         (process, call): (ProcessId, &Call),
         observation: &Observation,
         requests: &[Logged],
     ) -> Result<(), (SourceId, Failure)> {
         let source = requests.first().map_or(SourceId(0), |request| request.source);
         let at_source = |failure| (source, failure);
-        self.objects.came_late(held, transactions, requests).map_err(at_source)?;
-        // A deadline may pass during any call; its abort is nobody's request.
+        self.objects.came_late(held, around.transactions, requests).map_err(at_source)?;
+        // A deadline may pass during any call; its abort is nobody's request. The close of an fd
+        // that is not the last one aborts nothing.
         let is_close = matches!(call, Call::Close { fd } if self.objects.has((process, *fd)));
         let closed = match call {
-            Call::Close { fd } => self.objects.id_of((process, *fd)),
+            Call::Close { fd } => self.closed_by((process, *fd), around),
             _ => None,
         };
         let is_deadline = |request: &Logged| {
@@ -189,8 +250,12 @@ impl CallRules {
             requests.iter().cloned().partition(is_deadline);
         let aborted: BTreeSet<u64> = deadlines.iter().filter_map(Logged::transaction_id).collect();
         let is_enlisted = asked::enlisted(call).is_some();
-        let ended = Ended { observation, requests: &own, is_enlisted, aborted: &aborted };
-        self.transaction_call(held, transactions, (process, call), &ended).map_err(at_source)?;
+        let is_refused =
+            |of: &Logged| of.operation == Operation::BeginTransaction && !of.succeeded();
+        let is_begin_refused = own.iter().any(is_refused);
+        let ended =
+            Ended { observation, requests: &own, is_enlisted, aborted: &aborted, is_begin_refused };
+        self.transaction_call(held, around, (process, call), &ended).map_err(at_source)?;
         if is_close {
             return Ok(());
         }
@@ -198,10 +263,6 @@ impl CallRules {
         let rest: Vec<Logged> =
             own.iter().filter(|request| !request.is_transactional()).cloned().collect();
         let ended = Ended { requests: &rest, ..ended };
-        if own.iter().any(|request| request.is_transactional() && !request.succeeded()) {
-            self.skip(process, asked::asked(call), observation);
-            return Ok(());
-        }
         let judged = match asked::asked(call) {
             None => Ok(()),
             Some(Asked::Path { parent, path, access, creation }) => {
@@ -213,6 +274,13 @@ impl CallRules {
             }
         };
         judged.map_err(at_source)
+    }
+
+    /// The transaction whose abort is the request of this close.
+    fn closed_by(&self, place: (ProcessId, Fd), around: &Around<'_>) -> Option<u64> {
+        let may_be_deadline =
+            !self.objects.is_last(place) && self.objects.may_have_expired(place, around.now);
+        if may_be_deadline { None } else { self.objects.id_of(place) }
     }
 
     /// Whether a change may be one of the kernel's settings. Known keys elsewhere are none.
@@ -243,9 +311,12 @@ impl CallRules {
         if let Some(fd) = closed {
             self.open_keys.remove(&(process, fd));
             self.objects.closed_unseen((process, fd));
+            self.orphans.closed((process, fd));
         }
         self.skip(process, None, observation);
-        self.objects.appeared(process, observation);
+        // How long it was under way is known as little as what it asked for.
+        self.objects.appeared(process, observation, None);
+        self.orphans.appeared(process, observation, requests.as_deref());
     }
 
     /// The rule that asks for an abort which has not come, and the transaction.

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::frame::{Guid, Operation};
+use super::records::Flags;
 use super::rules::{Failure, Held, Rule};
-
-/// The compiled-in MaxConcurrentRSIRequests (§11.4).
-const MAX_IN_FLIGHT: usize = 256;
+use super::statuses::Answerable;
 
 /// A request that waits for its answer, and what a success of it means.
 #[derive(Clone, Debug)]
@@ -15,6 +14,11 @@ pub(super) struct Sent {
     pub(super) effect: Effect,
     /// Whether it carried a sequence number.
     pub(super) is_numbered: bool,
+    /// The transaction of its header; 0 for none.
+    pub(super) transaction: u64,
+    pub(super) answerable: Answerable,
+    /// When it was sent, Unix nanoseconds, if the time is told.
+    pub(super) sent_at: Option<u64>,
 }
 
 /// What the monitor learns from a response to a request, beside its shape.
@@ -39,13 +43,28 @@ pub(super) enum Effect {
         guid: Guid,
         rule: Rule,
     },
-    /// Children of a key were asked for.
+    /// An entry is to go, and leave this key without a name.
+    EntryRemoved {
+        transaction: u64,
+        parent: Guid,
+        orphan: Option<Guid>,
+    },
+    /// The record of a key outside of transactions.
+    KeyCreated {
+        guid: Guid,
+        flags: Flags,
+        parent: Guid,
+        name: Vec<u8>,
+    },
+    /// Children of a key were asked for: the one of this name, or all.
     Children {
         parent: Guid,
+        name: Option<Vec<u8>>,
     },
-    /// One value was asked for.
+    /// Values of a key were asked for: those of this name, or all.
     Queried {
-        name: Vec<u8>,
+        guid: Guid,
+        name: Option<Vec<u8>>,
     },
     KeyRead {
         guid: Guid,
@@ -82,7 +101,13 @@ impl Connection {
     }
 
     /// Puts a request in flight.
-    pub(super) fn sent(&mut self, held: &mut Held, id: u64, sent: Sent) -> Result<(), Failure> {
+    pub(super) fn sent(
+        &mut self,
+        held: &mut Held,
+        id: u64,
+        sent: Sent,
+        in_flight_max: usize,
+    ) -> Result<(), Failure> {
         self.in_flight.insert(id, sent);
         if self.has_failed {
             held.mark(Rule::SurvivesFailure);
@@ -94,7 +119,9 @@ impl Connection {
         if count > 1 {
             held.mark(Rule::Multiplexed);
         }
-        held.require(Rule::InFlight, count <= MAX_IN_FLIGHT, || format!("{count} are in flight"))
+        held.require(Rule::InFlight, count <= in_flight_max, || {
+            format!("{count} are in flight, of at most {in_flight_max}")
+        })
     }
 
     /// Puts a request in flight whose id is not to be judged.
@@ -127,6 +154,11 @@ impl Connection {
     /// Whether a request was ever sent on it.
     pub(super) fn was_used(&self) -> bool {
         self.last_id.is_some()
+    }
+
+    /// When the first request was sent that waits for its answer, if that is known.
+    pub(super) fn waits_since(&self) -> Option<u64> {
+        self.in_flight.values().filter_map(|sent| sent.sent_at).min()
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -29,6 +29,17 @@ impl Hives {
         }
     }
 
+    /// The hive root of a key that the source has not been seen to have and others have, all below
+    /// that root.
+    pub(super) fn only_root_of(&self, source: SourceId, key: Guid) -> Option<Guid> {
+        if self.root_of(source, key).is_some() {
+            return None;
+        }
+        let mut roots = self.0.iter().filter(|((_, of), _)| *of == key).map(|(_, root)| *root);
+        let first = roots.next()?;
+        roots.all(|root| root == first).then_some(first)
+    }
+
     pub(super) fn root_of(&self, source: SourceId, key: Guid) -> Option<Guid> {
         self.0.get(&(source, key)).copied()
     }

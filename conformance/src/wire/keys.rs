@@ -107,7 +107,8 @@ impl Keys {
             None => {}
         }
         if transaction == 0 {
-            self.require_fresh(held, guid)?;
+            let message = || format!("{} has a record and no entry yet", shown(guid));
+            return Err(Failure::new(Rule::EntryBeforeKey, message()));
         }
         self.seen.insert(guid);
         self.dropped.remove(&guid);
@@ -194,6 +195,22 @@ impl Keys {
         for place in places {
             self.forget(&place, layer.as_deref());
         }
+    }
+
+    /// The key that loses its last name with the entry of a layer at a place, if that is certain.
+    pub(super) fn named_only(
+        &self,
+        source: SourceId,
+        parent: Guid,
+        name: &[u8],
+        layer: &[u8],
+    ) -> Option<Guid> {
+        let place = (source, parent, lower_case(name)?);
+        let layer = lower_case(layer)?;
+        let entries = self.places.get(&place)?;
+        let (_, guid) = entries.iter().find(|(of, _)| *of == layer)?;
+        let count = self.places.values().flatten().filter(|(_, key)| key == guid).count();
+        (count == 1).then_some(*guid)
     }
 
     /// Forgets the entries of a layer at a place; of all layers if the layer cannot be told.

@@ -9,6 +9,7 @@ use super::frame::{self, Guid, Header, Operation, Request};
 use super::rules::{Failure, Rule};
 use super::sequences::Calls;
 use super::settings;
+use super::statuses::Answerable;
 
 impl WireMonitor {
     /// Checks a request and puts it in flight.
@@ -31,6 +32,14 @@ impl WireMonitor {
         let parsed = frame::parse_request(operation, payload)
             .map_err(|shape| Failure::new(operation.request_rule(), shape));
         let effect = parsed.as_ref().map_or(Effect::Nothing, |parsed| effect(parsed, &header));
+        let effect = match &parsed {
+            Ok(parsed) => self.removal(source, parsed, &header).unwrap_or(effect),
+            Err(_) => effect,
+        };
+        let answerable = parsed.as_ref().map_or_else(
+            |_| Answerable::default(),
+            |parsed| Answerable::of(parsed, source, &self.transactions),
+        );
         let is_numbered = parsed.as_ref().is_ok_and(|parsed| sequence(parsed).is_some());
         match effect {
             Effect::Touched { transaction: 0, guid, rule } => {
@@ -41,8 +50,12 @@ impl WireMonitor {
             }
             _ => {}
         }
-        let sent = Sent { operation, effect, is_numbered };
-        connection.sent(&mut self.held, header.request_id, sent)?;
+        let transaction = header.transaction;
+        let sent_at = self.now;
+        let sent = Sent { operation, effect, is_numbered, transaction, answerable, sent_at };
+        let connection = self.connections.entry(source).or_default();
+        let in_flight_max = self.parameters.in_flight_max();
+        connection.sent(&mut self.held, header.request_id, sent, in_flight_max)?;
         let request = parsed?;
         self.held.mark(operation.request_rule());
         self.held.mark(Rule::NoIdentity);
@@ -75,13 +88,22 @@ impl WireMonitor {
         let Some(operation) = Operation::from_code(header.op_code) else { return };
         let connection = self.connections.entry(source).or_default();
         let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
-            let sent = Sent { operation, effect: Effect::Nothing, is_numbered: false };
+            let (effect, answerable) = (Effect::Nothing, Answerable::default());
+            let (is_numbered, transaction) = (false, header.transaction);
+            let sent_at = None;
+            let sent = Sent { operation, effect, is_numbered, transaction, answerable, sent_at };
             connection.unjudged(&mut self.held, header.request_id, sent);
             return;
         };
         let number = sequence(&parsed);
         let effect = effect(&parsed, &header);
-        let sent = Sent { operation, effect, is_numbered: false };
+        let answerable = Answerable::of(&parsed, source, &self.transactions);
+        if let Request::DropKey { guid } = parsed {
+            self.records.dropped((source, guid));
+        }
+        let (is_numbered, transaction) = (false, header.transaction);
+        let sent_at = None;
+        let sent = Sent { operation, effect, is_numbered, transaction, answerable, sent_at };
         connection.unjudged(&mut self.held, header.request_id, sent);
         if let Some((_, number)) = number {
             self.sequences.foreign(number);
@@ -131,7 +153,7 @@ impl WireMonitor {
                 Ok(())
             }
             Request::WriteKey { field_mask, security_descriptor, .. } => {
-                held.require(Rule::WriteKeyMask, field_mask & !3 == 0, || {
+                held.require(Rule::WriteKeyMask, (1..=3).contains(&field_mask), || {
                     format!("the field mask is {field_mask:#x}")
                 })?;
                 security_descriptor.map_or(Ok(()), |bytes| fields::security_descriptor(held, bytes))
@@ -155,7 +177,20 @@ impl WireMonitor {
         | Request::AbortTransaction { transaction: id }) = *request
         else {
             let is_mutation = is_mutation(request);
-            return self.transactions.enlisted(held, source, header.transaction, is_mutation);
+            if header.transaction != 0 {
+                let may_enlist = !matches!(
+                    request,
+                    Request::DropKey { .. } | Request::DeleteLayer { .. } | Request::Flush { .. }
+                );
+                held.require(Rule::NeverEnlisted, may_enlist, || {
+                    format!("it carries {}", header.transaction)
+                })?;
+            }
+            self.transactions.enlisted(held, source, header.transaction, is_mutation)?;
+            if is_mutation {
+                self.transactions.mutated(header.transaction, request);
+            }
+            return Ok(());
         };
         held.require(Rule::TransactionHeader, id == header.transaction, || {
             format!("the header has {}, the payload {id}", header.transaction)
@@ -192,14 +227,18 @@ impl WireMonitor {
     ) -> Result<(), Failure> {
         if let Some(key) = key_of(request) {
             self.roots.asked(&mut self.held, source, key)?;
+            if let Some(root) = self.hives.only_root_of(source, key) {
+                self.roots.asked_below(&mut self.held, source, (root, key))?;
+            }
             if let (Some(root), id @ 1..) = (self.hives.root_of(source, key), header.transaction) {
                 self.transactions.in_hive(&mut self.held, id, root)?;
             }
         }
         let held = &mut self.held;
         match *request {
-            Request::CreateEntry { parent, child_name, child, .. } => {
+            Request::CreateEntry { parent, child_name, layer, child, .. } => {
                 self.hives.below(source, parent, [child]);
+                self.parameters.renamed(child_name, layer, Some(child));
                 let place = (source, header.transaction);
                 self.keys.entry_created(held, place, child, parent, child_name)
             }
@@ -210,6 +249,7 @@ impl WireMonitor {
             Request::HideEntry { parent, child_name, layer, .. }
             | Request::DeleteEntry { parent, child_name, layer } => {
                 self.keys.entry_removed(source, parent, child_name, layer);
+                self.parameters.renamed(child_name, layer, None);
                 Ok(())
             }
             Request::DeleteLayer { layer } => {
@@ -219,6 +259,10 @@ impl WireMonitor {
             }
             Request::DropKey { guid } => {
                 self.obligations.untouched(source, guid);
+                self.records.dropped((source, guid));
+                if self.call_rules.orphans.dropped(guid) {
+                    held.mark(Rule::OrphanDropped);
+                }
                 self.keys.key_dropped(held, guid)
             }
             Request::WriteKey { guid, last_write_time: Some(_), security_descriptor, .. } => {
@@ -231,12 +275,26 @@ impl WireMonitor {
                 }
                 Ok(())
             }
+            Request::SetValue { guid, name, value_type, data, .. } => {
+                self.parameters.written(name, value_type, data);
+                self.key_in_use(guid)
+            }
             Request::QueryValues { guid, .. }
-            | Request::SetValue { guid, .. }
             | Request::DeleteValueEntry { guid, .. }
             | Request::SetBlanketTombstone { guid, .. } => self.key_in_use(guid),
             _ => Ok(()),
         }
+    }
+
+    /// What the success of a request means that takes an entry away.
+    fn removal(&self, source: SourceId, request: &Request<'_>, header: &Header) -> Option<Effect> {
+        let (Request::DeleteEntry { parent, child_name, layer }
+        | Request::HideEntry { parent, child_name, layer, .. }) = *request
+        else {
+            return None;
+        };
+        let orphan = self.keys.named_only(source, parent, child_name, layer);
+        Some(Effect::EntryRemoved { transaction: header.transaction, parent, orphan })
     }
 
     /// A call that overlaps a drop may still hold a GUID from its walk; one alone cannot.
@@ -293,10 +351,17 @@ fn effect(request: &Request<'_>, header: &Header) -> Effect {
         Request::SetBlanketTombstone { guid, .. } if in_transaction => {
             touched(guid, Rule::BlanketTouchesKey)
         }
-        Request::Lookup { parent, .. } | Request::EnumChildren { parent } => {
-            Effect::Children { parent }
+        Request::CreateKey { guid, name, parent, volatile_key, symlink, .. } if !in_transaction => {
+            let flags = (volatile_key, symlink);
+            Effect::KeyCreated { guid, flags, parent, name: name.to_vec() }
         }
-        Request::QueryValues { name, query_all: 0, .. } => Effect::Queried { name: name.to_vec() },
+        Request::Lookup { parent, child_name } => {
+            Effect::Children { parent, name: Some(child_name.to_vec()) }
+        }
+        Request::EnumChildren { parent } => Effect::Children { parent, name: None },
+        Request::QueryValues { guid, name, query_all } => {
+            Effect::Queried { guid, name: (query_all == 0).then(|| name.to_vec()) }
+        }
         Request::ReadKey { guid } => Effect::KeyRead { guid },
         Request::BeginTransaction { transaction, .. } => Effect::Began { transaction },
         Request::CommitTransaction { transaction } => Effect::Committed { transaction },

@@ -10,6 +10,7 @@ use super::fields;
 use super::frame::{self, Guid, KeyMetadata, PathEntry, RESPONSE_BIT, Success, ValueEntry};
 use super::keys::shown;
 use super::rules::{Failure, Rule};
+use super::statuses;
 
 /// The highest status code, RSI_TXN_NOT_SUPPORTED.
 const MAX_STATUS: u32 = 9;
@@ -30,7 +31,7 @@ impl WireMonitor {
             format!("total_len is {stated}, and there are {} bytes", bytes.len())
         })?;
         let connection = self.connections.entry(source).or_default();
-        let Sent { operation, effect, is_numbered } =
+        let Sent { operation, effect, is_numbered, transaction, answerable, .. } =
             connection.answered(&mut self.held, header.request_id)?;
         let op_code = operation.code() | RESPONSE_BIT;
         self.held.require(Rule::ResponseOpCode, header.op_code == op_code, || {
@@ -48,13 +49,25 @@ impl WireMonitor {
             }
         }
         self.call_rules.log.answered(source, header.request_id, status, success.as_ref());
+        let judged =
+            statuses::judge(&mut self.held, &self.records, source, (operation, answerable), status);
+        if !self.seeded.has(source) {
+            judged?;
+        }
         self.apply(source, &effect, success.is_some());
         let Some(success) = success else { return Ok(()) };
         self.held.mark(operation.response_rule());
         self.children(source, &effect, &success);
-        match self.success(&effect, &success) {
+        if let (Effect::Queried { guid, .. }, Success::Values { entries, blankets }, 0) =
+            (&effect, &success, transaction)
+        {
+            self.parameters.returned(*guid, entries, blankets.len());
+        }
+        let checked = self.success(&effect, &success);
+        let checked = checked.and_then(|()| self.recorded(source, transaction, &effect, &success));
+        match checked {
             // Not the source's own doing. What follows in the response is not looked at.
-            Err(failure) if self.seeded.excuses(source, failure.rule) => Ok(()),
+            Err(failure) if self.seeded.excuses(source, failure.rule, payload) => Ok(()),
             checked => checked.map_err(|failure| Failure {
                 message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
                 ..failure
@@ -76,9 +89,21 @@ impl WireMonitor {
             Effect::Touched { transaction, guid, .. } if !succeeded => {
                 self.transactions.untouched(*transaction, *guid);
             }
+            Effect::EntryRemoved { transaction, orphan: Some(orphan), .. } if succeeded => {
+                if !self.seeded.has(source) {
+                    self.call_rules.orphans.orphaned(source, *transaction, *orphan);
+                }
+            }
+            Effect::EntryRemoved { transaction, parent, .. } if !succeeded => {
+                self.transactions.untouched(*transaction, *parent);
+            }
+            Effect::KeyCreated { guid, flags, parent, name } if succeeded => {
+                self.records.created((source, *guid), *flags, (*parent, name));
+            }
             Effect::Began { transaction } => self.transactions.began(*transaction, succeeded),
             Effect::Committed { transaction } => {
                 self.transactions.committed(*transaction, succeeded);
+                self.call_rules.orphans.committed(*transaction, succeeded);
             }
             _ => {}
         }
@@ -86,15 +111,20 @@ impl WireMonitor {
 
     /// Learns which keys are below which.
     fn children(&mut self, source: SourceId, effect: &Effect, success: &Success<'_>) {
-        let Effect::Children { parent } = *effect else { return };
+        let Effect::Children { parent, name } = effect else { return };
+        let parent = *parent;
         let is_key = |entry: &&PathEntry<'_>| entry.target != [0; 16];
         match success {
             Success::Entries { entries, .. } => {
                 self.settings.found(parent, entries);
+                self.parameters.named(name.as_deref().unwrap_or_default(), entries);
                 let keys = entries.iter().filter(is_key).map(|entry| entry.target);
                 self.hives.below(source, parent, keys);
             }
             Success::Children { children, .. } => {
+                for (name, entries) in children {
+                    self.parameters.named(name, entries);
+                }
                 let entries = children.iter().flat_map(|(_, entries)| entries);
                 let keys = entries.filter(is_key).map(|entry| entry.target);
                 self.hives.below(source, parent, keys);
@@ -114,6 +144,7 @@ impl WireMonitor {
             }
             Success::Children { children, metadata } => {
                 let mut guids = BTreeSet::new();
+                once(Rule::ChildOnce, children.iter().map(|(name, _)| *name))?;
                 for (name, entries) in children {
                     fields::key_name(&mut self.held, name)?;
                     guids.extend(self.path_entries(entries)?);
@@ -131,6 +162,11 @@ impl WireMonitor {
                 fields::security_descriptor(&mut self.held, metadata.security_descriptor)
             }
             Success::Values { entries, blankets } => {
+                once(Rule::ValueOnce, blankets.iter().map(|(layer, _)| fields::spelled(layer)))?;
+                let place = |entry: &ValueEntry<'_>| {
+                    (fields::spelled(entry.name), fields::spelled(entry.layer))
+                };
+                once(Rule::ValueOnce, entries.iter().map(place))?;
                 for (layer, sequence) in blankets {
                     fields::layer_name(&mut self.held, layer)?;
                     self.sequences.stored(&mut self.held, *sequence)?;
@@ -153,11 +189,51 @@ impl WireMonitor {
         }
     }
 
+    /// Compares what a source says of keys with what it said before, and learns from it.
+    fn recorded(
+        &mut self,
+        source: SourceId,
+        transaction: u64,
+        effect: &Effect,
+        success: &Success<'_>,
+    ) -> Result<(), Failure> {
+        if transaction != 0 {
+            return Ok(());
+        }
+        if let Success::Orphans(guids) = success
+            && !self.seeded.has(source)
+        {
+            for guid in guids {
+                self.call_rules.orphans.orphaned(source, 0, *guid);
+            }
+        }
+        let (records, held) = (&mut self.records, &mut self.held);
+        match success {
+            Success::Entries { metadata, .. } | Success::Children { metadata, .. } => {
+                metadata.iter().try_for_each(|key| {
+                    let flags = (key.volatile_key, key.symlink);
+                    records.returned(held, (source, key.guid), flags)
+                })
+            }
+            Success::Key { name, parent, metadata } => {
+                let Effect::KeyRead { guid } = *effect else { return Ok(()) };
+                let flags = (metadata.volatile_key, metadata.symlink);
+                records.returned(held, (source, guid), flags)?;
+                if self.keys.is_root(guid) {
+                    return Ok(());
+                }
+                records.read(held, (source, guid), (*parent, name))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Checks path entries and returns the GUIDs that they name.
     fn path_entries(&mut self, entries: &[PathEntry<'_>]) -> Result<BTreeSet<Guid>, Failure> {
         if entries.len() > 1 {
             self.held.mark(Rule::Unresolved);
         }
+        once(Rule::LayerOnce, entries.iter().map(|entry| fields::spelled(entry.layer)))?;
         let mut guids = BTreeSet::new();
         for entry in entries {
             fields::layer_name(&mut self.held, entry.layer)?;
@@ -214,7 +290,7 @@ impl WireMonitor {
         self.layer_kept(entry.layer);
         fields::typed_data(&mut self.held, entry.value_type, entry.data)?;
         self.sequences.stored(&mut self.held, entry.sequence)?;
-        let Effect::Queried { name } = effect else { return Ok(()) };
+        let Effect::Queried { name: Some(name), .. } = effect else { return Ok(()) };
         let matches = name.is_empty() == entry.name.is_empty()
             && (name.is_empty() || fields::may_be_same(name, entry.name));
         if !matches {
@@ -227,4 +303,14 @@ impl WireMonitor {
         }
         Ok(())
     }
+}
+
+/// Requires that nothing comes twice.
+fn once<T: Ord>(rule: Rule, what: impl ExactSizeIterator<Item = T>) -> Result<(), Failure> {
+    let count = what.len();
+    let distinct: BTreeSet<T> = what.collect();
+    if distinct.len() == count {
+        return Ok(());
+    }
+    Err(Failure::new(rule, format!("{count} entries are of {} places", distinct.len())))
 }

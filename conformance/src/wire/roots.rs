@@ -67,6 +67,31 @@ impl Roots {
         Ok(())
     }
 
+    /// Checks that a request about a key below a root goes to a source that has registered the root.
+    pub(super) fn asked_below(
+        &self,
+        held: &mut Held,
+        source: SourceId,
+        (root, key): (Guid, Guid),
+    ) -> Result<(), Failure> {
+        let Some(homes) = self.homes.get(&root) else { return Ok(()) };
+        held.require(Rule::KeyAtHome, homes.contains(&source), || {
+            format!("{} is a key of another source's hive", shown(key))
+        })
+    }
+
+    /// Whether any of these roots has lost a connection since the machine came up: a slot that is
+    /// registered again.
+    pub(super) fn is_resumed(&self, roots: &[Guid]) -> bool {
+        roots.iter().any(|root| self.once_lost.contains(root))
+    }
+
+    /// Whether a source keeps hives on a disk: one of those that were started, and not one that a
+    /// caller plays.
+    pub(super) fn is_keeper(&self, source: SourceId) -> bool {
+        self.kept.keys().any(|(of, _)| *of == source)
+    }
+
     /// Checks the roots of hives that a source keeps on its disk.
     pub(super) fn kept(
         &mut self,
@@ -77,7 +102,12 @@ impl Roots {
         for (name, root) in hives {
             let place = (source, name.to_lowercase());
             let is_own = self.kept.iter().all(|(other, kept)| *other == place || kept != root);
-            held.require(Rule::RootOwn, is_own, || format!("{} is another's", shown(*root)))?;
+            if !is_own {
+                return Err(Failure::new(Rule::RootOwn, format!("{} is another's", shown(*root))));
+            }
+            if self.kept.keys().any(|other| *other != place) {
+                held.mark(Rule::RootOwn);
+            }
             match self.kept.insert(place, *root) {
                 None => {}
                 Some(before) => held.require(Rule::RootReported, before == *root, || {

@@ -67,6 +67,8 @@ rules! {
         "a status other than success leaves the connection up";
     ResumedTraffic covers ["REG-41"] cites []
         "after a resumption requests go to the new connection";
+    StatusOfOperation covers [] cites ["OP-32" "OP-42" "OP-47" "OP-64" "OP-77" "SRC-35" "SRC-39" "SRC-40"]
+        "an answer has a status that its operation can have";
     AllAnswered covers ["SRC-01"] cites []
         "every request is answered";
     KnownStatus covers ["CONST-47"] cites []
@@ -78,6 +80,8 @@ rules! {
 
     RootAtHome covers ["HIVE-04" "HIVE-20" "REG-38"] cites ["HIVE-05"]
         "a request about a hive root goes to the source that has registered it";
+    KeyAtHome covers [] cites ["HIVE-20" "REG-38"]
+        "a request about a key goes to the source of its hive";
     RootResumed covers ["REG-41" "REG-18"] cites ["RSI-24"]
         "after a resumption requests about a hive root go to the new connection";
     RootReported covers ["SRC-26" "LORE-024"] cites ["BOOT-17"]
@@ -151,6 +155,14 @@ rules! {
         "RSI_ENUM_CHILDREN has one metadata record for each distinct GUID";
     StoredSequence covers ["SEQ-24"] cites ["SEQ-18" "SRC-44" "SRC-45"]
         "a stored sequence number was given out before";
+    LayerOnce covers [] cites ["OP-03" "OP-11" "OP-16"]
+        "an answer has one path entry for each name and layer";
+    ValueOnce covers [] cites ["OP-40" "OP-33" "OP-38"]
+        "an answer has one value entry for each name and layer, and one blanket tombstone for each layer";
+    ChildOnce covers [] cites ["OP-16"]
+        "RSI_ENUM_CHILDREN has each spelling of a child once (D-06)";
+    ImmutableFields covers ["SRC-08"] cites ["OP-23" "OP-26" "SRC-30"]
+        "a source keeps the flags, the name and the parent of a key as they were created";
     QueriedName covers ["OP-35"] cites []
         "a query for one value returns entries of that name only";
     NoEntries covers ["OP-10"] cites []
@@ -179,6 +191,8 @@ rules! {
         "a child of a volatile key is volatile";
     DropRoot covers [] cites ["DEL-67"]
         "a hive root is not dropped";
+    OrphanDropped covers ["OP-31" "DEL-23"] cites ["OP-76"]
+        "a key without a name that no fd stands for is dropped";
     DropNamed covers [] cites ["DEL-23" "OP-31"]
         "a key that still has a path entry is not dropped";
     DroppedKey covers [] cites ["DEL-24"]
@@ -241,6 +255,8 @@ rules! {
         "a registration of the Machine hive looks for the parameters and reads them";
     LayersRead covers ["BOOT-07" "BOOT-13"] cites []
         "a registration of the Machine hive reads the layers after the parameters";
+    NeverEnlisted covers [] cites ["RSI-52" "RSI-53"]
+        "dropping keys, deleting layers and flushing are of no transaction";
     ReadOnlyMutation covers [] cites ["OP-56"]
         "no mutation carries the id of a read-only transaction";
     ReadOnlyEnd covers ["OP-59"] cites ["OP-60" "IOC-153"]

@@ -40,25 +40,28 @@ enum Due {
     Values(Guid),
     /// The layers below this key.
     Layers(Guid),
+    /// The values of the parameters once more, with the layers known (D-106).
+    ValuesAgain(Guid),
 }
 
-/// What is known of the reading at the first registration of the Machine hive.
+/// What is known of the reading at a registration of the Machine hive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     /// The source that serves the settings, and what it has not been asked for yet.
     due: Option<(SourceId, Vec<Due>)>,
     /// Lookups that wait for their answers.
     asked: Option<(Guid, usize)>,
-    is_read: bool,
+    /// The key of the parameters, if the way led to one.
+    parameters: Option<Guid>,
+    /// Whether the layers were asked for before the parameters.
+    is_early: bool,
 }
 
 impl Settings {
     /// A source has registered the global Machine hive with this root.
     pub(super) fn registered(&mut self, source: SourceId, root: Guid) {
-        if !self.is_read {
-            self.is_read = true;
-            self.due = Some((source, vec![Due::Lookup(root, 0)]));
-        }
+        let due = Some((source, vec![Due::Lookup(root, 0)]));
+        *self = Settings { due, ..Settings::default() };
     }
 
     pub(super) fn rebooted(&mut self) {
@@ -68,7 +71,7 @@ impl Settings {
     /// The connection is gone, and the reading with it.
     pub(super) fn disconnected(&mut self, source: SourceId) {
         if self.due.as_ref().is_some_and(|(of, _)| *of == source) {
-            *self = Settings { is_read: self.is_read, ..Settings::default() };
+            *self = Settings::default();
         }
     }
 
@@ -86,7 +89,11 @@ impl Settings {
         match due.remove(position) {
             Due::Lookup(key, name) => self.asked = Some((key, name)),
             Due::Values(_) => held.mark(Rule::ParametersRead),
-            Due::Layers(_) => held.mark(Rule::LayersRead),
+            Due::Layers(_) => {
+                self.is_early |= due.iter().any(|due| matches!(due, Due::Values(_)));
+                due.extend(self.parameters.map(Due::ValuesAgain));
+            }
+            Due::ValuesAgain(_) => held.mark(Rule::LayersRead),
         }
     }
 
@@ -100,6 +107,7 @@ impl Settings {
         self.asked = None;
         match name + 1 {
             PARAMETERS => {
+                self.parameters = Some(entry.target);
                 due.extend([Due::Values(entry.target), Due::Lookup(entry.target, PARAMETERS)]);
             }
             next if next < NAMES.len() => due.push(Due::Lookup(entry.target, next)),
@@ -109,12 +117,18 @@ impl Settings {
 
     /// Judges what was sent by the time that all is quiet after a registration.
     pub(super) fn settle(&mut self) -> Result<(), (SourceId, Failure)> {
-        let Some((source, due)) = self.due.take() else { return Ok(()) };
+        let Settings { due, is_early, .. } = std::mem::take(self);
+        let Some((source, due)) = due else { return Ok(()) };
+        if is_early {
+            let message = "a registration asked for the layers before the parameters";
+            return Err((source, Failure::new(Rule::LayersRead, message)));
+        }
         let Some(missed) = due.first() else { return Ok(()) };
         let (rule, what) = match missed {
             Due::Lookup(_, name) => (Rule::ParametersRead, NAMES[*name].escape_ascii().to_string()),
             Due::Values(_) => (Rule::ParametersRead, "the parameters".to_owned()),
             Due::Layers(_) => (Rule::LayersRead, "the layers".to_owned()),
+            Due::ValuesAgain(_) => (Rule::LayersRead, "the parameters after the layers".to_owned()),
         };
         Err((source, Failure::new(rule, format!("a registration did not ask for {what}"))))
     }
@@ -125,7 +139,9 @@ fn is_met(due: &Due, request: &Request<'_>) -> bool {
         (Due::Lookup(key, name), Request::Lookup { parent, child_name }) => {
             key == parent && may_be(child_name, NAMES[*name])
         }
-        (Due::Values(key), Request::QueryValues { guid, .. }) => key == guid,
+        (Due::Values(key) | Due::ValuesAgain(key), Request::QueryValues { guid, .. }) => {
+            key == guid
+        }
         (Due::Layers(key), Request::EnumChildren { parent }) => key == parent,
         _ => false,
     }

@@ -1,6 +1,7 @@
 //! The monitor against frames written by hand, against frames that break one rule each, and
 //! against arbitrary bytes.
 
+mod answers;
 mod calls;
 mod golden;
 mod kernel;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use registry_model::input::SourceId;
 
-use super::frame::Guid;
+use super::fields;
+use super::frame::{Guid, Request};
 use super::keys::shown;
 use super::rules::{Failure, Held, Rule};
 
@@ -30,6 +31,9 @@ struct Transaction {
     /// Keys whose last write time is due by the commit, with the rule that asks for it.
     touched: BTreeMap<Guid, Rule>,
     has_failed_to_commit: bool,
+    /// The entry that the last mutation removed, and whether that alone asks for the last write time
+    /// of its parent. An entry that is created there next replaces it (D-24).
+    last_removal: Option<(Guid, Vec<u8>, bool)>,
 }
 
 /// Every transaction id seen since the last reboot.
@@ -75,6 +79,27 @@ impl Transactions {
         }
     }
 
+    /// A mutation is sent inside a transaction.
+    pub(super) fn mutated(&mut self, id: u64, request: &Request<'_>) {
+        let Some(transaction) = self.known.get_mut(&id) else { return };
+        let before = transaction.last_removal.take();
+        match *request {
+            Request::DeleteEntry { parent, child_name, .. } => {
+                let rule = Rule::DeletionTouchesParent;
+                let is_first = transaction.touched.insert(parent, rule).is_none();
+                transaction.last_removal = Some((parent, child_name.to_vec(), is_first));
+            }
+            Request::CreateEntry { parent, child_name, .. } => {
+                if before.is_some_and(|(key, name, is_first)| {
+                    is_first && key == parent && fields::may_be_same(&name, child_name)
+                }) {
+                    transaction.touched.remove(&parent);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Such a request failed, or the last write time was sent.
     pub(super) fn untouched(&mut self, id: u64, key: Guid) {
         if let Some(transaction) = self.known.get_mut(&id) {
@@ -99,6 +124,7 @@ impl Transactions {
             hive: None,
             touched: BTreeMap::new(),
             has_failed_to_commit: false,
+            last_removal: None,
         };
         self.known.insert(id, begun);
         Ok(())
@@ -167,6 +193,13 @@ impl Transactions {
         for transaction in self.known.values_mut().filter(|t| t.source == source) {
             transaction.state = State::Ended;
         }
+    }
+
+    /// Whether a source has a transaction open that an abort would end; a commit in flight is waited
+    /// for.
+    pub(super) fn owes_abort(&self, id: u64) -> bool {
+        let is_owed = |known: &Transaction| matches!(known.state, State::Beginning | State::Open);
+        self.known.get(&id).is_some_and(is_owed)
     }
 
     /// Whether a source has the transaction open.

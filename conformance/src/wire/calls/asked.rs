@@ -87,6 +87,20 @@ pub(super) fn enlisted(call: &Call) -> Option<(Fd, Enlisted)> {
     (fd >= 0).then_some((fd, kind))
 }
 
+/// Whether a call may change anything at a source, which a kernel may do in a transaction of its own.
+pub(super) fn may_change(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::CreateKey { .. }
+            | Call::SetValue { .. }
+            | Call::DeleteValue { .. }
+            | Call::BlanketTombstone { .. }
+            | Call::DeleteKey { .. }
+            | Call::HideKey { .. }
+            | Call::SetSecurity { .. }
+    )
+}
+
 /// The part of a call that is judged.
 pub(super) fn asked(call: &Call) -> Option<Asked<'_>> {
     Some(match call {

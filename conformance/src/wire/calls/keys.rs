@@ -117,16 +117,19 @@ fn statuses(
         return Ok(());
     }
     let Some(first) = ended.requests.first() else { return Ok(()) };
-    for request in ended.requests {
+    if ended.may_be_cut_off() || ended.is_begin_refused {
+        return Ok(());
+    }
+    for (position, request) in ended.requests.iter().enumerate() {
         if request.is_mutation() && request.succeeded() {
-            if ended.is_done() {
-                held.mark(Rule::StatusOk);
-            }
-            return Ok(());
+            return time_status(held, ended, &ended.requests[position..]);
         }
-        let is_judged = request.key == first.key && request.operation != Operation::Lookup;
         let Some((rule, errno)) = request.status().and_then(errno_of) else { continue };
-        if !is_judged {
+        // What watches are told may be looked for in vain. But nothing goes on after a failure that
+        // the caller is told of.
+        let is_last = position + 1 == ended.requests.len() && ended.failed().is_some();
+        let is_own = request.key == first.key && request.operation != Operation::Lookup;
+        if !(is_own || is_last) {
             return Ok(());
         }
         return held.require(rule, ended.failed() == Some(errno), || {
@@ -139,6 +142,20 @@ fn statuses(
     Ok(())
 }
 
+/// After a change, the status of the last write time that goes with it is what the caller gets.
+fn time_status(held: &mut Held, ended: &Ended<'_>, requests: &[Logged]) -> Result<(), Failure> {
+    if ended.is_done() {
+        held.mark(Rule::StatusOk);
+    }
+    let Some((change, after)) = requests.split_first() else { return Ok(()) };
+    let is_time = |of: &&Logged| of.operation == Operation::WriteKey && of.key == change.key;
+    let refused = after.iter().find(is_time).and_then(Logged::status).and_then(errno_of);
+    let Some((rule, errno)) = refused else { return Ok(()) };
+    held.require(rule, ended.failed() == Some(errno), || {
+        format!("the caller was told {:?} of a last write time and not {errno}", ended.observation)
+    })
+}
+
 /// Every request about the key of an fd has the same GUID; none resolves a path.
 pub(super) fn same_key(
     held: &mut Held,
@@ -146,7 +163,8 @@ pub(super) fn same_key(
     request: &Logged,
 ) -> Result<(), Failure> {
     let known: Guid = *open.key.get_or_insert(request.key);
-    held.require(Rule::KeyByGuid, known == request.key, || {
+    let source = *open.source.get_or_insert(request.source);
+    held.require(Rule::KeyByGuid, known == request.key && source == request.source, || {
         format!("{} is about another key than the fd", request.operation.name())
     })
 }
@@ -214,7 +232,7 @@ fn value_set(
     let position = ended.requests.iter().position(|of| of.operation == Operation::SetValue);
     let Some(position) = position else {
         let asked = ended.first(Operation::QueryValues).is_some_and(Logged::succeeded);
-        if asked && ended.failed() == Some(Errno::ENOSPC) {
+        if asked && ended.failed() == Some(Errno::ENOSPC) && !ended.is_begin_refused {
             held.mark(Rule::CapBeforeWrite);
         }
         return held.require(Rule::WriteSent, !ended.is_done(), || "no write was sent".to_owned());
@@ -403,6 +421,7 @@ fn refused(
     layer: &[u8],
 ) -> Result<(), Failure> {
     let rule = match ended.failed() {
+        _ if ended.is_begin_refused => return Ok(()),
         Some(Errno::ENOENT) if !layer.is_empty() && ended.requests.is_empty() => Rule::AbsentLayer,
         Some(Errno::EACCES) => Rule::AccessBeforeMutation,
         _ => return Ok(()),

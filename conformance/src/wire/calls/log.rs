@@ -73,6 +73,10 @@ pub(super) struct Answered {
     pub(super) status: u32,
     /// For a lookup: the key, if its entries name one and no more.
     pub(super) only_key: Option<Guid>,
+    /// For a lookup: every key that its entries name.
+    pub(super) keys: Vec<Guid>,
+    /// Those of them that are links.
+    pub(super) links: Vec<Guid>,
 }
 
 impl Logged {
@@ -119,7 +123,8 @@ impl Logged {
             Details::Child(child) => Some(child),
             _ => None,
         };
-        child.into_iter().chain(self.answer.as_ref().and_then(|answer| answer.only_key))
+        let found = self.answer.iter().flat_map(|answer| answer.keys.iter().copied());
+        child.into_iter().chain(found)
     }
 
     /// Whether it gives a key another SD.
@@ -209,11 +214,15 @@ impl Log {
     ) {
         let is_asked = |of: &&mut Logged| of.source == source && of.request_id == request_id;
         let Some(request) = self.requests.iter_mut().rev().find(is_asked) else { return };
-        let only_key = match success {
-            Some(Success::Entries { entries, .. }) => only_key(entries),
-            _ => None,
-        };
-        request.answer = Some(Answered { status, only_key });
+        let mut answer = Answered { status, only_key: None, keys: Vec::new(), links: Vec::new() };
+        if let Some(Success::Entries { entries, metadata }) = success {
+            let is_key = |entry: &&PathEntry<'_>| entry.target != [0; 16];
+            answer.only_key = only_key(entries);
+            answer.keys = entries.iter().filter(is_key).map(|entry| entry.target).collect();
+            let links = metadata.iter().filter(|key| key.symlink == 1);
+            answer.links = links.map(|key| key.guid).collect();
+        }
+        request.answer = Some(answer);
     }
 }
 

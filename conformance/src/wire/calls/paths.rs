@@ -6,7 +6,7 @@ use registry_model::observation::Observation;
 
 use super::asked::Creation;
 use super::log::{Details, Logged};
-use super::{CallRules, Ended, OpenKey, layer_agrees};
+use super::{CallRules, Ended, OpenKey, errno_of, layer_agrees};
 use crate::wire::fields;
 use crate::wire::frame::{Guid, Operation};
 use crate::wire::rules::{Failure, Held, Rule};
@@ -15,6 +15,8 @@ use crate::wire::rules::{Failure, Held, Rule};
 const CREATE_VOLATILE: u32 = 1;
 /// `REG_OPTION_CREATE_LINK`.
 const CREATE_LINK: u32 = 2;
+/// `RSI_NOT_FOUND`.
+const NOT_FOUND: u32 = 1;
 /// `RSI_ALREADY_EXISTS`.
 const ALREADY_EXISTS: u32 = 2;
 /// `REG_CREATED_NEW`.
@@ -38,19 +40,24 @@ impl CallRules {
         if let Some(creation) = &creation {
             creation_refused(held, ended, below_hive.len(), creation)?;
         }
-        let Observation::Opened { fd, disposition } = ended.observation else { return Ok(()) };
-        self.open_keys.remove(&(process, *fd));
+        let steps = steps(ended, creation.is_some());
+        self.chain(&steps, below_hive)?;
+        statuses(held, ended, below_hive.len(), creation.is_some())?;
+        if creation.is_some() {
+            record_after_entry(held, ended)?;
+        }
         let from = match parent {
-            Some(parent) => match self.open_keys.get(&parent) {
-                Some(known) => Some(known.clone()),
-                None => return Ok(()),
-            },
-            None => None,
+            // Where an fd that is not known begins is not known either.
+            Some(parent) => self.open_keys.get(&parent).cloned().map(Some),
+            None => Some(None),
         };
         let followed_link = ended.follows_links();
-        if !followed_link {
-            self.walk(held, ended, from.as_ref(), below_hive)?;
+        if let Some(from) = &from {
+            self.walk(held, ended, from.as_ref(), (&steps, below_hive.len()))?;
         }
+        let Observation::Opened { fd, disposition } = ended.observation else { return Ok(()) };
+        self.open_keys.remove(&(process, *fd));
+        let Some(from) = from else { return Ok(()) };
         let created = *disposition == Some(CREATED_NEW);
         if let (true, Some(creation)) = (created, &creation) {
             key_created(held, ended, creation)?;
@@ -62,35 +69,61 @@ impl CallRules {
         Ok(())
     }
 
-    /// One lookup for each component below the hive or the parent, in order, and from where the
-    /// walk begins.
+    /// Each step of a walk begins where the one before has led to: below the key that was found, or,
+    /// after a link, at a hive root. Up to the first link the names are those of the path.
+    fn chain(&self, steps: &[&Logged], below_hive: &[&[u8]]) -> Result<(), Failure> {
+        let broken = |step: &Logged, what: &str| {
+            Err(Failure::new(Rule::Walk, format!("{} {what}", step.operation.name())))
+        };
+        let is_lookup = |step: &&&Logged| step.operation == Operation::Lookup;
+        let named: Vec<_> = steps.iter().take_while(is_lookup).collect();
+        for (position, lookup) in named.iter().enumerate() {
+            match below_hive.get(position) {
+                Some(part) if fields::may_be_same(&lookup.name, part) => {}
+                Some(_) => return broken(lookup, "asks for another name than the path has"),
+                None => return broken(lookup, "goes on behind the end of the path"),
+            }
+        }
+        for pair in steps.windows(2) {
+            let (before, step) = (pair[0], pair[1]);
+            let answer = before.answer.as_ref();
+            let follows = match (before.operation, step.operation) {
+                (Operation::Lookup, Operation::Lookup) => {
+                    answer.is_some_and(|answer| answer.keys.contains(&step.key))
+                }
+                (Operation::Lookup, _) => {
+                    answer.is_some_and(|answer| answer.links.contains(&step.key))
+                }
+                (_, Operation::Lookup) => self.roots.contains(&(step.key, step.source)),
+                _ => false,
+            };
+            if !follows {
+                return broken(step, "does not go on where the walk was");
+            }
+        }
+        Ok(())
+    }
+
+    /// One lookup for each component below the hive or the parent, and from where the walk begins.
     fn walk(
         &mut self,
         held: &mut Held,
         ended: &Ended<'_>,
         from: Option<&OpenKey>,
-        below_hive: &[&[u8]],
+        (steps, length): (&[&Logged], usize),
     ) -> Result<(), Failure> {
-        let mut lookups: Vec<&Logged> =
-            ended.walk().filter(|request| request.operation == Operation::Lookup).collect();
-        // What a transaction has at the place is looked at once more, under its id (D-20).
-        if let [.., outside, inside] = lookups[..]
-            && lookups.len() > below_hive.len()
-            && inside.transaction != 0
-            && (outside.key, &outside.name) == (inside.key, &inside.name)
-        {
-            lookups.pop();
+        let is_whole =
+            matches!(ended.observation, Observation::Opened { .. }) && !ended.follows_links();
+        if is_whole {
+            let shown = || format!("{} lookups for {length} components", steps.len());
+            if steps.len() != length {
+                return Err(Failure::new(Rule::Walk, shown()));
+            }
+            if length > 0 {
+                held.mark(Rule::Walk);
+            }
         }
-        let agrees = lookups.len() == below_hive.len()
-            && lookups
-                .iter()
-                .zip(below_hive)
-                .all(|(lookup, part)| fields::may_be_same(&lookup.name, part));
-        let shown = || format!("{} lookups for {} components", lookups.len(), below_hive.len());
-        let Some(first) = lookups.first() else {
-            return if agrees { Ok(()) } else { Err(Failure::new(Rule::Walk, shown())) };
-        };
-        held.require(Rule::Walk, agrees, shown)?;
+        let Some(first) = steps.first() else { return Ok(()) };
         match from {
             None => {
                 let is_root = self.roots.contains(&(first.key, first.source));
@@ -116,6 +149,73 @@ impl CallRules {
     }
 }
 
+/// The lookups and the questions for links of a walk. What a transaction has at the place of a key
+/// that is to be created is looked at once more, under its id (D-20, P-189), also where the walk was
+/// inside because the transaction has made the parent; that is no step.
+fn steps<'a>(ended: &'a Ended<'_>, is_creation: bool) -> Vec<&'a Logged> {
+    let is_step = |of: &&Logged| matches!(of.operation, Operation::Lookup | Operation::QueryValues);
+    let mut steps: Vec<&Logged> = ended.walk().filter(is_step).collect();
+    let found_it = matches!(ended.observation, Observation::Opened { disposition, .. }
+        if *disposition != Some(CREATED_NEW));
+    if let [.., outside, inside] = steps[..]
+        && is_creation
+        && !found_it
+        && (outside.operation, inside.operation) == (Operation::Lookup, Operation::Lookup)
+        && inside.transaction != 0
+        && matches!(outside.transaction, id if id == 0 || id == inside.transaction)
+        && (outside.key, &outside.name) == (inside.key, &inside.name)
+    {
+        steps.pop();
+    }
+    steps
+}
+
+/// What a source refuses of a walk or of a creation is what the caller is told (§7.3).
+fn statuses(
+    held: &mut Held,
+    ended: &Ended<'_>,
+    walk_length: usize,
+    is_creation: bool,
+) -> Result<(), Failure> {
+    let is_refused = |of: &Logged| of.status().is_some_and(|status| status != 0);
+    let Some(position) = ended.requests.iter().position(is_refused) else { return Ok(()) };
+    if ended.may_be_cut_off() || ended.is_begin_refused {
+        return Ok(());
+    }
+    let request = &ended.requests[position];
+    let status = request.status().unwrap_or_default();
+    let is_judged = match request.operation {
+        Operation::CreateEntry => status != ALREADY_EXISTS,
+        Operation::CreateKey => true,
+        Operation::Lookup if is_creation => {
+            status != NOT_FOUND && position < walk_length && !ended.follows_links()
+        }
+        _ => !is_creation,
+    };
+    let mapped = match (request.operation, status) {
+        (Operation::CreateKey, ALREADY_EXISTS) => Some((Rule::StatusStorageError, Errno::EIO)),
+        _ => errno_of(status),
+    };
+    let Some((rule, errno)) = mapped.filter(|_| is_judged) else { return Ok(()) };
+    held.require(rule, ended.failed() == Some(errno), || {
+        let name = request.operation.name();
+        format!("the caller was told {:?} of {name} and not {errno}", ended.observation)
+    })
+}
+
+/// The record of a new key is sent after its entry (D-23).
+fn record_after_entry(held: &mut Held, ended: &Ended<'_>) -> Result<(), Failure> {
+    let records = ended.requests.iter().enumerate();
+    for (position, record) in records.filter(|(_, of)| of.operation == Operation::CreateKey) {
+        let is_entry = |of: &Logged| of.details == Details::Child(record.key);
+        let follows = ended.requests[..position].iter().any(is_entry);
+        held.require(Rule::EntryBeforeKey, follows, || {
+            "a record was sent without its entry before it".to_owned()
+        })?;
+    }
+    Ok(())
+}
+
 /// A creation that is refused for its layer or for access asks the source for nothing but the
 /// walk (D-23); only the access check of the new key comes after.
 fn creation_refused(
@@ -124,7 +224,7 @@ fn creation_refused(
     walk_length: usize,
     creation: &Creation<'_>,
 ) -> Result<(), Failure> {
-    if ended.follows_links() {
+    if ended.follows_links() || ended.is_begin_refused {
         return Ok(());
     }
     let walked_all = ended.count(Operation::Lookup) == walk_length;

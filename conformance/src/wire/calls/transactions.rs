@@ -1,9 +1,8 @@
 //! Transactions as callers see them, beside what their calls send (PSD-005 §5.1, §6.2, §6.3).
 //!
-//! Knows which fds stand for which transaction and under what id each was begun at a source. A
-//! deadline it sees only by the abort that goes with it, and by what callers are told.
+//! Which transaction an fd stands for, and when its lifetime ends, is in `objects`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd, ProcessId};
@@ -11,8 +10,9 @@ use registry_model::observation::Observation;
 
 use super::asked::{self, Enlisted};
 use super::log::{Details, Logged};
-use super::{CallRules, Ended, errno_of};
-use crate::wire::frame::{Guid, Operation};
+use super::objects::{Binding, Object};
+use super::{Around, CallRules, Ended, errno_of};
+use crate::wire::frame::Operation;
 use crate::wire::rules::{Failure, Held, Rule};
 use crate::wire::settings;
 use crate::wire::transactions::{READ_ONLY, Transactions};
@@ -22,219 +22,7 @@ const TIMED_OUT: u32 = 4;
 /// `RSI_TXN_BUSY`.
 const BUSY: u32 = 6;
 
-/// Where a transaction stands, as far as it was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Binding {
-    Unbound,
-    /// Begun at a source under this id.
-    Bound(u64),
-    /// A call that cannot be judged may have bound it.
-    Unknown,
-}
-
-/// A transaction, whichever fds stand for it.
-#[derive(Clone, Debug)]
-struct Object {
-    binding: Binding,
-    /// Whether it may have changed the kernel's settings or layers.
-    may_change_settings: bool,
-    /// The keys that its requests were about.
-    keys: BTreeSet<Guid>,
-}
-
-/// The transactions of all processes since the last reboot, by the order of their creation.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Objects {
-    fds: BTreeMap<(ProcessId, Fd), u64>,
-    known: BTreeMap<u64, Object>,
-    /// The ids that they were begun under, closed ones included.
-    ids: BTreeMap<u64, u64>,
-    begun: u64,
-    /// Ids of which it is not known whose they are.
-    strays: BTreeSet<u64>,
-    /// Ids that are over and whose abort has not been read by the source, with the rule that asks
-    /// for it.
-    unaborted: BTreeMap<u64, Rule>,
-}
-
-impl Objects {
-    pub(super) fn has(&self, place: (ProcessId, Fd)) -> bool {
-        self.fds.contains_key(&place)
-    }
-
-    fn of(&self, place: (ProcessId, Fd)) -> Option<&Object> {
-        self.known.get(self.fds.get(&place)?)
-    }
-
-    /// The id under which a transaction was begun, as far as that is known.
-    pub(super) fn id_of(&self, place: (ProcessId, Fd)) -> Option<u64> {
-        match self.of(place)?.binding {
-            Binding::Bound(id) => Some(id),
-            Binding::Unbound | Binding::Unknown => None,
-        }
-    }
-
-    /// A transaction is over. What aborts it is on the way: the source may read it later (§7.1).
-    fn over(&mut self, held: &mut Held, transactions: &Transactions, id: u64, rule: Rule) {
-        if transactions.is_open(id) {
-            self.unaborted.insert(id, rule);
-        } else {
-            held.mark(rule);
-        }
-    }
-
-    /// Requires that a source which was given requests of this call had been given the aborts that
-    /// were on the way before the call.
-    pub(super) fn came_late(
-        &mut self,
-        held: &mut Held,
-        transactions: &Transactions,
-        requests: &[Logged],
-    ) -> Result<(), Failure> {
-        let was_given = |id: u64| {
-            let source = transactions.source(id);
-            requests.iter().any(|request| Some(request.source) == source)
-        };
-        let missing =
-            self.unaborted.iter().find(|(id, _)| transactions.is_open(**id) && was_given(**id));
-        if let Some((id, rule)) = missing.map(|(id, rule)| (*id, *rule)) {
-            self.unaborted.remove(&id);
-            return Err(not_told(id, rule));
-        }
-        self.unaborted.retain(|id, rule| {
-            let is_open = transactions.is_open(*id);
-            if !is_open {
-                held.mark(*rule);
-            }
-            is_open
-        });
-        Ok(())
-    }
-
-    /// An abort that should have come by now.
-    pub(super) fn unaborted(&self, transactions: &Transactions) -> Option<(u64, Rule)> {
-        let missing = self.unaborted.iter().find(|(id, _)| transactions.is_open(**id));
-        missing.map(|(id, rule)| (*id, *rule))
-    }
-
-    /// A transaction that a source has open and that nobody can end any more.
-    pub(super) fn ownerless(&self, transactions: &Transactions) -> Option<u64> {
-        if self.known.values().any(|object| object.binding == Binding::Unknown) {
-            return None;
-        }
-        let is_owned = |id: &u64| {
-            self.strays.contains(id)
-                || self.known.values().any(|object| object.binding == Binding::Bound(*id))
-        };
-        transactions.all_open().find(|id| !is_owned(id))
-    }
-
-    /// Takes note of fds that a call made or closed.
-    pub(super) fn follow(&mut self, process: ProcessId, call: &Call, observation: &Observation) {
-        match (call, observation) {
-            (Call::Close { fd }, _) => {
-                self.closed((process, *fd));
-            }
-            (Call::Pass { fd, to }, Observation::Passed { fd: received }) => {
-                self.passed((process, *fd), (*to, *received));
-            }
-            _ => self.appeared(process, observation),
-        }
-    }
-
-    /// Takes note of an fd that an answer gives.
-    pub(super) fn appeared(&mut self, process: ProcessId, observation: &Observation) {
-        let number = match observation {
-            Observation::Begun { fd } | Observation::Opened { fd, .. } => *fd,
-            _ => return,
-        };
-        self.closed((process, number));
-        if matches!(observation, Observation::Begun { .. }) {
-            let object = Object {
-                binding: Binding::Unbound,
-                may_change_settings: false,
-                keys: BTreeSet::new(),
-            };
-            self.known.insert(self.begun, object);
-            self.fds.insert((process, number), self.begun);
-            self.begun += 1;
-        }
-    }
-
-    fn passed(&mut self, from: (ProcessId, Fd), to: (ProcessId, Fd)) {
-        let object = self.fds.get(&from).copied();
-        self.closed(to);
-        if let Some(object) = object {
-            self.fds.insert(to, object);
-        }
-    }
-
-    /// Forgets an fd, and the transaction if it was its last one.
-    fn closed(&mut self, place: (ProcessId, Fd)) {
-        let Some(object) = self.fds.remove(&place) else { return };
-        if !self.fds.values().any(|other| *other == object) {
-            self.known.remove(&object);
-        }
-    }
-
-    /// A call that is not judged closed the fd.
-    pub(super) fn closed_unseen(&mut self, place: (ProcessId, Fd)) {
-        if let Some(Object { binding: Binding::Bound(id), .. }) = self.of(place) {
-            self.strays.insert(*id);
-        }
-        self.closed(place);
-    }
-
-    /// A call that is not judged may have bound any transaction.
-    pub(super) fn unseen(&mut self, requests: Option<&[Logged]>) {
-        let begins = requests.map(|requests| begins(requests).collect::<Vec<_>>());
-        if begins.as_ref().is_some_and(Vec::is_empty) {
-            return;
-        }
-        self.strays.extend(begins.into_iter().flatten().filter_map(|begin| begin.transaction_id()));
-        for object in self.known.values_mut().filter(|of| of.binding == Binding::Unbound) {
-            object.binding = Binding::Unknown;
-        }
-    }
-
-    /// Learns what a call of an enlisted operation did to its transaction. `None` for requests that
-    /// were not kept.
-    pub(super) fn learn(
-        &mut self,
-        place: (ProcessId, Fd),
-        requests: Option<&[Logged]>,
-        may_change_settings: bool,
-    ) {
-        let Some(number) = self.fds.get(&place).copied() else { return };
-        let Some(object) = self.known.get_mut(&number) else { return };
-        object.may_change_settings |= may_change_settings;
-        let Some(requests) = requests else {
-            if object.binding == Binding::Unbound {
-                object.binding = Binding::Unknown;
-            }
-            return;
-        };
-        if let Some(id) = begins(requests).find(|begin| begin.succeeded()) {
-            let id = id.transaction_id().unwrap_or_default();
-            object.binding = Binding::Bound(id);
-            self.ids.insert(number, id);
-        }
-        for request in requests.iter().filter(|request| request.transaction != 0) {
-            object.keys.insert(request.key);
-            object.keys.extend(request.named_keys());
-        }
-    }
-
-    /// Whether an id fits the order in which transactions were created.
-    fn is_in_order(&self, place: (ProcessId, Fd), id: u64) -> bool {
-        let Some(number) = self.fds.get(&place) else { return true };
-        let before = self.ids.range(..number).next_back();
-        let after = self.ids.range(number + 1..).next();
-        before.is_none_or(|(_, other)| *other < id) && after.is_none_or(|(_, other)| *other > id)
-    }
-}
-
-fn begins(requests: &[Logged]) -> impl Iterator<Item = &Logged> {
+pub(super) fn begins(requests: &[Logged]) -> impl Iterator<Item = &Logged> {
     requests.iter().filter(|request| request.operation == Operation::BeginTransaction)
 }
 
@@ -244,10 +32,12 @@ impl CallRules {
     pub(super) fn transaction_call(
         &mut self,
         held: &mut Held,
-        transactions: &Transactions,
+        around: &Around<'_>,
         (process, call): (ProcessId, &Call),
         ended: &Ended<'_>,
     ) -> Result<(), Failure> {
+        let transactions = around.transactions;
+        self.timed_out(held, around, (process, call), ended);
         match call {
             Call::BeginTransaction => ended.silent(held, Rule::BeginSilent),
             Call::TransactionStatus { fd } => {
@@ -270,7 +60,7 @@ impl CallRules {
                 None => Ok(()),
             },
             Call::Close { fd } if self.objects.has((process, *fd)) => {
-                self.transaction_closed(held, transactions, (process, *fd), ended)
+                self.transaction_closed(held, around, (process, *fd), ended)
             }
             _ => match asked::enlisted(call) {
                 Some((fd, kind)) => match self.objects.of((process, fd)) {
@@ -279,9 +69,31 @@ impl CallRules {
                     }
                     None => Ok(()),
                 },
-                None => outside(held, ended),
+                None => outside(held, call, ended),
             },
         }
+    }
+
+    /// What is refused as too late before anything was sent, to a source that has answered
+    /// everything, names a transaction that has timed out.
+    fn timed_out(
+        &mut self,
+        held: &mut Held,
+        around: &Around<'_>,
+        (process, call): (ProcessId, &Call),
+        ended: &Ended<'_>,
+    ) {
+        let named = match call {
+            Call::Commit { fd } => Some(*fd),
+            _ => asked::enlisted(call).map(|(fd, _)| fd),
+        };
+        let Some(place) = named.map(|fd| (process, fd)) else { return };
+        let source = self.objects.id_of(place).and_then(|id| around.transactions.source(id));
+        let was_idle = source.is_some_and(|source| {
+            around.idle.contains(&source) && self.idle_before.contains(&source)
+        });
+        let is_over = ended.failed() == Some(Errno::ETIMEDOUT) && ended.requests.is_empty();
+        self.expired(held, around.transactions, place, is_over && was_idle);
     }
 
     /// A transaction that has timed out is aborted at its source (D-82).
@@ -300,13 +112,13 @@ impl CallRules {
     fn transaction_closed(
         &mut self,
         held: &mut Held,
-        transactions: &Transactions,
+        around: &Around<'_>,
         place: (ProcessId, Fd),
         ended: &Ended<'_>,
     ) -> Result<(), Failure> {
+        let transactions = around.transactions;
         let Some(object) = self.objects.of(place) else { return Ok(()) };
-        let number = self.objects.fds.get(&place);
-        let is_last = self.objects.fds.values().filter(|other| Some(*other) == number).count() == 1;
+        let is_last = self.objects.is_last(place);
         let Binding::Bound(id) = object.binding else {
             return if object.binding == Binding::Unbound {
                 ended.silent(held, Rule::CloseSilent)
@@ -387,9 +199,11 @@ impl CallRules {
         held.require(Rule::BindingFirst, agrees, || {
             "a read-write begin comes before any change".to_owned()
         })?;
-        held.require(Rule::TransactionOrder, self.objects.is_in_order(place, id), || {
-            format!("{id} is out of the order in which transactions were created")
-        })?;
+        if let Some(is_in_order) = self.objects.is_in_order(place, id) {
+            held.require(Rule::TransactionOrder, is_in_order, || {
+                format!("{id} is out of the order in which transactions were created")
+            })?;
+        }
         if begin.succeeded() {
             return carried(held, Rule::BoundChange, id, kind, &after[1..]);
         }
@@ -451,9 +265,17 @@ fn carried(
     Ok(())
 }
 
-/// A call without a transaction sends requests without one; a kernel may wrap them in one of its
-/// own, which it begins in the call.
-fn outside(held: &mut Held, ended: &Ended<'_>) -> Result<(), Failure> {
+/// A call without a transaction sends requests without one; a kernel may wrap those of a change in
+/// a read-write one of its own, which it begins in the call (P-189).
+fn outside(held: &mut Held, call: &Call, ended: &Ended<'_>) -> Result<(), Failure> {
+    let is_wrapped = |begin: &Logged| {
+        asked::may_change(call) && !matches!(begin.details, Details::Begin { mode: READ_ONLY, .. })
+    };
+    if let Some(begin) = begins(ended.requests).find(|begin| !is_wrapped(begin)) {
+        let id = begin.transaction_id().unwrap_or_default();
+        let message = format!("{id} is begun, and the call changes nothing within a transaction");
+        return Err(Failure::new(Rule::OutsideTransactions, message));
+    }
     let own: BTreeSet<u64> = begins(ended.requests).filter_map(Logged::transaction_id).collect();
     let stray = ended.requests.iter().find(|request| {
         let id = request.transaction_id().unwrap_or(request.transaction);
@@ -471,10 +293,6 @@ fn outside(held: &mut Held, ended: &Ended<'_>) -> Result<(), Failure> {
             Ok(())
         }
     }
-}
-
-fn not_told(id: u64, rule: Rule) -> Failure {
-    Failure::new(rule, format!("transaction {id} is over and its source was not told"))
 }
 
 /// `REG_IOC_COMMIT`: one commit if there is something to commit, looks around it, and nothing that

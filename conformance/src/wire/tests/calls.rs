@@ -7,8 +7,11 @@ use registry_model::observation::Observation;
 use super::*;
 
 mod changes;
+mod expiry;
+mod orphans;
 mod security;
 mod transactions;
+mod walks;
 
 const PROCESS: ProcessId = ProcessId(1);
 const DONE: Observation = Observation::Done;
@@ -443,20 +446,20 @@ fn a_status_of_the_source_reaches_the_caller_as_its_errno() {
     for (status, errno, rule) in [
         (1, Errno::ENOENT, Rule::StatusNotFound),
         (3, Errno::EIO, Rule::StatusStorageError),
-        (4, Errno::ENOTEMPTY, Rule::StatusNotEmpty),
         (5, Errno::ENOSPC, Rule::StatusTooLarge),
         (6, Errno::EBUSY, Rule::StatusBusy),
         (7, Errno::EINVAL, Rule::StatusInvalid),
         (8, Errno::EAGAIN, Rule::StatusConditionFailed),
-        (9, Errno::ENOTSUP, Rule::StatusNotSupported),
     ] {
         let refuse = |wire: &mut Wire| {
-            let removal = payload().guid(NEW).bytes("v").bytes("base");
-            wire.exchange(0x22, removal, status).unwrap();
+            wire.ask(NEW, "v", 0);
+            let write = payload().guid(NEW).bytes("v").bytes("base").u32(1).bytes("data");
+            wire.exchange(0x21, write.u64(101).u64(7), status).unwrap();
         };
-        assert_eq!(refused(&unset(""), errno, refuse), Ok(()), "{status}");
+        let call = set(b"v", 1, b"data", b"", 7);
+        assert_eq!(refused(&call, errno, refuse), Ok(()), "{status}");
         let other = if status == 3 { Errno::ENOENT } else { Errno::EIO };
-        assert_eq!(refused(&unset(""), other, refuse), Err(rule), "{status}");
+        assert_eq!(refused(&call, other, refuse), Err(rule), "{status}");
     }
 }
 

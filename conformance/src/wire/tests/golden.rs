@@ -13,9 +13,14 @@ fn bytes(digits: &str) -> Vec<u8> {
 /// when a byte is missing at its end or too many.
 #[track_caller]
 fn golden(request: &str, response: &str, ids: &[&str]) {
+    golden_after(Wire::new(), request, response, ids);
+}
+
+/// The same after other frames.
+#[track_caller]
+fn golden_after(mut wire: Wire, request: &str, response: &str, ids: &[&str]) {
     let (request, response) = (bytes(request), bytes(response));
     codec_agrees(&request, &response);
-    let mut wire = Wire::new();
     wire.covers_none_of(ids);
     for (is_request, bytes) in [(true, &request), (false, &response)] {
         let op_code = u16::from_le_bytes([bytes[12], bytes[13]]) & 0x7FFF;
@@ -120,13 +125,17 @@ fn enum_children() {
 
 #[test]
 fn create_key() {
-    golden(
+    let mut wire = Wire::new();
+    let entry = payload().guid(ROOT).bytes("hi").bytes("base").guid(NEW).u64(101);
+    wire.exchange(0x02, entry, 0).unwrap();
+    golden_after(
+        wire,
         &format!(
-            "56000000 0100000000000000 1000 0000000000000000
+            "56000000 0200000000000000 1000 0000000000000000
              {NEW_GUID} 02000000 6869 {ROOT_GUID} {BARE_SD} 00 00"
         ),
-        "12000000 0100000000000000 1080 00000000",
-        &["WIRE-19", "WIRE-20", "SD-13", "KEY-18"],
+        "12000000 0200000000000000 1080 00000000",
+        &["WIRE-19", "WIRE-20", "SD-13", "SYS-76"],
     );
 }
 

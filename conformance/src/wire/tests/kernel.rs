@@ -219,10 +219,11 @@ fn a_creation_is_an_entry_and_then_its_key_record() {
 }
 
 #[test]
-fn a_key_record_may_come_before_its_entry() {
+fn a_key_record_may_come_before_its_entry_in_a_transaction() {
     let mut wire = Wire::new();
-    wire.exchange(0x10, create_key(NEW), 0).unwrap();
-    wire.exchange(0x02, create_entry(NEW, 101), 0).unwrap();
+    begin(&mut wire, 9, 0).unwrap();
+    wire.send_to(SOURCE, 0x10, 9, create_key(NEW)).unwrap();
+    wire.send_to(SOURCE, 0x02, 9, create_entry(NEW, 101)).unwrap();
     wire.covers(&["OP-12"]);
     wire.covers_none_of(&["SYS-76"]);
 }
@@ -264,13 +265,13 @@ fn the_record_repeats_parent_and_name_of_the_entry() {
 fn a_new_key_has_a_guid_never_seen_before() {
     let mut wire = Wire::new();
     assert_eq!(wire.send(0x02, create_entry(ROOT, 101)), Err(Rule::FreshGuid));
-    assert_eq!(wire.send(0x10, create_key([0; 16])), Err(Rule::FreshGuid));
-    wire.exchange(0x02, create_entry(NEW, 102), 2).unwrap();
-    assert_eq!(wire.send(0x02, create_entry(NEW, 103)), Err(Rule::FreshGuid));
+    assert_eq!(wire.send(0x02, create_entry([0; 16], 102)), Err(Rule::FreshGuid));
+    wire.exchange(0x02, create_entry(NEW, 103), 2).unwrap();
+    assert_eq!(wire.send(0x02, create_entry(NEW, 104)), Err(Rule::FreshGuid));
     let entry = payload().u32(0).u32(1).bytes("base").u8(0).guid([7; 16]).u64(1).u32(1);
     wire.send(0x01, lookup("a")).unwrap();
     wire.answer(0x01, metadata(entry, [7; 16])).unwrap();
-    assert_eq!(wire.send(0x02, create_entry([7; 16], 104)), Err(Rule::FreshGuid));
+    assert_eq!(wire.send(0x02, create_entry([7; 16], 105)), Err(Rule::FreshGuid));
 }
 
 #[test]
@@ -286,8 +287,11 @@ fn a_guid_is_not_fresh_again_after_a_reboot() {
 #[test]
 fn a_child_of_a_volatile_key_is_volatile() {
     let mut wire = Wire::new();
+    wire.send(0x02, create_entry(NEW, 101)).unwrap();
     wire.send(0x10, create_key_below(ROOT, NEW, 1)).unwrap();
     assert_eq!(wire.send(0x10, create_key_below(NEW, [3; 16], 0)), Err(Rule::VolatileChild));
+    let below = payload().guid(NEW).bytes("Name").bytes("base").guid([4; 16]).u64(102);
+    wire.send(0x02, below).unwrap();
     assert_eq!(wire.send(0x10, create_key_below(NEW, [4; 16], 1)), Ok(()));
 }
 
@@ -361,7 +365,7 @@ fn a_value_change_is_followed_by_the_last_write_time() {
 #[test]
 fn a_refused_value_change_leaves_the_last_write_time() {
     let mut wire = Wire::new();
-    wire.exchange(0x21, set_value(101), 8).unwrap();
+    wire.exchange(0x21, set_value(101), 6).unwrap();
     assert_eq!(wire.monitor.quiescent(), Ok(()));
 }
 

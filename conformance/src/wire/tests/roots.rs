@@ -70,6 +70,11 @@ fn two_hives_have_two_roots() {
     let mut wire = Wire::new();
     let both = hives(&[("Machine", ROOT), ("Users", ROOT)]);
     assert_eq!(rule(wire.monitor.kept_roots(SOURCE, &both)), Err(Rule::RootOwn));
+    let mut wire = Wire::new();
+    wire.monitor.kept_roots(SOURCE, &hives(&[("Machine", ROOT)])).unwrap();
+    wire.covers_none_of(&["SRC-24"]);
+    wire.monitor.kept_roots(SOURCE, &hives(&[("Users", NEW)])).unwrap();
+    wire.covers(&["SRC-24"]);
 }
 
 #[test]

@@ -60,6 +60,11 @@ fn a_registration_reads_parameters_and_layers_where_they_are() {
         wire.send(0x20, payload().guid(REGISTRY).bytes("").u8(1)).unwrap();
         wire.answer(0x20, payload().u32(0).u32(0).u32(0)).unwrap();
     };
+    let read_layers = |wire: &mut Wire| {
+        wire.look_up(REGISTRY, "Layers", Some(LAYERS));
+        wire.send(0x05, payload().guid(LAYERS)).unwrap();
+        wire.answer(0x05, payload().u32(0).u32(0).u32(0)).unwrap();
+    };
     assert_eq!(found().overdue(), Err(Rule::ParametersRead));
     let mut wire = found();
     wire.look_up(REGISTRY, "Layers", Some(LAYERS));
@@ -69,11 +74,23 @@ fn a_registration_reads_parameters_and_layers_where_they_are() {
     wire.look_up(REGISTRY, "Layers", Some(LAYERS));
     assert_eq!(wire.overdue(), Err(Rule::LayersRead));
     let mut wire = found();
+    read_layers(&mut wire);
     read(&mut wire);
-    wire.look_up(REGISTRY, "Layers", Some(LAYERS));
-    wire.send(0x05, payload().guid(LAYERS)).unwrap();
-    wire.answer(0x05, payload().u32(0).u32(0).u32(0)).unwrap();
+    read(&mut wire);
+    assert_eq!(wire.overdue(), Err(Rule::LayersRead), "the layers come after the parameters");
+    let mut wire = found();
+    read(&mut wire);
+    read_layers(&mut wire);
+    assert_eq!(wire.overdue(), Err(Rule::LayersRead), "the parameters come once more");
+    let mut wire = found();
+    read(&mut wire);
+    read_layers(&mut wire);
+    read(&mut wire);
     assert_eq!(wire.overdue(), Ok(()));
+    wire.monitor.connection_opened(SOURCE);
+    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.settings_registered(SOURCE, ROOT);
+    assert_eq!(wire.overdue(), Err(Rule::ParametersRead), "so it is at a resumption");
     wire.covers(&["BOOT-06", "BOOT-07", "BOOT-13", "CONF-41"]);
 }
 

@@ -63,7 +63,7 @@ fn a_response_has_the_op_code_of_its_request() {
 
 #[test]
 fn a_status_is_of_the_vocabulary_and_a_failure_has_nothing_else() {
-    assert_eq!(lookup_answer(payload().u32(9)), Ok(()));
+    assert_eq!(lookup_answer(payload().u32(7)), Ok(()));
     assert_eq!(lookup_answer(payload().u32(10)), Err(Rule::Status));
     assert_eq!(lookup_answer(payload().u32(1).u8(0)), Err(Rule::LookupResponse));
 }
@@ -196,6 +196,24 @@ fn requests_are_answered_by_the_time_that_all_is_quiet() {
     wire.answer(0x01, payload().u32(1)).unwrap();
     wire.monitor.quiescent().unwrap();
     wire.covers(&["SRC-01"]);
+}
+
+#[test]
+fn a_source_that_was_started_and_never_answers_is_noticed() {
+    let waiting = |is_kept: bool| {
+        let mut wire = Wire::new();
+        if is_kept {
+            wire.monitor.kept_roots(SOURCE, &[("Machine".to_owned(), ROOT)]).unwrap();
+        }
+        wire.monitor.time(1);
+        lookup(&mut wire);
+        wire.monitor.time(30_000_000_000);
+        assert_eq!(wire.monitor.quiescent(), Ok(()));
+        wire.monitor.time(200_000_000_000);
+        wire.monitor.quiescent().map_err(|violation| violation.rule)
+    };
+    assert_eq!(waiting(true), Err(Rule::AllAnswered));
+    assert_eq!(waiting(false), Ok(()), "a caller plays it");
 }
 
 #[test]
