@@ -370,6 +370,9 @@ impl<'a> Execution<'a> {
         if next.len() > 1 {
             let mut distinct: Vec<Belief> = Vec::new();
             for belief in next {
+                if distinct.len() > STATES_MAX {
+                    break;
+                }
                 if !distinct.contains(&belief) {
                     distinct.push(belief);
                 }

@@ -212,6 +212,12 @@ fn compare(file: &Path, script: &Script, answers: &[Vec<String>], run: &Run) -> 
     if is_same { Exit::Conforms } else { Exit::Divergence }
 }
 
+/// A text whose lines end as those of the other do: all in one way, or in LF.
+fn with_line_ends_of(text: &str, blessed: String) -> String {
+    let is_windows = text.contains("\r\n");
+    if is_windows { blessed.replace("\r\n", "\n").replace('\n', "\r\n") } else { blessed }
+}
+
 fn bless(
     file: &Path,
     text: &str,
@@ -225,6 +231,7 @@ fn bless(
     }
     let blessed = script::bless(text, script, answers, &run.requests, &run.audits)
         .map_err(|refused| format!("{}: {refused}", file.display()))?;
+    let blessed = with_line_ends_of(text, blessed);
     if blessed != text {
         fs::write(file, blessed)
             .map_err(|error| format!("failed to write {}: {error}", file.display()))?;

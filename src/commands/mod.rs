@@ -100,6 +100,8 @@ fn read_script(path: &Path) -> Result<(String, Script), String> {
         .map_err(|error| format!("failed to read the script {}: {error}", path.display()))?;
     let text = String::from_utf8(bytes)
         .map_err(|error| format!("{}: the script is not UTF-8: {error}", path.display()))?;
+    // Some editors put a mark in front that is no part of the text.
+    let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
     let script = script::parse(&text, &path.display().to_string()).map_err(|e| e.to_string())?;
     script.plan.check_sources().map_err(|problem| format!("{}: {problem}", path.display()))?;
     Ok((text, script))

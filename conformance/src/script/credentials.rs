@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use registry_model::limits::Limits;
 use registry_model::security::{
-    GROUP_ENABLED, Group, Privilege, Sid, Token, TokenFields, TokenLevel,
+    Acl, GROUP_ENABLED, Group, Privilege, Sid, Token, TokenFields, TokenLevel,
 };
 
 use super::error::Complaint;
@@ -169,7 +170,11 @@ fn parse_word(
     words: &mut Words<'_>,
 ) -> Result<(), Complaint> {
     match text {
-        "private" => said.private_layers.push(words.string("a layer")?),
+        "private" => {
+            said.private_layers.push(words.string("a layer")?);
+            let most = Limits::default().max_private_layers_per_token;
+            few(said.private_layers.len(), most, span)?;
+        }
         "user_deny_only" => said.user_deny_only = true,
         "write_restricted" => said.write_restricted = true,
         "confined" => said.confined = true,
@@ -192,7 +197,14 @@ impl Said {
                 let privileges = value.split(',').map(|p| vocabulary::parse_privilege(p, span));
                 once(&mut self.privileges, privileges.collect::<Result<_, _>>()?)
             }
-            "default_dacl" => once(&mut self.default_dacl, descriptor::parse_acl(value, span)?),
+            "default_dacl" => {
+                let bytes = descriptor::parse_acl(value, span)?;
+                if Acl::parse(&bytes).is_err() {
+                    let advice = "a token's default DACL is well formed, whatever it says";
+                    return Err(Complaint::new(span, "no access control list", advice));
+                }
+                once(&mut self.default_dacl, bytes)
+            }
             "integrity" => once(&mut self.integrity, vocabulary::parse_integrity(value, span)?),
             "no_write_up" => {
                 let number: u8 = parse_number(value, span, "0 or 1")?;
@@ -209,6 +221,7 @@ impl Said {
             }
             "scope" => {
                 self.scopes.push(device::parse_guid(value, span)?);
+                few(self.scopes.len(), Limits::default().max_scope_guids_per_token, span)?;
                 true
             }
             _ => return Err(unknown(field, span)),
@@ -218,6 +231,14 @@ impl Said {
         }
         Err(Complaint::new(span, format!("`{field}` is given twice"), "keep one"))
     }
+}
+
+/// A token with more than there may be is made by nobody (P-133).
+fn few(count: usize, most: u32, span: (usize, usize)) -> Result<(), Complaint> {
+    if count <= most as usize {
+        return Ok(());
+    }
+    Err(Complaint::new(span, format!("a token has at most {most} of these"), "leave some out"))
 }
 
 /// Whether nothing was there before.

@@ -16,6 +16,8 @@ use crate::plan::{
     Action, Actor, Fault, Handle, KeyReference, Plan, PlannedHive, PlannedRegistration,
     PlannedRoot, RawArgument, SourceHive, Step, Text,
 };
+use crate::script::words::CAPACITY_MAX;
+use crate::sddl;
 use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
 
 /// Any plan whose actors have distinct names and whose faults strike sources that it has.
@@ -96,6 +98,25 @@ fn sids() -> BoxedStrategy<Sid> {
     prop_oneof![well_formed, vec(any::<u8>(), 0..12)].prop_map(Sid).boxed()
 }
 
+/// Well-formed access control lists: those that a text can say, and an ACE of any type and content.
+fn acls() -> BoxedStrategy<Vec<u8>> {
+    let texts = ["D:", "D:(A;;KA;;;SY)", "D:(D;CI;KR;;;WD)(A;CIIO;KA;;;CO)"];
+    let said = prop::sample::select(texts.to_vec())
+        .prop_map(|text| sddl::parse_acl(text).unwrap_or_else(|error| panic!("{error:?}")));
+    // Types from 0x40 on are recognised by nobody.
+    let unrecognised =
+        (0x40u8.., any::<u8>(), vec(any::<u32>(), 0..3)).prop_map(|(of, flags, body)| {
+            let size = 4 + 4 * body.len() as u16;
+            let mut acl = vec![2, 0];
+            acl.extend((8 + size).to_le_bytes());
+            acl.extend([1, 0, 0, 0, of, flags]);
+            acl.extend(size.to_le_bytes());
+            acl.extend(body.iter().flat_map(|word| word.to_le_bytes()));
+            acl
+        });
+    prop_oneof![said, unrecognised].boxed()
+}
+
 fn tokens() -> BoxedStrategy<Token> {
     let groups = vec((sids(), prop_oneof![Just(4), any::<u32>()]), 0..3);
     let privileges = btree_set(
@@ -106,7 +127,7 @@ fn tokens() -> BoxedStrategy<Token> {
         (sids(), option::of(sids()), option::of(sids())),
         groups,
         privileges,
-        option::of(vec(any::<u8>(), 0..8)),
+        option::of(acls()),
         (vec(strings(), 0..2), vec(guids(), 0..2)),
         standings(),
     )
@@ -169,9 +190,11 @@ fn security() -> BoxedStrategy<Action> {
     let sddl = sddl.prop_map(|text| crate::sddl::parse(text).expect("SDDL"));
     let descriptor = prop_oneof![3 => sddl, 1 => vec(any::<u8>(), 0..24)];
     prop_oneof![
-        (keys(), info(), option::of(any::<u32>())).prop_map(|(key, security_info, capacity)| {
-            Action::GetSecurity { key, security_info, capacity }
-        }),
+        (keys(), info(), option::of(0..=CAPACITY_MAX)).prop_map(
+            |(key, security_info, capacity)| {
+                Action::GetSecurity { key, security_info, capacity }
+            }
+        ),
         (keys(), info(), descriptor).prop_map(|(key, security_info, descriptor)| {
             Action::SetSecurity { key, security_info, descriptor }
         }),
@@ -325,7 +348,7 @@ fn values() -> BoxedStrategy<Action> {
 }
 
 fn reads() -> BoxedStrategy<Action> {
-    let capacity = || option::of(any::<u32>());
+    let capacity = || option::of(0..=CAPACITY_MAX);
     prop_oneof![
         (keys(), texts(), capacity(), capacity()).prop_map(
             |(key, name, data_capacity, layer_capacity)| Action::Get {
@@ -360,7 +383,7 @@ fn watches() -> BoxedStrategy<Action> {
     prop_oneof![
         (handles(), number(), prop_oneof![3 => 0u8..2, 1 => any::<u8>()])
             .prop_map(|(handle, filter, subtree)| Action::Watch { handle, filter, subtree }),
-        (handles(), option::of(any::<u32>()))
+        (handles(), option::of(0..=CAPACITY_MAX))
             .prop_map(|(handle, capacity)| Action::Events { handle, capacity }),
         handles().prop_map(|handle| Action::Poll { handle }),
         handles().prop_map(|handle| Action::Begin { handle }),

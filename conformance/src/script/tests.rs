@@ -593,3 +593,19 @@ fn a_seed_that_is_no_number_is_refused_at_its_place() {
     assert!(error.starts_with("file.lcs:1:"), "{error}");
     assert!(error.contains("`soon` is no seed"), "{error}");
 }
+
+#[test]
+fn what_no_world_can_make_is_refused_at_its_line() {
+    let many_layers = format!("actor a user=S-1-5-18{}", " private gpo".repeat(17));
+    let many_scopes = format!("actor a user=S-1-5-18{}", " scope=1".repeat(9));
+    for (text, problem) in [
+        ("actor a user=S-1-5-18 default_dacl=hex:00", "no access control list"),
+        (many_layers.as_str(), "a token has at most 16 of these"),
+        (many_scopes.as_str(), "a token has at most 8 of these"),
+        ("get Machine x data=4294967295", "a buffer of more than 67108864 bytes"),
+        ("events h buffer=67108865", "a buffer of more than 67108864 bytes"),
+    ] {
+        let error = parse(text, "test.lcs").expect_err(text).to_string();
+        assert!(error.starts_with("test.lcs:1:") && error.contains(problem), "{error}");
+    }
+}

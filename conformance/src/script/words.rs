@@ -38,6 +38,11 @@ pub(super) enum OptionKind {
     Byte(&'static str),
 }
 
+/// The options that are lengths of buffers, which the harness lays out in memory.
+const BUFFERS: [&str; 4] = ["name", "data", "layer", "buffer"];
+/// Longest buffer that a script may ask for in bytes: above every limit of the registry's.
+pub(super) const CAPACITY_MAX: u32 = 64 * 1024 * 1024;
+
 /// The options that were given.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Options {
@@ -203,6 +208,11 @@ impl<'a> Words<'a> {
                 (OptionKind::Flag(_, bit), _) => options.flags |= bit,
                 (OptionKind::Number(name), value) => {
                     let number = parse_number(value.unwrap_or(""), span, "a number")?;
+                    if BUFFERS.contains(&name) && number > CAPACITY_MAX {
+                        let problem = format!("a buffer of more than {CAPACITY_MAX} bytes");
+                        let advice = "write a smaller one, or a length without its buffer by `raw`";
+                        return Err(Complaint::new(span, problem, advice));
+                    }
                     options.numbers.insert(name, number);
                 }
                 (OptionKind::Byte(name), value) => {
