@@ -89,10 +89,10 @@ impl WireMonitor {
             Effect::Touched { transaction, guid, .. } if !succeeded => {
                 self.transactions.untouched(*transaction, *guid);
             }
-            Effect::EntryRemoved { transaction, orphan: Some(orphan), .. } if succeeded => {
-                if !self.seeded.has(source) {
-                    self.call_rules.orphans.orphaned(source, *transaction, *orphan);
-                }
+            Effect::EntryRemoved { transaction, orphan: Some(orphan), .. }
+                if succeeded && !self.seeded.has(source) =>
+            {
+                self.call_rules.orphans.orphaned(source, *transaction, *orphan);
             }
             Effect::EntryRemoved { transaction, parent, .. } if !succeeded => {
                 self.transactions.untouched(*transaction, *parent);
@@ -145,6 +145,12 @@ impl WireMonitor {
             Success::Children { children, metadata } => {
                 let mut guids = BTreeSet::new();
                 once(Rule::ChildOnce, children.iter().map(|(name, _)| *name))?;
+                let places: Vec<_> = children
+                    .iter()
+                    .flat_map(|(name, entries)| entries.iter().map(move |entry| (*name, entry)))
+                    .map(|(name, entry)| (fields::spelled(name), fields::spelled(entry.layer)))
+                    .collect();
+                once(Rule::LayerOnce, places.into_iter())?;
                 for (name, entries) in children {
                     fields::key_name(&mut self.held, name)?;
                     guids.extend(self.path_entries(entries)?);

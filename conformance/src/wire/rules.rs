@@ -160,7 +160,7 @@ rules! {
     ValueOnce covers [] cites ["OP-40" "OP-33" "OP-38"]
         "an answer has one value entry for each name and layer, and one blanket tombstone for each layer";
     ChildOnce covers [] cites ["OP-16"]
-        "RSI_ENUM_CHILDREN has each spelling of a child once (D-06)";
+        "RSI_ENUM_CHILDREN has each spelling of a name once";
     ImmutableFields covers ["SRC-08"] cites ["OP-23" "OP-26" "SRC-30"]
         "a source keeps the flags, the name and the parent of a key as they were created";
     QueriedName covers ["OP-35"] cites []

@@ -83,18 +83,16 @@ impl Transactions {
     pub(super) fn mutated(&mut self, id: u64, request: &Request<'_>) {
         let Some(transaction) = self.known.get_mut(&id) else { return };
         let before = transaction.last_removal.take();
-        match *request {
-            Request::DeleteEntry { parent, child_name, .. } => {
+        match (request, before) {
+            (Request::DeleteEntry { parent, child_name, .. }, _) => {
                 let rule = Rule::DeletionTouchesParent;
-                let is_first = transaction.touched.insert(parent, rule).is_none();
-                transaction.last_removal = Some((parent, child_name.to_vec(), is_first));
+                let is_first = transaction.touched.insert(*parent, rule).is_none();
+                transaction.last_removal = Some((*parent, child_name.to_vec(), is_first));
             }
-            Request::CreateEntry { parent, child_name, .. } => {
-                if before.is_some_and(|(key, name, is_first)| {
-                    is_first && key == parent && fields::may_be_same(&name, child_name)
-                }) {
-                    transaction.touched.remove(&parent);
-                }
+            (Request::CreateEntry { parent, child_name, .. }, Some((key, name, true)))
+                if key == *parent && fields::may_be_same(&name, child_name) =>
+            {
+                transaction.touched.remove(parent);
             }
             _ => {}
         }

@@ -60,17 +60,17 @@ fn no_entry_comes_twice() {
     };
     assert_eq!(lookup(["gpo", "GPO"]), Err(Rule::LayerOnce));
     assert_eq!(lookup(["gpo", "role"]), Ok(()));
-    let children = |names: [&str; 2]| {
+    let children = |names: [&str; 2], layer: &str| {
         let mut wire = Wire::new();
         wire.send(0x05, payload().guid(ROOT)).unwrap();
-        let child = |answer: Payload, name: &&str| hidden(answer.bytes(name).u32(1), "base");
-        let answer = names.iter().fold(payload().u32(0).u32(2), child);
-        wire.answer(0x05, answer.u32(0))
+        let first = hidden(payload().u32(0).u32(2).bytes(names[0]).u32(1), "base");
+        let second = hidden(first.bytes(names[1]).u32(1), layer);
+        wire.answer(0x05, second.u32(0))
     };
-    assert_eq!(children(["a", "a"]), Err(Rule::ChildOnce));
-    // Groups whose names fold equal are one child (D-06).
-    assert_eq!(children(["a", "A"]), Ok(()));
-    assert_eq!(children(["a", "b"]), Ok(()));
+    assert_eq!(children(["a", "b"], "base"), Ok(()));
+    assert_eq!(children(["a", "A"], "gpo"), Ok(()), "a layer has its own spelling (P-67)");
+    assert_eq!(children(["a", "A"], "base"), Err(Rule::LayerOnce));
+    assert_eq!(children(["a", "a"], "gpo"), Err(Rule::ChildOnce));
     let values = |names: [&str; 2], blankets: [&str; 2]| {
         let mut wire = Wire::new();
         wire.send(0x20, payload().guid(ROOT).bytes("").u8(1)).unwrap();
