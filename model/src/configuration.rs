@@ -310,11 +310,13 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
     work.otherwise.extend(others.map(|other| (change.outcome.clone(), other)));
 }
 
-/// The events of the looks. Where they differ, none of them must come.
+/// The events of the looks. Where they differ, or the source may have died before it was asked (P-165), none of
+/// them must come.
 fn report(work: &mut Work<'_>, change: &Change<'_>, looks: &[Look], elsewhere: Vec<AuditPattern>) {
     let Some((main, others)) = looks.split_first() else { return };
     let mut events = main.taken.events.clone();
-    if others.iter().any(|look| look.taken.events != main.taken.events) {
+    let is_same = |look: &Look| look.taken.events == main.taken.events;
+    if work.is_interrupted() || !others.iter().all(is_same) {
         events.iter_mut().for_each(|event| event.optional = true);
     }
     let more = others.iter().flat_map(|look| look.taken.events.clone()).chain(elsewhere);
