@@ -395,10 +395,11 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// What layers say of a new key's name where it is created: a transaction may have changed that.
+    /// What layers say of a new key's name where it is created: a transaction may have changed that since
+    /// the walk, if the walk was outside.
     async fn entries_to_replace(&self, missing: &Missing) -> Result<Vec<PathEntry>, Errno> {
         let parent = self.key_within(missing.change.transaction, missing.parent.key());
-        if parent.transaction.is_none() {
+        if parent.transaction.is_none() || parent.transaction == missing.within {
             return Ok(missing.entries.clone());
         }
         self.lookup_entries(parent, &missing.name).await

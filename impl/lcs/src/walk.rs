@@ -75,6 +75,8 @@ pub struct Missing {
     pub name: String,
     /// What layers say of the name now.
     pub entries: Vec<PathEntry>,
+    /// The transaction in which they said so.
+    pub within: Option<TransactionId>,
     /// The mutation that the creation will be.
     pub change: Change,
     /// Keeps others from the name, and readers from the parent's children.
@@ -223,6 +225,7 @@ impl<E: Env> Kernel<E> {
                 parent_metadata,
                 name: component,
                 entries: found.entries,
+                within: parent.transaction,
                 change,
                 hold,
             }))),

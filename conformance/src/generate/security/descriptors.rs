@@ -56,8 +56,22 @@ const AUDIT_FLAGS: &[&str] =
 /// Integrity levels that SYSTEM dominates.
 const LEVELS: &[&str] = &["LW", "ME", "MP", "HI", "SI", "S-1-16-0", "S-1-16-100"];
 /// Policies of labels, some with bits that mean nothing there.
-const LABEL_POLICIES: &[&str] =
-    &["NW", "NW", "NW", "NR", "NR", "NX", "NWNR", "NWNRNX", "0x0", "0x12", "0x12", "0x800002"];
+const LABEL_POLICIES: &[&str] = &[
+    "NW",
+    "NW",
+    "NW",
+    "NR",
+    "NR",
+    "NX",
+    "NWNR",
+    "NWNRNX",
+    "0x0",
+    "0x12",
+    "0x12",
+    "0x800002",
+    "0x80000002",
+    "0x10000001",
+];
 /// ACEs that are kept and decide nothing: inherit-only ones of callback, object, resource attribute,
 /// scoped policy, trust label and alarm type, and one of no type at all.
 const KEPT_IN_DACL: &[&str] = &[

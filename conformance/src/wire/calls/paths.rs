@@ -150,8 +150,7 @@ impl CallRules {
 }
 
 /// The lookups and the questions for links of a walk. What a transaction has at the place of a key
-/// that is to be created is looked at once more, under its id (D-20, P-189), also where the walk was
-/// inside because the transaction has made the parent; that is no step.
+/// that is to be created is looked at once more, under its id (D-20, P-189); that is no step.
 fn steps<'a>(ended: &'a Ended<'_>, is_creation: bool) -> Vec<&'a Logged> {
     let is_step = |of: &&Logged| matches!(of.operation, Operation::Lookup | Operation::QueryValues);
     let mut steps: Vec<&Logged> = ended.walk().filter(is_step).collect();
@@ -160,9 +159,8 @@ fn steps<'a>(ended: &'a Ended<'_>, is_creation: bool) -> Vec<&'a Logged> {
     if let [.., outside, inside] = steps[..]
         && is_creation
         && !found_it
-        && (outside.operation, inside.operation) == (Operation::Lookup, Operation::Lookup)
-        && inside.transaction != 0
-        && matches!(outside.transaction, id if id == 0 || id == inside.transaction)
+        && (outside.transaction, outside.operation) == (0, Operation::Lookup)
+        && (inside.transaction != 0, inside.operation) == (true, Operation::Lookup)
         && (outside.key, &outside.name) == (inside.key, &inside.name)
     {
         steps.pop();
