@@ -191,7 +191,7 @@ impl Generator {
             (0, 1, Generator::register_wrongly),
             (0, 1, Generator::lose_device),
         ];
-        let of_security: [(u32, u32, Feature); 18] = [
+        let of_security: [(u32, u32, Feature); 19] = [
             (4, 12, Generator::set_security),
             (2, 8, Generator::get_security),
             (4, 12, Generator::open_and_use),
@@ -209,6 +209,7 @@ impl Generator {
             (0, 1, Generator::chain_links),
             (0, 2, Generator::link_among_keys),
             (0, 1, Generator::ask_for_the_sacl),
+            (0, 2, Generator::inherit_a_label),
             (0, 1, Generator::link_behind_a_link),
         ];
         features.extend(of_security);

@@ -19,6 +19,8 @@ const WITHOUT_LINKS: &[&str] = &[
 /// DACLs that name the right to the SACL, which no DACL grants.
 const WITH_THE_SACL: &[&str] =
     &["D:(A;;AS;;;WD)(A;CI;KA;;;WD)", "D:(A;CI;KA;;;SY)(A;;AS;;;WD)(A;;KR;;;WD)"];
+/// Inheritable labels whose masks have generic rights beside a policy.
+const LABELS: &[&str] = &["S:(ML;CI;0x80000001;;;ME)", "S:(ML;CI;0x10000002;;;LW)"];
 /// What is asked for then.
 const FOR_THE_SACL: &[u32] = &[0x0100_0000, 0x0102_0000, 0x0300_0000];
 const REG_OPEN_LINK: u32 = 1;
@@ -50,6 +52,27 @@ impl Generator {
             self.act(2, Action::GetSecurity { key, security_info, capacity: None });
         }
         self.mend_path(path);
+    }
+
+    /// A key is created below one whose label has generic rights in its mask, and its SACL is read.
+    pub(in super::super) fn inherit_a_label(&mut self) {
+        self.actor = 0;
+        let parent = self.paths[0].clone();
+        let child = format!("{parent}\\Labelled");
+        let label = bytes_of(self.pick(LABELS));
+        self.set_sacl(&parent, label);
+        self.sequence += 1;
+        let path = Text::from(child.as_str());
+        let (access, flags, layer) = (0x000F_003F, 0, None);
+        self.act(2, Action::Create { handle: None, parent: None, path, access, flags, layer });
+        let key = KeyReference::Path(Text::from(child.as_str()));
+        self.act(3, Action::GetSecurity { key, security_info: sddl::SACL, capacity: None });
+        self.set_sacl(&parent, bytes_of("S:"));
+    }
+
+    fn set_sacl(&mut self, path: &str, descriptor: Vec<u8>) {
+        let key = KeyReference::Path(Text::from(path));
+        self.act(3, Action::SetSecurity { key, security_info: sddl::SACL, descriptor });
     }
 
     /// A link is opened itself by a path that passes through another one.
