@@ -159,15 +159,27 @@ impl<B: Backend> Scheduler<B> {
         Ok(Response::Done)
     }
 
-    /// Refuses what waits in a transaction that has ended: it is no part of a later one of the same
-    /// id (P-71).
+    /// Refuses what waits in a transaction that has ended: it has not got the lock, and is no part of a
+    /// later one of the same id (P-65, P-71).
     fn refuse_waiting(&mut self, id: TransactionId) {
         let waiting = std::mem::take(&mut self.waiting);
-        let (its, others): (VecDeque<_>, VecDeque<_>) =
-            waiting.into_iter().partition(|waiting| waiting.frame.transaction == Some(id));
+        // A read waits for no lock of its own, and reads what is committed then.
+        let is_read = |request: &Request| {
+            matches!(
+                request,
+                Request::Lookup { .. }
+                    | Request::EnumChildren { .. }
+                    | Request::ReadKey { .. }
+                    | Request::QueryValues { .. }
+            )
+        };
+        let is_its = |waiting: &Waiting| {
+            waiting.frame.transaction == Some(id) && !is_read(&waiting.frame.request)
+        };
+        let (its, others): (VecDeque<_>, VecDeque<_>) = waiting.into_iter().partition(is_its);
         self.waiting = others;
         for Waiting { frame, .. } in its {
-            self.answer(&frame, Response::Failed(Status::Invalid));
+            self.answer(&frame, Response::Failed(Status::TransactionBusy));
             // Those behind it may no longer be blocked.
             self.released = true;
         }

@@ -147,7 +147,7 @@ fn a_request_that_waits_is_no_part_of_a_later_transaction_of_its_id(mut driver: 
     driver.submit(6, begin(6));
     driver.submit(5, commit(5));
     let answers = driver.drain();
-    assert!(answers.contains(&(waiting, failed(Status::Invalid))), "{answers:?}");
+    assert!(answers.contains(&(waiting, failed(Status::TransactionBusy))), "{answers:?}");
     driver.ok_within(6, commit(6));
     assert_eq!(values_of(&driver.call(query_all(root))), ["v=x@1 in base"]);
 }
