@@ -404,11 +404,14 @@ fn a_precedence_below_a_layers_key_of_the_same_transaction_needs_the_privilege()
 }
 
 #[test]
-fn an_orphaned_metadata_key_has_no_gate() {
+fn an_orphaned_metadata_key_keeps_its_gate() {
     let role = "Machine\\System\\Registry\\Layers\\role";
     let lines = format!("layer role 1\nopen role {role}\ndelete $role");
     let mut world = unprivileged_after(World::with_layers(), &lines);
-    assert_eq!(world.transcript("dword $role Precedence 9"), "dword $role Precedence 9\n  -> ok\n");
+    assert_eq!(
+        world.transcript("dword $role Precedence 9"),
+        "dword $role Precedence 9\n  -> EPERM\n"
+    );
 }
 
 #[test]
