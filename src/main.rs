@@ -5,6 +5,7 @@ mod commands;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conformance::panics;
@@ -36,6 +37,9 @@ enum Command {
     Check(CheckArguments),
     /// Show the state of a script after a step, or the contest for a path or value in it.
     Explain(ExplainArguments),
+    /// Run every crash point of every short sequence of actions: what a source has carried out when it
+    /// dies, and what is there when it has started again.
+    Exhaust(ExhaustArguments),
     /// Certify a backing store: scripts and random plans of requests, without a kernel.
     Certify(CertifyArguments),
     /// Measure speed, beside the floors and goals of the design; exit status 1 below a floor.
@@ -67,9 +71,16 @@ pub enum Format {
 /// Options of `run`.
 #[derive(Args)]
 pub struct RunArguments {
-    /// The seeds, as FIRST..END; END is not run.
-    #[arg(long, default_value = "0..200")]
-    seeds: String,
+    /// The seeds, as FIRST..END, or FIRST.. for all from there; END is not run. 0..200 if neither
+    /// this nor --time is given.
+    #[arg(long)]
+    seeds: Option<String>,
+    /// Begin no seed after this time, as in 90s, 10m or 2h.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// Run share I of N equal shares of the seeds, as I/N, counted from 1.
+    #[arg(long)]
+    shard: Option<String>,
     /// What the plans exercise: default, calm, crash, security or lifecycle.
     #[arg(long, default_value = "default")]
     profile: String,
@@ -113,6 +124,26 @@ pub struct ReplayArguments {
     /// Leave the plan as it is instead of looking for a shorter one.
     #[arg(long)]
     no_shrink: bool,
+}
+
+/// Options of `exhaust`.
+#[derive(Args)]
+pub struct ExhaustArguments {
+    /// The longest sequences; each action more takes about twenty times as long.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
+    length: u8,
+    /// The store behind the source.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+    /// Threads; one for each core if not given.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Where reproductions are written.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Run one case in this many twice and compare the traces; 1 runs all twice.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    twice_one_in: u64,
 }
 
 /// Options of `check`.
@@ -250,6 +281,7 @@ fn execute(command: &Command) -> commands::CommandResult {
         Command::Replay(arguments) => commands::replay::replay(arguments),
         Command::Check(arguments) => commands::check::check(arguments),
         Command::Explain(arguments) => commands::explain::explain(arguments),
+        Command::Exhaust(arguments) => commands::exhaust::exhaust(arguments),
         Command::Certify(arguments) => commands::certify::certify(arguments),
         Command::Bench(arguments) => commands::bench::bench(arguments),
         Command::Doctor => commands::doctor::doctor(),

@@ -26,12 +26,15 @@ const NONDETERMINISTIC: [(&str, &str); 5] = [
 const SIMULATOR: &str = "sim/src";
 /// What no source file contains, and what to do instead. The needles are in two parts, so that
 /// this file is none of its own findings.
-const FORBIDDEN: [([&str; 2], &str); 5] = [
-    (["#[ign", "ore"], "fix the test or delete it: an ignored test proves nothing"),
-    (["#[all", "ow("], "use #[expect(..., reason = \"...\")]"),
-    (["#![all", "ow("], "use #[expect(..., reason = \"...\")] where it is needed"),
-    (["tod", "o!("], "finish it, or answer plainly what is out of scope"),
-    (["unimple", "mented!("], "finish it, or answer plainly what is out of scope"),
+const FORBIDDEN: [([&str; 2], &str); 3] = [
+    (["tod", "o!"], "finish it, or answer plainly what is out of scope"),
+    (["unimple", "mented!"], "finish it, or answer plainly what is out of scope"),
+    (["cfg(an", "y())"], "delete what is never compiled"),
+];
+/// What no attribute says, however it is spread over lines and conditions, and what to do instead.
+const FORBIDDEN_IN_ATTRIBUTES: [(&str, &str); 2] = [
+    ("allow", "use #[expect(..., reason = \"...\")] where it is needed"),
+    ("ignore", "fix the test or delete it: an ignored test proves nothing"),
 ];
 /// Forms of unsafe code, in two parts for the same reason.
 const UNSAFE_FORMS: [[&str; 2]; 6] = [
@@ -62,12 +65,20 @@ fn strings(table: &Table, section: &str, name: &str) -> BTreeSet<String> {
     array.iter().map(|item| item.as_str().expect("a string").to_owned()).collect()
 }
 
-/// The packages that a table of dependencies names, whatever they are called locally.
-fn packages_of(dependencies: &Table) -> impl Iterator<Item = String> {
-    dependencies.iter().map(|(name, value)| {
-        let renamed = value.get("package").and_then(|package| package.as_str());
-        renamed.unwrap_or(name).to_owned()
-    })
+/// The packages that a table of dependencies names, whatever they are called locally, or in the workspace.
+fn packages_of(dependencies: &Table, of_workspace: &Table) -> Vec<String> {
+    let package = |value: &toml::Value| value.get("package")?.as_str().map(str::to_owned);
+    let names = dependencies.iter().map(|(name, value)| {
+        let shared = || of_workspace.get(name).and_then(package);
+        package(value).or_else(shared).unwrap_or_else(|| name.clone())
+    });
+    names.collect()
+}
+
+/// What the members share.
+fn workspace_dependencies() -> Table {
+    let shared = manifest(".")["workspace"]["dependencies"].as_table().cloned();
+    shared.expect("the dependencies of the workspace")
 }
 
 const BUILD_KINDS: [&str; 2] = ["dependencies", "build-dependencies"];
@@ -75,12 +86,17 @@ const TEST_KINDS: [&str; 1] = ["dev-dependencies"];
 
 /// What a manifest depends on in these kinds of sections, on any platform.
 fn dependencies(manifest: &Table, kinds: &[&str]) -> BTreeSet<String> {
+    dependencies_by(manifest, kinds, &workspace_dependencies())
+}
+
+fn dependencies_by(manifest: &Table, kinds: &[&str], of_workspace: &Table) -> BTreeSet<String> {
     let mut tables: Vec<&Table> = vec![manifest];
     if let Some(targets) = manifest.get("target").and_then(|targets| targets.as_table()) {
         tables.extend(targets.values().filter_map(|target| target.as_table()));
     }
     let sections = tables.into_iter().flat_map(|table| kinds.iter().map(|kind| table.get(*kind)));
-    sections.flatten().filter_map(|section| section.as_table()).flat_map(packages_of).collect()
+    let sections = sections.flatten().filter_map(|section| section.as_table());
+    sections.flat_map(|section| packages_of(section, of_workspace)).collect()
 }
 
 /// Each crate of the workspace by its package name, with its directory and its manifest.
@@ -220,6 +236,19 @@ fn every_crate_takes_the_lints_of_the_workspace() {
     }
 }
 
+#[test]
+fn the_lints_of_the_workspace_allow_nothing() {
+    let manifest = manifest(".");
+    let lints = manifest["workspace"]["lints"].as_table().expect("the lints of the workspace");
+    for (tool, lints) in lints {
+        for (name, level) in lints.as_table().expect("lints of a tool") {
+            let level = level.get("level").unwrap_or(level).as_str();
+            assert_ne!(level, Some("allow"), "{tool}.{name}: a lint is off for everybody");
+        }
+    }
+    assert_eq!(lints["rust"]["unsafe_code"].as_str(), Some("deny"));
+}
+
 /// A source file: its path from the root and its text.
 struct Source {
     path: String,
@@ -233,6 +262,62 @@ impl Source {
         let lines = self.text.lines().enumerate();
         lines.map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default()))
     }
+
+    /// The attributes with the lines that they begin on, without comments and strings.
+    fn attributes(&self) -> Vec<(usize, String)> {
+        let code: Vec<(usize, &str)> = self.code().collect();
+        let mut attributes = Vec::new();
+        for (index, (number, line)) in code.iter().enumerate() {
+            for (start, _) in line.match_indices("#[").chain(line.match_indices("#![")) {
+                let rest = code[index + 1..].iter().map(|(_, line)| *line);
+                let lines: String = std::iter::once(&line[start..]).chain(rest.take(20)).collect();
+                let without_strings: String = lines.split('"').step_by(2).collect();
+                attributes.push((*number, balanced(&without_strings).to_owned()));
+            }
+        }
+        attributes
+    }
+
+    /// The files that it takes in by their paths.
+    fn taken_in(&self) -> Vec<(usize, PathBuf)> {
+        let is_taking = |line: &str| {
+            let forms = [["#[pa", "th ="], ["inclu", "de!("], ["include_", "str!("]];
+            let bytes = ["include_by", "tes!("];
+            forms.iter().chain([&bytes]).any(|form| line.contains(&form.concat()))
+        };
+        let lines = self.text.lines().enumerate().filter(|(_, line)| is_taking(line));
+        let path = |(index, line): (usize, &str)| {
+            let name = line.split('"').find(|part| part.contains('.') && !part.contains('('))?;
+            Some((index + 1, Path::new(&self.path).parent()?.join(name)))
+        };
+        lines.filter_map(path).collect()
+    }
+}
+
+/// The text up to the bracket that closes the first one.
+fn balanced(text: &str) -> &str {
+    let mut depth = 0_usize;
+    for (index, character) in text.char_indices() {
+        match character {
+            '[' => depth += 1,
+            ']' if depth == 1 => return &text[..=index],
+            ']' => depth -= 1,
+            _ => {}
+        }
+    }
+    text
+}
+
+/// A relative path without `..`.
+fn normal(path: &Path) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for part in path.components() {
+        match part.as_os_str().to_string_lossy().as_ref() {
+            ".." => drop(parts.pop()),
+            part => parts.push(part.to_owned()),
+        }
+    }
+    parts.join("/")
 }
 
 /// Every Rust file of the workspace.
@@ -287,6 +372,59 @@ fn no_source_has_what_the_rules_forbid() {
                 if line.contains(&needle) {
                     findings.push(format!("{}:{number}: {needle}: {advice}", source.path));
                 }
+            }
+        }
+    }
+    none(findings);
+}
+
+#[test]
+fn no_attribute_silences_a_lint_or_a_test() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        for (number, attribute) in source.attributes() {
+            for (word, advice) in FORBIDDEN_IN_ATTRIBUTES {
+                if has_word(&attribute, word) {
+                    findings.push(format!("{}:{number}: {attribute}: {advice}", source.path));
+                }
+            }
+        }
+    }
+    none(findings);
+}
+
+#[test]
+fn every_example_in_the_documentation_is_compiled_or_plain_text() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        let fences = source.text.lines().enumerate().filter_map(|(index, line)| {
+            let (comment, fence) = line.trim_start().split_once("```")?;
+            comment.starts_with("//").then_some((index + 1, fence))
+        });
+        for (number, fence) in fences.filter(|(_, fence)| has_word(fence, "ignore")) {
+            findings
+                .push(format!("{}:{number}: {fence}: an example that nobody runs", source.path));
+        }
+    }
+    none(findings);
+}
+
+#[test]
+fn no_source_takes_in_files_of_a_crate_that_it_may_not_know() {
+    let crates = crates();
+    let owner = |path: &str| {
+        let owners = crates.iter().filter(|(_, (directory, _))| is_below(path, directory));
+        owners.max_by_key(|(_, (directory, _))| directory.len())
+    };
+    let mut findings = Vec::new();
+    for source in sources() {
+        for (number, path) in source.taken_in() {
+            let path = normal(&path);
+            let Some((name, (_, manifest))) = owner(&source.path) else { continue };
+            let of = owner(&path).map(|(of, _)| of);
+            let known = dependencies(manifest, &[&BUILD_KINDS[..], &TEST_KINDS[..]].concat());
+            if !of.is_some_and(|of| of == name || known.contains(of)) {
+                findings.push(format!("{}:{number}: {path} is of {of:?}", source.path));
             }
         }
     }
@@ -352,7 +490,27 @@ fn the_checks_find_what_they_look_for() {
         [target.'cfg(unix)'.dependencies]\nc = { package = \"d\", version = \"1\" }\n"
         .parse()
         .unwrap();
-    let found = |kinds| Vec::from_iter(dependencies(&manifest, kinds));
-    assert_eq!(found(&BUILD_KINDS), ["a", "d"]);
+    let shared: Table = "a = { path = \"x\", package = \"z\" }\n".parse().unwrap();
+    let found = |kinds| Vec::from_iter(dependencies_by(&manifest, kinds, &shared));
+    assert_eq!(found(&BUILD_KINDS), ["d", "z"]);
     assert_eq!(found(&TEST_KINDS), ["b"]);
+}
+
+#[test]
+fn attributes_are_found_over_lines_and_without_their_strings() {
+    let text = "//! x\n#[cfg_attr(\n    miri, // ]\n    skip\n)]\nfn x() { let y = [1]; }\n\
+        #![expect(a, reason = \"b] c\")]\n";
+    let source = Source { path: "model/src/x.rs".to_owned(), text: text.to_owned() };
+    let found: Vec<(usize, String)> = source.attributes();
+    assert_eq!(found[0].0, 2);
+    assert!(has_word(&found[0].1, "skip") && !has_word(&found[0].1, "fn"));
+    assert_eq!(found[1], (7, "#![expect(a, reason = )]".to_owned()));
+    assert_eq!(normal(Path::new("model/src/../../impl/lcs/src/x.rs")), "impl/lcs/src/x.rs");
+}
+
+#[test]
+fn files_that_are_taken_in_are_found() {
+    let text = "//! x\n#[pa".to_owned() + "th = \"../y.rs\"]\nmod y;\n";
+    let source = Source { path: "model/src/x.rs".to_owned(), text };
+    assert_eq!(source.taken_in(), [(2, PathBuf::from("model/src/../y.rs"))]);
 }

@@ -250,6 +250,33 @@ fn a_campaign_ends_in_a_line_that_sums_up() {
 }
 
 #[test]
+fn a_campaign_whose_time_is_over_passes_and_says_how_to_go_on() {
+    let folder = Folder::new("time");
+    let line = "run --time 1s --calls 1000 --store memory --jobs 1";
+    let finished = folder.run(line).exits(0);
+    let ended = finished.out.lines().find(|line| line.starts_with("time is over: "));
+    let seeds: u64 = ended
+        .and_then(|line| line.split(' ').nth(3))
+        .and_then(|seeds| seeds.parse().ok())
+        .unwrap_or_else(|| panic!("{}", finished.out));
+    assert!(ended.is_some_and(|line| line.ends_with(&format!("--seeds {seeds}.. goes on"))));
+}
+
+#[test]
+fn the_shards_of_a_range_share_its_seeds() {
+    let folder = Folder::new("shards");
+    for (shard, seeds) in [("1/3", 2), ("2/3", 2), ("3/3", 1)] {
+        let line = format!("run --seeds 0..5 --shard {shard} --calls 20 --store memory");
+        let finished = folder.run(&line).exits(0);
+        let last = finished.out.lines().last().expect("a last line").to_owned();
+        assert!(last.starts_with(&format!("{seeds} seeds, ")), "{shard}: {last}");
+    }
+    folder.run("run --seeds 0..5 --shard 4/3").refuses_with(expect![[r#"
+        lockstep: "4/3" is no shard; write I/N with I from 1 to N, as in 2/4
+    "#]]);
+}
+
+#[test]
 fn the_json_report_is_one_document_of_schema_1() {
     let folder = Folder::new("json");
     let line = "run --seeds 0..2 --calls 40 --store memory --format json --report out";

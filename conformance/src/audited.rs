@@ -37,8 +37,15 @@ impl Execution<'_> {
             .beliefs
             .iter()
             .filter_map(|belief| {
-                let names = audit::admits(&belief.due, &records, &belief.names)?;
-                Some(Belief { state: belief.state.clone(), names, due: Vec::new() })
+                let known = |key| belief.state.real_guid(key);
+                let names = belief.names.with_known(&belief.due, known)?;
+                let names = audit::admits(&belief.due, &records, &names)?;
+                Some(Belief {
+                    state: belief.state.clone(),
+                    names,
+                    due: Vec::new(),
+                    covered: belief.covered,
+                })
             })
             .collect();
         if !agreeing.is_empty() {

@@ -1,17 +1,16 @@
-//! Many seeds over all cores: each in a fresh thread, its panics caught, a sample of them twice.
+//! Many seeds over all cores, in ascending order: each in a fresh thread, its panics caught, a sample of
+//! them twice. What ends early has run all seeds up to one, and can go on from there.
 //!
 //! One event type feeds every reporter. Nothing here depends on the order in which seeds finish.
 
-use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::divergence::{Divergence, Finding};
 use crate::lockstep::{Options, Run, Verdict};
 use crate::panics;
 use crate::plan::Plan;
+use crate::seeds::Seeds;
 use crate::statistics::Statistics;
 use crate::trace;
 
@@ -24,10 +23,10 @@ pub trait Runner: Sync {
 /// What to run.
 pub struct Campaign<'a> {
     /// The seeds.
-    pub seeds: Range<u64>,
+    pub seeds: Seeds,
     /// Threads.
     pub jobs: usize,
-    /// One seed in this many runs a second time, on another thread, to compare traces.
+    /// One seed in this many, by its place among them, runs a second time, on another thread, to compare traces.
     pub twice_one_in: u64,
     /// Makes the plan of a seed.
     pub plan: &'a (dyn Fn(u64) -> Plan + Sync),
@@ -35,6 +34,8 @@ pub struct Campaign<'a> {
     pub runner: &'a dyn Runner,
     /// Set by whoever wants the campaign to end early.
     pub cancelled: &'a AtomicBool,
+    /// Whether the time that the campaign was given is over; no seed is begun after that.
+    pub is_time_over: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What happens in a campaign, for reporters.
@@ -75,8 +76,10 @@ pub struct Summary {
     pub indeterminate: Vec<SeedFault>,
     /// The combined trace, in seed order.
     pub trace: u128,
-    /// Whether it ended early.
+    /// Whether it was made to end early.
     pub cancelled: bool,
+    /// The first seed that did not run any more, if not all did.
+    pub next_seed: Option<u64>,
 }
 
 struct SeedResult {
@@ -113,24 +116,29 @@ impl Campaign<'_> {
             .build()
             .expect("threads for the campaign");
         let results = Mutex::new(Vec::new());
-        pool.install(|| {
-            self.seeds.clone().into_par_iter().for_each(|seed| {
-                if self.cancelled.load(Ordering::Relaxed) {
-                    return;
-                }
-                let result = self.run_seed(seed);
+        let next = AtomicU64::new(0);
+        pool.broadcast(|_| {
+            while !self.ends_early() {
+                let position = next.fetch_add(1, Ordering::Relaxed);
+                let Some(seed) = self.seeds.at(position) else { break };
+                let result = self.run_seed(seed, position);
                 self.tell(&result, sink);
                 results.lock().expect("no panic holds this lock").push(result);
-            });
+            }
         });
         let mut results = results.into_inner().expect("no panic holds this lock");
         results.sort_by_key(|result| result.seed);
-        self.summarise(results)
+        let next_seed = self.seeds.at(results.len() as u64);
+        Summary { next_seed, ..self.summarise(results) }
     }
 
-    fn run_seed(&self, seed: u64) -> SeedResult {
+    fn ends_early(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || (self.is_time_over)()
+    }
+
+    fn run_seed(&self, seed: u64, position: u64) -> SeedResult {
         let first = in_fresh_thread(|| self.run_once(seed));
-        if !seed.is_multiple_of(self.twice_one_in.max(1)) {
+        if !position.is_multiple_of(self.twice_one_in.max(1)) {
             return first;
         }
         let second = in_fresh_thread(|| self.run_once(seed));
@@ -219,7 +227,7 @@ impl Campaign<'_> {
 
 /// Runs something in a thread of its own: hash seeds that libraries draw once a thread then
 /// repeat.
-fn in_fresh_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn in_fresh_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(16 << 20).spawn_scoped(scope, work);
         let result = thread.expect("a thread for a seed").join();
@@ -229,7 +237,7 @@ fn in_fresh_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::ops::Range;
 
     use super::*;
     use crate::divergence::Kind;
@@ -271,7 +279,9 @@ mod tests {
         sink: &(dyn Fn(Event) + Sync),
     ) -> Summary {
         let plan = &|_| Plan::default();
-        Campaign { seeds, jobs: 2, twice_one_in, plan, runner, cancelled }.run(sink)
+        let is_time_over = &|| false;
+        let seeds = seeds.into();
+        Campaign { seeds, jobs: 2, twice_one_in, plan, runner, cancelled, is_time_over }.run(sink)
     }
 
     fn run_all(seeds: Range<u64>, twice_one_in: u64, runner: &dyn Runner) -> Summary {
@@ -337,7 +347,7 @@ mod tests {
             conforming(seed.into())
         });
         run_all(0..10, 5, &runner);
-        assert_eq!(runs.into_inner(), 12, "0 and 5 twice");
+        assert_eq!(runs.into_inner(), 12, "the first and the sixth twice");
     }
 
     #[test]
@@ -361,6 +371,29 @@ mod tests {
         assert!(summary.cancelled);
         assert!((1..100_000).contains(&summary.seeds), "{} seeds", summary.seeds);
         assert_eq!(summary.statistics.calls, summary.seeds * 10);
+        assert_eq!(summary.next_seed, Some(summary.seeds), "all below it ran");
+    }
+
+    #[test]
+    fn a_campaign_whose_time_is_over_can_go_on_where_it_ended() {
+        let done = AtomicU64::new(0);
+        let runner = Told(|seed: u64| {
+            done.fetch_add(1, Ordering::Relaxed);
+            conforming(seed.into())
+        });
+        let summary = Campaign {
+            seeds: (5..100_000).into(),
+            jobs: 1,
+            twice_one_in: 1_000_000,
+            plan: &|_| Plan::default(),
+            runner: &runner,
+            cancelled: &AtomicBool::new(false),
+            // The first seed runs twice.
+            is_time_over: &|| done.load(Ordering::Relaxed) > 4,
+        }
+        .run(&|_| {});
+        assert!(!summary.cancelled);
+        assert_eq!((summary.seeds, summary.next_seed), (4, Some(9)));
     }
 
     #[test]

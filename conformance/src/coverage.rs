@@ -176,7 +176,7 @@ impl Scope {
 }
 
 fn is_visible(requirement: &Requirement) -> bool {
-    matches!(requirement.via.as_str(), "syscall" | "rsi")
+    matches!(requirement.via.as_str(), "syscall" | "rsi" | "backup")
 }
 
 #[cfg(test)]

@@ -48,6 +48,10 @@ pub fn raw_call(call: &RawCall, memory: &AddressSpace) -> String {
         RawCall::Poll { fd } => format!("poll(fd {fd})"),
         RawCall::Pass { fd, to } => format!("pass(fd {fd}, to process {})", to.0),
         RawCall::Close { fd } => format!("close(fd {fd})"),
+        RawCall::OpenStream { access, contents } => {
+            format!("open a stream({access:?}, {} bytes)", contents.len())
+        }
+        RawCall::TakeStream { fd, .. } => format!("take from a stream(fd {fd})"),
     }
 }
 
@@ -205,5 +209,11 @@ pub fn call(call: &Call) -> String {
         Call::HideKey { fd, layer: of, .. } => format!("REG_IOC_HIDE_KEY(fd {fd}{})", layer(of)),
         Call::Flush { fd } => format!("REG_IOC_FLUSH(fd {fd})"),
         Call::Close { fd } => format!("close(fd {fd})"),
+        Call::OpenStream { access, contents } => {
+            format!("open a stream({access:?}, {} bytes)", contents.len())
+        }
+        Call::TakeStream { fd } => format!("take from a stream(fd {fd})"),
+        Call::Backup { fd, output } => format!("REG_IOC_BACKUP(fd {fd}, to fd {output})"),
+        Call::Restore { fd, input } => format!("REG_IOC_RESTORE(fd {fd}, from fd {input})"),
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use registry_model::coverage::Covered;
+use registry_model::errno::Errno;
 use registry_model::input::{Call, Caller, Environment, Fd, Input, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::security::Token;
@@ -21,6 +22,7 @@ use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
 use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
+use crate::streams::Streams;
 use crate::target::{RawCall, Target, WorldEvent};
 use crate::tokens::Tokens;
 use crate::trace::Trace;
@@ -31,6 +33,8 @@ use crate::wire::{Transcript, Violation, WireMonitor};
 const STATES_MAX: usize = 256;
 /// The number of `REG_IOC_SET_SECURITY` (PSD-005 §11.1).
 const SET_SECURITY_NUMBER: u32 = 11;
+/// The number of `REG_IOC_RESTORE`.
+const RESTORE_NUMBER: u32 = 15;
 
 /// The state of a transaction whose lifetime ran out (PSD-005 §11.1).
 const REG_TXN_TIMED_OUT: u32 = 4;
@@ -64,11 +68,10 @@ pub struct Execution<'a> {
     /// Sources of the plan that are dead now.
     pub(crate) down: BTreeSet<SourceId>,
     pub(crate) devices: Devices,
+    pub(crate) streams: Streams,
     processes: Vec<ProcessId>,
     pub(crate) monitor: WireMonitor,
-    /// What the model has marked.
-    covered: Covered,
-    /// What it has marked in the last step that was allowed.
+    /// What the model has marked in the last step that was allowed.
     pub(crate) applied: Covered,
     /// The audit events of the step so far, in words.
     pub(crate) audits: Vec<String>,
@@ -101,9 +104,9 @@ impl<'a> Execution<'a> {
             is_secured: false,
             down: BTreeSet::new(),
             devices: Devices::default(),
+            streams: Streams::new(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
-            covered: Covered::new(),
             applied: Covered::new(),
             audits: Vec::new(),
             history: options.record.then(Vec::new),
@@ -121,7 +124,7 @@ impl<'a> Execution<'a> {
     /// The divergence, if no model state allows the answer.
     pub async fn call(&mut self, actor: ActorIndex, call: Call) -> Result<Observation, Stop> {
         self.monitor.time(self.target.now());
-        self.monitor.call_began();
+        self.monitor.call_began_as(&call);
         let (answer, began) = self.unchecked_call(actor, &call).await;
         let ended = self.target.now();
         let observation =
@@ -146,6 +149,7 @@ impl<'a> Execution<'a> {
         input: impl FnOnce(Caller, bool) -> Input,
     ) -> Result<Observation, Stop> {
         let events = self.target.take_events();
+        self.foretell_stalls(&events)?;
         let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
         let input = input(self.caller(actor), interrupted);
         if let Some(history) = &mut self.history {
@@ -158,7 +162,14 @@ impl<'a> Execution<'a> {
         self.count(&observation, interrupted);
         self.check(Some(actor), &input, &observation)?;
         self.check_frames()?;
-        self.check_call(actor, &input, &observation, interrupted)?;
+        // A call that times out has not asked for all that it needed.
+        let is_cut_off = observation == Observation::Failed(Errno::ETIMEDOUT);
+        if is_cut_off {
+            self.monitor.gave_up();
+        }
+        let is_stalling = events.iter().any(|event| matches!(event, WorldEvent::SourceStalled(_)));
+        let is_cut_off = interrupted || is_cut_off || is_stalling;
+        self.check_call(actor, &input, &observation, is_cut_off)?;
         self.settle_audits(Some(actor), || describe::input(&input))?;
         self.environment(events)?;
         Ok(observation)
@@ -199,7 +210,7 @@ impl<'a> Execution<'a> {
         let began = self.target.now();
         let token = self.tokens.of(actor);
         let process = self.processes[actor];
-        let (result, memory) = self.target.call(process, token, encoded.call, memory).await;
+        let (result, memory) = self.target.call(process, token, encoded.call.clone(), memory).await;
         let answer = encoded.decode(result, &memory);
         let ended = self.target.now();
         self.trace.record_value("call", began, call);
@@ -215,7 +226,7 @@ impl<'a> Execution<'a> {
     pub async fn fault(&mut self, fault: &Fault) -> Result<StepAnswer, Stop> {
         self.statistics.faults += 1;
         let now = self.target.now();
-        self.trace.record("fault", now, format!("{fault:?}").as_bytes());
+        self.trace.record_value("fault", now, fault);
         let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
         let answer = match fault {
             Fault::StoreEntry(_) if events.is_empty() => StepAnswer::NotStored,
@@ -229,14 +240,26 @@ impl<'a> Execution<'a> {
         Ok(answer)
     }
 
+    /// Tells the model of stalls that began during the call which it is about to be told of.
+    fn foretell_stalls(&mut self, events: &[WorldEvent]) -> Result<(), Stop> {
+        for event in events {
+            if let WorldEvent::SourceStalled(source) = event {
+                self.step_environment(Environment::SourceStalls { source: *source })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the model what happened to the world.
     pub(crate) fn environment(&mut self, events: Vec<WorldEvent>) -> Result<(), Stop> {
         let at = self.target.now();
         for event in events {
-            self.trace.record("event", at, format!("{event:?}").as_bytes());
+            self.trace.record_value("event", at, &event);
             self.note(&event)?;
             let environment = match event {
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
+                WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
+                WorldEvent::SourceReleased(source) => Environment::SourceReleased { source, at },
                 WorldEvent::Rebooted => Environment::Reboot,
                 WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),
                 WorldEvent::MaximumFalsified { source, max_sequence } => {
@@ -253,28 +276,35 @@ impl<'a> Execution<'a> {
                     continue;
                 }
             };
-            let input = Input::Environment(environment);
-            if let Some(history) = &mut self.history {
-                history.push(Happening { input: input.clone(), observation: None, raw: None });
-            }
-            let mut next = Vec::new();
-            for belief in &self.beliefs {
-                for step in belief.state.step(&input) {
-                    if next.is_empty() {
-                        self.covered.add(&step.covered);
-                        self.applied = step.covered;
-                    }
-                    let mut after = belief.after(&step, step.next().clone());
-                    if input == Input::Environment(Environment::Reboot) {
-                        after.names = after.names.after_reboot();
-                    }
-                    next.push(after);
-                }
-            }
-            self.replace_beliefs(next, "an environment step")?;
+            self.step_environment(environment)?;
         }
         self.check_frames()?;
         self.settle_audits(None, || "what happened to the world".to_owned())
+    }
+
+    /// Takes every belief through something that happened to the world.
+    fn step_environment(&mut self, environment: Environment) -> Result<(), Stop> {
+        let input = Input::Environment(environment);
+        if let Some(history) = &mut self.history {
+            history.push(Happening { input: input.clone(), observation: None, raw: None });
+        }
+        let mut next = Vec::new();
+        for belief in &self.beliefs {
+            for step in belief.state.step(&input) {
+                if let Outcome::Outside(what) = &step.outcome {
+                    return Err(Stop::Outside((*what).to_owned()));
+                }
+                if next.is_empty() {
+                    self.applied = step.covered;
+                }
+                let mut after = belief.after(&step, step.next().clone());
+                if input == Input::Environment(Environment::Reboot) {
+                    after.names = after.names.after_reboot();
+                }
+                next.push(after);
+            }
+        }
+        self.replace_beliefs(next, "an environment step")
     }
 
     /// Tells the bookkeeping and the wire monitor of an event.
@@ -296,7 +326,13 @@ impl<'a> Execution<'a> {
                 self.monitor.stored(*source, &entry.record);
             }
             WorldEvent::MaximumFalsified { source, .. } => self.monitor.falsified(*source),
-            WorldEvent::CommitRefused { .. } | WorldEvent::TransactionsChanged { .. } => {}
+            WorldEvent::SourceReleased(_) => {
+                self.check_frames()?;
+                self.monitor.gave_up();
+            }
+            WorldEvent::CommitRefused { .. }
+            | WorldEvent::TransactionsChanged { .. }
+            | WorldEvent::SourceStalled(_) => {}
             WorldEvent::Rebooted => {
                 self.monitor.rebooted();
                 self.down.clear();
@@ -329,7 +365,6 @@ impl<'a> Execution<'a> {
                 match step.accept(observation) {
                     Ok(state) => {
                         if next.is_empty() {
-                            self.covered.add(&step.covered);
                             self.applied = step.covered;
                             if let (Some(contest), true) = (&step.contest, is_read(input)) {
                                 count_contest(&mut self.statistics, contest);
@@ -433,8 +468,7 @@ impl<'a> Execution<'a> {
                 *self.statistics.errnos.entry(*errno).or_default() += 1;
             }
             Observation::TooSmall(_) => {
-                *self.statistics.errnos.entry(registry_model::errno::Errno::ERANGE).or_default() +=
-                    1;
+                *self.statistics.errnos.entry(Errno::ERANGE).or_default() += 1;
             }
             _ => self.statistics.succeeded += 1,
         }
@@ -487,7 +521,8 @@ impl<'a> Execution<'a> {
     /// The statistics with the wire monitor's marks.
     pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>, Vec<Happening>) {
         let mut statistics = self.statistics;
-        statistics.covered.extend(self.covered.iter());
+        let covered = self.beliefs.first().map(|belief| belief.covered).unwrap_or_default();
+        statistics.covered.extend(covered.iter());
         statistics.covered.extend(self.monitor.covered());
         let states = self.beliefs.into_iter().map(|belief| belief.state).collect();
         (statistics, self.trace.digest(), states, self.history.unwrap_or_default())
@@ -531,12 +566,12 @@ fn answer_of_start(event: &WorldEvent) -> Option<Observation> {
 fn may_secure(input: &Input, is_system: bool) -> bool {
     match input {
         Input::Call { call, .. } => match call {
-            Call::SetSecurity { .. } => true,
+            Call::SetSecurity { .. } | Call::Restore { .. } => true,
             Call::CreateKey { .. } => !is_system,
             _ => false,
         },
         Input::RawCall { call: RawCall::Ioctl { request, .. }, .. } => {
-            request & 0xFF == SET_SECURITY_NUMBER
+            matches!(request & 0xFF, SET_SECURITY_NUMBER | RESTORE_NUMBER)
         }
         Input::RawCall { .. } => !is_system,
         Input::Device { .. } | Input::Environment(_) => false,

@@ -5,6 +5,7 @@
 //! transaction is carried by the principal call alone.
 
 mod calls;
+mod streams;
 
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd};
@@ -80,6 +81,9 @@ impl Execution<'_> {
             Action::Syscall { number, arguments } => {
                 let answer = self.syscall(actor, *number, arguments).await?;
                 Ok(StepAnswer::Observation(answer))
+            }
+            Action::Record { .. } | Action::Damage { .. } | Action::Records { .. } => {
+                Ok(self.prepare_stream(action).map_or(StepAnswer::Nothing, StepAnswer::Records))
             }
             Action::Become { token } => {
                 self.tokens.impersonate(actor, token);
@@ -164,6 +168,9 @@ impl Execution<'_> {
             | Action::Poll { handle } => self.act_on_handle(actor, action, handle, manner).await,
             Action::Pass { handle, to, received } => {
                 self.pass(actor, action, (handle, to.as_deref(), received), manner).await
+            }
+            Action::Backup { .. } | Action::Restore { .. } => {
+                self.act_on_stream(actor, action, manner).await
             }
             Action::Set { key: KeyReference::Path(path), .. } => {
                 self.set_by_path(actor, path, action, manner).await

@@ -173,7 +173,7 @@ pub async fn repeat_unchecked(
     }
     for raw in history.iter().filter_map(|happening| happening.raw.as_ref()) {
         let RawHappening { process, token, call, memory } = raw;
-        target.call(*process, token, *call, memory.clone()).await;
+        target.call(*process, token, call.clone(), memory.clone()).await;
         target.take_frames();
     }
     Ok(())

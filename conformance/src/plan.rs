@@ -8,11 +8,12 @@ mod registration;
 mod source_hive;
 
 pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
-use registry_model::input::CommitRefusal;
+use registry_model::input::{CommitRefusal, StreamAccess};
 use registry_model::security::Token;
 use registry_model::store_entry::StoreEntry;
 pub use source_hive::SourceHive;
 
+use crate::streams::{Damage, PlannedRecord};
 use crate::twist::{FdReference, Twist};
 
 /// A byte string in a plan: mostly UTF-8, but a plan may say malformed things too.
@@ -355,6 +356,45 @@ pub enum Action {
         /// The key or the transaction.
         handle: Handle,
     },
+    /// Backs a key up. The stream has from then on what was written, if anything was.
+    Backup {
+        /// The key.
+        key: KeyReference,
+        /// The name of the stream.
+        stream: String,
+        /// How the stream is opened; only one that can be written will do.
+        access: StreamAccess,
+    },
+    /// Restores a key from a stream, an empty one if nothing has filled it.
+    Restore {
+        /// The key.
+        key: KeyReference,
+        /// The name of the stream.
+        stream: String,
+        /// How the stream is opened; only one that can be read will do.
+        access: StreamAccess,
+    },
+    /// Puts a record behind what a stream has.
+    Record {
+        /// The name of the stream.
+        stream: String,
+        /// The record.
+        record: PlannedRecord,
+    },
+    /// Damages a stream.
+    Damage {
+        /// The name of the stream.
+        stream: String,
+        /// How.
+        damage: Damage,
+        /// Whether it has a sound TRAILER afterwards.
+        is_sealed: bool,
+    },
+    /// Lists the records of a stream, without a call.
+    Records {
+        /// The name of the stream.
+        stream: String,
+    },
     /// Creates a layer's metadata key in base and sets its values: the key first, then those
     /// of `Precedence` and `Enabled` that are given.
     LayerCreate {
@@ -445,7 +485,7 @@ pub enum RawArgument {
 }
 
 /// What may happen to the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The process of a source dies now.
     KillSource {
@@ -458,8 +498,30 @@ pub enum Fault {
         source: usize,
         /// 1 for the next request.
         request: u32,
-        /// Whether the last request is carried out before the death.
+        /// Whether the last request is carried out before the death; a stalled source carries out none.
         executed: bool,
+    },
+    /// A source stalls: from now on it reads and keeps what comes, and answers nothing. Nothing happens to
+    /// a dead one, and a death ends it.
+    StallSource {
+        /// Position in `Plan::sources`.
+        source: usize,
+    },
+    /// A source stalls when it has read this many more requests. Nothing happens to one that is stalled,
+    /// and a death, another stall or a release takes it back.
+    StallSourceAt {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// 1 for the next request.
+        request: u32,
+        /// Whether the last request is carried out before the stall; its answer is kept.
+        executed: bool,
+    },
+    /// A stalled source carries out what it has kept, in order, answers all of it, and goes on as before.
+    /// Nothing happens to one that is not stalled.
+    ReleaseSource {
+        /// Position in `Plan::sources`.
+        source: usize,
     },
     /// A dead source starts again and resumes its slot. Nothing happens to a live one.
     RestartSource {

@@ -100,7 +100,7 @@ impl Execution<'_> {
         let process = self.process(actor);
         self.monitor.time(self.target.now());
         self.monitor.call_began();
-        let (result, after) = self.target.call(process, token, call, memory.clone()).await;
+        let (result, after) = self.target.call(process, token, call.clone(), memory.clone()).await;
         let ended = self.target.now();
         let reply = Reply::of(&call, &memory);
         let answer = reply.decode(result, &after).and_then(|answer| {
@@ -113,7 +113,7 @@ impl Execution<'_> {
         let raw = self.is_recorded().then(|| RawHappening {
             process,
             token: self.token(actor),
-            call,
+            call: call.clone(),
             memory: memory.clone(),
         });
         let memory = Arc::new(memory);

@@ -56,10 +56,14 @@ pub struct ServedHive {
 }
 
 /// What a fault led to, for the model to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WorldEvent {
     /// A source died.
     SourceDown(SourceId),
+    /// A source has stalled: it answers nothing from here on, what it has read included.
+    SourceStalled(SourceId),
+    /// A source has answered all that it had kept, and answers again.
+    SourceReleased(SourceId),
     /// A source of the plan started and registered, or tried to; refused, it ended.
     SourceStarted(Started),
     /// The machine went down.
@@ -95,7 +99,7 @@ pub enum WorldEvent {
 }
 
 /// What a source said of itself as it registered, and what it was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Started {
     /// Which source.
     pub source: SourceId,
@@ -164,7 +168,7 @@ pub trait Target {
     /// What the target cannot do, in words.
     fn fault<'a>(&'a mut self, fault: &'a Fault) -> Answer<'a, Result<Vec<WorldEvent>, String>>;
 
-    /// What happened by itself since the last time of asking: armed deaths.
+    /// What happened by itself since the last time of asking: armed deaths and stalls.
     fn take_events(&mut self) -> Vec<WorldEvent>;
 
     /// The frames that crossed the wire since the last time of asking, if the target shows them.

@@ -267,6 +267,14 @@ static WATCH: Layout = Layout {
     transaction: None,
     plain_bytes: &[0, 1, 3, 4, 5, 6, 7],
 };
+/// Of a backup and of a restore.
+static STREAM: Layout = Layout {
+    entry: Entry::Ioctl,
+    structure_size: 4,
+    pointers: &[ARGUMENT],
+    transaction: None,
+    plain_bytes: &[0, 3],
+};
 static EVENTS: Layout = Layout {
     entry: Entry::FdAlone,
     structure_size: 0,
@@ -305,6 +313,7 @@ impl Layout {
             Action::TransactionStatus { .. } => &STATUS,
             Action::Watch { .. } => &WATCH,
             Action::Events { .. } => &EVENTS,
+            Action::Backup { .. } | Action::Restore { .. } => &STREAM,
             Action::Close { .. } | Action::Pass { .. } | Action::Poll { .. } => &FD_ALONE,
             Action::Within { action, .. } => return Layout::of(action),
             Action::List { .. }
@@ -313,6 +322,9 @@ impl Layout {
             | Action::LayerSet { .. }
             | Action::LayerDelete { .. }
             | Action::View { .. }
+            | Action::Record { .. }
+            | Action::Damage { .. }
+            | Action::Records { .. }
             | Action::Become { .. }
             | Action::Revert
             | Action::Raw { .. }
@@ -385,6 +397,7 @@ impl Layout {
                 | RawCall::Read { fd, .. }
                 | RawCall::Poll { fd }
                 | RawCall::Close { fd }
+                | RawCall::TakeStream { fd, .. }
                 | RawCall::Pass { fd, .. },
             ) => {
                 *fd = fd_of(new);
@@ -440,7 +453,11 @@ impl Layout {
             (Place::Register(_), RawCall::Read { buffer, .. }) => *buffer = to,
             (
                 Place::Register(_),
-                RawCall::Poll { .. } | RawCall::Close { .. } | RawCall::Pass { .. },
+                RawCall::Poll { .. }
+                | RawCall::Close { .. }
+                | RawCall::Pass { .. }
+                | RawCall::OpenStream { .. }
+                | RawCall::TakeStream { .. },
             ) => {}
             (Place::Field(offset), call) => {
                 let address = self.structure(call).wrapping_add(u64::from(offset));
@@ -454,8 +471,11 @@ fn register(call: &RawCall, index: usize) -> u64 {
     match call {
         RawCall::Ioctl { argument, .. } => *argument,
         RawCall::Syscall { arguments, .. } => arguments.get(index).copied().unwrap_or(0),
-        RawCall::Read { buffer, .. } => *buffer,
-        RawCall::Poll { .. } | RawCall::Close { .. } | RawCall::Pass { .. } => 0,
+        RawCall::Read { buffer, .. } | RawCall::TakeStream { buffer, .. } => *buffer,
+        RawCall::Poll { .. }
+        | RawCall::Close { .. }
+        | RawCall::Pass { .. }
+        | RawCall::OpenStream { .. } => 0,
     }
 }
 

@@ -20,6 +20,9 @@ const SYSCALL_OPEN_KEY: u64 = 1100;
 const SYSCALL_CREATE_KEY: u64 = 1101;
 const SYSCALL_BEGIN_TRANSACTION: u64 = 1102;
 
+/// As much as is taken from a stream at once.
+const STREAM_CAPACITY: u32 = 1 << 20;
+
 const DIRECTION_NONE: u32 = 0;
 const DIRECTION_WRITE: u32 = 1;
 const DIRECTION_READ: u32 = 2;
@@ -117,8 +120,9 @@ fn ioctl(
 fn argument_address(call: &RawCall) -> u64 {
     match call {
         RawCall::Ioctl { argument, .. } => *argument,
-        RawCall::Read { buffer, .. } => *buffer,
+        RawCall::Read { buffer, .. } | RawCall::TakeStream { buffer, .. } => *buffer,
         RawCall::Syscall { .. }
+        | RawCall::OpenStream { .. }
         | RawCall::Poll { .. }
         | RawCall::Close { .. }
         | RawCall::Pass { .. } => 0,
@@ -159,6 +163,16 @@ pub fn encode(call: &Call) -> Encoded {
         Call::Pass { fd, to } => {
             let call = RawCall::Pass { fd: *fd, to: *to };
             Encoded { call, memory, reply: Reply::Pass }
+        }
+        Call::OpenStream { access, contents } => {
+            let call = RawCall::OpenStream { access: *access, contents: contents.clone() };
+            Encoded { call, memory, reply: Reply::OpenStream }
+        }
+        Call::TakeStream { fd } => {
+            let buffer = map_buffer(&mut memory, STREAM_CAPACITY);
+            let length = u64::from(STREAM_CAPACITY);
+            let call = RawCall::TakeStream { fd: *fd, buffer: buffer.address, length };
+            Encoded { call, memory, reply: Reply::Stream { buffer } }
         }
         Call::Close { fd } => {
             Encoded { call: RawCall::Close { fd: *fd }, memory, reply: Reply::Done }
@@ -369,6 +383,12 @@ fn encode_mutation(call: &Call, memory: &mut AddressSpace) -> RawCall {
             let fields = Fields::default().u32(*filter).u8(*subtree).zeros(3);
             ioctl(*fd, DIRECTION_WRITE, 12, fields, memory)
         }
+        Call::Backup { fd, output } => {
+            ioctl(*fd, DIRECTION_WRITE, 14, Fields::default().i32(*output), memory)
+        }
+        Call::Restore { fd, input } => {
+            ioctl(*fd, DIRECTION_WRITE, 15, Fields::default().i32(*input), memory)
+        }
         Call::Commit { fd } => ioctl(*fd, DIRECTION_NONE, 16, Fields::default(), memory),
         Call::Flush { fd } => ioctl(*fd, DIRECTION_NONE, 13, Fields::default(), memory),
         _ => unreachable!("only mutations are encoded here"),
@@ -429,5 +449,7 @@ mod tests {
         assert_eq!(calls.each_ref().map(size_of_request), [64, 64, 40, 24, 24, 40, 40, 64, 24]);
         assert_eq!([get_security, set_security].each_ref().map(size_of_request), [16, 24]);
         assert_eq!(size_of_request(&Call::Flush { fd: 3 }), 0);
+        assert_eq!(size_of_request(&Call::Backup { fd: 3, output: 4 }), 4);
+        assert_eq!(size_of_request(&Call::Restore { fd: 3, input: 4 }), 4);
     }
 }

@@ -19,6 +19,7 @@ use crate::divergence::{Kind, Stop};
 use crate::execution::Execution;
 use crate::oracle::{self, Validation};
 use crate::plan::ActorIndex;
+use crate::target::WorldEvent;
 use crate::tokens::anonymous;
 use crate::typed::Malformed;
 
@@ -69,8 +70,8 @@ type Dump = BTreeMap<Path, Found>;
 
 /// Why a dump stopped.
 enum Broken {
-    /// A source died during it; nothing can be said.
-    SourceDied,
+    /// A source died or stalled during it; nothing can be said.
+    SourceLost,
     Malformed(Malformed),
     /// What crossed the wire before the death diverged.
     Stopped(Stop),
@@ -99,7 +100,7 @@ impl Execution<'_> {
     }
 
     /// Dumps what one actor sees below a path (everything, for an empty one) and compares it.
-    /// Returns the view, or `None` if a source died meanwhile.
+    /// Returns the view, or `None` if a source died or stalled meanwhile.
     ///
     /// # Errors
     /// As `compare_views`.
@@ -113,7 +114,7 @@ impl Execution<'_> {
         let paths = self.paths_to_dump(&token, below);
         let dump = match self.dump(actor, paths).await {
             Ok(dump) => dump,
-            Err(Broken::SourceDied) => {
+            Err(Broken::SourceLost) => {
                 let events = self.target.take_events();
                 self.environment(events)?;
                 return Ok(None);
@@ -384,12 +385,13 @@ impl Execution<'_> {
         self.ignore_audits();
         let down_before = self.down.len();
         let events = self.target.take_events();
+        let has_stalled = events.iter().any(|event| matches!(event, WorldEvent::SourceStalled(_)));
         if !events.is_empty() {
-            // Nothing was mutated; the model only has to hear of the death.
+            // Nothing was mutated; the model only has to hear of the death or the stall.
             self.environment(events).map_err(Broken::Stopped)?;
         }
-        if self.down.len() != down_before {
-            return Err(Broken::SourceDied);
+        if self.down.len() != down_before || has_stalled {
+            return Err(Broken::SourceLost);
         }
         answer.map_err(Broken::Malformed)
     }

@@ -13,6 +13,7 @@ mod fields;
 mod frame;
 mod hives;
 mod keys;
+mod late;
 mod obligations;
 mod parameters;
 mod records;
@@ -28,6 +29,7 @@ mod statuses;
 mod tests;
 mod transactions;
 mod transcript;
+mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,6 +43,7 @@ use calls::{Around, CallRules};
 use connection::Connection;
 use hives::Hives;
 use keys::Keys;
+use late::Late;
 use obligations::Obligations;
 use parameters::Parameters;
 use records::Records;
@@ -52,6 +55,7 @@ use sequences::{Calls, Sequences};
 use settings::Settings;
 use transactions::Transactions;
 pub use transcript::Transcript;
+use transfers::Transfers;
 
 /// How long a source that was started may take for an answer, nanoseconds. A write may wait for
 /// another's transaction (P-65).
@@ -110,9 +114,11 @@ pub struct WireMonitor {
     connections: BTreeMap<SourceId, Connection>,
     sequences: Sequences,
     transactions: Transactions,
+    transfers: Transfers,
     keys: Keys,
     roots: Roots,
     obligations: Obligations,
+    late: Late,
     call_rules: CallRules,
     hives: Hives,
     settings: Settings,
@@ -151,9 +157,11 @@ impl WireMonitor {
             connections: BTreeMap::new(),
             sequences: Sequences::new(calls),
             transactions: Transactions::default(),
+            transfers: Transfers::default(),
             keys: Keys::default(),
             roots: Roots::default(),
             obligations: Obligations::default(),
+            late: Late::default(),
             call_rules: CallRules::default(),
             hives: Hives::default(),
             settings: Settings::default(),
@@ -235,6 +243,7 @@ impl WireMonitor {
         self.records.disconnected(source);
         self.call_rules.disconnected(source);
         self.obligations.connection_changed(source);
+        self.late.disconnected(source);
     }
 
     /// The machine went down and came up. Every connection is gone; GUIDs stay known.
@@ -243,6 +252,7 @@ impl WireMonitor {
             self.connection_closed(source);
         }
         self.transactions = Transactions::default();
+        self.transfers = Transfers::default();
         self.roots.rebooted();
         self.settings.rebooted();
         self.parameters = Parameters::default();
@@ -255,7 +265,13 @@ impl WireMonitor {
         self.is_told_of_calls = true;
         self.settings_settled();
         let idle = self.idle();
-        self.call_rules.began(&self.transactions, self.now, idle);
+        self.call_rules.began(&mut self.held, &self.transactions, self.now, idle);
+    }
+
+    /// As [`WireMonitor::call_began`], where it is known what is called.
+    pub fn call_began_as(&mut self, call: &Call) {
+        self.call_began();
+        self.transfers.began(call);
     }
 
     /// A call has ended, and every frame of it was observed.
@@ -284,7 +300,22 @@ impl WireMonitor {
             .call_rules
             .ended(&mut self.held, &around, called, observation, was_interrupted)
             .map_err(|(source, failure)| violation(Party::Kernel, source, failure));
+        let transferred = if was_interrupted {
+            self.transfers.passed_over();
+            Ok(())
+        } else {
+            self.transfers.ended(&mut self.held, &self.transactions, observation)
+        };
+        let transferred =
+            transferred.map_err(|failure| violation(Party::Kernel, SourceId(0), failure));
+        let judged = judged.and(transferred);
         self.overdue.take().map_or(judged, Err)
+    }
+
+    /// A call has timed out, or what calls had in flight that had timed out has been answered: nobody goes
+    /// on with it.
+    pub fn gave_up(&mut self) {
+        self.transactions.gave_up();
     }
 
     /// A call made of raw numbers and bytes has ended; `closed` is the fd that it may have closed.
@@ -296,6 +327,7 @@ impl WireMonitor {
         closed: Option<Fd>,
         observation: &Observation,
     ) {
+        self.transfers.passed_over();
         self.call_rules.passed_over(process, closed, observation);
     }
 
@@ -337,7 +369,7 @@ impl WireMonitor {
         if self.connections.values().any(Connection::was_used) {
             self.held.mark(Rule::AllAnswered);
         }
-        self.call_rules.expire(&self.transactions, self.now);
+        self.call_rules.expire(&mut self.held, &self.transactions, self.now);
         if let Some((id, rule)) = self.call_rules.unaborted(&self.transactions) {
             let source = self.transactions.source(id).unwrap_or(SourceId(0));
             let failure = Failure::new(rule, format!("transaction {id} is open"));

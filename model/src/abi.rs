@@ -92,12 +92,11 @@ pub(crate) fn transaction_field(transaction: Fd) -> Result<(), Errno> {
 pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result<(), Errno> {
     let (is_specific, is_standard) = (right & 0xFFFF != 0, right & 0x00FF_0000 != 0);
     if is_specific {
-        covers!(work.covered, "CONST-27");
+        covers!(work.if_done, "CONST-27");
     }
     if is_standard {
-        covers!(work.covered, "CONST-28");
+        covers!(work.if_done, "CONST-28");
     }
-    covers!(work.covered, "SEC-13");
     if rights::holds(open.granted, right) {
         mark_mask_decides(work, open, right);
         return Ok(());
@@ -105,7 +104,10 @@ pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result
     covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "CONV-05", "CONV-33");
     covers!(work.covered, "SEC-14", "SEC-15");
     if is_specific {
-        covers!(work.covered, "SEC-16", "SEC-19");
+        covers!(work.covered, "SEC-16", "SEC-19", "CONST-27");
+    }
+    if is_standard {
+        covers!(work.covered, "CONST-28");
     }
     if right & !open.granted & 0x00FF_0000 != 0 {
         covers!(work.covered, "SEC-17");
@@ -126,10 +128,10 @@ fn mark_mask_decides(work: &mut Work<'_>, open: &OpenKey, right: u32) {
         && access::would_allow(token, descriptor, right)
         && access::would_deny(token, &now, right)
     {
-        covers!(work.covered, "SEC-55", "KEY-05", "KEY-06", "KEY-14");
+        covers!(work.if_done, "SEC-12", "SEC-13", "SEC-55", "KEY-05", "KEY-06", "KEY-14");
     }
     if *process != work.caller.process && access::would_deny(&work.caller.token, &now, right) {
-        covers!(work.covered, "SYS-08", "KEY-05", "KEY-14");
+        covers!(work.if_done, "SYS-08", "KEY-05", "KEY-14");
     }
 }
 
@@ -141,11 +143,11 @@ fn mark_mask_decides(work: &mut Work<'_>, open: &OpenKey, right: u32) {
 pub(crate) fn copied<'a>(work: &mut Work<'_>, bytes: UserBytes<'a>) -> Result<&'a [u8], Errno> {
     match bytes {
         UserBytes::Readable(bytes) => {
-            covers!(work.covered, "ABI-05", "ABI-06", "CONV-23");
+            covers!(work.if_done, "ABI-05", "ABI-06", "CONV-23");
             Ok(bytes)
         }
         UserBytes::Faulting { .. } => {
-            covers!(work.covered, "BUF-11", "BUF-12");
+            covers!(work.covered, "BUF-11", "BUF-12", "ERR-02");
             Err(fault(work))
         }
     }
@@ -179,7 +181,7 @@ pub(crate) fn copied_string<'a>(
 }
 
 fn fault(work: &mut Work<'_>) -> Errno {
-    covers!(work.covered, "ERR-02", "ERR-17");
+    covers!(work.covered, "ERR-17");
     Errno::EFAULT
 }
 
@@ -195,8 +197,10 @@ pub(crate) fn outputs(work: &mut Work<'_>, buffers: &[OutputBuffer]) -> Result<(
     if results && buffers.iter().all(|buffer| buffer.is_writable) {
         return Ok(());
     }
-    covers!(work.covered, "BUF-04", "BUF-05", "BUF-13", "ERR-02", "ERR-17");
-    Err(Errno::EFAULT)
+    if results {
+        covers!(work.covered, "BUF-04", "BUF-05", "BUF-13", "ERR-02");
+    }
+    Err(fault(work))
 }
 
 /// The layer argument of an ioctl, which is base if it is empty (§6.3).
@@ -209,7 +213,7 @@ pub(crate) fn layer_argument(
     bytes: UserBytes<'_>,
 ) -> Result<LayerName, Errno> {
     if bytes.length() == 0 {
-        covers!(work.covered, "LAYER-19");
+        covers!(work.if_done, "LAYER-19");
         return Ok(LayerName::base());
     }
     let limits = work.state.limits;

@@ -150,13 +150,12 @@ fn mark_decided(work: &mut Work<'_>, desired: u32, granted: Option<u32>) {
     let asked = desired & !rights::MAXIMUM_ALLOWED;
     let for_maximum = desired & rights::MAXIMUM_ALLOWED != 0;
     let Some(granted) = granted else { return };
-    covers!(work.covered, "SEC-12");
     match (for_maximum, asked) {
-        (true, 0) => covers!(work.covered, "SEC-11", "SEC-34"),
-        (true, _) => covers!(work.covered, "SEC-11", "SEC-35"),
+        (true, 0) => covers!(work.if_done, "SEC-11", "SEC-34"),
+        (true, _) => covers!(work.if_done, "SEC-11", "SEC-35"),
         (false, _) => {}
     }
-    if granted & rights::ACCESS_SYSTEM_SECURITY != 0 {
-        covers!(work.covered, "SEC-18");
+    if granted & asked & rights::ACCESS_SYSTEM_SECURITY != 0 {
+        covers!(work.if_done, "SEC-18");
     }
 }

@@ -1,6 +1,7 @@
-//! The audit events of opens, of rejected responses and of parameters.
+//! The audit events of opens, of backups and restores, of rejected responses and of parameters.
 //!
-//! States PSD-005 §3.1, "LCS audit events": the payloads of LCS_KEY_OPEN_AUDIT, of
+//! States PSD-005 §3.1, "LCS audit events": the payloads of LCS_KEY_OPEN_AUDIT, of those of backups
+//! and restores, of
 //! LCS_SOURCE_VALIDATION_FAILURE and of LCS_SELF_CONFIG_INVALID with the summary of the caller, with D-95,
 //! P-110 to P-112, P-162 and P-163. Does not decide whether anything is to be audited, nor what is
 //! malformed or invalid.
@@ -8,6 +9,8 @@
 use crate::audit::{AuditPattern, FieldPattern, SELF_CONFIG_INVALID};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
+use crate::errno::Errno;
+use crate::input::Fd;
 use crate::layers;
 use crate::parameters::Parameter;
 use crate::responses::{Fault, Malformed};
@@ -78,6 +81,66 @@ fn caller(token: &Token, covered: &mut Covered) -> FieldPattern {
     ])
 }
 
+/// Which of the two moves a subtree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    Backup,
+    Restore,
+}
+
+/// LCS_BACKUP_START and LCS_RESTORE_START.
+pub(crate) fn transfer_started(
+    transfer: Transfer,
+    token: &Token,
+    (key, fd): (Guid, Fd),
+    covered: &mut Covered,
+) -> AuditPattern {
+    covers!(covered, "AUD-09", "AUD-18", "AUD-20", "AUD-32");
+    let event = match transfer {
+        Transfer::Backup => "LCS_BACKUP_START",
+        Transfer::Restore => "LCS_RESTORE_START",
+    };
+    let fd = FieldPattern::Unsigned(u64::try_from(fd).unwrap_or(0));
+    let fields =
+        vec![("caller", caller(token, covered)), ("key_guid", FieldPattern::Key(key)), ("fd", fd)];
+    AuditPattern { event, fields, optional: false, repeats: false }
+}
+
+const BACKUP_COMPLETE: &str = "LCS_BACKUP_COMPLETE";
+const RESTORE_COMPLETE: &str = "LCS_RESTORE_COMPLETE";
+
+/// LCS_BACKUP_COMPLETE and LCS_RESTORE_COMPLETE; the result is that of the step (see [`completed_with`]).
+pub(crate) fn transfer_completed(
+    transfer: Transfer,
+    token: &Token,
+    key: Guid,
+    covered: &mut Covered,
+) -> AuditPattern {
+    covers!(covered, "AUD-33");
+    let event = match transfer {
+        Transfer::Backup => BACKUP_COMPLETE,
+        Transfer::Restore => RESTORE_COMPLETE,
+    };
+    let fields = vec![
+        ("caller", caller(token, covered)),
+        ("key_guid", FieldPattern::Key(key)),
+        (RESULT, number(0)),
+    ];
+    AuditPattern { event, fields, optional: false, repeats: false }
+}
+
+const RESULT: &str = "result_errno";
+
+/// Puts the result of a call into the event that tells of its end, if this is one.
+pub(crate) fn completed_with(event: &mut AuditPattern, errno: Option<Errno>) {
+    if !matches!(event.event, BACKUP_COMPLETE | RESTORE_COMPLETE) {
+        return;
+    }
+    for (_, result) in event.fields.iter_mut().filter(|(name, _)| *name == RESULT) {
+        *result = number(errno.map_or(0, |errno| errno.number().unsigned_abs()));
+    }
+}
+
 /// LCS_SOURCE_VALIDATION_FAILURE for a response that failed a call. Malformed data outside the
 /// classes of the text may be reported or not (D-95); of a response with several faults, each may
 /// be (P-111).
@@ -118,17 +181,19 @@ pub(crate) fn looked_at(state: &State) -> Option<AuditPattern> {
     Some(failure(hive_fields(state, hives), FieldPattern::GuidOrNil, classes, true, true))
 }
 
-/// The same where a refresh has surely met bad SDs of metadata keys (LAYER-49).
+/// The same where a refresh has surely met bad SDs of metadata keys, of which each is reported at least once,
+/// in any order (LAYER-49, P-316).
 pub(crate) fn bad_metadata(
     state: &State,
     hive: HiveId,
     keys: &[Guid],
     covered: &mut Covered,
-) -> AuditPattern {
+) -> Vec<AuditPattern> {
     covers!(covered, "AUD-15", "AUD-34", "AUD-38", "LAYER-49", "SRC-42", "SRC-48");
     let named = keys.iter().map(|key| FieldPattern::Key(*key));
     let key = one_of(named.chain([FieldPattern::Nil]).collect());
-    failure(hive_fields(state, [hive]), key, text(METADATA_CLASS), false, true)
+    let event = failure(hive_fields(state, [hive]), key, text(METADATA_CLASS), false, true);
+    vec![event; keys.len()]
 }
 
 /// Why the value of a parameter is not used (§8.2 "Validation").

@@ -78,7 +78,7 @@ fn start(
 
 /// From now on, calls go by these.
 fn put_in_force(state: &mut State, limits: Limits, covered: &mut Covered) {
-    if state.limits != limits && !state.open_keys.is_empty() {
+    if state.limits != limits && !state.watches.is_empty() {
         covers!(covered, "BOOT-08");
     }
     state.limits = limits;
@@ -122,6 +122,10 @@ enum Concern {
 
 impl Change<'_> {
     fn concern(&self, after: &State) -> Option<Concern> {
+        let is_of_machine = self.touched.iter().any(|t| machine(after) == Some(t.hive()));
+        if after.configuration_unread && is_of_machine {
+            return Some(Concern::Path);
+        }
         let concerns = self.touched.iter().filter_map(|touched| self.concern_of(*touched, after));
         concerns.max().or_else(|| self.is_of_layers.then_some(Concern::Layers))
     }
@@ -232,7 +236,7 @@ impl Look {
         let readings = read(state, key, manner);
         let mut taken = take(state.limits, &readings, former.as_ref(), reach, covered);
         let nothing_changed = former.is_some_and(|former| former == readings);
-        if nothing_changed && reach == Reach::Everything {
+        if nothing_changed && reach == Reach::Everything && !state.configuration_unread {
             // The key was nothing but looked for, and what it says is known (P-161).
             taken.events.clear();
         }
@@ -249,7 +253,9 @@ impl Look {
 
     /// The state after it.
     fn after(&self, state: &State, covered: &mut Covered) -> State {
-        let mut after = State { configuration_key: self.key, ..state.clone() };
+        let unread = false;
+        let mut after =
+            State { configuration_key: self.key, configuration_unread: unread, ..state.clone() };
         put_in_force(&mut after, self.taken.limits, covered);
         after
     }
@@ -288,17 +294,27 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
     let looks = change.looks(&work.state, concern, &mut covered);
     work.covered = covered;
     let mut elsewhere: Vec<AuditPattern> = Vec::new();
+    let is_unanswered = may_be_unanswered(work);
     work.change_endings(change.since, |state| {
         let looks = change.looks(state, concern, &mut Covered::new());
         elsewhere.extend(looks.iter().flat_map(|look| look.taken.events.clone()));
-        endings(state, &looks, is_interrupted)
+        let mut endings = endings(state, &looks, is_interrupted);
+        endings.extend(is_unanswered.then(|| unread(state)));
+        endings
     });
+    if is_unanswered {
+        work.stalled_in(change.outcome.clone(), unread(&work.state));
+    }
     let Some(main) = looks.first() else { return };
     report(work, change, &looks, elsewhere);
     let state = work.state.clone();
     let mut others = endings(&state, &looks, is_interrupted).into_iter();
     if main.taken.limits != state.limits {
         covers!(work.covered, "CONF-38");
+        if !work.state.watches.is_empty() {
+            // The call has an fd itself, but no watch.
+            covers!(work.covered, "BOOT-08");
+        }
         if concern != Concern::Values {
             covers!(work.covered, "CONF-39");
         }
@@ -308,6 +324,17 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
         work.state = after;
     }
     work.otherwise.extend(others.map(|other| (change.outcome.clone(), other)));
+}
+
+/// Whether the source may have stopped answering when it was asked for the parameters.
+fn may_be_unanswered(work: &Work<'_>) -> bool {
+    let may_stall = machine(&work.state).is_some_and(|hive| work.state.may_stall(hive));
+    may_stall && work.has_timed_out()
+}
+
+/// They are read at the next change of the Machine hive (P-241).
+fn unread(state: &State) -> State {
+    State { configuration_unread: true, ..state.clone() }
 }
 
 /// The events of the looks. Where they differ, or the source may have died before it was asked (P-165), none of

@@ -34,7 +34,7 @@ pub(crate) fn delete_key(
     let everybody = Viewer::global();
     let resolver = work.state.resolver_in(work.transaction, hive, &everybody);
     if resolver.database.keys.get(&open.key()).is_some_and(|key| key.symlink) {
-        covers!(work.covered, "LINK-35");
+        covers!(work.if_done, "LINK-35");
     }
     let (children, _) = resolver
         .subkeys(open.key(), &mut work.covered)
@@ -49,10 +49,10 @@ pub(crate) fn delete_key(
         return Err(Errno::ENOTEMPTY);
     }
     if own.is_ok_and(|count| count > 0) {
-        covers!(work.covered, "DEL-64");
+        covers!(work.if_done, "DEL-64");
     }
     enlistment::lock(work, hive)?;
-    covers!(work.covered, "SYS-37");
+    covers!(work.if_done, "SYS-37");
     let (time, key_name) = (work.time, open.place.name().clone());
     let mutation = Mutation::DeleteEntry { parent, name: key_name, layer: layer.clone(), time };
     if enlistment::enlist(work, &open.place, mutation) {

@@ -165,8 +165,8 @@ impl Work {
         let others = looked_at(&self.state);
         self.audit.extend(others.clone());
         if let Some((hive, keys)) = bad_at_registration(&self.state, serving) {
-            let event = bad_metadata(&self.state, hive, &keys, &mut self.covered);
-            self.audit.push(event);
+            let events = bad_metadata(&self.state, hive, &keys, &mut self.covered);
+            self.audit.extend(events);
             self.audit.extend(others);
         }
     }

@@ -220,7 +220,7 @@ fn mark_info(work: &mut Work<'_>, info: &KeyInfoPattern) {
             if now > told {
                 covers!(work.covered, "IOC-083", "IOC-085", "IOC-094");
             }
-            if key != info.key {
+            if key != info.key && now == told {
                 covers!(work.covered, "IOC-082");
             }
         }
@@ -232,7 +232,7 @@ fn mark_info(work: &mut Work<'_>, info: &KeyInfoPattern) {
 fn name_of(work: &mut Work<'_>, open: &OpenKey) -> Vec<u8> {
     let hive = work.state.hives.get(&open.hive()).filter(|_| open.place.parent().is_none());
     if hive.is_some() {
-        covers!(work.covered, "HIVE-17");
+        covers!(work.if_done, "HIVE-17");
     }
     hive.map_or(open.place.name(), |hive| &hive.name).spelling().as_bytes().to_vec()
 }

@@ -7,9 +7,11 @@
 
 mod structures;
 
+use std::sync::Arc;
+
 use crate::coverage::{Covered, covers};
 use crate::errno::Errno;
-use crate::input::{Call, Fd, ProcessId};
+use crate::input::{Call, Fd, ProcessId, StreamAccess};
 use crate::memory::{AddressSpace, Fault};
 use crate::outcome::Outcome;
 use crate::step::Work;
@@ -22,8 +24,8 @@ pub const REG_CREATE_KEY: u64 = 1101;
 /// Number of `reg_begin_transaction`.
 pub const REG_BEGIN_TRANSACTION: u64 = 1102;
 
-/// A call as it reaches the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A call as it reaches the kernel, or as the harness makes it beside the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RawCall {
     /// `syscall(2)`.
     Syscall {
@@ -66,6 +68,23 @@ pub enum RawCall {
     Close {
         /// The fd.
         fd: Fd,
+    },
+    /// The opening of a stream by the harness.
+    OpenStream {
+        /// In which mode it is open.
+        access: StreamAccess,
+        /// What can be read from it.
+        contents: Arc<[u8]>,
+    },
+    /// The taking of the bytes that were written to a stream: as many as fit are copied, and the result
+    /// is how many there were.
+    TakeStream {
+        /// The stream.
+        fd: Fd,
+        /// Where to.
+        buffer: u64,
+        /// How many bytes at most.
+        length: u64,
     },
 }
 
@@ -199,6 +218,21 @@ pub enum Operation<'a> {
     Close {
         fd: Fd,
     },
+    OpenStream {
+        access: StreamAccess,
+        contents: &'a Arc<[u8]>,
+    },
+    TakeStream {
+        fd: Fd,
+    },
+    Backup {
+        fd: Fd,
+        output: Fd,
+    },
+    Restore {
+        fd: Fd,
+        input: Fd,
+    },
 }
 
 /// A string that a syscall passes by address alone: its bytes without the null byte that ends it,
@@ -273,7 +307,7 @@ pub struct Refused {
 /// for a request that neither key fds nor transaction fds have, EFAULT for an argument structure that cannot be read,
 /// EINVAL for padding that is not zero.
 pub fn decode<'m>(
-    raw: &RawCall,
+    raw: &'m RawCall,
     memory: &'m AddressSpace,
     covered: &mut Covered,
 ) -> Result<SystemCall<'m>, Refused> {
@@ -294,6 +328,12 @@ pub fn decode<'m>(
         RawCall::Poll { fd } => Ok(SystemCall::without_results(Operation::Poll { fd })),
         RawCall::Pass { fd, to } => Ok(SystemCall::without_results(Operation::Pass { fd, to })),
         RawCall::Close { fd } => Ok(SystemCall::without_results(Operation::Close { fd })),
+        RawCall::OpenStream { access, ref contents } => {
+            Ok(SystemCall::without_results(Operation::OpenStream { access, contents }))
+        }
+        RawCall::TakeStream { fd, .. } => {
+            Ok(SystemCall::without_results(Operation::TakeStream { fd }))
+        }
     }
 }
 
@@ -502,6 +542,12 @@ impl<'a> From<&'a Call> for Operation<'a> {
             Call::Pass { fd, to } => Operation::Pass { fd: *fd, to: *to },
             Call::Flush { fd } => Operation::Flush { fd: *fd },
             Call::Close { fd } => Operation::Close { fd: *fd },
+            Call::OpenStream { access, contents } => {
+                Operation::OpenStream { access: *access, contents }
+            }
+            Call::TakeStream { fd } => Operation::TakeStream { fd: *fd },
+            Call::Backup { fd, output } => Operation::Backup { fd: *fd, output: *output },
+            Call::Restore { fd, input } => Operation::Restore { fd: *fd, input: *input },
         }
     }
 }

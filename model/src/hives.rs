@@ -183,10 +183,10 @@ pub(crate) fn walk(
                 }
                 return Err(Errno::ELOOP);
             }
-            covers!(work.covered, "LINK-11", "SYS-39");
+            covers!(work.if_done, "LINK-11", "SYS-39");
             match (is_last, last_link) {
-                (true, _) => covers!(work.covered, "SYS-35"),
-                (false, LastLink::Open) => covers!(work.covered, "SYS-36"),
+                (true, _) => covers!(work.if_done, "SYS-35"),
+                (false, LastLink::Open) => covers!(work.if_done, "SYS-36"),
                 (false, LastLink::Follow) => {}
             }
             let target = link_target(work, place.hive, child.key)?;
@@ -202,20 +202,20 @@ pub(crate) fn walk(
             continue;
         }
         if child.symlink {
-            covers!(work.covered, "LINK-34", "SEC-48", "SYS-24");
+            covers!(work.if_done, "LINK-34", "SEC-48", "SYS-24");
         }
         if name.folded().as_str() == CURRENT_USER {
-            covers!(work.covered, "HIVE-11", "SYS-22");
+            covers!(work.if_done, "HIVE-11", "SYS-22");
         }
         place.chain.push(child.key);
         // A lookup returns no spelling, so the walk's own stays (D-06, P-13).
         place.path.push(name);
     }
     if hops > 0 {
-        covers!(work.covered, "LINK-12", "LINK-27", "SEC-05");
+        covers!(work.if_done, "LINK-12", "LINK-27", "SEC-05");
     }
     if hops == work.state.limits.symlink_depth_limit {
-        covers!(work.covered, "LINK-30", "LINK-32");
+        covers!(work.if_done, "LINK-30", "LINK-32");
     }
     Ok(Walk::Found(place))
 }

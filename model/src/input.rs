@@ -299,6 +299,56 @@ pub enum Call {
         /// The fd.
         fd: Fd,
     },
+    /// The harness puts an fd of a stream into the process: a file, pipe or socket that is no business
+    /// of the registry's. It never fails.
+    OpenStream {
+        /// In which mode it is open.
+        access: StreamAccess,
+        /// What can be read from it, up to its end.
+        contents: Arc<[u8]>,
+    },
+    /// The harness takes all bytes that were written to a stream since it last took some.
+    TakeStream {
+        /// The stream.
+        fd: Fd,
+    },
+    /// `REG_IOC_BACKUP`.
+    Backup {
+        /// The key.
+        fd: Fd,
+        /// The stream that is written.
+        output: Fd,
+    },
+    /// `REG_IOC_RESTORE`.
+    Restore {
+        /// The key.
+        fd: Fd,
+        /// The stream that is read.
+        input: Fd,
+    },
+}
+
+/// The mode in which a stream is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamAccess {
+    /// O_RDONLY.
+    Read,
+    /// O_WRONLY.
+    Write,
+    /// O_RDWR. What is written is not read back.
+    ReadWrite,
+}
+
+impl StreamAccess {
+    /// Whether it can be read from.
+    pub fn is_readable(self) -> bool {
+        self != StreamAccess::Write
+    }
+
+    /// Whether it can be written to.
+    pub fn is_writable(self) -> bool {
+        self != StreamAccess::Read
+    }
 }
 
 /// What happens to the registry without a call.
@@ -308,6 +358,25 @@ pub enum Environment {
     SourceDown {
         /// Which source.
         source: SourceId,
+    },
+    /// The source stalls in the course of the call that comes next, or before it: from then on it reads
+    /// and keeps what comes, and answers nothing.
+    SourceStalls {
+        /// Which source.
+        source: SourceId,
+    },
+    /// The source is stalled: no call that comes is answered by it.
+    SourceStalled {
+        /// Which source.
+        source: SourceId,
+    },
+    /// The source has carried out what it kept while it was stalled, in order, and has answered all of
+    /// it. It answers again.
+    SourceReleased {
+        /// Which source.
+        source: SourceId,
+        /// When all was answered.
+        at: UnixTime,
     },
     /// The machine went down and came up: every process and fd is gone, the kernel starts from
     /// its compiled-in defaults, and no source has registered yet. What sources had stored in

@@ -4,6 +4,7 @@
 //! holds is in `state`.
 
 use crate::abi;
+use crate::backup::streams;
 use crate::coverage::covers;
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId};
@@ -18,6 +19,9 @@ pub(crate) fn pass(work: &mut Work<'_>, fd: Fd, to: ProcessId) -> Result<Outcome
     if let Some(transaction) = work.state.transaction_of(work.caller.process, fd) {
         return Ok(calls::pass(transaction, to));
     }
+    if let Some(stream) = streams::stream_of(work, fd) {
+        return Ok(streams::pass(stream, to));
+    }
     let key = abi::key_fd(work, fd)?;
     if to != work.caller.process {
         covers!(work.covered, "SYS-07");
@@ -29,6 +33,9 @@ pub(crate) fn pass(work: &mut Work<'_>, fd: Fd, to: ProcessId) -> Result<Outcome
 pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     if let Some(transaction) = work.state.transaction_of(work.caller.process, fd) {
         return Ok(calls::close(work, fd, transaction));
+    }
+    if let Some(stream) = streams::stream_of(work, fd) {
+        return Ok(streams::close(work, fd, stream));
     }
     let open = abi::key_fd(work, fd)?;
     covers!(work.covered, "SYS-04");
@@ -42,6 +49,9 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
             // leads to it (P-156).
         } else if work.state.is_active(hive) {
             covers!(work.covered, "DEL-23", "DEL-33", "DEL-45", "DEL-66");
+            if work.state.layer_orphans.0.contains(&(hive, key)) {
+                covers!(work.covered, "FAIL-45");
+            }
             work.state.database_mut(hive).drop_key(key);
         } else {
             covers!(work.covered, "DEL-49", "DEL-51");

@@ -111,12 +111,13 @@ fn write(
     descriptor: SecurityDescriptor,
 ) -> Result<Outcome, Errno> {
     let size = length(descriptor.to_bytes()?.len());
-    covers!(work.covered, "IOC-131");
+    covers!(work.if_done, "IOC-131");
     if descriptor.group.is_none() {
-        covers!(work.covered, "IOC-129");
+        covers!(work.if_done, "IOC-129");
     }
     let (hive, key, time) = (open.hive(), open.key(), work.time);
     enlistment::lock(work, hive)?;
+    work.state.secured.0.insert_mut((hive, key));
     let mutation = Mutation::WriteDescriptor { key, descriptor: Arc::new(descriptor), size, time };
     if work.transaction.is_some() {
         enlistment::enlist(work, &open.place, mutation);
@@ -250,26 +251,26 @@ fn mark_write_refused(work: &mut Work<'_>, open: &OpenKey, security_info: u32, r
     }
 }
 
-/// What a change that is carried out shows.
+/// What a change shows if it is carried out.
 fn mark_change(work: &mut Work<'_>, open: &OpenKey, has_more: bool, security_info: u32) {
-    covers!(work.covered, "SEC-17", "SEC-56", "IOC-125", "IOC-127");
+    covers!(work.if_done, "SEC-17", "SEC-56", "IOC-125", "IOC-127");
     if has_more {
-        covers!(work.covered, "IOC-126");
+        covers!(work.if_done, "IOC-126");
     }
     if !work.state.is_orphaned(open) {
-        covers!(work.covered, "SD-11");
+        covers!(work.if_done, "SD-11");
     }
     let database = work.state.database(open.hive());
     if security_info & (DACL | SACL) != 0 && database.children(open.key()).next().is_some() {
-        covers!(work.covered, "INH-03");
+        covers!(work.if_done, "INH-03");
     }
     if security_info & DACL != 0 && open.place.parent().is_some() {
-        covers!(work.covered, "SEC-46");
+        covers!(work.if_done, "SEC-46");
     }
     if security_info & SACL != 0 {
-        covers!(work.covered, "SEC-18", "SEC-53");
+        covers!(work.if_done, "SEC-18", "SEC-53");
     }
     if work.state.is_orphaned(open) {
-        covers!(work.covered, "DEL-30");
+        covers!(work.if_done, "DEL-30");
     }
 }

@@ -57,7 +57,12 @@ pub(crate) fn open(
         covers!(work.covered, "CONST-24");
     }
     let last_link = if flags & REG_OPEN_LINK != 0 { LastLink::Open } else { LastLink::Follow };
-    match walk_argument(work, parent, path, last_link, None)? {
+    let walked = walk_argument(work, parent, path, last_link, None).inspect_err(|errno| {
+        if *errno == Errno::ETIMEDOUT {
+            covers!(work.covered, "SYS-46");
+        }
+    })?;
+    match walked {
         Walk::Found(place) => {
             covers!(work.covered, "SYS-14");
             finish_open(work, place, desired_access, None)
@@ -89,6 +94,7 @@ pub(crate) fn create(
                 covers!(work.covered, "SYS-65", "SYS-66");
             }
             Errno::EIO => covers!(work.covered, "SYS-88"),
+            Errno::ETIMEDOUT => covers!(work.covered, "SYS-87"),
             Errno::ENAMETOOLONG => covers!(work.covered, "SYS-52", "SYS-86"),
             Errno::EINVAL if work.covered.contains("SYS-44") => {
                 covers!(work.covered, "SYS-52", "SYS-67");
@@ -97,7 +103,7 @@ pub(crate) fn create(
         })?;
     match walked {
         Walk::Found(place) => {
-            covers!(work.covered, "SYS-53", "SYS-54");
+            covers!(work.if_done, "SYS-53", "SYS-54");
             mark_ignored_arguments(work, &place, create);
             finish_open(work, place, create.desired_access, Some(REG_OPENED_EXISTING))
         }
@@ -108,26 +114,26 @@ pub(crate) fn create(
 /// What an existing key makes of the arguments that only a creation looks at.
 fn mark_ignored_arguments(work: &mut Work<'_>, place: &Place, create: &Create<'_>) {
     if create.layer.is_some() {
-        covers!(work.covered, "SYS-57");
+        covers!(work.if_done, "SYS-57");
     }
     let contents = work.state.contents(work.transaction, place.hive);
     let Some(record) = contents.keys.get(&place.key()) else { return };
     if record.volatile_key != (create.flags & REG_OPTION_VOLATILE != 0) {
-        covers!(work.covered, "KEY-33");
+        covers!(work.if_done, "KEY-33");
     }
     if record.symlink != (create.flags & REG_OPTION_CREATE_LINK != 0) {
-        covers!(work.covered, "KEY-34");
+        covers!(work.if_done, "KEY-34");
     }
     let layers_key = work.state.layers_key;
     let is_respelled = record.name.spelling() != place.name().spelling();
     if record.parent.is_some() && record.parent == layers_key && is_respelled {
-        covers!(work.covered, "LAYER-28");
+        covers!(work.if_done, "LAYER-28");
     }
 }
 
 fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(), Errno> {
     if desired_access & rights::MAXIMUM_ALLOWED != 0 {
-        covers!(work.covered, "CONST-29");
+        covers!(work.if_done, "CONST-29");
     }
     for (bit, mask) in [
         (rights::GENERIC_READ, rights::KEY_READ),
@@ -135,13 +141,13 @@ fn check_access_argument(work: &mut Work<'_>, desired_access: u32) -> Result<(),
         (rights::GENERIC_ALL, rights::KEY_ALL_ACCESS),
     ] {
         if desired_access & bit != 0 {
-            covers!(work.covered, "CONST-30");
+            covers!(work.if_done, "CONST-30");
         }
         if desired_access == bit || desired_access == mask {
             match mask {
-                rights::KEY_READ => covers!(work.covered, "CONST-31"),
-                rights::KEY_WRITE => covers!(work.covered, "CONST-32"),
-                _ => covers!(work.covered, "CONST-33"),
+                rights::KEY_READ => covers!(work.if_done, "CONST-31"),
+                rights::KEY_WRITE => covers!(work.if_done, "CONST-32"),
+                _ => covers!(work.if_done, "CONST-33"),
             }
         }
     }
@@ -163,21 +169,21 @@ const SYNCHRONIZE: u32 = 0x0010_0000;
 /// Which kinds of bits a good mask has.
 fn mark_access_asked(work: &mut Work<'_>, desired_access: u32) {
     let has = |bit| desired_access & bit != 0;
-    covers!(work.covered, "SEC-28");
+    covers!(work.if_done, "SEC-28");
     if has(rights::GENERIC_READ) {
-        covers!(work.covered, "SEC-20", "SEC-25", "SEC-27");
+        covers!(work.if_done, "SEC-20", "SEC-25", "SEC-27");
     }
     if has(rights::GENERIC_WRITE) {
-        covers!(work.covered, "SEC-21", "SEC-25", "SEC-27");
+        covers!(work.if_done, "SEC-21", "SEC-25", "SEC-27");
     }
     if has(rights::GENERIC_ALL) {
-        covers!(work.covered, "SEC-22", "SEC-25", "SEC-27");
+        covers!(work.if_done, "SEC-22", "SEC-25", "SEC-27");
     }
     if has(rights::GENERIC_EXECUTE) {
-        covers!(work.covered, "SEC-23", "SEC-25", "SEC-27");
+        covers!(work.if_done, "SEC-23", "SEC-25", "SEC-27");
     }
     if [rights::KEY_READ, rights::KEY_WRITE, rights::KEY_ALL_ACCESS].contains(&desired_access) {
-        covers!(work.covered, "SEC-24");
+        covers!(work.if_done, "SEC-24");
     }
 }
 
@@ -209,6 +215,7 @@ fn walk_argument(
         return walk(work, None, &components, last_link);
     };
     let OpenKey { place: start, granted, .. } = start?;
+    work.walk_start = Some(start.key());
     if granted & !rights::KEY_SET_VALUE == 0 || granted & !rights::KEY_QUERY_VALUE == 0 {
         covers!(work.covered, "SYS-18");
     }
@@ -268,7 +275,7 @@ fn mark_default_link(work: &mut Work<'_>, place: &Place, symlink: bool) {
     let default = work.state.contents(work.transaction, place.hive).value(place.key(), "");
     let mut entries = default.into_iter().flat_map(|entries| entries.values());
     if !symlink && entries.any(|entry| entry.value_type == REG_LINK) {
-        covers!(work.covered, "LINK-16");
+        covers!(work.if_done, "LINK-16");
     }
 }
 
@@ -283,7 +290,9 @@ fn opened(
         process: work.caller.process,
         token: work.caller.token.clone(),
         descriptor: descriptor.clone(),
-        through_link: work.followed_link.is_some(),
+        link: work.followed_link,
+        start: work.walk_start,
+        resumptions: work.state.resumptions(place.hive),
     };
     Outcome::Opened(Opened {
         process: work.caller.process,
@@ -308,7 +317,7 @@ fn create_child(
     let (layer, descriptor) = authorize_creation(work, &parent, &name, create)?;
     let guid = work.state.fresh_guid();
     let sequence = work.allocate_sequence()?;
-    covers!(work.covered, "SYS-75");
+    covers!(work.if_done, "SYS-75");
     let before = work.state.clone();
     work.requested(parent.hive);
     enlistment::lock(work, parent.hive)?;
@@ -364,21 +373,21 @@ fn authorize_creation(
         }
     })?;
     if is_layer && !work.caller.token.has_privilege(Privilege::Tcb) {
-        covers!(work.covered, "LAUTH-02", "LAUTH-16");
+        covers!(work.if_done, "LAUTH-02", "LAUTH-16");
     }
     if record.volatile_key && create.flags & REG_OPTION_VOLATILE == 0 {
         covers!(work.covered, "KEY-15", "SYS-81");
         return Err(Errno::EINVAL);
     }
     if record.volatile_key {
-        covers!(work.covered, "KEY-16");
+        covers!(work.if_done, "KEY-16");
     }
     if create.flags & REG_OPTION_CREATE_LINK != 0 {
         authorize_link(work, key, &above)?;
     }
     let layer = match create.layer {
         None => {
-            covers!(work.covered, "SYS-58");
+            covers!(work.if_done, "SYS-58");
             LayerName::base()
         }
         Some(layer) => {
@@ -397,7 +406,7 @@ fn authorize_creation(
     enlistment::name(work, create.transaction, parent.hive, Access::Mutation)?;
     enlistment::bind(work, parent.hive)?;
     let descriptor = inherit(&above, &work.caller.token, &mut work.covered)?;
-    covers!(work.covered, "KEY-25", "INH-02");
+    covers!(work.if_done, "KEY-25", "INH-02");
     Ok((layer, Arc::new(descriptor)))
 }
 

@@ -1,9 +1,8 @@
 //! What follows a committed mutation before its call returns.
 //!
-//! States PSD-005 §2.6 ("Enforcement", the refresh of the affected layers) and the generation steps of
-//! §6.3, with D-51, D-52, D-57, P-02, P-15, P-25 and P-41, and what a death of a source makes of it (D-55,
-//! P-08, P-49); the audit events of a refresh (§3.1) with P-112. A refresh has several ways where a store was
-//! given something behind the kernel's back.
+//! States PSD-005 §2.6 ("Enforcement", the refresh of the affected layers), the generation steps of §6.3 and
+//! the audit events of a refresh (§3.1), with D-51, D-52, D-57, P-02, P-15, P-25, P-41, P-112 and P-241; and what
+//! a death makes of it (D-55, P-08, P-49). It has several ways where a store was given something unseen.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +17,7 @@ use crate::layer_refresh::{
     Death, Reach, Refreshed, differing_names, refresh, resolve_layers_key, visible_metadata,
     waiting_names,
 };
+use crate::layer_stalls::{deletion_may_stall, tell_layers};
 use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
@@ -25,7 +25,7 @@ use crate::removal_marks;
 use crate::responses::Malformed;
 use crate::state::{Generation, Place, SlotId, State};
 use crate::step::Work;
-use crate::watches::{Died, changed, layers_changed, possible_after_death};
+use crate::watches::{Died, changed, changed_somehow, layers_changed, possible_after_death};
 
 /// What follows a committed mutation before its call returns: the generation step of its hive
 /// (IOC-085), its watch events, and the refresh of the layers it concerns (LAYER-38). `place` is that
@@ -49,9 +49,23 @@ pub(crate) fn committed(
 pub(crate) fn committed_transaction(work: &mut Work<'_>, before: &State, touched: &[Touched<'_>]) {
     if let Some(first) = touched.first() {
         let change = Change { before, touched, outcome: &Outcome::Done, is_transaction: true };
-        // Whatever it met has been reported, or is owed.
+        work.state.change_generation(first.hive(), Generation::step);
+        unread(work, &change);
         let _ = follow(work, &change, first.hive());
     }
+}
+
+/// A source that stops answering after a commit, or in a refresh that is made up for, fails no call, though
+/// the layers and parameters are not read (P-154, P-241).
+fn unread(work: &mut Work<'_>, change: &Change<'_>) {
+    let hive = change.hive();
+    if !work.state.may_stall(hive) || machine(&work.state) != Some(hive) {
+        return;
+    }
+    let mut state = work.state.clone();
+    state.layers_unanswered |= change.concerns_layers();
+    state.configuration_unread = true;
+    work.stalled_in(change.outcome.clone(), state);
 }
 
 /// The same for a call that comes to `outcome` unless the refresh fails.
@@ -66,27 +80,84 @@ pub(crate) fn committed_as(
     place: &Place,
     outcome: &Outcome,
 ) -> Result<(), Errno> {
+    work.stall_endings_concern(before, touched, place);
+    unknown_events(work, before, touched, place, outcome);
     queue_events(work, before, touched, place);
     let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+    work.state.change_generation(touched.hive(), Generation::step);
     follow(work, &change, touched.hive())
 }
 
-/// The generation step of the hive of a change, and the refresh.
+/// How a change is told of that is known late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// With its events.
+    Exact,
+    /// With OVERFLOW, as the state before it is not known.
+    Unknown,
+}
+
+/// What follows a mutation whose response comes late (FAIL-21 to FAIL-23, P-242, P-260).
+pub(crate) fn committed_late(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+    place: &Place,
+    telling: Telling,
+) {
+    let hive = touched.hive();
+    let tell = match telling {
+        Telling::Exact => changed,
+        Telling::Unknown => changed_somehow,
+    };
+    tell(before, &mut work.state, touched, place, &mut work.covered);
+    work.state.change_generation(hive, Generation::step);
+    let outcome = &Outcome::Nothing;
+    let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+    // Nobody is there to hear of bad metadata.
+    let _ = follow(work, &change, hive);
+}
+
+/// A source that stops answering when it is asked what there is to tell fails no call (P-242).
+fn unknown_events(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+    place: &Place,
+    outcome: &Outcome,
+) {
+    if work.state.watches.is_empty() || !work.state.may_stall(touched.hive()) {
+        return;
+    }
+    let mut other = work.state.clone();
+    changed_somehow(before, &mut other, touched, place, &mut Covered::new());
+    other.change_generation(touched.hive(), Generation::step);
+    work.stalled_in(outcome.clone(), other);
+}
+
+/// The refresh of the layers and the reading of the parameters for a change.
 ///
 /// # Errors
 ///
 /// EIO if the refresh met what fails a direct call.
 fn follow(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), Errno> {
-    work.state.change_generation(hive, Generation::step);
     work.state.enumerations = Map::new_sync();
+    let (makes_up, concerns_layers) = (change.makes_up(&work.state), change.concerns_layers());
+    if makes_up && !concerns_layers {
+        unread(work, change);
+    }
     let since = work.endings();
-    let is_of_layers = change.concerns_layers();
+    let is_of_layers = concerns_layers || makes_up;
     let result = if is_of_layers { refresh_layers(work, change, hive) } else { Ok(()) };
     // The parameters are read under the table as it has become, whatever became of it (P-169).
-    let outcome = &change.outcome_of(result);
+    let (outcome, is_required) = (&change.outcome_of(result), change.requires_refresh());
     let Change { before, touched, .. } = *change;
     let change = configuration::Change { before, touched, is_of_layers, result, outcome, since };
     configuration::follow(work, &change);
+    if !is_required {
+        work.report_rejected();
+        return Ok(());
+    }
     result
 }
 
@@ -116,7 +187,11 @@ fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Res
             work.otherwise.push((change.outcome_of(other.result), other.state));
         }
     }
-    if main.result.is_err() && !main.bad_descriptors.is_empty() && !change.is_transaction {
+    let layers = change.touched.iter().filter(|touched| touched.layer(&main.state).is_some());
+    if main.result.is_ok() && layers.count() > work.state.limits.notification_queue_size as usize {
+        covers!(work.covered, "CONF-51");
+    }
+    if main.result.is_err() && !main.bad_descriptors.is_empty() && change.requires_refresh() {
         covers!(work.covered, "LAYER-51");
     }
     work.state = main.state;
@@ -152,15 +227,15 @@ fn report(work: &mut Work<'_>, hive: HiveId, taken: &Taken) {
     work.audit.extend(others.clone());
     if !taken.bad_descriptors.is_empty() {
         let keys = &taken.bad_descriptors;
-        let event = bad_metadata(&taken.state, hive, keys, &mut work.covered);
-        work.audit.push(event);
+        let events = bad_metadata(&taken.state, hive, keys, &mut work.covered);
+        work.audit.extend(events);
         work.audit.extend(others);
     }
 }
 
 /// A committed change that concerns the layers.
-struct Change<'a> {
-    before: &'a State,
+pub(crate) struct Change<'a> {
+    pub(crate) before: &'a State,
     /// Everything that it is about, in one hive; never empty.
     touched: &'a [Touched<'a>],
     /// What its call comes to unless the refresh fails.
@@ -170,11 +245,21 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    fn outcome_of(&self, result: Result<(), Errno>) -> Outcome {
+    pub(crate) fn outcome_of(&self, result: Result<(), Errno>) -> Outcome {
         match result {
-            Err(errno) if !self.is_transaction => Outcome::Failed(errno),
+            Err(errno) if self.requires_refresh() => Outcome::Failed(errno),
             _ => self.outcome.clone(),
         }
+    }
+
+    /// Whether its call needs the refresh (§2.6), so that it fails if that does.
+    fn requires_refresh(&self) -> bool {
+        !self.is_transaction && self.concerns_layers()
+    }
+
+    /// Whether it is the occasion for a refresh that was not answered in time (P-241).
+    fn makes_up(&self, state: &State) -> bool {
+        state.layers_unanswered && machine(state) == Some(self.hive())
     }
 
     /// Notes a state in which a death of the source may have left the call. A commit that has come so far
@@ -191,7 +276,7 @@ impl Change<'_> {
         self.touched[0].hive()
     }
 
-    fn is_other(&self, hive: HiveId) -> bool {
+    pub(crate) fn is_other(&self, hive: HiveId) -> bool {
         hive != self.hive()
     }
 
@@ -247,7 +332,8 @@ fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
     }
     let everything = Way { state: asked, first, reach: Reach::Everything };
     let is_found = !is_on_the_way || resolve_layers_key(state) == Ok(known);
-    if known.is_none() || state.layers_unread || !is_found || !change.is_seeded(state) {
+    let is_unread = state.layers_unread || state.layers_unanswered;
+    if known.is_none() || is_unread || !is_found || !change.is_seeded(state) {
         return vec![everything];
     }
     let mut first = change.affected(state);
@@ -287,7 +373,7 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
         covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
         removal_marks::layers_deleted(&way.state, &state, covered);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
-        layers_changed(&way.state, &mut state, |_| true, covered);
+        tell_layers(work, change, (&way.state, &mut state), refreshed.failed, covered);
         if work.is_interrupted() {
             uncounted(work, change, &start, &state, refreshed.failed);
             change.may_have_ended_in(work, state.clone());
@@ -297,7 +383,18 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
     if is_refused {
         work.must_have_waited();
     }
-    let result = if refreshed.failed || is_refused { Err(Errno::EIO) } else { Ok(()) };
+    let is_unanswered = state.late_count() > way.state.late_count();
+    if is_unanswered && !change.is_transaction {
+        work.must_have_timed_out();
+    }
+    let result = match (is_unanswered, refreshed.failed || is_refused) {
+        (true, _) => Err(Errno::ETIMEDOUT),
+        (false, true) => Err(Errno::EIO),
+        (false, false) => Ok(()),
+    };
+    if refreshed.deleted > 0 {
+        deletion_may_stall(work, change, &start);
+    }
     if result.is_ok() && change.is_seeded(&state) {
         if refreshed.deleted > 0 {
             read_before_deletions(work, change, &start, &refreshed);
@@ -331,10 +428,10 @@ fn newly_owed(before: &State, after: &State, slot: SlotId) -> BTreeSet<FoldedNam
 }
 
 /// Where a refresh begins.
-struct Start<'a> {
-    state: &'a State,
-    first: &'a BTreeSet<FoldedName>,
-    reach: Reach,
+pub(crate) struct Start<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) first: &'a BTreeSet<FoldedName>,
+    pub(crate) reach: Reach,
 }
 
 impl Start<'_> {
@@ -359,7 +456,8 @@ fn read_before_deletions(
     let slot = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
     let Some(slot) = slot else { return };
     let rounds_max = refreshed.rounds;
-    let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_max };
+    let rounds_alive = rounds_max;
+    let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_max, rounds_alive };
     let (mut state, read_once) = start.refresh(change, death);
     for layer in newly_owed(start.state, &state, slot) {
         delete_at_source(&mut state, slot, &layer, &mut Covered::new());
@@ -393,8 +491,13 @@ fn deaths(work: &mut Work<'_>, change: &Change<'_>, start: &Start<'_>, refreshed
             for (answered, carries_out_one_more) in
                 (0..=refreshed.deleted).flat_map(|answered| [(answered, false), (answered, true)])
             {
-                let death = Death { slot, answered, carries_out_one_more, rounds_max };
-                died(work, change, start, death, rounds_max == refreshed.rounds);
+                let (rounds_alive, is_complete) = (rounds_max, rounds_max == refreshed.rounds);
+                let death =
+                    Death { slot, answered, carries_out_one_more, rounds_max, rounds_alive };
+                died(work, change, start, death, is_complete);
+                for rounds_alive in death.found_down_after(start.state, of_metadata) {
+                    died(work, change, start, Death { rounds_alive, ..death }, is_complete);
+                }
             }
         }
     }
@@ -418,9 +521,10 @@ fn died(
         let queues = possible_after_death(change.before, start.state, &state, (death.slot, died));
         queues.into_iter().map(|watches| State { watches, ..state.clone() })
     };
-    if is_complete && !death.carries_out_one_more && told < refreshed.deleted {
-        // Found Down before the next deletion was sent, it owes that one, and no request of this
-        // call has failed (P-49).
+    let is_found_down = told < refreshed.deleted || death.rounds_alive < death.rounds_max;
+    if is_complete && !death.carries_out_one_more && is_found_down {
+        // Found Down before the next deletion was sent, or before the table was published, it owes that
+        // deletion still, and no request of this call has failed (P-49, P-314).
         let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
         for state in possible(Died::Afterwards) {
             work.otherwise.push((change.outcome_of(result), state));

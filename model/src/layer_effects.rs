@@ -3,8 +3,11 @@
 //! States PSD-005 §2.6 ("Deletion"), §2.8, §10.1 ("Layer deletion effects") and the generation steps of
 //! layer operations of §6.3, with D-55, P-02, P-24, P-42, P-49 and P-187.
 
+use std::ops::Range;
+
 use crate::coverage::{Covered, covers};
-use crate::database::{DeletedLayer, HiveId, Target};
+use crate::database::{DeletedLayer, Guid, HiveId, Target};
+use crate::late::{Change, Late, Rest};
 use crate::layer_refresh::Death;
 use crate::layers::{BASE, machine};
 use crate::names::FoldedName;
@@ -41,7 +44,15 @@ pub(crate) fn delete(
         };
         // A source that waits for a write lock and gives up refuses (D-55, P-152).
         let refuses = state.is_any_locked(slot);
-        if !state.is_slot_active(slot) || told == Told::No || refuses {
+        if state.is_slot_stalled(slot) {
+            // Its late success deletes (P-264).
+            let hive = state.hives_of(slot).next().map(|(hive, _)| hive);
+            if let Some(hive) = hive {
+                let change = Change::Layer(name.clone());
+                let rest = Rest::default();
+                state.will_arrive(hive, Late { hive, change, rest, effect: None });
+            }
+        } else if !state.is_slot_active(slot) || told == Told::No || refuses {
             owe(state, slot, name);
         } else if told == Told::Answered {
             delete_at_source(state, slot, name, covered);
@@ -70,6 +81,20 @@ enum Told {
 }
 
 impl Death {
+    /// After how many rounds the source may have been found Down, so that it is not forgiven what it owes
+    /// (P-314). That of the metadata was there to be read in the last round.
+    pub(crate) fn found_down_after(
+        &self,
+        state: &State,
+        of_metadata: Option<SlotId>,
+    ) -> Range<usize> {
+        let slot = state.slots.get(&self.slot);
+        let owes = slot.is_some_and(|slot| !slot.pending_layer_deletions.is_empty());
+        let is_of_metadata = Some(self.slot) == of_metadata;
+        let first = if is_of_metadata { self.rounds_max.saturating_sub(1) } else { 0 };
+        first..if owes { self.rounds_max } else { first }
+    }
+
     /// What becomes of the next deletion.
     fn strikes(&mut self) -> Told {
         if let Some(left) = self.answered.checked_sub(1) {
@@ -90,11 +115,19 @@ fn owe(state: &mut State, slot: SlotId, name: &FoldedName) {
     }
 }
 
+/// The same for the slot of a hive.
+pub(crate) fn owe_in(state: &mut State, hive: HiveId, name: &FoldedName) {
+    if let Some(slot) = state.hives.get(&hive).map(|hive| hive.slot) {
+        owe(state, slot, name);
+    }
+}
+
 /// A layer of this name is published: sources that refused to delete an earlier one and have stayed
-/// Active since are not asked again. What they have kept is the new layer's (P-187).
-pub(crate) fn forgive(state: &mut State, name: &FoldedName) {
+/// Active since are not asked again. What they have kept is the new layer's (P-187). One that is `gone` has
+/// been found Down before, and is told at its return (P-314).
+pub(crate) fn forgive(state: &mut State, name: &FoldedName, gone: Option<SlotId>) {
     let mut slots: Vec<SlotId> = state.slots.keys().copied().collect();
-    slots.retain(|slot| state.is_slot_active(*slot));
+    slots.retain(|slot| state.is_slot_active(*slot) && gone != Some(*slot));
     for slot in slots {
         is_owed_no_more(state, slot, name);
     }
@@ -112,7 +145,7 @@ pub(crate) fn is_owed_no_more(state: &mut State, slot: SlotId, name: &FoldedName
 
 /// The metadata key of base is out of view, which is no deletion of a layer. Which SD decides about
 /// writes from now on is open (P-28).
-pub(crate) fn base_left(state: &mut State, covered: &mut Covered) {
+fn base_left(state: &mut State, covered: &mut Covered) {
     let entries = machine(state)
         .zip(state.layers_key)
         .and_then(|(hive, key)| state.database(hive).lookup(key, BASE));
@@ -136,6 +169,17 @@ fn mark_deleted(deleted: &DeletedLayer, covered: &mut Covered) {
     }
 }
 
+/// Keys that have values in a layer which is to go, and whose SD was set: that stays (FAIL-48).
+fn mark_secured(state: &State, hive: HiveId, name: &FoldedName, covered: &mut Covered) {
+    let database = state.database(hive);
+    let has_values =
+        |key: Guid| database.value_names(key).any(|(_, entries)| entries.get(name).is_some());
+    let mut secured = state.secured.0.iter().filter(|(of, _)| *of == hive);
+    if secured.any(|(_, key)| has_values(*key)) {
+        covers!(covered, "FAIL-48", "KEY-02", "KEY-03");
+    }
+}
+
 /// RSI_DELETE_LAYER to one source, and the keys it orphans.
 pub(crate) fn delete_at_source(
     state: &mut State,
@@ -145,11 +189,15 @@ pub(crate) fn delete_at_source(
 ) {
     let hives: Vec<HiveId> = state.hives_of(slot).map(|(id, _)| id).collect();
     for hive in hives {
+        mark_secured(state, hive, name, covered);
         let deleted = state.database_mut(hive).delete_layer(name);
         mark_deleted(&deleted, covered);
         for key in deleted.orphans {
             covers!(covered, "DEL-13", "FAIL-43");
             crate::deletion::name_lost(state, hive, Target::Key(key), covered);
+            if state.orphans.contains(&(hive, key)) {
+                state.layer_orphans.0.insert_mut((hive, key));
+            }
         }
     }
 }
@@ -168,6 +216,10 @@ pub(crate) fn step_affected(
             continue;
         }
         match same_view(before, state, hive) {
+            // Nobody can ask a source that does not answer (P-247).
+            Ok(_) if state.is_stalled(hive) && state.layers != before.layers => {
+                state.change_generation(hive, Generation::uncertain);
+            }
             Ok(true) => {}
             Ok(false) => {
                 covers!(covered, "LAYER-33", "IOC-090");

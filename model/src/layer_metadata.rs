@@ -115,6 +115,16 @@ impl Metadata {
         (self.descriptor.is_err() && others_are_good).then_some(self.key)
     }
 
+    /// The owner that is given, if nothing of the metadata is malformed.
+    pub(crate) fn owner(&self) -> Option<Vec<u8>> {
+        let is_good = self.descriptor.is_ok()
+            && self.precedence().is_some()
+            && self.enabled().is_some()
+            && self.has_good_owner();
+        let (_, owner) = self.owner.as_ref().ok()?.as_ref()?;
+        is_good.then(|| owner.to_vec())
+    }
+
     /// Whether the owner, if one is given, is a SID.
     pub(crate) fn has_good_owner(&self) -> bool {
         let Ok(owner) = &self.owner else { return false };

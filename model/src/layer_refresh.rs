@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map, Set};
-use crate::layer_effects::{base_left, delete, forgive, same_view, step_affected};
+use crate::layer_effects::{delete, forgive, same_view, step_affected};
 use crate::layer_metadata::{Metadata, Reading, metadata};
 use crate::layers::{BASE, Layer, initial_table, machine};
 use crate::names::{FoldedName, LayerName};
@@ -38,7 +38,7 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
             let good = visible.get(name).is_some_and(|reading| {
-                publish(&mut next, name, reading.clone(), &mut Covered::new())
+                publish(&mut next, name, reading.clone(), None, &mut Covered::new())
             });
             let room = next.layers.size() < next.limits.max_total_layers as usize;
             if let (false, true, Some(former)) = (good, room, state.layers.get(name)) {
@@ -79,6 +79,7 @@ fn reload_passes(state: &mut State, machine: HiveId) -> bool {
     let mut refreshed = Refreshed::new();
     let mut deleted = BTreeSet::new();
     state.layers_unread = false;
+    state.layers_unanswered = false;
     for _ in 0..PASSES_MAX {
         let names = differing_names(state).and_then(|mut names| {
             let Some(key) = state.layers_key else { return Ok(None) };
@@ -195,6 +196,9 @@ pub(crate) struct Death {
     pub(crate) carries_out_one_more: bool,
     /// Rounds that are still published.
     pub(crate) rounds_max: usize,
+    /// Rounds that are published before it is found Down; what it owed of a layer that a later one publishes
+    /// is not forgiven (P-314).
+    pub(crate) rounds_alive: usize,
 }
 
 /// The rounds of a refresh (D-57). Each name takes part at most once, which bounds them.
@@ -244,6 +248,8 @@ fn round(
     covered: &mut Covered,
 ) -> State {
     let began = state.clone();
+    let is_gone = |death: &Death| refreshed.rounds >= death.rounds_alive;
+    let gone = death.as_ref().filter(|death| is_gone(death)).map(|death| death.slot);
     for name in names {
         let read = metadata(&began, name);
         was_read(state, name, read.clone());
@@ -251,7 +257,7 @@ fn round(
             None => refreshed.deleted += usize::from(delete(state, name, death, covered)),
             Some(reading) => {
                 refreshed.bad_descriptors.extend(bad_descriptor(&reading));
-                let good = publish(state, name, reading, covered);
+                let good = publish(state, name, reading, gone, covered);
                 refreshed.failed |= !good;
             }
         }
@@ -273,14 +279,10 @@ pub(crate) fn differing_names(state: &mut State) -> Result<BTreeSet<FoldedName>,
     let (Some(machine), Some(key)) = (machine(state), state.layers_key) else {
         return Ok(BTreeSet::new());
     };
-    let led_elsewhere = state.layers_seen.as_ref().is_some_and(|(former, _)| *former != key);
     let seen = found(state, key);
     let now = visible_metadata(state, machine, key)?;
-    if led_elsewhere && now.get(BASE).is_none() {
-        // The metadata key that base had is not in view any more (P-192).
-        base_left(state, &mut Covered::new());
-    }
     state.layers_unread = false;
+    state.layers_unanswered = false;
     Ok(differing(&seen, &now))
 }
 
@@ -323,13 +325,22 @@ fn affected_names(round: &State, state: &mut State) -> Result<BTreeSet<FoldedNam
 }
 
 /// The path has led to this key. Returns what was last read below it; of what is only below another
-/// key nothing is known any more (P-03).
+/// key nothing is known any more (P-03), but that a metadata key of base was in view there: if none is here,
+/// that one has left, whenever this can be read (P-192).
 fn found(state: &mut State, key: Guid) -> Map<FoldedName, Reading> {
-    let seen = state.layers_seen.take().filter(|(seen_key, _)| *seen_key == key);
-    if seen.is_none() {
-        state.layers_waiting = Set::new_sync();
-    }
-    let seen = seen.map_or_else(Map::new_sync, |(_, seen)| seen);
+    let seen = match state.layers_seen.take() {
+        Some((seen_key, seen)) if seen_key == key => seen,
+        former => {
+            state.layers_waiting = Set::new_sync();
+            let mut seen = Map::new_sync();
+            if let Some((name, base)) =
+                former.as_ref().and_then(|(_, seen)| seen.get_key_value(BASE))
+            {
+                seen.insert_mut(name.clone(), base.clone());
+            }
+            seen
+        }
+    };
     state.layers_seen = Some((key, seen.clone()));
     seen
 }
@@ -382,7 +393,13 @@ pub(crate) fn bad_at_registration(state: &State, slot: SlotId) -> Option<(HiveId
 
 /// Puts a layer into the table, in one piece (LAYER-41). False if its metadata is malformed, so
 /// that the former entry stays (LAYER-50, D-52).
-fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut Covered) -> bool {
+fn publish(
+    state: &mut State,
+    name: &FoldedName,
+    reading: Reading,
+    gone: Option<SlotId>,
+    covered: &mut Covered,
+) -> bool {
     let Ok(metadata) = reading else { return false };
     let Ok(descriptor) = metadata.descriptor.clone() else {
         match state.layers.contains_key(name) {
@@ -438,6 +455,6 @@ fn publish(state: &mut State, name: &FoldedName, reading: Reading, covered: &mut
     }
     let layer = Layer { name: metadata.name, precedence, enabled, descriptor };
     state.layers.insert_mut(name.clone(), layer);
-    forgive(state, name);
+    forgive(state, name, gone);
     true
 }

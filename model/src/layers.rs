@@ -80,6 +80,12 @@ pub(crate) fn check_write(
     let descriptor = layer.descriptor.clone();
     access::to_layer(work, &descriptor)
         .inspect_err(|errno| mark_denied(work, name, &descriptor, open, *errno))?;
+    let is_stored = machine(&work.state).is_some_and(|hive| work.state.may_be_malformed(hive));
+    let right = rights::KEY_SET_VALUE;
+    if is_stored && access::would_deny(&work.caller.token, &base_layer_default_sd(), right) {
+        // Whatever the kernel would have made of it: the SD is what the source says.
+        covers!(work.covered, "SRC-57");
+    }
     if !work.caller.token.has_privilege(Privilege::Tcb) {
         covers!(work.covered, "LAUTH-16");
     }

@@ -8,13 +8,14 @@
 //! [`store`] states the other side of the source protocol: how a source answers. It shares names and
 //! times with the rest, and no state.
 //!
-//! Not stated yet: backup and restore with their audit events, and time-outs of requests. Where a decision
+//! Not stated yet: time-outs of requests. Where a decision
 //! depends on what `security` parses and does not judge, the outcome is [`Outcome::Outside`].
 
 pub mod abi;
 mod access;
 pub mod audit;
 mod audit_events;
+pub mod backup;
 mod configuration;
 mod configuration_reading;
 pub mod coverage;
@@ -22,6 +23,7 @@ mod database;
 mod deletion;
 mod device;
 mod device_call;
+mod down_marks;
 mod enumeration;
 pub mod errno;
 mod explanation;
@@ -32,10 +34,12 @@ pub mod input;
 mod key_fds;
 mod key_security;
 mod keys;
+mod late;
 mod layer_commit;
 mod layer_effects;
 mod layer_metadata;
 mod layer_refresh;
+mod layer_stalls;
 mod layers;
 pub mod limits;
 mod links;
@@ -54,6 +58,7 @@ mod responses;
 pub mod security;
 mod slots;
 mod sources;
+mod stalls;
 mod state;
 mod step;
 pub mod store;
@@ -66,6 +71,7 @@ pub mod view;
 mod views;
 pub mod watches;
 
+pub use backup::streams::WrittenBytes;
 pub use coverage::Covered;
 pub use database::{Guid, HiveId, Time};
 pub use errno::Errno;
@@ -73,7 +79,9 @@ pub use explanation::{ExplainedCandidate, Explanation};
 pub use front_door::RawCall;
 pub use input::{Call, Caller, DeviceCall, Environment, Input};
 pub use observation::{Observation, PollEvents, Readiness};
-pub use outcome::{Begun, Choice, KeyInfoPattern, Mismatch, OneOf, Opened, Outcome, Selected};
+pub use outcome::{
+    Begun, Choice, KeyInfoPattern, Mismatch, OneOf, Opened, Outcome, Selected, StreamFd,
+};
 pub use raw::{KeyNumber, RawEntry, RawLayer};
 pub use resolution::Contest;
 pub use state::{Enumeration, Generation, State};

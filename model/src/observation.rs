@@ -74,6 +74,13 @@ pub enum Observation {
         /// The errno of later uses, or 0.
         terminal_errno: u32,
     },
+    /// The number of the fd of a new stream.
+    StreamOpened {
+        /// The new fd.
+        fd: Fd,
+    },
+    /// The bytes that were taken from a stream.
+    Stream(Vec<u8>),
     /// The answer of `poll(2)` on a source device.
     Ready(Readiness),
 }

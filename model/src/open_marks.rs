@@ -31,7 +31,7 @@ pub(crate) fn decided(
         return;
     }
     match decision {
-        Ok(_) => mark_allowed(work, place, desired),
+        Ok(_) => mark_allowed(work, place, descriptor, desired),
         Err(Errno::EACCES) => mark_denied(work, place, desired),
         Err(_) => return,
     }
@@ -50,7 +50,11 @@ pub(crate) fn decided(
     }
 }
 
-fn mark_allowed(work: &mut Work<'_>, place: &Place, desired: u32) {
+fn mark_allowed(work: &mut Work<'_>, place: &Place, descriptor: &SecurityDescriptor, desired: u32) {
+    if descriptor.dacl.is_none() && work.state.may_be_malformed(place.hive) {
+        // A source that was given something behind the kernel's back says that everybody may everything.
+        covers!(work.covered, "SRC-53");
+    }
     let between = place.chain.iter().skip(1).rev().skip(1);
     let is_closed = |key: &Guid| would_say(work, (place.hive, *key), desired) == Some(false);
     if between.take(ANCESTORS_COMPARED_MAX).any(is_closed) {
@@ -59,10 +63,10 @@ fn mark_allowed(work: &mut Work<'_>, place: &Place, desired: u32) {
 }
 
 fn mark_denied(work: &mut Work<'_>, place: &Place, desired: u32) {
-    covers!(work.covered, "SYS-38", "SYS-41", "ERR-13", "CONV-04");
+    covers!(work.covered, "SYS-38", "SYS-41", "ERR-13");
     let asks_to_write = desired & (rights::KEY_SET_VALUE | rights::GENERIC_WRITE) != 0;
     if is_configuration_key(&work.state, place.key()) && asks_to_write {
-        covers!(work.covered, "CONF-35", "CONF-36");
+        mark_configuration_denied(work, place);
     }
     let Some(parent) = place.parent() else { return };
     let above = work.state.database(place.hive).keys.get(&parent);
@@ -95,6 +99,18 @@ fn mark_link(work: &mut Work<'_>, is_allowed: bool, desired: u32) {
     let Some(link) = work.followed_link else { return };
     if would_say(work, link, desired).is_some_and(|by_link| by_link != is_allowed) {
         covers!(work.covered, "SEC-47");
+    }
+}
+
+/// The key of the parameters was denied to somebody who wants to write it: for the writing, if that alone is
+/// denied as well; and as the SD of the root has it, if reading is not.
+fn mark_configuration_denied(work: &mut Work<'_>, place: &Place) {
+    let key = (place.hive, place.key());
+    if would_say(work, key, rights::KEY_SET_VALUE) == Some(false) {
+        covers!(work.covered, "CONF-36");
+        if would_say(work, key, rights::KEY_READ) == Some(true) {
+            covers!(work.covered, "CONF-35");
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::backup::streams::{StreamId, WrittenBytes};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Map, Time};
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
@@ -63,6 +64,12 @@ pub enum Outcome {
         /// The errno of later uses, or 0.
         terminal_errno: u32,
     },
+    /// An fd of a new stream: any number from 0 that is not open in the process.
+    StreamOpened(StreamFd),
+    /// A passed stream: any number from 0 that is not open in the process that gets it.
+    StreamPassed(StreamFd),
+    /// The bytes that were written to a stream.
+    Stream(WrittenBytes),
     /// What poll says of a source device.
     Ready(Readiness),
     /// The decision depends on something that this edition parses and does not judge, in words: a
@@ -88,6 +95,13 @@ pub struct Opened {
 pub struct Begun {
     pub(crate) process: ProcessId,
     pub(crate) transaction: TransactionId,
+}
+
+/// An fd of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamFd {
+    pub(crate) process: ProcessId,
+    pub(crate) stream: StreamId,
 }
 
 /// An entry of an enumeration by index, of which the order is undefined.
@@ -230,6 +244,14 @@ impl Step {
                 next.transaction_fds.insert_mut((begun.process, *fd), begun.transaction);
                 Some(next)
             }
+            (Outcome::StreamOpened(new), Observation::StreamOpened { fd })
+            | (Outcome::StreamPassed(new), Observation::Passed { fd }) => {
+                let fresh = *fd >= 0 && !self.next.is_fd(new.process, *fd);
+                let mut next = unchanged(fresh)?;
+                next.stream_fds.insert_mut((new.process, *fd), new.stream);
+                Some(next)
+            }
+            (Outcome::Stream(expected), Observation::Stream(got)) => expected.bind(&self.next, got),
             (Outcome::OneOf(one), _) => self.bind_choice(one, observation),
             (Outcome::KeyInfo(pattern), Observation::KeyInfo(got)) => {
                 let mut next = unchanged(pattern.admits(got))?;
@@ -297,6 +319,9 @@ impl Outcome {
             Outcome::TransactionStatus { state, terminal_errno } => {
                 Observation::TransactionStatus { state: *state, terminal_errno: *terminal_errno }
             }
+            Outcome::StreamOpened(_) => Observation::StreamOpened { fd: fresh_fd },
+            Outcome::StreamPassed(_) => Observation::Passed { fd: fresh_fd },
+            Outcome::Stream(written) => Observation::Stream(written.example()),
             Outcome::Ready(readiness) => Observation::Ready(*readiness),
             Outcome::Outside(_) | Outcome::Waits | Outcome::Nothing => return None,
         })
@@ -304,7 +329,7 @@ impl Outcome {
 }
 
 impl State {
-    fn bind_time(&mut self, hive: HiveId, key: Guid, time: UnixTime) {
+    pub(crate) fn bind_time(&mut self, hive: HiveId, key: Guid, time: UnixTime) {
         bind_time(self.database_mut(hive), key, time);
     }
 

@@ -247,7 +247,7 @@ fn mark_collision(state: &State, asked: &[AskedHive], covered: &mut Covered) {
 fn failed_resume(state: &State, slot: SlotId, asked: &[AskedHive], covered: &mut Covered) -> Errno {
     let reserved: BTreeSet<Claim> = state.hives_of(slot).map(|(_, hive)| claim_of(hive)).collect();
     let claims: BTreeSet<Claim> = asked.iter().map(AskedHive::claim).collect();
-    covers!(covered, "REG-15", "REG-29");
+    covers!(covered, "REG-15", "REG-29", "FAIL-12");
     if claims == reserved {
         covers!(covered, "REG-22", "REG-25", "ERR-38");
         return Errno::ESTALE;

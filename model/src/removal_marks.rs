@@ -81,14 +81,14 @@ impl Views<'_> {
             let entries = self.before.database.value(key, name.as_str());
             match before.iter().find(|(other, _)| *other == name) {
                 Some((_, layer)) if self.deleted.contains(&layer) => {
-                    covers!(covered, "VAL-03", "DEL-14", "RES-37");
+                    covers!(covered, "VAL-03", "DEL-14", "RES-37", "FAIL-46");
                 }
                 Some(_) => {}
                 None if self.had(entries, |entry| entry.value_type == REG_TOMBSTONE) => {
                     covers!(covered, "VAL-11", "VAL-22", "RES-37");
                 }
                 None if self.had(blankets, |_| true) => {
-                    covers!(covered, "VAL-11", "VAL-33", "DEL-15", "RES-37");
+                    covers!(covered, "VAL-11", "VAL-33", "DEL-15", "RES-37", "FAIL-47");
                 }
                 None => {}
             }

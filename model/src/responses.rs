@@ -50,7 +50,7 @@ pub(crate) struct Malformed {
 impl Malformed {
     /// The rejection of a response.
     pub(crate) fn of(fault: Fault, key: Option<Guid>, covered: &mut Covered) -> Malformed {
-        covers!(covered, "SRC-41", "SRC-43");
+        covers!(covered, "SRC-41", "SRC-43", "FAIL-38");
         Malformed { faults: fault as u8, key, several: false }
     }
 
@@ -169,7 +169,7 @@ impl Resolver<'_> {
     ) {
         let mut named = BTreeSet::new();
         for entry in entries {
-            faults.add(self.check_entry(&entry.layer, entry.sequence, covered));
+            self.check_entry(&entry.layer, entry.sequence, faults, covered);
             if let Target::Key(key) = entry.target {
                 named.insert(key);
             }
@@ -204,7 +204,7 @@ impl Resolver<'_> {
         for entry in entries.into_iter().flat_map(|entries| entries.values()) {
             let name = ValueName::parse(entry.name.spelling().as_bytes(), self.limits);
             faults.add(require(name, covered));
-            faults.add(self.check_entry(&entry.layer, entry.sequence, covered));
+            self.check_entry(&entry.layer, entry.sequence, faults, covered);
             let known = entry.value_type <= REG_QWORD
                 || entry.value_type == REG_TOMBSTONE && entry.data.is_empty();
             faults.add(require(known.then_some(()).ok_or(()), covered));
@@ -218,7 +218,7 @@ impl Resolver<'_> {
         covered: &mut Covered,
     ) {
         for blanket in blankets.into_iter().flat_map(|blankets| blankets.values()) {
-            faults.add(self.check_entry(&blanket.layer, blanket.sequence, covered));
+            self.check_entry(&blanket.layer, blanket.sequence, faults, covered);
         }
     }
 
@@ -253,22 +253,24 @@ impl Resolver<'_> {
         sequences.iter().zip(sequences.iter().skip(1)).any(|(one, next)| one.0 == next.0)
     }
 
-    /// What every layer-qualified entry is asked, whatever its layer (D-34).
+    /// What every layer-qualified entry is asked, whatever its layer (D-34): each fault that it has counts
+    /// (P-111).
     fn check_entry(
         &self,
         layer: &LayerName,
         sequence: u64,
+        faults: &mut Faults,
         covered: &mut Covered,
-    ) -> Result<(), Malformed> {
+    ) {
         if LayerName::parse(layer.spelling().as_bytes(), self.limits).is_err() {
             covers!(covered, "RES-32");
-            return Err(Malformed::of(Fault::Other, None, covered));
+            faults.add(Err(Malformed::of(Fault::Other, None, covered)));
         }
         if self.layers.get(layer.folded()).is_some_and(|known| known.name != *layer) {
             covers!(covered, "LAYER-27");
         }
         if sequence < self.next_sequence {
-            return Ok(());
+            return;
         }
         covers!(covered, "SEQ-18");
         if sequence == self.next_sequence {
@@ -276,7 +278,7 @@ impl Resolver<'_> {
         } else {
             covers!(covered, "SRC-45");
         }
-        Err(Malformed::of(Fault::FutureSequence, None, covered))
+        faults.add(Err(Malformed::of(Fault::FutureSequence, None, covered)));
     }
 
     /// The metadata that goes with an entry: it must be there, and its SD must be one (P-75).

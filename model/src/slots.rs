@@ -46,7 +46,11 @@ pub(crate) fn occupy(
 ) -> SlotId {
     covers!(covered, "HIVE-23");
     let id = SlotId(u32::try_from(state.slots.size()).unwrap_or(u32::MAX));
-    let slot = Slot { connection: Some(process.source), pending_layer_deletions: Vec::new() };
+    let slot = Slot {
+        connection: Some(process.source),
+        pending_layer_deletions: Vec::new(),
+        resumptions: Witness(0),
+    };
     state.slots.insert_mut(id, slot);
     if asked.len() > 1 {
         covers!(covered, "HIVE-05");
@@ -71,6 +75,10 @@ pub(crate) fn occupy(
     raise_counter(state, max_sequence, &hives, covered);
     configuration::read_before_layers(state, &hives, process.manner);
     layer_refresh::load(before, state, &hives);
+    if state.layers.values().any(|layer| layer.precedence > 0 || !layer.enabled) {
+        // Whoever has written that.
+        covers!(covered, "SRC-56");
+    }
     id
 }
 
@@ -109,6 +117,7 @@ pub(crate) fn resume(
     }
     let Some(slot) = state.slots.get_mut(&resumed.slot) else { return };
     slot.connection = Some(process.source);
+    slot.resumptions.0 += 1;
     let missed = std::mem::take(&mut slot.pending_layer_deletions);
     let hives: Vec<HiveId> = ids.iter().map(|(id, _)| *id).collect();
     raise_counter(state, resumed.max_sequence, &hives, covered);
@@ -148,6 +157,7 @@ pub(crate) fn disconnect(state: &mut State, source: SourceId) {
         slot.connection = None;
         state.cancel_bound(id);
         state.commit_refusals.remove_mut(&source);
+        state.stalls.remove_mut(&source);
     }
 }
 

@@ -5,25 +5,49 @@
 
 use crate::coverage::{Covered, covers};
 use crate::database::{Map, Set};
-use crate::input::{Environment, SourceId};
+use crate::input::{Environment, SourceId, UnixTime};
+use crate::late;
 use crate::outcome::Outcome;
-use crate::slots;
+use crate::stalls::Stall;
 use crate::state::State;
 use crate::step::Step;
 use crate::store_entry;
 
-/// The one step of an environment input; none where it names a place that is not there.
-pub(crate) fn environment(state: &State, environment: &Environment) -> Option<Step> {
+/// The steps of an environment input: one, several where requests were in flight, and none where it names a
+/// place that is not there.
+pub(crate) fn environment(state: &State, environment: &Environment) -> Vec<Step> {
     let mut covered = Covered::new();
     let next = match environment {
         Environment::SourceDown { source } => died(state, *source, &mut covered),
-        Environment::Reboot => reboot(state),
+        Environment::Reboot => reboots(state),
+        Environment::SourceReleased { source, at } => return late::released(state, *source, *at),
+        other => simple(state, other).into_iter().collect(),
+    };
+    let step =
+        |next| Step { outcome: Outcome::Nothing, covered, contest: None, audit: Vec::new(), next };
+    next.into_iter().map(step).collect()
+}
+
+/// What one of those leaves that concern no request.
+fn simple(state: &State, environment: &Environment) -> Option<State> {
+    Some(match environment {
+        Environment::SourceStalls { source } => {
+            let mut next = state.clone();
+            if !next.stalls.contains_key(source) {
+                next.stalls.insert_mut(*source, Stall { begins: true, ..Stall::default() });
+            }
+            next
+        }
+        Environment::SourceStalled { source } => stalled(state, *source),
         Environment::FalseMaximum { source, max_sequence } => {
             let mut next = state.clone();
             next.false_maxima.insert_mut(*source, *max_sequence);
             next
         }
         Environment::StoreEntry(entry) => store_entry::store(state, entry)?,
+        Environment::SourceDown { .. }
+        | Environment::Reboot
+        | Environment::SourceReleased { .. } => return None,
         Environment::TransactionSupport { source, is_supported } => {
             let mut next = state.clone();
             if *is_supported {
@@ -38,20 +62,46 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Option<St
             next.commit_refusals.insert_mut(*source, *refusal);
             next
         }
-    };
-    Some(Step { outcome: Outcome::Nothing, covered, contest: None, audit: Vec::new(), next })
+    })
+}
+
+/// The source answers nothing from here on. If it has stopped in the course of a call, a request of that is in
+/// flight.
+fn stalled(state: &State, source: SourceId) -> State {
+    let mut next = state.clone();
+    next.enumerations = Map::new_sync();
+    let begun = next.stalls.get(&source).cloned();
+    let timed_out = u64::from(begun.as_ref().is_some_and(|stall| stall.begins));
+    let stall = begun.unwrap_or_default();
+    let timed_out = stall.timed_out + timed_out;
+    next.stalls.insert_mut(source, Stall { begins: false, timed_out, ..stall });
+    next
 }
 
 /// The kernel closes the device of a process that died.
-fn died(state: &State, source: SourceId, covered: &mut Covered) -> State {
+fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
     let mut next = state.clone();
     next.enumerations = Map::new_sync();
     if next.devices.remove_mut(&source) {
-        covers!(covered, "HIVE-24", "REG-17", "FAIL-03");
+        covers!(covered, "HIVE-24", "REG-17");
         mark_cancelled(&next, source, covered);
     }
-    slots::disconnect(&mut next, source);
-    next
+    let is_committing = |late: &late::Late| matches!(late.change, late::Change::Commit(..));
+    if next.stalls.get(&source).is_some_and(|stall| stall.late.iter().any(is_committing)) {
+        covers!(covered, "TXN-57");
+    }
+    late::died(&next, source)
+}
+
+/// What a boot leaves of each state in which the ends of the sources may leave what they had kept.
+fn reboots(state: &State) -> Vec<State> {
+    let mut states = vec![state.clone()];
+    let stalled: Vec<SourceId> = state.stalls.keys().copied().collect();
+    for source in stalled {
+        let forgotten = |state: &State| late::forgotten(state, source, UnixTime::MAX);
+        states = states.iter().flat_map(forgotten).collect();
+    }
+    states.iter().map(reboot).collect()
 }
 
 /// What the death of a source shows about the transactions bound to it.
@@ -74,6 +124,7 @@ fn reboot(state: &State) -> State {
     State {
         shelf,
         roots: state.roots.clone(),
+        guids: state.guids.clone(),
         next_guid: state.next_guid,
         false_maxima: state.false_maxima.clone(),
         without_transactions: state.without_transactions.clone(),

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::backup::streams::{Stream, StreamId};
 use crate::database::{Database, Guid, HiveId, Kept, Map, Set};
 use crate::input::{CommitRefusal, Fd, ProcessId, SourceId, WireGuid};
 use crate::layer_metadata::Reading;
@@ -15,6 +16,7 @@ use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
 use crate::registration::Namespace;
 use crate::security::{SecurityDescriptor, Token};
+use crate::stalls::Stall;
 use crate::transactions::{Transaction, TransactionId};
 use crate::watches::Watch;
 
@@ -27,6 +29,8 @@ pub struct State {
     pub(crate) shelf: Map<Kept, Database>,
     /// The model's numbers for the root GUIDs that sources have registered.
     pub(crate) roots: Map<WireGuid, Guid>,
+    /// The real GUIDs of other keys, as far as they have been seen.
+    pub(crate) guids: Map<Guid, WireGuid>,
     /// The open source devices (§7.1).
     pub(crate) devices: Map<SourceId, Device>,
     /// The source slots of this boot (§7.1).
@@ -48,6 +52,14 @@ pub struct State {
     /// Whether the enumeration of the Layers key was malformed when the table was last to be read from
     /// it, so that it is to be asked again (P-26).
     pub(crate) layers_unread: bool,
+    /// Whether a refresh of the layers was not answered in time, so that it is made up for at the next change
+    /// of the Machine hive (P-241).
+    pub(crate) layers_unanswered: bool,
+    /// Whether the parameters were to be read and could not be, so that they are to be asked for again at the
+    /// next change of the Machine hive (P-241).
+    pub(crate) configuration_unread: bool,
+    /// Sources that do not answer (§10.1, "Request timeout").
+    pub(crate) stalls: Map<SourceId, Stall>,
     /// Whether base may have its compiled-in SD again instead of the one in the table: its metadata
     /// key has left the view (P-28).
     pub(crate) base_may_be_default: bool,
@@ -64,16 +76,27 @@ pub struct State {
     /// The transactions that these refer to (§5.1).
     pub(crate) transactions: Map<TransactionId, Transaction>,
     pub(crate) next_transaction: u64,
+    /// Open fds of streams. Their numbers are those of no other fd of the process.
+    pub(crate) stream_fds: Map<(ProcessId, Fd), StreamId>,
+    /// The streams that these refer to.
+    pub(crate) streams: Map<StreamId, Stream>,
+    pub(crate) next_stream: u64,
     /// Sources that have no transactions for reading and writing (§7.3).
     pub(crate) without_transactions: Set<SourceId>,
     /// What sources answer to their next commit instead of carrying it out.
     pub(crate) commit_refusals: Map<SourceId, CommitRefusal>,
     /// The armed watches, by the open file description that each belongs to (§4.2).
     pub(crate) watches: Map<DescriptionId, Watch>,
+    /// Those that were armed once and are not any more.
+    pub(crate) disarmed: Witness<Set<DescriptionId>>,
     /// The next open file description.
     pub(crate) next_description: u64,
     /// Keys known to be orphaned that are still open (§2.8).
     pub(crate) orphans: Set<(HiveId, Guid)>,
+    /// Those that the deletion of a layer has made.
+    pub(crate) layer_orphans: Witness<Set<(HiveId, Guid)>>,
+    /// Keys whose SD was set by a call.
+    pub(crate) secured: Witness<Set<(HiveId, Guid)>>,
     /// Which entry an index has been seen to stand for since the last change (IOC-070).
     pub(crate) enumerations: Map<Enumeration, Map<u32, FoldedName>>,
     pub(crate) next_guid: u64,
@@ -104,6 +127,8 @@ pub(crate) struct Slot {
     pub(crate) connection: Option<SourceId>,
     /// Layers deleted while the source was Down, or refused by it, in order (D-55, P-187).
     pub(crate) pending_layer_deletions: Vec<FoldedName>,
+    /// How often the source has come back since boot.
+    pub(crate) resumptions: Witness<u32>,
 }
 
 /// A registered hive. Folded name, namespace and root GUID are its identity (§7.1).
@@ -232,8 +257,12 @@ pub(crate) struct Origin {
     pub(crate) process: ProcessId,
     pub(crate) token: Token,
     pub(crate) descriptor: Arc<SecurityDescriptor>,
-    /// Whether a symbolic link has led to the key.
-    pub(crate) through_link: bool,
+    /// The last symbolic link that has led to the key.
+    pub(crate) link: Option<(HiveId, Guid)>,
+    /// The key of the parent fd that the path began at.
+    pub(crate) start: Option<Guid>,
+    /// How often the source had come back by then.
+    pub(crate) resumptions: u32,
 }
 
 impl OpenKey {
@@ -279,6 +308,7 @@ impl State {
             databases: Map::new_sync(),
             shelf: Map::new_sync(),
             roots: Map::new_sync(),
+            guids: Map::new_sync(),
             devices: Map::new_sync(),
             slots: Map::new_sync(),
             routes: Map::new_sync(),
@@ -288,6 +318,9 @@ impl State {
             layers_seen: None,
             layers_waiting: Set::new_sync(),
             layers_unread: false,
+            layers_unanswered: false,
+            configuration_unread: false,
+            stalls: Map::new_sync(),
             base_may_be_default: false,
             configuration_key: None,
             false_maxima: Map::new_sync(),
@@ -296,11 +329,17 @@ impl State {
             transaction_fds: Map::new_sync(),
             transactions: Map::new_sync(),
             next_transaction: 1,
+            stream_fds: Map::new_sync(),
+            streams: Map::new_sync(),
+            next_stream: 1,
             without_transactions: Set::new_sync(),
             commit_refusals: Map::new_sync(),
             watches: Map::new_sync(),
+            disarmed: Witness(Set::new_sync()),
             next_description: 1,
             orphans: Set::new_sync(),
+            layer_orphans: Witness(Set::new_sync()),
+            secured: Witness(Set::new_sync()),
             enumerations: Map::new_sync(),
             next_guid: 1,
             limits: Limits::default(),
@@ -332,6 +371,12 @@ impl State {
     /// Whether the hive is registered and its source Active.
     pub(crate) fn is_active(&self, hive: HiveId) -> bool {
         self.hives.get(&hive).is_some_and(|hive| self.is_slot_active(hive.slot))
+    }
+
+    /// How often the source of a hive has come back since boot.
+    pub(crate) fn resumptions(&self, hive: HiveId) -> u32 {
+        let slot = self.hives.get(&hive).and_then(|hive| self.slots.get(&hive.slot));
+        slot.map_or(0, |slot| slot.resumptions.0)
     }
 
     /// Whether the slot is Active and not Down.
@@ -371,6 +416,13 @@ impl State {
         down.map(|(_, hive)| hive.name.spelling().to_owned()).collect()
     }
 
+    /// The names that lead a thread with this token to a hive whose source is stalled, as these were
+    /// registered.
+    pub fn hives_stalled_for(&self, token: &Token) -> BTreeSet<String> {
+        let stalled = self.hives_for(token).into_iter().filter(|(id, _)| self.is_stalled(*id));
+        stalled.map(|(_, hive)| hive.name.spelling().to_owned()).collect()
+    }
+
     /// Changes the generation of a hive.
     pub(crate) fn change_generation(
         &mut self,
@@ -385,7 +437,9 @@ impl State {
     /// Whether a process has an fd of this number.
     pub(crate) fn is_fd(&self, process: ProcessId, fd: Fd) -> bool {
         let place = (process, fd);
-        self.open_keys.contains_key(&place) || self.transaction_fds.contains_key(&place)
+        self.open_keys.contains_key(&place)
+            || self.transaction_fds.contains_key(&place)
+            || self.stream_fds.contains_key(&place)
     }
 
     /// Whether any fd refers to the key.

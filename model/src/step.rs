@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 use crate::abi;
 use crate::audit::AuditPattern;
-use crate::audit_events::rejection;
+use crate::audit_events::{completed_with, rejection};
+use crate::backup::{self, streams};
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, Map, Time};
 use crate::errno::Errno;
@@ -18,10 +19,14 @@ use crate::input::{Caller, Fd, Input, UnixTime};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::responses::Rejected;
+use crate::stalls::StallEnding;
 use crate::state::{Hive, State};
 use crate::store::BUSY_TIMEOUT_MS;
 use crate::transactions::{TransactionId, calls};
-use crate::{deletion, device, enumeration, key_fds, key_security, keys, sources, values, watches};
+use crate::{
+    deletion, device, down_marks, enumeration, key_fds, key_security, keys, sources, values,
+    watches,
+};
 
 /// One thing that may happen on an input.
 #[derive(Clone, Debug)]
@@ -62,6 +67,8 @@ pub(crate) struct Work<'a> {
     /// When the call takes effect.
     pub(crate) time: Time,
     pub(crate) covered: Covered,
+    /// What the call has shown as well if it succeeds.
+    pub(crate) if_done: Covered,
     pub(crate) contest: Option<Contest>,
     /// The audit events so far.
     pub(crate) audit: Vec<AuditPattern>,
@@ -78,8 +85,12 @@ pub(crate) struct Work<'a> {
     /// The transaction that the call names, once that has been looked at. Requests are sent in it if it
     /// is bound.
     pub(crate) transaction: Option<TransactionId>,
+    /// The transaction that the call commits.
+    pub(crate) committing: Option<TransactionId>,
     /// The last symbolic link that the walk has followed.
     pub(crate) followed_link: Option<(HiveId, Guid)>,
+    /// The key of the parent fd that the path begins at.
+    pub(crate) walk_start: Option<Guid>,
     /// What a call comes to whose source dies from now on.
     pub(crate) fails_as: Outcome,
     /// Whether the call has to wait for longer than it took.
@@ -90,15 +101,23 @@ pub(crate) struct Work<'a> {
     /// Those that are taken to be alive from the beginning.
     alive: BTreeSet<TransactionId>,
     interrupted: bool,
+    /// How long a request of the call waits at most: as it was when the call began (P-169, P-240).
+    pub(crate) request_timeout_ms: u64,
     /// The hives as the call found them.
     hives_before: Map<HiveId, Hive>,
     /// The next number as the call found it.
     sequence_before: u64,
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<(Outcome, State)>,
+    /// The points at which a source may have stopped answering.
+    pub(crate) stall_endings: Vec<StallEnding>,
+    /// Whether the call has met a source that does not answer.
+    pub(crate) has_met_stall: bool,
+    /// The state before the last request, if a source may stop answering.
+    pub(crate) before_request: Option<State>,
 }
 
-const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
+pub(crate) const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 
 impl<'a> Work<'a> {
     fn new(state: &State, caller: &'a Caller, time: Time, interrupted: bool) -> Work<'a> {
@@ -108,6 +127,7 @@ impl<'a> Work<'a> {
             viewer: Viewer::of(&caller.token),
             time,
             covered: Covered::new(),
+            if_done: Covered::new(),
             contest: None,
             audit: Vec::new(),
             rejected: Rejected::default(),
@@ -116,16 +136,27 @@ impl<'a> Work<'a> {
             alternatives: Vec::new(),
             otherwise: Vec::new(),
             transaction: None,
+            committing: None,
             followed_link: None,
+            walk_start: None,
             fails_as: Outcome::Failed(Errno::EIO),
             waits: false,
             doubts: Vec::new(),
             alive: BTreeSet::new(),
             interrupted,
+            request_timeout_ms: u64::from(state.limits.request_timeout_ms),
             hives_before: state.hives.clone(),
             sequence_before: state.next_sequence,
             prefixes: Vec::new(),
+            stall_endings: Vec::new(),
+            has_met_stall: false,
+            before_request: None,
         }
+    }
+
+    /// Work that the kernel does for nobody, at one moment.
+    pub(crate) fn of_the_kernel(state: &State, nobody: &'a Caller, at: UnixTime) -> Work<'a> {
+        Work::new(state, nobody, Time::At(at), false)
     }
 
     /// Work that only looks, at no particular time.
@@ -137,12 +168,16 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     ///
-    /// EIO if the source is Down (P-05).
+    /// EIO if the source is Down (P-05), ETIMEDOUT if it does not answer.
     pub(crate) fn request(&mut self, hive: HiveId) -> Result<(), Errno> {
         if !self.state.is_active(hive) {
             covers!(self.covered, "ERR-03", "ERR-22", "FAIL-01", "REG-39");
             return Err(Errno::EIO);
         }
+        if self.state.is_stalled(hive) {
+            return Err(self.unanswered(hive));
+        }
+        self.may_stall_at(hive);
         if self.interrupted && self.prefixes.is_empty() {
             self.prefixes.push((self.fails_as.clone(), self.state.clone()));
         }
@@ -168,6 +203,11 @@ impl<'a> Work<'a> {
     /// The call ends as it does only after such a wait.
     pub(crate) fn must_have_waited(&mut self) {
         self.waits |= !self.has_waited();
+    }
+
+    /// No call ends as this one does when it did.
+    pub(crate) fn ends_at_no_such_time(&mut self) {
+        self.waits = true;
     }
 
     /// A request that may wait for the write lock of a hive, and may not (P-65).
@@ -217,6 +257,7 @@ impl<'a> Work<'a> {
     /// Marks the point after a request that changed something in the hive, or after the
     /// allocation of a number for it.
     pub(crate) fn requested(&mut self, hive: HiveId) {
+        self.may_stall_after(hive);
         if !self.interrupted {
             return;
         }
@@ -316,9 +357,7 @@ impl State {
     /// follows from it.
     pub fn step(&self, input: &Input) -> Vec<Step> {
         match input {
-            Input::Environment(environment) => {
-                sources::environment(self, environment).into_iter().collect()
-            }
+            Input::Environment(environment) => sources::environment(self, environment),
             Input::Device { source, token, call, at } => {
                 let mut now = self.clone();
                 now.pass_time(*at);
@@ -401,15 +440,23 @@ impl Work<'_> {
         }
     }
 
-    fn into_steps(mut self, result: Result<Outcome, Errno>) -> Vec<Step> {
+    pub(crate) fn into_steps(mut self, result: Result<Outcome, Errno>) -> Vec<Step> {
         if let Err(Errno::EIO) = result {
             self.report_rejected();
         }
-        if result.is_err() {
-            self.may_have_expired_in_flight();
+        match result {
+            Err(_) => self.may_have_expired_in_flight(),
+            Ok(Outcome::TooSmall(_)) => {}
+            Ok(_) => self.covered.add(&self.if_done),
         }
+        let unanswered = self.take_stall_endings();
+        self.otherwise.extend(unanswered);
         let Work { state, covered, contest, audit, alternatives, otherwise, prefixes, .. } = self;
-        let step = |outcome, audit, next| Step { outcome, covered, contest, audit, next };
+        let step = |outcome: Outcome, mut audit: Vec<AuditPattern>, next| {
+            let errno = if let Outcome::Failed(errno) = &outcome { Some(*errno) } else { None };
+            audit.iter_mut().for_each(|event| completed_with(event, errno));
+            Step { outcome, covered, contest, audit, next }
+        };
         if let Some(words) = self.outside {
             return vec![step(Outcome::Outside(words), audit, state)];
         }
@@ -444,6 +491,14 @@ fn transaction_of(work: &Work<'_>, fd: Fd) -> Option<TransactionId> {
 }
 
 fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Errno> {
+    let result = dispatch(work, operation);
+    if let Err(Errno::EIO) = result {
+        down_marks::refused(work, operation);
+    }
+    result
+}
+
+fn dispatch(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Errno> {
     match *operation {
         Operation::OpenKey { parent, path, desired_access, flags } => {
             keys::open(work, parent, path, desired_access, flags)
@@ -506,6 +561,12 @@ fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Er
         Operation::ReadEvents { fd, .. } if transaction_of(work, fd).is_some() => {
             Err(Errno::EINVAL)
         }
+        // Their reads and polls are no business of the registry's.
+        Operation::ReadEvents { fd, .. } | Operation::Poll { fd }
+            if streams::stream_of(work, fd).is_some() =>
+        {
+            Err(Errno::EBADF)
+        }
         Operation::ReadEvents { fd, buffer } => watches::read(work, fd, buffer),
         Operation::Poll { fd } => watches::poll(work, fd),
         Operation::BeginTransaction => Ok(calls::begin(work)),
@@ -514,5 +575,9 @@ fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Er
         Operation::Pass { fd, to } => key_fds::pass(work, fd, to),
         Operation::Flush { fd } => values::flush(work, fd),
         Operation::Close { fd } => key_fds::close(work, fd),
+        Operation::OpenStream { access, contents } => Ok(streams::open(work, access, contents)),
+        Operation::TakeStream { fd } => streams::take(work, fd),
+        Operation::Backup { fd, output } => backup::backup(work, fd, output),
+        Operation::Restore { fd, input } => backup::restore(work, fd, input),
     }
 }

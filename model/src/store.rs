@@ -68,7 +68,7 @@ impl Store {
         let mut work = Work { store: self, transaction, began, ended, covered };
         mark_message(&request.operation, &mut work.covered);
         if !request.trailing.is_empty() {
-            covers!(work.covered, "SRC-60");
+            covers!(work.covered, "SRC-59", "SRC-60");
         }
         let result = work.carry_out(&request.operation);
         let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);

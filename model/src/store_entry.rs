@@ -16,7 +16,7 @@ use crate::state::State;
 use crate::values::length;
 
 /// A record and the key that it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoreEntry {
     /// The key.
     pub key: StoredKey,
@@ -28,7 +28,7 @@ pub struct StoreEntry {
 ///
 /// At each component it follows the path entry of the layer `through` if that one names a key,
 /// else that of base, else that of the first layer, by folded name, that names one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StoredKey {
     /// The hive and the names below it, in any spelling.
     pub path: Vec<String>,
@@ -37,7 +37,7 @@ pub struct StoredKey {
 }
 
 /// What is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoredRecord {
     /// A value entry or a tombstone, in place of the layer's own of that name.
     Value {
@@ -81,7 +81,7 @@ pub enum StoredRecord {
 }
 
 /// A sequence number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoredSequence {
     /// This one.
     Number(u64),
@@ -90,7 +90,7 @@ pub enum StoredSequence {
 }
 
 /// What a path entry points to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoredTarget {
     /// HIDDEN.
     Hidden,

@@ -218,6 +218,8 @@ impl Display for Observation {
             Observation::TransactionStatus { state, terminal_errno } => {
                 write!(f, "transaction state {state}, errno {terminal_errno}")
             }
+            Observation::StreamOpened { fd } => write!(f, "stream fd {fd}"),
+            Observation::Stream(bytes) => write!(f, "{} bytes of a stream", bytes.len()),
             Observation::Ready(readiness) => write!(f, "{readiness}"),
         }
     }
@@ -248,6 +250,9 @@ impl Display for Outcome {
             Outcome::Security(bytes) => write!(f, "{}", Descriptor(bytes)),
             Outcome::Passed(_) | Outcome::TransactionPassed(_) => f.write_str("passed as a new fd"),
             Outcome::Begun(_) => f.write_str("a new transaction fd"),
+            Outcome::StreamOpened(_) => f.write_str("a new stream fd"),
+            Outcome::StreamPassed(_) => f.write_str("passed as a new fd"),
+            Outcome::Stream(written) => write!(f, "{written}"),
             Outcome::Waits => f.write_str("no answer yet: the write lock is taken"),
             Outcome::Outside(what) => write!(f, "outside this edition: {what}"),
             Outcome::Events(events) => {

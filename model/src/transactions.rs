@@ -11,6 +11,8 @@ mod commit;
 pub(crate) mod enlistment;
 mod mutation;
 
+pub(crate) use commit::take_refusal;
+pub(crate) use commit::{arrived, carried_out};
 pub(crate) use mutation::Mutation;
 
 use std::sync::Arc;
@@ -19,9 +21,10 @@ use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord};
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
+use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::resolution::{Purpose, Resolver, Viewer};
-use crate::state::{Place, SlotId, State};
+use crate::state::{Place, SlotId, State, Witness};
 
 /// `REG_TXN_ACTIVE_UNBOUND`.
 pub const REG_TXN_ACTIVE_UNBOUND: u32 = 0;
@@ -50,6 +53,18 @@ pub struct TransactionId(pub(crate) u64);
 pub(crate) struct Transaction {
     pub(crate) deadline: Deadline,
     pub(crate) phase: Phase,
+    pub(crate) history: Witness<History>,
+}
+
+/// What marks ask of a transaction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct History {
+    /// The lifetime that it was given.
+    pub(crate) lifetime_ms: u64,
+    /// The next sequence number when it was created.
+    pub(crate) began_at: u64,
+    /// What it has committed.
+    pub(crate) committed: rpds::VectorSync<Logged>,
 }
 
 /// When the lifetime ends: a moment from the first to the second, both included.
@@ -126,6 +141,20 @@ impl Transaction {
         }
     }
 
+    /// Whether the lifetime that it was given makes it another than the one that is given now would, for
+    /// marks.
+    pub(crate) fn is_as_it_began(&self, limits: &Limits, now: UnixTime) -> bool {
+        let is_over = match self.phase {
+            Phase::Unbound | Phase::Bound(_) => false,
+            Phase::TimedOut => true,
+            Phase::Committed | Phase::Aborted | Phase::SourceDown(_) => return false,
+        };
+        let given = self.history.0.lifetime_ms * NANOSECONDS_PER_MILLISECOND;
+        let new = u64::from(limits.transaction_timeout_ms) * NANOSECONDS_PER_MILLISECOND;
+        let end = self.deadline.latest.saturating_sub(given).saturating_add(new);
+        is_over != (end < now)
+    }
+
     /// It is known not to have expired by this moment.
     pub(crate) fn outlives(&mut self, moment: UnixTime) {
         if self.is_active() {
@@ -168,6 +197,23 @@ impl State {
     pub(crate) fn set_phase(&mut self, transaction: TransactionId, phase: Phase) {
         if let Some(transaction) = self.transactions.get_mut(&transaction) {
             transaction.phase = phase;
+        }
+    }
+
+    /// A mutation that was in flight is part of a transaction, if that is still active (P-263).
+    pub(crate) fn replace_bound(&mut self, transaction: TransactionId, bound: &Bound) {
+        if let Some(own) = self.bound_mut(transaction) {
+            *own = bound.clone();
+        }
+    }
+
+    /// The same of one that comes on top of what is in the transaction by then.
+    pub(crate) fn take_late(&mut self, transaction: TransactionId, logged: &Logged) {
+        let Some(hive) = self.bound(transaction).map(|bound| bound.hive) else { return };
+        let stored = self.database(hive).clone();
+        if let Some(bound) = self.bound_mut(transaction) {
+            logged.mutation.change(bound.contents.get_or_insert(stored));
+            bound.log.push_back_mut(logged.clone());
         }
     }
 
@@ -304,10 +350,16 @@ impl State {
     /// A layer is about to be deleted: transactions that have written into it are aborted
     /// (§2.8, "Interaction with transactions").
     pub(crate) fn abort_writers(&mut self, layer: &FoldedName, covered: &mut Covered) {
+        let writes = |logged: &Logged| logged.mutation.layer() == Some(layer);
+        // One that is not answered counts (P-263).
+        let may_write = |id: TransactionId| {
+            self.stalls.values().any(|stall| stall.of_transaction(id).iter().any(writes))
+        };
         let has_written =
-            |bound: &Bound| bound.log.iter().any(|logged| logged.mutation.layer() == Some(layer));
+            |id: TransactionId, bound: &Bound| bound.log.iter().any(writes) || may_write(id);
         let bound = self.transactions.iter().filter_map(|(id, t)| Some((*id, t.bound()?)));
-        let (writers, others): (Vec<_>, Vec<_>) = bound.partition(|(_, bound)| has_written(bound));
+        let (writers, others): (Vec<_>, Vec<_>) =
+            bound.partition(|(id, bound)| has_written(*id, bound));
         if !others.is_empty() {
             covers!(covered, "DEL-19");
         }

@@ -18,7 +18,7 @@ const REG_MULTI_SZ: u32 = 7;
 const REG_RESOURCE_LIST: u32 = 8;
 const REG_RESOURCE_REQUIREMENTS_LIST: u32 = 10;
 
-/// A write passed the checks of its type and size.
+/// A write passed the checks of its type and size. What that shows, it shows if the write succeeds.
 pub(crate) fn write_accepted(
     value_type: u32,
     data: &[u8],

@@ -14,7 +14,7 @@ use crate::input::Fd;
 use crate::layer_commit::committed;
 use crate::layers;
 use crate::name_marks;
-use crate::names::{ValueName, parse_path};
+use crate::names::{LayerName, ValueName, parse_path};
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::removal_marks;
@@ -126,6 +126,8 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         work.state.limits.mark_changed(&mut work.covered);
         if work.state.limits.differ(|limits| limits.max_value_size) {
             covers!(work.covered, "VAL-56");
+        } else if work.state.configuration_key.is_none() {
+            covers!(work.covered, "BOOT-25");
         }
         return Err(Errno::ENOSPC);
     }
@@ -142,13 +144,13 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         data,
         &name,
         &work.state.limits,
-        &mut work.covered,
+        &mut work.if_done,
     );
     check_precedence(work, &open, &name, write.value_type, data)?;
     enlistment::name(work, write.transaction, open.hive(), Access::Mutation)?;
     key_request(work, &open)?;
     if work.state.is_orphaned(&open) {
-        covers!(work.covered, "DEL-26");
+        covers!(work.if_done, "DEL-26");
     }
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let entries = resolver.database.value(open.key(), name.folded().as_str());
@@ -168,12 +170,12 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
             }
             return Err(Errno::ENOSPC);
         }
-        covers!(work.covered, "LAYER-65");
+        covers!(work.if_done, "LAYER-65");
     } else if own.is_none()
         && count + 1 == work.state.limits.max_layers_per_value as usize
         && !work.state.limits.differ(|limits| limits.max_layers_per_value)
     {
-        covers!(work.covered, "LAYER-61");
+        covers!(work.if_done, "LAYER-61");
     }
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
@@ -188,16 +190,16 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         return Err(Errno::EAGAIN);
     }
     if write.expected_sequence != 0 {
-        covers!(work.covered, "IOC-038", "SEQ-07", "ABI-17");
+        covers!(work.if_done, "IOC-038", "SEQ-07", "ABI-17");
         if count > 1 {
-            covers!(work.covered, "IOC-042");
+            covers!(work.if_done, "IOC-042");
         }
     } else if own.is_some() {
-        covers!(work.covered, "ABI-19");
+        covers!(work.if_done, "ABI-19");
     }
-    covers!(work.covered, "IOC-036", "KEY-27");
+    covers!(work.if_done, "IOC-036", "KEY-27");
     if write.layer.length() == 0 {
-        covers!(work.covered, "IOC-031");
+        covers!(work.if_done, "IOC-031");
     }
     mark_link_write(work, &open, &name, write.value_type, data);
     let entry =
@@ -232,6 +234,11 @@ pub(crate) fn delete(
     })?;
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     let present = key_request(work, &open);
+    if present == Err(Errno::ETIMEDOUT) {
+        let (name, layer) = (name.clone(), layer.clone());
+        let mutation = Mutation::DeleteValue { key: open.key(), name, layer, time: work.time };
+        work.may_arrive(&open.place, mutation);
+    }
     let is_seeded = work.state.database(open.hive()).seeded;
     if present == Err(Errno::ENOENT) && is_seeded && work.transaction.is_none() {
         // A living source whose record has gone has nothing against the removal (P-46).
@@ -299,6 +306,9 @@ pub(crate) fn blanket(
     })?;
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     let present = key_request(work, &open);
+    if present == Err(Errno::ETIMEDOUT) {
+        blanket_unanswered(work, &open, &layer, set);
+    }
     if present == Err(Errno::ENOENT) && set == 1 && work.state.database(open.hive()).seeded {
         // The record may have gone under a living source, which answers a request that has its
         // number already (P-46).
@@ -308,27 +318,40 @@ pub(crate) fn blanket(
     }
     present?;
     if work.state.is_orphaned(&open) {
-        covers!(work.covered, "DEL-28");
+        covers!(work.if_done, "DEL-28");
     }
     let before = work.state.clone();
     // Removing takes no number (D-30).
     let sequence = if set == 1 {
-        covers!(work.covered, "IOC-057", "SEQ-05", "VAL-25");
+        covers!(work.if_done, "IOC-057", "SEQ-05", "VAL-25");
         let sequence = work.allocate_sequence()?;
         work.requested(open.hive());
         Some(sequence)
     } else {
-        covers!(work.covered, "IOC-059");
+        covers!(work.if_done, "IOC-059");
         None
     };
     enlistment::bind(work, open.hive())?;
     enlistment::lock(work, open.hive())?;
-    covers!(work.covered, "IOC-060");
+    covers!(work.if_done, "IOC-060");
     if is_layer_omitted {
-        covers!(work.covered, "IOC-056");
+        covers!(work.if_done, "IOC-056");
     }
     let mutation = Mutation::SetBlanket { key: open.key(), layer, sequence, time: work.time };
     written(work, &open, &before, mutation)
+}
+
+/// A blanket tombstone may have its number, and be the first request of its call, or not (P-245).
+fn blanket_unanswered(work: &mut Work<'_>, open: &OpenKey, layer: &LayerName, set: u8) {
+    let (key, layer, time) = (open.key(), layer.clone(), work.time);
+    let unnumbered = work.state.clone();
+    let sequence = (set == 1).then_some(unnumbered.next_sequence);
+    if sequence.is_some() {
+        work.state.next_sequence = work.state.next_sequence.saturating_add(1);
+        work.timed_out_in(work.state.clone());
+    }
+    work.may_arrive(&open.place, Mutation::SetBlanket { key, layer, sequence, time });
+    work.state = unnumbered;
 }
 
 /// `REG_IOC_FLUSH`.
@@ -352,7 +375,11 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 ///
 /// EIO if the source is Down, ENOENT if the key is gone from it (P-06).
 pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
-    work.request(open.hive()).inspect_err(|_| {
+    work.request(open.hive()).inspect_err(|errno| {
+        if *errno == Errno::ETIMEDOUT {
+            covers!(work.covered, "ERR-06");
+            return;
+        }
         if work.state.watches.values().any(|watch| watch.is_on(open.hive(), open.key())) {
             covers!(work.covered, "DISP-50");
         }
@@ -360,9 +387,15 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
     if work.state.contents(work.transaction, open.hive()).keys.contains_key(&open.key()) {
         if work.state.is_orphaned(open) {
             covers!(work.covered, "DEL-21", "KEY-07");
+            if work.state.layer_orphans.0.contains(&(open.hive(), open.key())) {
+                covers!(work.covered, "FAIL-44");
+            }
         }
-        if open.origin.0.through_link {
+        if open.origin.0.link.is_some() {
             covers!(work.covered, "SYS-40");
+        }
+        if open.origin.0.resumptions < work.state.resumptions(open.hive()) {
+            covers!(work.covered, "FAIL-03", "FAIL-14");
         }
         return Ok(());
     }
@@ -429,11 +462,11 @@ fn mark_link_write(
     if !name.is_default() || !record.is_some_and(|record| record.symlink) {
         return;
     }
-    covers!(work.covered, "LINK-36");
+    covers!(work.if_done, "LINK-36");
     if value_type != REG_LINK {
-        covers!(work.covered, "LINK-14");
+        covers!(work.if_done, "LINK-14");
     } else if parse_path(data, &work.state.limits, None).is_err() {
-        covers!(work.covered, "LINK-28");
+        covers!(work.if_done, "LINK-28");
     }
 }
 

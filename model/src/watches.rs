@@ -7,10 +7,12 @@
 
 mod difference;
 mod dispatch;
+mod marks;
 mod queue;
 mod records;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use crate::abi;
 use crate::coverage::covers;
@@ -21,12 +23,15 @@ use crate::input::Fd;
 use crate::observation::PollEvents;
 use crate::outcome::Outcome;
 use crate::security::rights;
-use crate::state::{DescriptionId, State};
+use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
-pub(crate) use dispatch::{Batch, Died, changed, layers_changed, possible_after_death, resumed};
+pub(crate) use dispatch::{
+    Batch, Died, changed, changed_somehow, layers_changed, possible_after_death, restored, resumed,
+};
 pub use queue::QueuedEvents;
 use queue::{Next, Queue};
 pub(crate) use records::describe;
+pub(crate) use unanswered::possible_unanswered;
 
 /// `REG_NOTIFY_VALUE`.
 pub const REG_NOTIFY_VALUE: u32 = 0x01;
@@ -47,6 +52,8 @@ pub(crate) struct Watch {
     filter: u32,
     subtree: bool,
     queue: Queue,
+    /// Whether its key has been out of view, which it was told of.
+    was_lost: Witness<bool>,
 }
 
 /// `REG_IOC_NOTIFY`. It asks nothing of a source (P-145).
@@ -70,13 +77,16 @@ pub(crate) fn notify(
             covers!(work.covered, "DISP-15");
         }
         covers!(work.covered, "WATCH-03", "DISP-14", "IOC-140");
-        work.state.watches.remove_mut(&open.description);
+        if work.state.watches.remove_mut(&open.description) {
+            work.state.disarmed.0.insert_mut(open.description);
+        }
         return Ok(Outcome::Done);
     }
     if armed.is_none() && is_orphaned {
         covers!(work.covered, "DEL-44", "IOC-142", "ERR-12");
         return Err(Errno::ENOENT);
     }
+    let was_lost = Witness(armed.as_ref().is_some_and(|armed| armed.was_lost.0));
     let queue = match armed {
         // What is queued stays (D-72).
         Some(armed) => {
@@ -93,8 +103,11 @@ pub(crate) fn notify(
     if others.any(|other| other.filter != filter) {
         covers!(work.covered, "DISP-13");
     }
-    let watch = Watch { hive, key, filter, subtree: subtree == 1, queue };
+    let watch = Watch { hive, key, filter, subtree: subtree == 1, queue, was_lost };
     work.state.watches.insert_mut(open.description, watch);
+    if !work.state.disarmed.0.is_empty() {
+        work.state.disarmed.0.remove_mut(&open.description);
+    }
     Ok(Outcome::Done)
 }
 
@@ -151,11 +164,13 @@ pub(crate) fn poll(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 
 /// The last fd of an open file description is closed (WATCH-03).
 pub(crate) fn closed(work: &mut Work<'_>, description: DescriptionId) {
-    if work.state.watches.is_empty() || work.state.is_description_open(description) {
+    let is_idle = work.state.watches.is_empty() && work.state.disarmed.0.is_empty();
+    if is_idle || work.state.is_description_open(description) {
         return;
     }
+    work.state.disarmed.0.remove_mut(&description);
     if work.state.watches.remove_mut(&description) {
-        covers!(work.covered, "WATCH-03", "FAIL-41");
+        covers!(work.covered, "WATCH-03");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Knows the events and summaries of `conformance` and nothing of how a run is made.
 
 pub mod certification;
+pub mod confidence;
 pub mod json;
 pub mod side_by_side;
 pub mod terminal;

@@ -19,6 +19,7 @@ use stores::{MemoryConfig, MemoryDisk, MemoryStore};
 use crate::env::{Clock, SimEnv};
 use crate::memory::CallMemory;
 use crate::source::{self, OpenStore, Process, SharedLog};
+use crate::stall::Stall;
 
 /// A buffer for any request.
 const REQUEST_LENGTH_MAX: usize = 1 << 20;
@@ -150,9 +151,10 @@ fn serve(
         device: Arc::clone(device),
         store: Arc::clone(&store),
         armed: Arc::default(),
+        stall: Stall::default(),
         refusals: Arc::default(),
         log: Arc::clone(machine.log),
-        clock: machine.clock,
+        clock: machine.clock.clone(),
     };
     let node = Handle::current().create_node().name(format!("device {}", source.0)).build();
     drop(node.spawn(process.serve()));

@@ -14,7 +14,9 @@ mod env;
 mod memory;
 mod seed;
 mod source;
+mod stall;
 mod store_target;
+mod stream;
 mod tokens;
 mod world;
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use conformance::oracle;
 use conformance::target::{Frame, WorldEvent};
 use futures::FutureExt;
-use futures::future::Either;
+use futures::future::select_all;
 use lcs::Device;
 use registry_model::input::{CommitRefusal, SourceId};
 use rsi::{
@@ -22,13 +22,14 @@ use stores::{
 
 use crate::StoreKind;
 use crate::env::{Clock, Randomness, SimEnv};
+use crate::stall::{Kept, Stall};
 
 /// What happened in a world and has not been told yet.
 #[derive(Default)]
 pub struct Log {
     /// Frames in the order they crossed.
     pub frames: Vec<Frame>,
-    /// Deaths that came by themselves.
+    /// Deaths and stalls that came by themselves.
     pub events: Vec<WorldEvent>,
 }
 
@@ -39,12 +40,12 @@ pub type SharedLog = Arc<Mutex<Log>>;
 pub trait SimStore: Store + Inspect + Seed {}
 impl<T: Store + Inspect + Seed> SimStore for T {}
 
-/// An armed death.
+/// An armed death or stall.
 #[derive(Clone, Copy, Debug)]
 pub struct Armed {
-    /// Requests left, the fatal one included.
+    /// Requests left, the last one included.
     pub requests_left: u32,
-    /// Whether the fatal request is carried out.
+    /// Whether the last request is carried out.
     pub executed: bool,
 }
 
@@ -110,71 +111,122 @@ pub struct Process {
     pub device: Arc<Device<SimEnv>>,
     pub store: OpenStore,
     pub armed: Arc<Mutex<Option<Armed>>>,
+    pub stall: Stall,
     pub refusals: Arc<Mutex<Refusals>>,
     pub log: SharedLog,
     pub clock: Clock,
+}
+
+/// What a process waits for.
+enum Next {
+    Request(Result<Vec<u8>, abi::errno::Errno>),
+    /// The store wants to be asked, or the process has been released.
+    Woken,
 }
 
 impl Process {
     /// Serves requests until the device closes or an armed death comes.
     pub async fn serve(self) {
         loop {
-            let wake = lock(&self.store).next_wake();
-            let request = match wake {
-                None => self.device.read().await,
-                Some(at) => match self.read_until(at).await {
-                    Some(request) => request,
-                    None => {
-                        self.answer();
-                        continue;
-                    }
-                },
-            };
-            let Ok(bytes) = request else { return };
-            self.tap(true, &bytes);
-            let now = self.clock.now();
-            if let Some(executed) = self.fatal() {
-                if executed && let Ok(frame) = decode_request(&bytes) {
-                    lock(&self.store).submit(frame, now);
-                    // Carried out, but nobody hears of it.
-                    while lock(&self.store).poll(now).is_some() {}
-                }
-                lock(&self.log).events.push(WorldEvent::SourceDown(self.source));
-                return;
-            }
-            match decode_request(&bytes) {
-                Ok(frame) => {
-                    if let Some(status) = lock(&self.refusals).of(&frame.request) {
-                        let (id, operation) = (frame.id, frame.request.operation());
-                        let response = Response::Failed(status);
-                        if !self.send(&encode_response(&ResponseFrame { id, operation, response }))
-                        {
-                            return;
-                        }
-                    } else {
-                        lock(&self.store).submit(frame, now);
+            match self.next().await {
+                Next::Woken => {
+                    if !self.answer_kept() {
+                        return;
                     }
                 }
-                Err(_) => match encode_refusal(&bytes) {
-                    Ok(refusal) if self.send(&refusal) => {}
-                    _ => return,
-                },
+                Next::Request(Err(_)) => return,
+                Next::Request(Ok(bytes)) => {
+                    self.tap(true, &bytes);
+                    if !self.take(bytes) {
+                        return;
+                    }
+                }
             }
             self.answer();
         }
     }
 
-    /// The next request, or `None` when the store wants to be asked at `at` before one came.
-    async fn read_until(&self, at: u64) -> Option<Result<Vec<u8>, abi::errno::Errno>> {
-        let left = std::time::Duration::from_nanos(at.saturating_sub(self.clock.now()));
-        let read = self.device.read().boxed();
-        let sleep = madsim::time::sleep(left).boxed();
-        match futures::future::select(read, sleep).await {
-            Either::Left((request, _)) => Some(request),
-            Either::Right(_) => None,
+    /// A request has been read. Whether the process lives on.
+    fn take(&self, bytes: Vec<u8>) -> bool {
+        if let Some(executed) = self.fatal() {
+            // A stalled source carries nothing out.
+            if executed && !self.stall.is_stalled() {
+                self.carry_out_unheard(&bytes);
+            }
+            lock(&self.log).events.push(WorldEvent::SourceDown(self.source));
+            return false;
+        }
+        if self.stall.is_stalled() {
+            self.stall.keep(Kept::Request(bytes));
+            return true;
+        }
+        match self.stall.count() {
+            None => self.carry_out(&bytes),
+            Some(executed) => {
+                lock(&self.log).events.push(WorldEvent::SourceStalled(self.source));
+                if executed {
+                    return self.carry_out(&bytes);
+                }
+                self.stall.keep(Kept::Request(bytes));
+                true
+            }
         }
     }
 
+    /// Carries a request out, or refuses it. Whether the process lives on.
+    fn carry_out(&self, bytes: &[u8]) -> bool {
+        let Ok(frame) = decode_request(bytes) else {
+            return encode_refusal(bytes).is_ok_and(|refusal| self.send(&refusal));
+        };
+        let Some(status) = lock(&self.refusals).of(&frame.request) else {
+            lock(&self.store).submit(frame, self.clock.now());
+            return true;
+        };
+        let (id, operation) = (frame.id, frame.request.operation());
+        let response = Response::Failed(status);
+        self.send(&encode_response(&ResponseFrame { id, operation, response }))
+    }
+
+    /// Carries a request out, unless it is refused, and nobody hears of either.
+    fn carry_out_unheard(&self, bytes: &[u8]) {
+        let Ok(frame) = decode_request(bytes) else { return };
+        if lock(&self.refusals).of(&frame.request).is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        lock(&self.store).submit(frame, now);
+        while lock(&self.store).poll(now).is_some() {}
+    }
+
+    /// Carries out and answers what was kept, if the process has been released. Whether it lives on.
+    fn answer_kept(&self) -> bool {
+        while let Some(kept) = self.stall.take() {
+            let lives = match kept {
+                Kept::Request(bytes) => self.carry_out(&bytes),
+                Kept::Response(bytes) => self.send(&bytes),
+            };
+            if !lives {
+                return false;
+            }
+            self.answer();
+        }
+        true
+    }
+
+    /// The next request, or the moment at which the store wants to be asked or the process is released.
+    async fn next(&self) -> Next {
+        let wake = if self.stall.is_stalled() { None } else { lock(&self.store).next_wake() };
+        let read = self.device.read().map(Next::Request).boxed();
+        let released = self.stall.released().map(|()| Next::Woken).boxed();
+        let mut awaited = vec![read, released];
+        if let Some(at) = wake {
+            let left = std::time::Duration::from_nanos(at.saturating_sub(self.clock.now()));
+            awaited.push(madsim::time::sleep(left).map(|()| Next::Woken).boxed());
+        }
+        select_all(awaited).await.0
+    }
+
+    /// Hands in what the store has ready, or keeps it.
     fn answer(&self) {
         let now = self.clock.now();
         loop {
@@ -185,8 +237,12 @@ impl Process {
         }
     }
 
-    /// Whether the device took the response.
+    /// Whether the device took the response, or will be given it later.
     fn send(&self, response: &[u8]) -> bool {
+        if self.stall.is_stalled() {
+            self.stall.keep(Kept::Response(response.to_vec()));
+            return true;
+        }
         self.tap(false, response);
         self.device.write(response).is_ok()
     }

@@ -10,6 +10,7 @@ use conformance::audit::AuditRecord;
 use conformance::oracle::RawHive;
 use conformance::plan::{Fault, SourceHive};
 use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Started, Target, WorldEvent};
+use lcs::env::UserMemory;
 use lcs::security::Token;
 use lcs::{Caller, HiveRegistration, Lcs, Process, Registration};
 use madsim::runtime::{Handle, NodeHandle};
@@ -26,6 +27,8 @@ use crate::env::{AuditLog, Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
 use crate::seed;
 use crate::source::{self, Armed, OpenStore, Refusals, SharedLog, Storage, lock};
+use crate::stall::Stall;
+use crate::stream::MemoryStream;
 use crate::tokens;
 
 /// Numbers storage within this process; two worlds must not share a disk.
@@ -33,6 +36,9 @@ pub(crate) static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
 
 /// How often the world looks whether a killed process is gone, a millisecond apart.
 const KILL_LOOKS_MAX: u32 = 1_000;
+
+/// How often the world looks whether a released process has answered what it kept, a millisecond apart.
+const RELEASE_LOOKS_MAX: u32 = 1_000;
 
 /// A simulated machine.
 pub struct World {
@@ -44,6 +50,8 @@ pub struct World {
     /// The devices of processes that are no sources of the plan.
     devices: Devices,
     processes: BTreeMap<ProcessId, Process<SimEnv>>,
+    /// The streams that processes have fds of.
+    streams: Vec<Arc<MemoryStream>>,
     next_process: u32,
     /// The harness's tokens that were met, with the kernel's form of each.
     tokens: Vec<(ModelToken, Arc<Token>)>,
@@ -58,6 +66,8 @@ struct Source {
     storage_id: u64,
     incarnation: u32,
     armed: Arc<Mutex<Option<Armed>>>,
+    /// Of the process that runs.
+    stall: Stall,
     refusals: Arc<Mutex<Refusals>>,
     /// What the next registration reports in place of the highest sequence number.
     false_maximum: Option<u64>,
@@ -79,12 +89,13 @@ impl World {
         let audit = AuditLog::default();
         World {
             kind,
-            clock,
+            clock: clock.clone(),
             randomness: randomness.clone(),
             kernel: boot_kernel(clock, randomness, audit.clone()),
             sources: Vec::new(),
             devices: Devices::default(),
             processes: BTreeMap::new(),
+            streams: Vec::new(),
             next_process: 0,
             tokens: Vec::new(),
             log: SharedLog::default(),
@@ -176,6 +187,7 @@ impl World {
         });
         let registration = Registration { hives: hives.collect(), max_sequence };
         *lock(&source.armed) = None;
+        source.stall = Stall::default();
         if let Err(errno) = device.register(&registration) {
             source.storage.kill();
             started.refused = Some(Errno::from_number(-(errno.returned() as i32)));
@@ -186,9 +198,10 @@ impl World {
             device,
             store: Arc::clone(&store),
             armed: Arc::clone(&source.armed),
+            stall: source.stall.clone(),
             refusals: Arc::clone(&source.refusals),
             log: Arc::clone(&self.log),
-            clock: self.clock,
+            clock: self.clock.clone(),
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
         drop(node.spawn(process.serve()));
@@ -216,6 +229,7 @@ impl World {
     async fn kill(&mut self, index: usize) -> bool {
         let source = &mut self.sources[index];
         *lock(&source.armed) = None;
+        source.stall = Stall::default();
         lock(&source.refusals).commit = None;
         source.storage.kill();
         let Some(running) = source.running.take() else { return false };
@@ -231,6 +245,25 @@ impl World {
         true
     }
 
+    /// Releases a source that is stalled, and waits until the kernel has seen what it had kept.
+    async fn release(&mut self, index: usize) -> Result<Vec<WorldEvent>, String> {
+        let (id, stall) = {
+            let source = self.source(index)?;
+            (source.id, source.stall.clone())
+        };
+        if !stall.release() {
+            return Ok(Vec::new());
+        }
+        for _ in 0..RELEASE_LOOKS_MAX {
+            if stall.is_serving() {
+                break;
+            }
+            madsim::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.kernel.settled().await;
+        Ok(vec![WorldEvent::SourceReleased(id)])
+    }
+
     fn token(&mut self, token: &ModelToken) -> Arc<Token> {
         if let Some((_, known)) = self.tokens.iter().find(|(model, _)| model == token) {
             return Arc::clone(known);
@@ -239,6 +272,25 @@ impl World {
         let converted = Arc::new(converted);
         self.tokens.push((token.clone(), Arc::clone(&converted)));
         converted
+    }
+
+    /// Copies what was written to a stream, as far as there is room; the result is how much there was.
+    fn take_stream(
+        &self,
+        process: &Process<SimEnv>,
+        fd: i32,
+        (buffer, length): (u64, u64),
+        memory: &CallMemory,
+    ) -> i64 {
+        let stream = self.kernel.stream(process, fd).ok();
+        let stream = stream.and_then(|stream| self.streams.iter().find(|known| known.is(&stream)));
+        let Some(stream) = stream else { return abi::Errno::EBADF.returned() };
+        let bytes = stream.take();
+        let copied = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        match memory.write(buffer, &bytes[..copied]) {
+            Ok(()) => bytes.len() as i64,
+            Err(_) => abi::Errno::EFAULT.returned(),
+        }
     }
 
     async fn reboot(&mut self) -> Result<Vec<WorldEvent>, String> {
@@ -251,7 +303,7 @@ impl World {
         self.take_frames();
         lock(&self.log).events.clear();
         self.audit.take();
-        self.kernel = boot_kernel(self.clock, self.randomness.clone(), self.audit.clone());
+        self.kernel = boot_kernel(self.clock.clone(), self.randomness.clone(), self.audit.clone());
         let mut events = vec![WorldEvent::Rebooted];
         events.extend(self.start_all().await?);
         Ok(events)
@@ -306,6 +358,17 @@ impl World {
                 *lock(&self.source(*source)?.armed) = Some(armed);
                 Ok(Vec::new())
             }
+            Fault::StallSource { source } => {
+                let source = self.source(*source)?;
+                let begun = source.running.is_some() && source.stall.begin();
+                Ok(begun.then_some(WorldEvent::SourceStalled(source.id)).into_iter().collect())
+            }
+            Fault::StallSourceAt { source, request, executed } => {
+                let armed = Armed { requests_left: *request, executed: *executed };
+                self.source(*source)?.stall.arm(armed);
+                Ok(Vec::new())
+            }
+            Fault::ReleaseSource { source } => self.release(*source).await,
             Fault::RestartSource { source } => self.restart(*source, None).await,
             Fault::RestartSourceAs { source, hives } => self.restart(*source, Some(hives)).await,
         }
@@ -352,6 +415,7 @@ impl Target for World {
                         storage_id,
                         incarnation: 0,
                         armed: Arc::default(),
+                        stall: Stall::default(),
                         refusals: Arc::default(),
                         false_maximum: None,
                         running: None,
@@ -397,6 +461,16 @@ impl Target for World {
                     passed.map_or_else(abi::Errno::returned, i64::from)
                 }
                 RawCall::Close { fd } => self.kernel.close(caller, fd).await,
+                RawCall::OpenStream { access, contents } => {
+                    self.streams.retain(|stream| Arc::strong_count(stream) > 1);
+                    let stream = Arc::new(MemoryStream::new(access, contents));
+                    self.streams.push(Arc::clone(&stream));
+                    let installed = self.kernel.install_stream(process, stream);
+                    installed.map_or_else(abi::Errno::returned, i64::from)
+                }
+                RawCall::TakeStream { fd, buffer, length } => {
+                    self.take_stream(process, fd, (buffer, length), &memory)
+                }
             };
             self.kernel.settled().await;
             (result, memory.into_inner())
@@ -412,7 +486,8 @@ impl Target for World {
     ) -> Answer<'a, i64> {
         Box::pin(async move {
             let token = self.token(token);
-            let machine = Machine { kernel: &self.kernel, clock: self.clock, log: &self.log };
+            let machine =
+                Machine { kernel: &self.kernel, clock: self.clock.clone(), log: &self.log };
             let result = self.devices.call(&machine, source, &token, call, memory).await;
             self.kernel.settled().await;
             result
@@ -431,6 +506,8 @@ impl Target for World {
                 // its store must not close them cleanly.
                 let source = &mut self.sources[id.0 as usize];
                 source.storage.kill();
+                source.stall = Stall::default();
+                lock(&source.refusals).commit = None;
                 source.running = None;
             }
         }
@@ -450,6 +527,10 @@ impl Target for World {
         let mut hives = Vec::new();
         for source in &self.sources {
             let Some(running) = &source.running else { return Ok(None) };
+            if source.stall.is_stalled() {
+                // The kernel does not know yet what is in its store.
+                return Ok(None);
+            }
             let raw = source::raw_hives(&running.store)?.into_iter().map(|hive| {
                 let scope = with_scope(&hive.name, &running.hives).scope;
                 RawHive { scope, ..hive }

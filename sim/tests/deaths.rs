@@ -39,7 +39,7 @@ impl Machine {
     async fn call(&mut self, call: Call) -> Observation {
         let encoded = typed::encode(&call);
         let memory = encoded.memory.clone();
-        let answer = self.world.call(self.process, &self.token, encoded.call, memory).await;
+        let answer = self.world.call(self.process, &self.token, encoded.call.clone(), memory).await;
         encoded.decode(answer.0, &answer.1).expect("an answer in good form")
     }
 

@@ -86,7 +86,7 @@ impl Client {
             }
         };
         let kernel = Handle::current().create_node().name("kernel").build();
-        let lcs = Lcs::new(SimEnv::new(clock, randomness, kernel));
+        let lcs = Lcs::new(SimEnv::new(clock.clone(), randomness, kernel));
         let device = lcs.open_device(&Arc::new(Token::system())).expect("SYSTEM may");
         let hives = store.hives().iter().map(|hive| HiveRegistration {
             name: hive.name.clone().into_bytes(),
@@ -117,8 +117,11 @@ impl Client {
             RawCall::Read { fd, buffer, length } => {
                 self.lcs.read(caller, fd, buffer, length, &memory).await
             }
-            RawCall::Poll { .. } | RawCall::Pass { .. } => {
-                unreachable!("no test here polls or passes an fd")
+            RawCall::Poll { .. }
+            | RawCall::Pass { .. }
+            | RawCall::OpenStream { .. }
+            | RawCall::TakeStream { .. } => {
+                unreachable!("no test here polls or passes an fd, or has streams")
             }
         };
         encoded.decode(result, &memory.into_inner()).expect("an answer in good form")

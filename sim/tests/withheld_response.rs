@@ -50,7 +50,7 @@ impl Machine {
             now: clock.now(),
         });
         let kernel = Handle::current().create_node().name("kernel").build();
-        let lcs = Lcs::new(SimEnv::new(clock, randomness, kernel));
+        let lcs = Lcs::new(SimEnv::new(clock.clone(), randomness, kernel));
         let device = lcs.open_device(&Arc::new(Token::system())).expect("SYSTEM may");
         let hives = store.hives().iter().map(|hive| HiveRegistration {
             name: hive.name.clone().into_bytes(),
@@ -142,8 +142,12 @@ impl Client {
             RawCall::Ioctl { fd, request, argument } => {
                 self.lcs.ioctl(caller, fd, request, argument, &memory).await
             }
-            RawCall::Read { .. } | RawCall::Poll { .. } | RawCall::Pass { .. } => {
-                unreachable!("no test here reads events, polls or passes an fd")
+            RawCall::Read { .. }
+            | RawCall::Poll { .. }
+            | RawCall::Pass { .. }
+            | RawCall::OpenStream { .. }
+            | RawCall::TakeStream { .. } => {
+                unreachable!("no test here reads events, polls or passes an fd, or has streams")
             }
             RawCall::Close { fd } => self.lcs.close(caller, fd).await,
         };

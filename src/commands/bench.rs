@@ -10,6 +10,7 @@ use conformance::campaign::{Campaign, Runner};
 use conformance::generate::{Profile, plan_of_seed};
 use conformance::lockstep::{self, Happening, Options, Verdict};
 use conformance::plan::{Action, KeyReference, Plan, Step, Text};
+use conformance::seeds::Seeds;
 use sim::{SimRunner, StoreKind};
 
 use super::{CommandResult, Exit};
@@ -169,12 +170,13 @@ fn two_threads(runner: SimRunner, time: Duration) -> f64 {
     let cancelled = AtomicBool::new(false);
     let per_thread = (seeds(runner, time / 4) * time.as_secs_f64()).max(20.0) as u64;
     let campaign = |jobs, seeds| Campaign {
-        seeds: 0..seeds,
+        seeds: Seeds::from(0..seeds),
         jobs,
         twice_one_in: u64::MAX,
         plan: &|seed| plan_of_seed(seed, Profile::Default, 100),
         runner: &runner,
         cancelled: &cancelled,
+        is_time_over: &|| false,
     };
     let timed = |jobs, seeds: u64| {
         let began = Instant::now();

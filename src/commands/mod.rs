@@ -5,6 +5,7 @@ pub mod certify;
 pub mod check;
 pub mod check_store;
 pub mod doctor;
+pub mod exhaust;
 pub mod explain;
 pub mod planted;
 pub mod replay;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use conformance::generate::Profile;
 use conformance::panics::Guarded;
 use conformance::script::{self, Script};
+use conformance::seeds::Shard;
 use sim::{SimRunner, SimStoreMachine, StoreKind};
 
 use crate::Store;
@@ -83,16 +85,25 @@ fn seed(text: &str) -> Result<u64, String> {
     })
 }
 
-/// `FIRST..END`, END excluded.
+/// `FIRST..END`, END excluded, or `FIRST..`.
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let (first, end) = text
         .split_once("..")
         .ok_or_else(|| format!("{text:?} is no range of seeds; write FIRST..END, as in 0..200"))?;
-    let range = seed(first)?..seed(end)?;
+    let range = seed(first)?..if end.is_empty() { u64::MAX } else { seed(end)? };
     if range.is_empty() {
         return Err(format!("the range of seeds {text} is empty; END must be above FIRST"));
     }
     Ok(range)
+}
+
+/// `I/N`, or nothing for the whole.
+fn shard(text: Option<&str>) -> Result<Shard, String> {
+    let Some(text) = text else { return Ok(Shard::WHOLE) };
+    let parts = text
+        .split_once('/')
+        .and_then(|(number, count)| Shard::new(number.parse().ok()?, count.parse().ok()?));
+    parts.ok_or_else(|| format!("{text:?} is no shard; write I/N with I from 1 to N, as in 2/4"))
 }
 
 fn read_script(path: &Path) -> Result<(String, Script), String> {
@@ -121,6 +132,20 @@ mod tests {
     #[test]
     fn a_range_of_seeds_excludes_its_end() {
         assert_eq!(seeds("3..7"), Ok(3..7));
+    }
+
+    #[test]
+    fn a_range_without_an_end_has_all_seeds_from_there() {
+        assert_eq!(seeds("3.."), Ok(3..u64::MAX));
+    }
+
+    #[test]
+    fn a_shard_is_one_of_its_number_of_shards() {
+        assert_eq!(shard(None), Ok(Shard::WHOLE));
+        assert_eq!(shard(Some("2/4")).ok(), Shard::new(2, 4));
+        for bad in ["0/4", "5/4", "2", "2/", "a/b", "1/0"] {
+            assert!(shard(Some(bad)).unwrap_err().contains("write I/N"), "{bad}");
+        }
     }
 
     #[test]

@@ -152,9 +152,11 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result
     if until == State::Applies {
         return Ok(outcome);
     }
-    // The checkout's own target folder, since the dependencies there are the same.
+    // The checkout's own target folder, since the dependencies there are the same. Another profile
+    // for the copy's own crates: what cargo builds of them under the same one would have the names of
+    // the checkout's, and a later build of the checkout would take a defect for itself.
     let mut build = Command::new("cargo");
-    build.args(["build", "--bin", BINARY, "--quiet"]);
+    build.args(["build", "--bin", BINARY, "--quiet"]).env("CARGO_PROFILE_DEV_DEBUG", "none");
     let built = build.env("CARGO_TARGET_DIR", root.join("target")).current_dir(work).output();
     expect_success(built, &format!("compile the tree with {}", defect.name))?;
     if until == State::Found {
@@ -228,7 +230,10 @@ fn copy_tree(root: &Path, work: &Path) -> Result<(), String> {
         .output();
     let listed = expect_success(listed, "list the files of the source tree")?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    for name in listed.split('\0').filter(|name| !name.is_empty()) {
+    // The copy lies below the checkout, whose configuration of cargo holds for it. Flags that are
+    // given in both would be given twice, and all dependencies be built again for it.
+    let is_copied = |name: &&str| !name.is_empty() && !name.starts_with(".cargo/");
+    for name in listed.split('\0').filter(is_copied) {
         let (from, to) = (root.join(name), work.join(name));
         let Ok(bytes) = fs::read(&from) else { continue };
         if fs::read(&to).is_ok_and(|old| old == bytes) {

@@ -9,36 +9,40 @@ use std::time::{Duration, Instant};
 use conformance::campaign::{Campaign, Event, Runner, Summary};
 use conformance::divergence::{Finding, Kind};
 use conformance::generate::plan_of_seed;
+use conformance::seeds::Seeds;
 use conformance::{script, shrink};
+use reports::confidence::seeds_for_confidence;
 use reports::{json, terminal};
 
-use super::{CommandResult, Exit, profile, runner, seeds, store_option};
+use super::{CommandResult, Exit, profile, runner, seeds, shard, store_option};
 use crate::{Format, RunArguments};
 
 /// Findings that are shrunk and printed; the others are only counted.
-const PRINTED_MAX: usize = 3;
+pub(super) const PRINTED_MAX: usize = 3;
 /// Where reproductions go without `--report`.
-const DEFAULT_REPORT: &str = "out";
+pub(super) const DEFAULT_REPORT: &str = "out";
 /// From this many seeds on, a campaign that exercises too little is vacuous.
 const VACUITY_SEEDS_MIN: u64 = 100;
+/// The seeds of a campaign that is told neither seeds nor a time.
+const DEFAULT_SEEDS: &str = "0..200";
+/// Those of one that is told a time alone.
+const UNTIL_TIME_IS_OVER: &str = "0..";
 
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 
 /// Runs the campaign.
 pub fn run(arguments: &RunArguments) -> CommandResult {
-    let seeds = seeds(&arguments.seeds)?;
+    let seeds = seeds_of(arguments)?;
     let profile = profile(&arguments.profile)?;
     let runner = runner(arguments.store);
-    let jobs = match arguments.jobs {
-        Some(jobs) => usize::from(jobs),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
+    let jobs = jobs_of(arguments.jobs);
     if let Some(report) = &arguments.report {
         make_folder(report)?;
     }
     ctrlc::set_handler(|| CANCELLED.store(true, Ordering::Relaxed))
         .map_err(|error| format!("failed to listen for Ctrl-C: {error}"))?;
     let calls = arguments.calls as usize;
+    let began = Instant::now();
     let campaign = Campaign {
         seeds: seeds.clone(),
         jobs,
@@ -46,9 +50,9 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
         plan: &|seed| plan_of_seed(seed, profile, calls),
         runner: &runner,
         cancelled: &CANCELLED,
+        is_time_over: &|| arguments.time.is_some_and(|time| began.elapsed() >= time),
     };
-    let began = Instant::now();
-    let progress = Progress::new(seeds.end - seeds.start);
+    let progress = Progress::new(seeds.count(), arguments.time);
     let summary = campaign.run(&|event| {
         progress.tell(&event);
         if arguments.stop_at_first && matches!(event, Event::Found(_)) {
@@ -66,7 +70,7 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     let folder = arguments.report.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_REPORT));
     for finding in summary.findings.iter().take(PRINTED_MAX) {
         let shrunk = shrink_finding(finding, &runner);
-        let file = save(&folder, &shrunk)?;
+        let file = save(&folder, "seed", &shrunk)?;
         if arguments.format == Format::Human {
             let store = store_option(arguments.store);
             let command = format!("lockstep replay {}{store}", file.display());
@@ -76,7 +80,15 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     finish(arguments, &summary, elapsed, &vacuous)
 }
 
-fn shrink_finding(finding: &Finding, runner: &dyn Runner) -> Finding {
+/// The threads that were asked for, or one for each core.
+pub(super) fn jobs_of(jobs: Option<u16>) -> usize {
+    match jobs {
+        Some(jobs) => usize::from(jobs),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+pub(super) fn shrink_finding(finding: &Finding, runner: &dyn Runner) -> Finding {
     let mut shrunk = shrink::shrink(finding, runner);
     if shrunk.divergence.kind == Kind::View {
         let seed = shrunk.seed.unwrap_or(0);
@@ -109,18 +121,49 @@ fn finish(
             for reason in vacuous {
                 println!("vacuous: {reason}");
             }
-            if summary.cancelled && (!arguments.stop_at_first || summary.findings.is_empty()) {
-                println!("interrupted: {} seeds ran", summary.seeds);
+            if let Some(ended) = early_end(arguments, summary) {
+                println!("{ended}");
             }
             print!("{}", terminal::statistics(summary));
+            let failed = summary.findings.len() as u64;
+            if let Some(seeds) = seeds_for_confidence(failed, summary.seeds) {
+                println!(
+                    "after a fix, {seeds} more seeds without a divergence make it 95 % likely that it is fixed"
+                );
+            }
             println!("{}", terminal::summary_line(summary, elapsed));
         }
     }
     Ok(exit_of(summary, vacuous))
 }
 
+/// The seeds that this campaign is to run.
+fn seeds_of(arguments: &RunArguments) -> Result<Seeds, String> {
+    let default = if arguments.time.is_some() { UNTIL_TIME_IS_OVER } else { DEFAULT_SEEDS };
+    let range = seeds(arguments.seeds.as_deref().unwrap_or(default))?;
+    let chosen = Seeds::new(range, shard(arguments.shard.as_deref())?);
+    if chosen.count() == 0 {
+        return Err("no seed of the range is in this shard; take a longer range".to_owned());
+    }
+    Ok(chosen)
+}
+
+/// How a campaign ended that did not run all of its seeds, and how to go on. One that ended at its first
+/// divergence, as it was told to, has nothing to say of it.
+fn early_end(arguments: &RunArguments, summary: &Summary) -> Option<String> {
+    let next = summary.next_seed?;
+    let why = match (summary.cancelled, arguments.stop_at_first && !summary.findings.is_empty()) {
+        (true, true) => return None,
+        (true, false) => "interrupted",
+        (false, _) => "time is over",
+    };
+    let end = arguments.seeds.as_deref().and_then(|range| range.split_once(".."));
+    let end = end.map_or("", |(_, end)| end);
+    Some(format!("{why}: {} seeds ran; --seeds {next}..{end} goes on", summary.seeds))
+}
+
 /// What a campaign comes to. `--stop-at-first` ends it early too, but not without a finding.
-fn exit_of(summary: &Summary, vacuous: &[String]) -> Exit {
+pub(super) fn exit_of(summary: &Summary, vacuous: &[String]) -> Exit {
     if !summary.findings.is_empty() {
         Exit::Divergence
     } else if !summary.faults.is_empty() {
@@ -134,10 +177,11 @@ fn exit_of(summary: &Summary, vacuous: &[String]) -> Exit {
     }
 }
 
-/// Writes the reproduction of a finding and returns its file.
-fn save(folder: &Path, finding: &Finding) -> Result<PathBuf, String> {
+/// Writes the reproduction of a finding, which has the number of a `numbered`, and returns its file.
+pub(super) fn save(folder: &Path, numbered: &str, finding: &Finding) -> Result<PathBuf, String> {
     make_folder(folder)?;
-    let name = finding.seed.map_or_else(|| "finding".to_owned(), |seed| format!("seed-{seed}"));
+    let name =
+        finding.seed.map_or_else(|| "finding".to_owned(), |seed| format!("{numbered}-{seed}"));
     let path = folder.join(format!("{name}.lcs"));
     let what = &finding.divergence.what;
     let kind = finding.divergence.kind.name();
@@ -159,8 +203,9 @@ fn make_folder(folder: &Path) -> Result<(), String> {
 }
 
 /// Progress on standard error: one line that is rewritten on a terminal, plain lines elsewhere.
-struct Progress {
+pub(super) struct Progress {
     seeds: u64,
+    time_max: Option<Duration>,
     began: Instant,
     done: AtomicU64,
     calls: AtomicU64,
@@ -170,9 +215,10 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(seeds: u64) -> Progress {
+    pub(super) fn new(seeds: u64, time_max: Option<Duration>) -> Progress {
         Progress {
             seeds,
+            time_max,
             began: Instant::now(),
             done: AtomicU64::new(0),
             calls: AtomicU64::new(0),
@@ -182,7 +228,7 @@ impl Progress {
         }
     }
 
-    fn tell(&self, event: &Event) {
+    pub(super) fn tell(&self, event: &Event) {
         match event {
             Event::SeedDone { calls } => {
                 self.done.fetch_add(1, Ordering::Relaxed);
@@ -211,17 +257,21 @@ impl Progress {
         let calls = self.calls.load(Ordering::Relaxed);
         let found = self.found.load(Ordering::Relaxed);
         let rate = calls * 1000 / elapsed_ms.max(1);
-        let left_s = elapsed_ms * (self.seeds - done.min(self.seeds)) / done / 1000;
+        let left = u128::from(self.seeds.saturating_sub(done)) * u128::from(elapsed_ms);
+        let left_s = left / u128::from(done) / 1000;
+        let left_s = self.time_max.map_or(left_s, |max| {
+            left_s.min((max.as_millis().saturating_sub(elapsed_ms.into())) / 1000)
+        });
         let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        let seeds = self.seeds;
+        let of = if self.time_max.is_some() { String::new() } else { format!("/{}", self.seeds) };
         eprint!(
-            "{start}{done}/{seeds} seeds, {calls} calls, {rate} calls/s, {found} divergences, about {left_s} s left{end}"
+            "{start}{done}{of} seeds, {calls} calls, {rate} calls/s, {found} divergences, about {left_s} s left{end}"
         );
         // Progress that cannot be shown is no reason to stop.
         let _ = std::io::stderr().flush();
     }
 
-    fn clear(&self) {
+    pub(super) fn clear(&self) {
         if self.terminal {
             eprint!("\r\x1b[K");
         }

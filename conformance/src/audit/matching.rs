@@ -1,10 +1,12 @@
 //! Whether events are those that the model says, field by field.
 //!
 //! The model numbers keys in its own way; the first event that names a key tells its GUID, and from
-//! then on every event must name it so, and no other key. It is the same with source slots and the
-//! kernel's numbers for them, within one boot.
+//! then on every event must name it so, and no other key. Where a stream or a registration has shown the
+//! GUID before, events must name that, be it another key's too: restores bring one into the hives of
+//! several sources, and back. It is the same with source slots and the kernel's numbers for them, within
+//! one boot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use registry_model::Guid;
@@ -36,6 +38,30 @@ impl Names {
         Names { slots: Arc::default(), ..self.clone() }
     }
 
+    /// These names, and those of the keys in the patterns whose GUIDs are known otherwise. `None` if an
+    /// event has told another.
+    pub(crate) fn with_known(
+        &self,
+        patterns: &[AuditPattern],
+        known: impl Fn(Guid) -> Option<[u8; 16]>,
+    ) -> Option<Names> {
+        let mut keys = BTreeSet::new();
+        for (_, field) in patterns.iter().flat_map(|pattern| &pattern.fields) {
+            keys_in(field, &mut keys);
+        }
+        let mut names = self.clone();
+        for (key, guid) in keys.into_iter().filter_map(|key| Some((key, known(key)?))) {
+            match names.key(key) {
+                Some(told) if told != guid => return None,
+                Some(_) => {}
+                None => {
+                    Arc::make_mut(&mut names.keys).insert(key, guid);
+                }
+            }
+        }
+        Some(names)
+    }
+
     fn with_key(&self, key: Guid, guid: [u8; 16]) -> Option<Names> {
         let keys = with(&self.keys, key, guid)?;
         Some(Names { keys, ..self.clone() })
@@ -44,6 +70,18 @@ impl Names {
     fn with_slot(&self, slot: u32, number: u64) -> Option<Names> {
         let slots = with(&self.slots, slot, number)?;
         Some(Names { slots, ..self.clone() })
+    }
+}
+
+/// The keys that a field may name.
+fn keys_in(field: &FieldPattern, keys: &mut BTreeSet<Guid>) {
+    match field {
+        FieldPattern::Key(key) => {
+            keys.insert(*key);
+        }
+        FieldPattern::Map(fields) => fields.iter().for_each(|(_, field)| keys_in(field, keys)),
+        FieldPattern::OneOf(fields) => fields.iter().for_each(|field| keys_in(field, keys)),
+        _ => {}
     }
 }
 
@@ -197,6 +235,25 @@ mod tests {
         assert_eq!(named(&keys, 1, 8), None);
         assert_eq!(named(&keys, 2, 7), None);
         assert!(named(&keys, 2, 8).is_some());
+    }
+
+    #[test]
+    fn keys_whose_guids_are_known_may_share_one() {
+        let due = [1, 2].map(|key| AuditPattern {
+            event: "E",
+            fields: vec![("key_guid", FieldPattern::Key(Guid(key)))],
+            optional: false,
+            repeats: false,
+        });
+        let names = Names::default().with_known(&due, |_| Some([7; 16])).expect("nothing was told");
+        let named = |key: u64, byte: u8| {
+            field_admits(&FieldPattern::Key(Guid(key)), &Value::Bytes(vec![byte; 16]), &names)
+        };
+        assert!(named(1, 7).is_some());
+        assert!(named(2, 7).is_some());
+        assert!(named(2, 8).is_none());
+        assert!(named(3, 7).is_none());
+        assert_eq!(names.with_known(&due, |_| Some([8; 16])), None);
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub(super) fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         | Action::Watch { .. }
         | Action::Events { .. }
         | Action::Poll { .. }
+        | Action::Backup { .. }
+        | Action::Restore { .. }
+        | Action::Record { .. }
+        | Action::Damage { .. }
+        | Action::Records { .. }
         | Action::Pass { .. }
         | Action::Become { .. }
         | Action::Revert

@@ -8,13 +8,17 @@
 mod changes;
 mod refusals;
 mod settings;
+mod stalls;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod transactions;
 mod watches;
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use registry_model::security::Token;
+use registry_model::security::{Token, TokenFields};
 
 use super::{Feature, Generator, HANDLES, LAYER_NAMES, Profile, VALUE_NAMES};
 use crate::plan::{Action, Actor, Handle, KeyReference, SourceHive, Text};
@@ -28,6 +32,9 @@ const ALL_ACCESS: u32 = 0x000F_003F;
 const TREE: &[&str] =
     &["Machine\\Alpha", "Machine\\Alpha\\beta", "Machine\\Alpha\\beta\\Ärger", "Users\\Alpha"];
 
+/// Layers that watchers may carry; they are private while they are disabled.
+const PRIVATE_LAYERS: &[&str] = &["role-a", "role-b", "gpo", "Überlagerung"];
+
 /// What the lifecycle profile knows of a run; empty in the others.
 #[derive(Debug, Default)]
 pub(super) struct Lifecycle {
@@ -35,6 +42,8 @@ pub(super) struct Lifecycle {
     /// Transactions that are probably open.
     transactions: Vec<OpenTransaction>,
     settings: Settings,
+    /// Streams that a backup has probably filled, with the path of its key.
+    streams: Vec<(String, String)>,
     /// Numbers the data of writes that have to differ from those before.
     written: u32,
 }
@@ -51,7 +60,8 @@ impl Generator {
     /// Actors, sources, a small tree with values in several layers, and the first watches.
     pub(super) fn set_the_watched_stage(&mut self) {
         for name in ["alice", "bob"].iter().take(self.rng.random_range(1..=2)) {
-            self.plan.actors.push(Actor { name: (*name).to_owned(), token: Token::system() });
+            let token = self.token_of_watcher();
+            self.plan.actors.push(Actor { name: (*name).to_owned(), token });
         }
         let hives = |names: &[&str]| names.iter().map(|name| SourceHive::global(name)).collect();
         self.plan.sources = match self.rng.random_range(0..6) {
@@ -79,6 +89,7 @@ impl Generator {
         for _ in 0..self.rng.random_range(2..=4) {
             self.create_layer();
         }
+        self.make_layers_private();
         if self.chance(2) {
             self.shorten_lifetimes();
         }
@@ -88,6 +99,32 @@ impl Generator {
         for path in self.paths.clone().into_iter().take(3) {
             for _ in 0..2 {
                 self.set_hot_value(&path);
+            }
+        }
+    }
+
+    /// SYSTEM, at times with private layers: these decide what it reads, and nothing of what it is told.
+    fn token_of_watcher(&mut self) -> Token {
+        let system = Token::system();
+        if !self.chance(3) {
+            return system;
+        }
+        let first = self.rng.random_range(0..PRIVATE_LAYERS.len());
+        let last = self.rng.random_range(first..PRIVATE_LAYERS.len());
+        let private_layers =
+            PRIVATE_LAYERS[first..=last].iter().map(|layer| (*layer).to_owned()).collect();
+        Token(Arc::new(TokenFields { private_layers, ..TokenFields::clone(&system.0) }))
+    }
+
+    /// Disables some layers that watchers carry: only these see them now.
+    fn make_layers_private(&mut self) {
+        let carried = self.plan.actors.iter().flat_map(|actor| &actor.token.0.private_layers);
+        let carried: Vec<String> = carried.cloned().collect();
+        for name in carried {
+            if self.chance(2) {
+                let (name, precedence) = (Text::from(name.as_str()), self.rng.random_range(1..=4));
+                let precedence = Some(precedence);
+                self.act(4, Action::LayerCreate { name, precedence, enabled: Some(0) });
             }
         }
     }
@@ -133,6 +170,7 @@ impl Generator {
             (0, 3, Generator::commit_and_die),
             (1, 3, Generator::refuse_commit),
             (0, 1, Generator::lose_transactions),
+            (0, 4, Generator::stall),
             (1, 3, Generator::bind_too_many),
             (1, 3, Generator::transact_on_layers),
             (0, 3, Generator::leave_open),
@@ -141,6 +179,9 @@ impl Generator {
             (1, 3, Generator::meet_limit),
             (0, 2, Generator::unset_parameter),
             (0, 1, Generator::lose_parameters),
+            (0, 2, Generator::back_up_and_restore),
+            (0, 1, Generator::back_up_something),
+            (0, 1, Generator::restore_something),
         ]
     }
 

@@ -7,6 +7,7 @@
 
 mod plans;
 mod security;
+mod transfers;
 mod views;
 
 use proptest::prelude::RngExt;
@@ -26,6 +27,8 @@ pub use security::{
     nobody_gets_what_everyone_gets,
 };
 
+pub use transfers::restore_reproduces_the_view;
+
 use plans::{FRESH_LAYER, act, view_all};
 use views::{difference, lost, opened, seen};
 
@@ -42,7 +45,7 @@ pub enum Outcome {
 /// run did not conform.
 pub type Law = fn(&dyn Runner, u64) -> Result<Outcome, String>;
 
-/// Every law with its name.
+/// Every law with its name, those that compare views first.
 pub const LAWS: &[(&str, Law)] = &[
     ("a layer comes and goes", layer_comes_and_goes),
     ("disjoint writes commute", disjoint_writes_commute),
@@ -50,6 +53,11 @@ pub const LAWS: &[(&str, Law)] = &[
     ("flattening keeps the view", flattening_keeps_the_view),
     ("case variants are one name", case_variants_are_one_name),
     ("a refused call changes nothing", refused_call_changes_nothing),
+    ("a restore reproduces the view", restore_reproduces_the_view),
+    ("another allow ACE takes nothing", another_allow_ace_takes_nothing),
+    ("neighbours of one kind commute", neighbours_of_one_kind_commute),
+    ("nobody gets what everyone gets", nobody_gets_what_everyone_gets),
+    ("maximum is the union", maximum_is_the_union),
 ];
 
 /// Adding a layer, writing into it alone and deleting it restores the view of every key that was

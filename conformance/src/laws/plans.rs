@@ -62,6 +62,16 @@ pub(super) fn pick_key(rng: &mut TestRng, seen: &Seen) -> Vec<String> {
     keys[rng.random_range(0..keys.len())].clone()
 }
 
+/// One of the value names.
+pub(super) fn pick_name(rng: &mut TestRng) -> &'static str {
+    VALUE_NAMES[rng.random_range(0..VALUE_NAMES.len())]
+}
+
+/// Whether a chance of one in so many comes.
+pub(super) fn is_one_in(rng: &mut TestRng, count: u32) -> bool {
+    rng.random_range(0..count) == 0
+}
+
 /// Actions that write into the fresh layer and nowhere else, whatever happened before them.
 pub(super) fn write_into_fresh_layer(rng: &mut TestRng, before: &Seen) -> Vec<Action> {
     let path = pick_key(rng, before);
@@ -265,6 +275,8 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         | Action::Changes { key }
         | Action::GetSecurity { key, .. }
         | Action::SetSecurity { key, .. }
+        | Action::Backup { key, .. }
+        | Action::Restore { key, .. }
         | Action::Flush { key } => (Some(key), Vec::new()),
         Action::LayerCreate { name, .. }
         | Action::LayerSet { name, .. }
@@ -288,6 +300,9 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
         | Action::Watch { .. }
         | Action::Events { .. }
         | Action::Poll { .. }
+        | Action::Record { .. }
+        | Action::Damage { .. }
+        | Action::Records { .. }
         | Action::Become { .. }
         | Action::Revert
         | Action::Ioctl { .. }

@@ -102,7 +102,7 @@ pub(super) fn without_spelling(answer: &StepAnswer) -> StepAnswer {
         StepAnswer::View(view) => StepAnswer::View(folded_view(view)),
         StepAnswer::Changes(changes) => StepAnswer::Changes(*changes),
         StepAnswer::NotStored => StepAnswer::NotStored,
-        StepAnswer::Outside(_) | StepAnswer::Nothing => answer.clone(),
+        StepAnswer::Records(_) | StepAnswer::Outside(_) | StepAnswer::Nothing => answer.clone(),
     }
 }
 

@@ -15,6 +15,7 @@
 //! | what this edition does not judge | `outside this edition: ` and what the answer depends on |
 //! | changes | `noted` at the first look, then `written generation=+1`, `unwritten generation=+0` |
 //! | a view | `NAME = dword 1024 from gpo` for the values of the key, then `[Sub\Key]` and so on |
+//! | the records of a stream | `key 1 flags=0` and so on, with keys numbered as they come |
 //! | an empty list or view | `(empty)` |
 //! | a transaction that begins | `begun` |
 //! | the state of a transaction | `ACTIVE_BOUND`; a terminal one with its error, `TIMED_OUT errno=ETIMEDOUT` |
@@ -47,6 +48,8 @@ pub enum StepAnswer {
     Changes(Option<Changes>),
     /// The view of `view`, with the whole paths of its keys.
     View(View),
+    /// The records of a stream, in words.
+    Records(Vec<String>),
     /// A record that could not be put into a store, since its place is not there.
     NotStored,
     /// The answer depends on something that this edition does not judge; on what.
@@ -81,6 +84,7 @@ pub fn lines(action: &Action, answer: &StepAnswer) -> Vec<String> {
             names.sort();
             or_empty(names.iter().map(|name| word(name)).collect())
         }
+        StepAnswer::Records(records) => or_empty(records.clone()),
         StepAnswer::Changes(changes) => vec![changes_line(*changes)],
         StepAnswer::View(view) => view_lines(action, view),
         StepAnswer::NotStored | StepAnswer::Outside(_) | StepAnswer::Nothing => fault_lines(answer),
@@ -157,7 +161,8 @@ fn observation_lines(observation: &Observation) -> Vec<String> {
             status_line(*state, *terminal_errno)
         }
         Observation::Polled(events) => events.to_string(),
-        Observation::Ready(readiness) => readiness.to_string(),
+        Observation::StreamOpened { .. } => "stream opened".to_owned(),
+        Observation::Stream(_) | Observation::Ready(_) => observation.to_string(),
     };
     vec![line]
 }

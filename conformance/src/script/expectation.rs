@@ -165,7 +165,9 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         Action::Create { .. } => "created",
         Action::Pass { .. } => "passed",
         Action::Begin { .. } => "begun",
-        Action::Become { .. } | Action::Revert => return false,
+        Action::Become { .. } | Action::Revert | Action::Record { .. } | Action::Damage { .. } => {
+            return false;
+        }
         Action::Set { .. }
         | Action::SetSecurity { .. }
         | Action::Unset { .. }
@@ -179,6 +181,8 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::LayerCreate { .. }
         | Action::LayerSet { .. }
         | Action::LayerDelete { .. }
+        | Action::Backup { .. }
+        | Action::Restore { .. }
         | Action::OpenDevice { .. }
         | Action::Register { .. } => "ok",
         Action::Get { .. }
@@ -199,6 +203,7 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         | Action::ReadDevice { .. }
         | Action::WriteDevice { .. }
         | Action::PollDevice { .. }
+        | Action::Records { .. }
         | Action::View { .. } => return true,
     };
     answer != [usual]

@@ -46,6 +46,7 @@
 //! view PATH
 //! raw TWISTS : ACTION                        ioctl FD REQUEST [hex:..]   syscall N ARGUMENT...
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
+//! stall source [N] [at request N executed|unexecuted]   release source [N]
 //! restart source [N] as HIVE ...             with other hives than its own
 //! reboot                                     compare views              wait 40s
 //! refuse commit source N busy|failed         transactions source N on|off
@@ -80,7 +81,9 @@
 //! given by path is opened, and where `set` creates it created, outside of the transaction. `close`
 //! and `pass` work on transactions too. `wait` lets time pass, in `s` or `ms`. `refuse commit source
 //! 0 busy` (or `failed`) has a source refuse its next commit, and `transactions source 0 off` has it
-//! answer that it has none, until `on`.
+//! answer that it has none, until `on`. A stalled source
+//! reads and keeps what comes, and answers nothing; released, it carries out what it kept and answers
+//! all of it late.
 //!
 //! A device is a process of its own that opens the source device: it answers nothing by itself until
 //! `register` is accepted, and then serves what it registered from an empty store in memory, which
@@ -155,6 +158,7 @@ mod sid;
 mod source;
 pub mod store;
 mod store_entry;
+mod stream;
 mod token;
 mod vocabulary;
 mod watch;

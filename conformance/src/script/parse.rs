@@ -165,8 +165,8 @@ impl Parser {
         let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
-            "kill" | "restart" | "reboot" | "compare" | "store" | "wait" | "refuse"
-            | "transactions" => {
+            "kill" | "stall" | "release" | "restart" | "reboot" | "compare" | "store" | "wait"
+            | "refuse" | "transactions" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
                     world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
@@ -292,18 +292,20 @@ const EXPECTATION_ADVICE: &str = "write `-> ANSWER` below an action or a restart
     happens to the world answers nothing";
 const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
-    `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
+    `stall source [N] [at request N executed|unexecuted]`, `release source [N]`, `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
     `transactions source N on|off`, `reboot`, `wait 40s` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
     if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
 }
 
-/// Takes what follows `kill`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
+/// Takes what follows `kill`, `stall`, `release`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
 /// sources.
 fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
         "kill" => Step::Fault(kill(words, sources)?),
+        "stall" => Step::Fault(stall(words, sources)?),
+        "release" => Step::Fault(Fault::ReleaseSource { source: named_source(words, sources)? }),
         "restart" => Step::Fault(restart(words, sources)?),
         "reboot" => Step::Fault(Fault::Reboot),
         "store" => Step::Fault(store(words, sources)?),
@@ -383,8 +385,24 @@ fn wait(words: &mut Words<'_>) -> Result<Fault, Complaint> {
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
     let source = named_source(words, sources)?;
+    Ok(match at_request(words)? {
+        None => Fault::KillSource { source },
+        Some((request, executed)) => Fault::KillSourceAt { source, request, executed },
+    })
+}
+
+fn stall(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let source = named_source(words, sources)?;
+    Ok(match at_request(words)? {
+        None => Fault::StallSource { source },
+        Some((request, executed)) => Fault::StallSourceAt { source, request, executed },
+    })
+}
+
+/// Takes `at request N executed|unexecuted`, or nothing at the end of a line.
+fn at_request(words: &mut Words<'_>) -> Result<Option<(u32, bool)>, Complaint> {
     if words.peek().is_none() {
-        return Ok(Fault::KillSource { source });
+        return Ok(None);
     }
     words.expect("at")?;
     words.expect("request")?;
@@ -395,12 +413,11 @@ fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
         return Err(Complaint::new(span, "requests are counted from 1", advice));
     }
     let (word, span) = words.bare("`executed` or `unexecuted`")?;
-    let executed = match word {
-        "executed" => true,
-        "unexecuted" => false,
-        _ => return Err(Complaint::new(span, format!("`{word}` cannot stand here"), "")),
-    };
-    Ok(Fault::KillSourceAt { source, request, executed })
+    match word {
+        "executed" => Ok(Some((request, true))),
+        "unexecuted" => Ok(Some((request, false))),
+        _ => Err(Complaint::new(span, format!("`{word}` cannot stand here"), "")),
+    }
 }
 
 fn restart(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {

@@ -4,7 +4,7 @@ use super::device::{DEVICE_USAGE, REGISTER_USAGE, parse_device, parse_register};
 use super::error::Complaint;
 use super::vocabulary::{ALL_ACCESS, CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, parse_value_type};
 use super::words::{OptionKind, Words};
-use super::{data, raw, security, watch};
+use super::{data, raw, security, stream, watch};
 use crate::plan::{Action, Handle, Text};
 
 /// Every verb and how it is written.
@@ -38,6 +38,8 @@ const USAGES: &[(&str, &str)] = &[
     ("register", REGISTER_USAGE),
     // The rest stands in `parse`; it is here for suggestions.
     ("kill", ""),
+    ("stall", ""),
+    ("release", ""),
     ("restart", ""),
     ("reboot", ""),
     ("wait", ""),
@@ -52,7 +54,7 @@ const USAGES: &[(&str, &str)] = &[
 
 /// Those of this file, and those of statements on security, on watches and on transactions.
 fn usages() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    USAGES.iter().chain(security::USAGES).chain(watch::USAGES)
+    USAGES.iter().chain(security::USAGES).chain(watch::USAGES).chain(stream::USAGES)
 }
 
 /// Takes the words after an action's verb.
@@ -83,6 +85,7 @@ pub(super) fn parse_action(
             security::parse(verb, words)
         }
         _ if watch::USAGES.iter().any(|(known, _)| *known == verb) => watch::parse(verb, words),
+        _ if stream::USAGES.iter().any(|(known, _)| *known == verb) => stream::parse(verb, words),
         _ => key_action(verb, words),
     };
     let action = action.and_then(|action| watch::parse_within(verb, action, words));

@@ -7,6 +7,7 @@ use super::raw::raw_words;
 use super::security;
 use super::source::hive_word;
 use super::store_entry::store_entry_words;
+use super::stream;
 use super::token::word;
 use super::vocabulary::{CREATE_LINK, CREATE_VOLATILE, OPEN_LINK, access_word};
 use super::watch;
@@ -58,9 +59,13 @@ fn fault_words(fault: &Fault) -> String {
     match fault {
         Fault::KillSource { source } => format!("kill source {source}"),
         Fault::KillSourceAt { source, request, executed } => {
-            let executed = if *executed { "executed" } else { "unexecuted" };
-            format!("kill source {source} at request {request} {executed}")
+            format!("kill source {source} {}", at_request(*request, *executed))
         }
+        Fault::StallSource { source } => format!("stall source {source}"),
+        Fault::StallSourceAt { source, request, executed } => {
+            format!("stall source {source} {}", at_request(*request, *executed))
+        }
+        Fault::ReleaseSource { source } => format!("release source {source}"),
         Fault::RestartSource { source } => format!("restart source {source}"),
         Fault::RestartSourceAs { source, hives } => {
             let hives: String = hives.iter().map(|hive| format!(" {}", hive_word(hive))).collect();
@@ -86,6 +91,12 @@ fn fault_words(fault: &Fault) -> String {
             format!("store maximum source {source} {max_sequence}")
         }
     }
+}
+
+/// When something befalls a source.
+fn at_request(request: u32, executed: bool) -> String {
+    let executed = if executed { "executed" } else { "unexecuted" };
+    format!("at request {request} {executed}")
 }
 
 /// The words of an action, without its actor.
@@ -145,6 +156,11 @@ pub(super) fn action_words(action: &Action) -> String {
         | Action::Watch { .. }
         | Action::Events { .. }
         | Action::Poll { .. } => watch::words(action),
+        Action::Backup { .. }
+        | Action::Restore { .. }
+        | Action::Record { .. }
+        | Action::Damage { .. }
+        | Action::Records { .. } => stream::words(action),
         Action::LayerCreate { name, precedence, enabled } => {
             let line = Line::new("layer create").text(&name.0);
             line.number("precedence", *precedence).number("enabled", *enabled).0

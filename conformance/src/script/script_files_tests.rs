@@ -65,6 +65,9 @@ fn every_script_by_hand_says_what_each_read_answers() {
                     | Action::TransactionStatus { .. }
                     | Action::Events { .. }
                     | Action::Poll { .. }
+                    | Action::Backup { .. }
+                    | Action::Restore { .. }
+                    | Action::Records { .. }
                     | Action::Raw { .. }
                     | Action::Ioctl { .. }
                     | Action::Syscall { .. }

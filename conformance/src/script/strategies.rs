@@ -232,6 +232,11 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         (source.clone(), 1..=u32::MAX, any::<bool>()).prop_map(|(source, request, executed)| {
             Fault::KillSourceAt { source, request, executed }
         }),
+        source.clone().prop_map(|source| Fault::StallSource { source }),
+        (source.clone(), 1..=u32::MAX, any::<bool>()).prop_map(|(source, request, executed)| {
+            Fault::StallSourceAt { source, request, executed }
+        }),
+        source.clone().prop_map(|source| Fault::ReleaseSource { source }),
         source.clone().prop_map(|source| Fault::RestartSource { source }),
         (source, vec(hives(), 1..3))
             .prop_map(|(source, hives)| Fault::RestartSourceAs { source, hives }),

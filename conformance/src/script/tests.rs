@@ -123,6 +123,8 @@ fn every_statement_has_a_canonical_form() {
         view Machine
         kill source
         kill source 1 at request 3 executed
+        stall source 1 at request 2 unexecuted
+        release source 1
         store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
         store entry Machine/A value "" tombstone hex:00 like base
         store entry Machine\A blanket sequence=0x10
@@ -170,6 +172,8 @@ fn every_statement_has_a_canonical_form() {
             view Machine
             kill source 0
             kill source 1 at request 3 executed
+            stall source 1 at request 2 unexecuted
+            release source 1
             store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
             store entry Machine\A value "" tombstone hex:00 like base
             store entry Machine\A blanket sequence=16

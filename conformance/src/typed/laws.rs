@@ -80,6 +80,9 @@ fn mutations() -> impl Strategy<Value = Call> {
             transaction
         }),
         common.prop_map(|(fd, transaction, layer)| Call::HideKey { fd, layer, transaction }),
+        any::<(i32, i32)>().prop_map(|(fd, output)| Call::Backup { fd, output }),
+        any::<(i32, i32)>().prop_map(|(fd, input)| Call::Restore { fd, input }),
+        any::<i32>().prop_map(|fd| Call::TakeStream { fd }),
         any::<i32>().prop_map(|fd| Call::Flush { fd }),
         any::<i32>().prop_map(|fd| Call::Close { fd }),
     ]
@@ -122,7 +125,8 @@ fn watches_and_transactions() -> impl Strategy<Value = Call> {
 proptest! {
     #[test]
     fn the_model_reads_what_the_harness_lays_out(
-        call in prop_oneof![opens(), reads(), mutations()],
+        call in
+            prop_oneof![opens(), reads(), mutations(), security(), watches_and_transactions()],
     ) {
         let encoded = encode(&call);
         let decoded = decode(&encoded.call, &encoded.memory, &mut Covered::new());

@@ -91,6 +91,13 @@ pub enum Reply {
         /// The buffer.
         buffer: Buffer,
     },
+    /// Of opening a stream: nowhere but in the result.
+    OpenStream,
+    /// Of taking what was written to a stream: the result says how many bytes there were.
+    Stream {
+        /// The buffer.
+        buffer: Buffer,
+    },
     /// Of `poll(2)`: nowhere but in the result, which is the bits of the events.
     Poll,
     /// Of `reg_begin_transaction`: nowhere but in the result.
@@ -134,6 +141,11 @@ impl Reply {
                 Reply::Events { buffer: Buffer { address: buffer, capacity } }
             }
             RawCall::Poll { .. } => Reply::Poll,
+            RawCall::OpenStream { .. } => Reply::OpenStream,
+            RawCall::TakeStream { buffer, length, .. } => {
+                let capacity = u32::try_from(length).unwrap_or(u32::MAX);
+                Reply::Stream { buffer: Buffer { address: buffer, capacity } }
+            }
             RawCall::Syscall { number: SYSCALL_BEGIN_TRANSACTION, .. } => Reply::Begin,
             RawCall::Syscall { .. } | RawCall::Close { .. } => Reply::Done,
         }
@@ -258,6 +270,9 @@ impl Reply {
             (Reply::Events { buffer }, Observation::Events(bytes)) => {
                 vec![filled(buffer, bytes.len())]
             }
+            (Reply::Stream { buffer }, Observation::Stream(bytes)) => {
+                vec![filled(buffer, bytes.len())]
+            }
             (Reply::Status { arguments }, Observation::TransactionStatus { .. }) => {
                 vec![(*arguments, 8)]
             }
@@ -280,12 +295,14 @@ impl Reply {
             }
             Reply::Security { arguments, buffer } => (arguments, vec![("SD", buffer)]),
             Reply::Events { buffer } => (u64::MAX, vec![("event", buffer)]),
+            Reply::Stream { buffer } => (u64::MAX, vec![("stream", buffer)]),
             Reply::Status { arguments } => (arguments, Vec::new()),
             Reply::Open
             | Reply::Create { .. }
             | Reply::Pass
             | Reply::Done
             | Reply::Poll
+            | Reply::OpenStream
             | Reply::Begin => (u64::MAX, Vec::new()),
         };
         for (name, buffer) in buffers {
@@ -319,6 +336,8 @@ impl Reply {
                 | Reply::Begin
                 | Reply::Poll
                 | Reply::Events { .. }
+                | Reply::OpenStream
+                | Reply::Stream { .. }
         );
         if !returns_value && result != 0 {
             return Err(Malformed(format!("success is 0, not {result}")));
@@ -358,6 +377,8 @@ impl Reply {
             | Reply::Pass
             | Reply::Done
             | Reply::Events { .. }
+            | Reply::OpenStream
+            | Reply::Stream { .. }
             | Reply::Poll
             | Reply::Begin
             | Reply::Status { .. } => {
@@ -378,6 +399,12 @@ impl Reply {
                 let bytes = reader.buffer(*buffer, length, "the result of read")?;
                 super::events(&bytes)?;
                 Ok(Observation::Events(bytes))
+            }
+            Reply::OpenStream => Ok(Observation::StreamOpened { fd: fd_of(result)? }),
+            Reply::Stream { buffer } => {
+                let length = u32::try_from(result)
+                    .map_err(|_| Malformed(format!("a stream cannot hold {result} bytes")))?;
+                reader.buffer(*buffer, length, "the stream").map(Observation::Stream)
             }
             Reply::Status { arguments } => Ok(Observation::TransactionStatus {
                 state: reader.u32(*arguments)?,

@@ -19,7 +19,8 @@ pub(super) fn known_paths(state: &State, token: &Token) -> BTreeSet<Path> {
 
 /// The hives that the caller reaches whose source is Down.
 pub(super) fn hives_down(state: &State, token: &Token) -> BTreeSet<String> {
-    state.hives_down_for(token)
+    let stalled = state.hives_stalled_for(token);
+    state.hives_down_for(token).into_iter().chain(stalled).collect()
 }
 
 /// How the caller's open of a path ends.

@@ -169,18 +169,24 @@ impl CallRules {
 
     pub(super) fn began(
         &mut self,
+        held: &mut Held,
         transactions: &Transactions,
         now: Option<u64>,
         idle: BTreeSet<SourceId>,
     ) {
-        self.objects.expire(transactions, now);
+        self.objects.expire(held, transactions, now);
         (self.began, self.idle_before) = (now, idle);
         self.log.begin();
     }
 
     /// Takes note of what has timed out by the time that all is quiet.
-    pub(super) fn expire(&mut self, transactions: &Transactions, now: Option<u64>) {
-        self.objects.expire(transactions, now);
+    pub(super) fn expire(
+        &mut self,
+        held: &mut Held,
+        transactions: &Transactions,
+        now: Option<u64>,
+    ) {
+        self.objects.expire(held, transactions, now);
     }
 
     /// Judges a call that has ended, all its frames having been observed.

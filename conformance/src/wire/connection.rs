@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::frame::{Guid, Operation};
+use super::late::Next;
 use super::records::Flags;
 use super::rules::{Failure, Held, Rule};
 use super::statuses::Answerable;
@@ -14,6 +15,8 @@ pub(super) struct Sent {
     pub(super) effect: Effect,
     /// Whether it carried a sequence number.
     pub(super) is_numbered: bool,
+    /// What comes after it.
+    pub(super) next: Option<Next>,
     /// The transaction of its header; 0 for none.
     pub(super) transaction: u64,
     pub(super) answerable: Answerable,
@@ -55,6 +58,10 @@ pub(super) enum Effect {
         flags: Flags,
         parent: Guid,
         name: Vec<u8>,
+    },
+    /// The record of a key in a transaction.
+    KeyEnlisted {
+        guid: Guid,
     },
     /// Children of a key were asked for: the one of this name, or all.
     Children {

@@ -33,10 +33,13 @@ pub(super) struct Keys {
     volatile_keys: BTreeSet<Guid>,
     /// The keys that entries name, with the layer of each entry in lower case.
     places: BTreeMap<Place, Vec<(String, Guid)>>,
-    place_of: BTreeMap<Guid, Place>,
-    dropped: BTreeSet<Guid>,
+    place_of: BTreeMap<(SourceId, Guid), Place>,
+    /// A restore may bring a GUID to several sources.
+    dropped: BTreeSet<(SourceId, Guid)>,
     /// What deletions of layers left without a name.
     orphaned: BTreeSet<Guid>,
+    /// What entries outside of transactions name before the source has its record.
+    unrecorded: BTreeSet<(SourceId, Guid)>,
 }
 
 impl Keys {
@@ -79,8 +82,7 @@ impl Keys {
         Ok(())
     }
 
-    /// RSI_CREATE_KEY is sent. A restore, which sends it before the entry and inside a
-    /// transaction, brings the GUIDs of its backup with it (RST-16).
+    /// RSI_CREATE_KEY is sent, by no restore.
     pub(super) fn key_created(
         &mut self,
         held: &mut Held,
@@ -110,11 +112,39 @@ impl Keys {
             let message = || format!("{} has a record and no entry yet", shown(guid));
             return Err(Failure::new(Rule::EntryBeforeKey, message()));
         }
-        self.seen.insert(guid);
-        self.dropped.remove(&guid);
+        self.require_fresh(held, guid)?;
         let name = name.to_vec();
         self.halves.insert(guid, Half { source, transaction, parent, name, is_entry: false });
         Ok(())
+    }
+
+    /// RSI_CREATE_KEY is sent by a restore, which brings the GUIDs of its backup with it (RST-16).
+    pub(super) fn key_restored(
+        &mut self,
+        held: &mut Held,
+        (source, guid): (SourceId, Guid),
+        parent: Guid,
+        volatile_key: bool,
+    ) -> Result<(), Failure> {
+        let allowed = volatile_key || !self.volatile_keys.contains(&parent);
+        held.require(Rule::VolatileChild, allowed, || {
+            format!("{} is volatile and its child is not", shown(parent))
+        })?;
+        if volatile_key {
+            self.volatile_keys.insert(guid);
+        } else {
+            self.volatile_keys.remove(&guid);
+        }
+        self.seen.insert(guid);
+        self.dropped.remove(&(source, guid));
+        Ok(())
+    }
+
+    /// RSI_DROP_KEY is sent by a restore, which may be aborted or create the key again.
+    pub(super) fn key_torn_down(&self, held: &mut Held, guid: Guid) -> Result<(), Failure> {
+        held.require(Rule::DropRoot, !self.is_root(guid), || {
+            format!("{} is a hive root", shown(guid))
+        })
     }
 
     fn require_fresh(&mut self, held: &mut Held, guid: Guid) -> Result<(), Failure> {
@@ -148,11 +178,23 @@ impl Keys {
         layer: &[u8],
     ) {
         self.entry_removed(source, parent, name, layer);
+        self.unrecorded.insert((source, guid));
         if let (Some(name), Some(layer)) = (lower_case(name), lower_case(layer)) {
             let place = (source, parent, name);
             self.places.entry(place.clone()).or_default().push((layer, guid));
-            self.place_of.insert(guid, place);
+            self.place_of.insert((source, guid), place);
         }
+    }
+
+    /// The record of a key was stored.
+    pub(super) fn record_stored(&mut self, source: SourceId, guid: Guid) {
+        self.unrecorded.remove(&(source, guid));
+    }
+
+    /// Whether an entry names a key whose record may not be there yet. Nobody is shown that but where the
+    /// entry came late (P-261).
+    pub(super) fn is_unrecorded(&self, source: SourceId, guid: Guid) -> bool {
+        self.unrecorded.contains(&(source, guid))
     }
 
     /// The entry was refused, so that no key record will follow.
@@ -219,7 +261,7 @@ impl Keys {
         entries.retain(|(of, guid)| {
             let stays = layer.is_some_and(|layer| layer != of);
             if !stays {
-                self.place_of.remove(guid);
+                self.place_of.remove(&(place.0, *guid));
             }
             stays
         });
@@ -229,11 +271,15 @@ impl Keys {
     }
 
     /// RSI_DROP_KEY is sent.
-    pub(super) fn key_dropped(&mut self, held: &mut Held, guid: Guid) -> Result<(), Failure> {
+    pub(super) fn key_dropped(
+        &mut self,
+        held: &mut Held,
+        (source, guid): (SourceId, Guid),
+    ) -> Result<(), Failure> {
         held.require(Rule::DropRoot, !self.is_root(guid), || {
             format!("{} is a hive root", shown(guid))
         })?;
-        if let Some((_, parent, name)) = self.place_of.get(&guid) {
+        if let Some((_, parent, name)) = self.place_of.get(&(source, guid)) {
             let message = format!("{} is still named {name} in {}", shown(guid), shown(*parent));
             return Err(Failure::new(Rule::DropNamed, message));
         }
@@ -241,7 +287,7 @@ impl Keys {
         if self.orphaned.remove(&guid) {
             held.mark(Rule::LayerOrphanDropped);
         }
-        self.dropped.insert(guid);
+        self.dropped.insert((source, guid));
         Ok(())
     }
 
@@ -250,13 +296,14 @@ impl Keys {
         self.orphaned.extend(guids);
     }
 
-    pub(super) fn is_dropped(&self, guid: Guid) -> bool {
-        self.dropped.contains(&guid)
+    pub(super) fn is_dropped(&self, place: (SourceId, Guid)) -> bool {
+        self.dropped.contains(&place)
     }
 
     /// The source is gone: what it held in volatile storage or as orphans is lost.
     pub(super) fn disconnected(&mut self, source: SourceId) {
         self.halves.retain(|_, half| half.source != source);
+        self.unrecorded.retain(|(of, _)| *of != source);
         self.places.retain(|place, _| place.0 != source);
         self.place_of.retain(|_, place| place.0 != source);
     }

@@ -6,6 +6,7 @@ use super::WireMonitor;
 use super::connection::{Effect, Sent};
 use super::fields;
 use super::frame::{self, Guid, Header, Operation, Request};
+use super::late::Next;
 use super::rules::{Failure, Rule};
 use super::sequences::Calls;
 use super::settings;
@@ -45,6 +46,8 @@ impl WireMonitor {
             Effect::Touched { transaction: 0, guid, rule } => {
                 self.obligations.touched(source, guid, rule);
             }
+            // A restore brings its last write times with it.
+            Effect::Touched { transaction, .. } if self.transfers.is_restore(transaction) => {}
             Effect::Touched { transaction, guid, rule } => {
                 self.transactions.touched(transaction, guid, rule);
             }
@@ -52,7 +55,8 @@ impl WireMonitor {
         }
         let transaction = header.transaction;
         let sent_at = self.now;
-        let sent = Sent { operation, effect, is_numbered, transaction, answerable, sent_at };
+        let next = parsed.as_ref().ok().and_then(Next::after);
+        let sent = Sent { operation, effect, is_numbered, next, transaction, answerable, sent_at };
         let connection = self.connections.entry(source).or_default();
         let in_flight_max = self.parameters.in_flight_max();
         connection.sent(&mut self.held, header.request_id, sent, in_flight_max)?;
@@ -71,14 +75,19 @@ impl WireMonitor {
         };
         self.names(&request).map_err(located)?;
         if is_between {
-            let allowed = settings::may_come_between_calls(&request);
+            let allowed =
+                settings::may_come_between_calls(&request) || self.late.takes(source, &request);
             let message = || "no call is under way".to_owned();
             self.held.require(Rule::BetweenCalls, allowed, message).map_err(located)?;
         }
         self.settings.sent(&mut self.held, source, &request);
         self.contents(&request).map_err(located)?;
+        let highest = self.sequences.highest();
+        self.transfers
+            .sent(&mut self.held, header.transaction, &request, highest)
+            .map_err(located)?;
         self.transaction(source, &request, &header).map_err(located)?;
-        self.sequence_number(source, &request).map_err(located)?;
+        self.sequence_number(source, &request, &header).map_err(located)?;
         self.consequences(source, &request, &header).map_err(located)
     }
 
@@ -90,8 +99,9 @@ impl WireMonitor {
         let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
             let (effect, answerable) = (Effect::Nothing, Answerable::default());
             let (is_numbered, transaction) = (false, header.transaction);
-            let sent_at = None;
-            let sent = Sent { operation, effect, is_numbered, transaction, answerable, sent_at };
+            let (next, sent_at) = (None, None);
+            let sent =
+                Sent { operation, effect, is_numbered, next, transaction, answerable, sent_at };
             connection.unjudged(&mut self.held, header.request_id, sent);
             return;
         };
@@ -102,8 +112,8 @@ impl WireMonitor {
             self.records.dropped((source, guid));
         }
         let (is_numbered, transaction) = (false, header.transaction);
-        let sent_at = None;
-        let sent = Sent { operation, effect, is_numbered, transaction, answerable, sent_at };
+        let (next, sent_at) = (None, None);
+        let sent = Sent { operation, effect, is_numbered, next, transaction, answerable, sent_at };
         connection.unjudged(&mut self.held, header.request_id, sent);
         if let Some((_, number)) = number {
             self.sequences.foreign(number);
@@ -178,16 +188,18 @@ impl WireMonitor {
         else {
             let is_mutation = is_mutation(request);
             if header.transaction != 0 {
-                let may_enlist = !matches!(
-                    request,
-                    Request::DropKey { .. } | Request::DeleteLayer { .. } | Request::Flush { .. }
-                );
+                let is_restore = self.transfers.is_restore(header.transaction);
+                let may_enlist = match request {
+                    // What a restore tears down it drops at once (§9.1).
+                    Request::DropKey { .. } => is_restore,
+                    _ => !matches!(request, Request::DeleteLayer { .. } | Request::Flush { .. }),
+                };
                 held.require(Rule::NeverEnlisted, may_enlist, || {
                     format!("it carries {}", header.transaction)
                 })?;
             }
             self.transactions.enlisted(held, source, header.transaction, is_mutation)?;
-            if is_mutation {
+            if is_mutation && !self.transfers.is_restore(header.transaction) {
                 self.transactions.mutated(header.transaction, request);
             }
             return Ok(());
@@ -202,18 +214,28 @@ impl WireMonitor {
             Request::CommitTransaction { .. } => self.transactions.commit(held, source, id),
             _ => {
                 self.keys.aborted(id);
+                self.late.aborted(held, id);
                 self.transactions.abort(held, source, id)
             }
         }
     }
 
-    fn sequence_number(&mut self, source: SourceId, request: &Request<'_>) -> Result<(), Failure> {
+    fn sequence_number(
+        &mut self,
+        source: SourceId,
+        request: &Request<'_>,
+        header: &Header,
+    ) -> Result<(), Failure> {
         if let Request::SetBlanketTombstone { set: 0, sequence, .. } = *request {
             return self.held.require(Rule::BlanketRemoval, sequence == 0, || {
                 format!("a removal has the sequence number {sequence}")
             });
         }
         match sequence(request) {
+            Some((_, number)) if self.transfers.is_restore(header.transaction) => {
+                let floor = self.transfers.floor(header.transaction).unwrap_or_default();
+                self.sequences.restored(&mut self.held, source, floor, number)
+            }
             Some((rule, number)) => self.sequences.take(&mut self.held, source, rule, number),
             None => Ok(()),
         }
@@ -239,8 +261,16 @@ impl WireMonitor {
             Request::CreateEntry { parent, child_name, layer, child, .. } => {
                 self.hives.below(source, parent, [child]);
                 self.parameters.renamed(child_name, layer, Some(child));
+                if self.transfers.is_restore(header.transaction) {
+                    return Ok(());
+                }
                 let place = (source, header.transaction);
                 self.keys.entry_created(held, place, child, parent, child_name)
+            }
+            Request::CreateKey { guid, parent, volatile_key, .. }
+                if self.transfers.is_restore(header.transaction) =>
+            {
+                self.keys.key_restored(held, (source, guid), parent, volatile_key == 1)
             }
             Request::CreateKey { guid, name, parent, volatile_key, .. } => {
                 let place = (source, header.transaction);
@@ -257,13 +287,17 @@ impl WireMonitor {
                 self.obligations.layer_deleted(source, layer);
                 Ok(())
             }
+            Request::DropKey { guid } if self.transfers.is_restore(header.transaction) => {
+                self.records.dropped((source, guid));
+                self.keys.key_torn_down(held, guid)
+            }
             Request::DropKey { guid } => {
                 self.obligations.untouched(source, guid);
                 self.records.dropped((source, guid));
                 if self.call_rules.orphans.dropped(guid) {
                     held.mark(Rule::OrphanDropped);
                 }
-                self.keys.key_dropped(held, guid)
+                self.keys.key_dropped(held, (source, guid))
             }
             Request::WriteKey { guid, last_write_time: Some(_), security_descriptor, .. } => {
                 match header.transaction {
@@ -277,11 +311,11 @@ impl WireMonitor {
             }
             Request::SetValue { guid, name, value_type, data, .. } => {
                 self.parameters.written(name, value_type, data);
-                self.key_in_use(guid)
+                self.key_in_use((source, guid))
             }
             Request::QueryValues { guid, .. }
             | Request::DeleteValueEntry { guid, .. }
-            | Request::SetBlanketTombstone { guid, .. } => self.key_in_use(guid),
+            | Request::SetBlanketTombstone { guid, .. } => self.key_in_use((source, guid)),
             _ => Ok(()),
         }
     }
@@ -293,15 +327,18 @@ impl WireMonitor {
         else {
             return None;
         };
+        if self.transfers.is_restore(header.transaction) {
+            return None;
+        }
         let orphan = self.keys.named_only(source, parent, child_name, layer);
         Some(Effect::EntryRemoved { transaction: header.transaction, parent, orphan })
     }
 
     /// A call that overlaps a drop may still hold a GUID from its walk; one alone cannot.
-    fn key_in_use(&mut self, guid: Guid) -> Result<(), Failure> {
-        let in_use = self.calls == Calls::Concurrent || !self.keys.is_dropped(guid);
+    fn key_in_use(&mut self, place: (SourceId, Guid)) -> Result<(), Failure> {
+        let in_use = self.calls == Calls::Concurrent || !self.keys.is_dropped(place);
         self.held.require(Rule::DroppedKey, in_use, || {
-            format!("{} has been dropped", super::keys::shown(guid))
+            format!("{} has been dropped", super::keys::shown(place.1))
         })
     }
 }
@@ -355,6 +392,7 @@ fn effect(request: &Request<'_>, header: &Header) -> Effect {
             let flags = (volatile_key, symlink);
             Effect::KeyCreated { guid, flags, parent, name: name.to_vec() }
         }
+        Request::CreateKey { guid, .. } => Effect::KeyEnlisted { guid },
         Request::Lookup { parent, child_name } => {
             Effect::Children { parent, name: Some(child_name.to_vec()) }
         }

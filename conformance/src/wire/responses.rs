@@ -31,7 +31,7 @@ impl WireMonitor {
             format!("total_len is {stated}, and there are {} bytes", bytes.len())
         })?;
         let connection = self.connections.entry(source).or_default();
-        let Sent { operation, effect, is_numbered, transaction, answerable, .. } =
+        let Sent { operation, effect, is_numbered, next, transaction, answerable, .. } =
             connection.answered(&mut self.held, header.request_id)?;
         let op_code = operation.code() | RESPONSE_BIT;
         self.held.require(Rule::ResponseOpCode, header.op_code == op_code, || {
@@ -55,6 +55,10 @@ impl WireMonitor {
             judged?;
         }
         self.apply(source, &effect, success.is_some());
+        if success.is_some() && !self.call_rules.log.is_recording() {
+            self.late.succeeded(source, next);
+            self.late.answered(&mut self.held, operation, transaction);
+        }
         let Some(success) = success else { return Ok(()) };
         self.held.mark(operation.response_rule());
         self.children(source, &effect, &success);
@@ -63,7 +67,7 @@ impl WireMonitor {
         {
             self.parameters.returned(*guid, entries, blankets.len());
         }
-        let checked = self.success(&effect, &success);
+        let checked = self.success(source, &effect, &success);
         let checked = checked.and_then(|()| self.recorded(source, transaction, &effect, &success));
         match checked {
             // Not the source's own doing. What follows in the response is not looked at.
@@ -98,8 +102,11 @@ impl WireMonitor {
                 self.transactions.untouched(*transaction, *parent);
             }
             Effect::KeyCreated { guid, flags, parent, name } if succeeded => {
+                self.keys.record_stored(source, *guid);
                 self.records.created((source, *guid), *flags, (*parent, name));
             }
+            // A source that takes it had no record of it: a volatile one went with the process before.
+            Effect::KeyEnlisted { guid } if succeeded => self.records.dropped((source, *guid)),
             Effect::Began { transaction } => self.transactions.began(*transaction, succeeded),
             Effect::Committed { transaction } => {
                 self.transactions.committed(*transaction, succeeded);
@@ -133,14 +140,19 @@ impl WireMonitor {
         }
     }
 
-    fn success(&mut self, effect: &Effect, success: &Success<'_>) -> Result<(), Failure> {
+    fn success(
+        &mut self,
+        source: SourceId,
+        effect: &Effect,
+        success: &Success<'_>,
+    ) -> Result<(), Failure> {
         match success {
             Success::StatusOnly => Ok(()),
             Success::Entries { entries, metadata } => {
                 let found = if entries.is_empty() { Rule::NoEntries } else { Rule::EntriesListed };
                 self.held.mark(found);
                 let guids = self.path_entries(entries)?;
-                self.metadata(Rule::LookupMetadata, &guids, metadata)
+                self.metadata(Rule::LookupMetadata, source, &guids, metadata)
             }
             Success::Children { children, metadata } => {
                 let mut guids = BTreeSet::new();
@@ -155,7 +167,7 @@ impl WireMonitor {
                     fields::key_name(&mut self.held, name)?;
                     guids.extend(self.path_entries(entries)?);
                 }
-                self.metadata(Rule::ChildrenMetadata, &guids, metadata)
+                self.metadata(Rule::ChildrenMetadata, source, &guids, metadata)
             }
             Success::Key { parent, metadata, .. } => {
                 if let Effect::KeyRead { guid } = effect
@@ -263,11 +275,15 @@ impl WireMonitor {
     fn metadata(
         &mut self,
         rule: Rule,
+        source: SourceId,
         guids: &BTreeSet<Guid>,
         metadata: &[KeyMetadata<'_>],
     ) -> Result<(), Failure> {
         let described: BTreeSet<_> = metadata.iter().map(|key| key.guid).collect();
-        let agrees = described == *guids && described.len() == metadata.len();
+        let mut missing = guids.difference(&described);
+        let agrees = described.is_subset(guids)
+            && described.len() == metadata.len()
+            && missing.all(|guid| self.keys.is_unrecorded(source, *guid));
         if !agrees {
             let (count, named) = (metadata.len(), guids.len());
             let message = format!("{count} records do not match the {named} keys named");

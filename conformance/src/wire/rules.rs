@@ -204,6 +204,30 @@ rules! {
     SecurityTouchesKey covers ["KEY-29"] cites []
         "changing the SD of a key updates its last write time";
 
+    // Backups and restores.
+    BackupBegun covers ["IOC-150" "BAK-57"] cites ["BAK-01"]
+        "a backup asks what it asks within a read-only transaction, begun before";
+    BackupReleased covers ["IOC-153" "OP-67"] cites []
+        "the transaction of a backup has been aborted when the call ends";
+    BackupFailed covers ["OP-68"] cites []
+        "the transaction of a backup that fails has been aborted when the call ends";
+    RestoreBegun covers ["RST-19" "IOC-163"] cites ["RST-05"]
+        "a restore begins a read-write transaction before anything else";
+    RestoreWithin covers ["RST-05" "RST-30"] cites []
+        "what a restore changes it changes within its one transaction";
+    RestoreTeardown covers ["RST-01" "RST-31"] cites ["RST-25"]
+        "a restore removes first, then writes the fields of its target, then everything else";
+    RestoreTime covers ["RST-42" "RST-12"] cites []
+        "a restore writes the last write time of a key right after creating it";
+    RestoreBelow covers ["RST-52"] cites ["RST-51" "RST-36"]
+        "a restored entry is below the target or a key that the restore has created before";
+    RestoreRoot covers ["RST-02"] cites ["RST-03" "RST-15"]
+        "a restore neither creates nor drops its target";
+    RestoreSequence covers ["RST-65" "RST-66"] cites ["RST-69" "RST-70"]
+        "a restored entry has a number above all that were given out before the restore";
+    RestoreEnded covers ["IOC-165"] cites ["RST-50"]
+        "a restore that succeeds ends with its commit, and any other with an abort";
+
     // Sequence numbers.
     EntrySequence covers ["SEQ-02" "PATH-10" "SYS-75"] cites ["SEQ-07"]
         "creating a path entry takes a new sequence number";
@@ -250,16 +274,25 @@ rules! {
     TransactionOwned covers [] cites ["OP-65" "TXN-36"]
         "a transaction that a source has open belongs to an open fd";
     BetweenCalls covers ["BOOT-21"] cites ["BOOT-29"]
-        "between calls nothing is changed but deleted layers, orphans and expired transactions";
+        "between calls nothing is changed but deleted layers, orphans, expired transactions and what late \
+         responses call for";
+    LateBeginAborted covers ["FAIL-26"] cites []
+        "a transaction that was begun when nobody waited any more is aborted";
+    LateAbort covers ["FAIL-27"] cites []
+        "nothing follows from an abort that succeeds between calls";
+    LateFlush covers ["FAIL-28"] cites []
+        "nothing follows from a flush that succeeds when nobody waits any more";
+    UnboundExpiry covers ["TXN-47"] cites []
+        "the end of the lifetime of an unbound transaction asks no source";
     ParametersRead covers ["BOOT-06" "CONF-41"] cites ["BOOT-13"]
         "a registration of the Machine hive looks for the parameters and reads them";
     LayersRead covers ["BOOT-07" "BOOT-13"] cites []
         "a registration of the Machine hive reads the layers after the parameters";
     NeverEnlisted covers [] cites ["RSI-52" "RSI-53"]
         "dropping keys, deleting layers and flushing are of no transaction";
-    ReadOnlyMutation covers [] cites ["OP-56"]
+    ReadOnlyMutation covers ["OP-56"] cites []
         "no mutation carries the id of a read-only transaction";
-    ReadOnlyEnd covers ["OP-59"] cites ["OP-60" "IOC-153"]
+    ReadOnlyEnd covers ["OP-59" "OP-60"] cites ["IOC-153"]
         "a read-only transaction ends with an abort";
     BaseLayer covers [] cites ["LAYER-17" "LAYER-11"]
         "the base layer is never deleted";
@@ -295,9 +328,9 @@ rules! {
         "a call without a transaction sends nothing under the id of one";
     CommitSent covers ["IOC-181"] cites ["TXN-28"]
         "a commit that succeeds sent one commit, and the source carried it out";
-    CommitBusy covers ["IOC-186"] cites ["D-81"]
+    CommitBusy covers ["IOC-186" "FAIL-37"] cites ["D-81"]
         "a commit that the source is too busy for is EBUSY";
-    CommitFailed covers ["IOC-187"] cites ["D-81"]
+    CommitFailed covers ["IOC-187" "FAIL-37"] cites ["D-81"]
         "a commit that the source refuses is EIO";
     CommitNothing covers [] cites ["IOC-193" "IOC-194" "IOC-195"]
         "a commit of what is unbound or has ended sends nothing";
@@ -331,7 +364,7 @@ rules! {
         "an unknown type is refused before anything is sent";
     TombstoneBeforeSource covers ["VAL-47"] cites []
         "tombstone data is refused before anything is sent";
-    Walk covers ["OP-04" "SYS-34"] cites ["SYS-33"]
+    Walk covers ["OP-04" "SYS-34" "DISP-30"] cites ["SYS-33"]
         "a walk sends one lookup for each component";
     Routed covers ["HIVE-20" "REG-38"] cites []
         "an absolute walk begins at a root of the source that has the hive";
@@ -441,7 +474,7 @@ rules! {
         "a call refused for access changes nothing";
     StatusOk covers ["SRC-31"] cites []
         "success of the source completes the call";
-    StatusNotFound covers ["SRC-32"] cites []
+    StatusNotFound covers ["SRC-32" "FAIL-37"] cites []
         "RSI_NOT_FOUND is ENOENT";
     StatusStorageError covers ["SRC-34"] cites []
         "RSI_STORAGE_ERROR is EIO";
@@ -449,11 +482,11 @@ rules! {
         "RSI_NOT_EMPTY is ENOTEMPTY";
     StatusTooLarge covers ["SRC-36"] cites []
         "RSI_TOO_LARGE is ENOSPC";
-    StatusBusy covers ["SRC-37"] cites []
+    StatusBusy covers ["SRC-37" "FAIL-37"] cites []
         "RSI_TXN_BUSY is EBUSY";
     StatusInvalid covers ["SRC-38"] cites []
         "RSI_INVALID is EINVAL";
-    StatusConditionFailed covers ["SRC-39"] cites []
+    StatusConditionFailed covers ["SRC-39" "FAIL-37"] cites []
         "RSI_CAS_FAILED is EAGAIN";
     StatusNotSupported covers ["SRC-40"] cites []
         "RSI_TXN_NOT_SUPPORTED is ENOTSUP";
@@ -498,6 +531,7 @@ const COMBINED: &[(&str, &[Rule])] = &[
         ],
     ),
     ("CONST-45", &[Rule::FlushRequest, Rule::DeleteLayerRequest]),
+    ("TXN-51", &[Rule::BoundRead, Rule::AbortAtClose]),
     ("PATH-07", &[Rule::CreateEntryRequest, Rule::HideEntryRequest]),
 ];
 

@@ -103,6 +103,28 @@ impl Sequences {
         Ok(())
     }
 
+    /// The highest number that was given out or reported.
+    pub(super) fn highest(&self) -> u64 {
+        self.highest.max(self.highest_reported)
+    }
+
+    /// Checks a number that a restore sends: above all that were given out before the restore, and in
+    /// whatever order among its own.
+    pub(super) fn restored(
+        &mut self,
+        held: &mut Held,
+        source: SourceId,
+        floor: u64,
+        number: u64,
+    ) -> Result<(), Failure> {
+        self.used.insert(number);
+        self.highest = self.highest.max(number);
+        self.last_source = Some(source);
+        held.require(Rule::RestoreSequence, number > floor, || {
+            format!("{number} is not above {floor}")
+        })
+    }
+
     fn mark_origin(&self, held: &mut Held, floor: u64) {
         if floor > 0 {
             held.mark(Rule::SequenceAboveStored);
@@ -120,7 +142,7 @@ impl Sequences {
 
     /// Checks a number that a source returns: it was reported or sent before.
     pub(super) fn stored(&self, held: &mut Held, number: u64) -> Result<(), Failure> {
-        let highest = self.highest.max(self.highest_reported);
+        let highest = self.highest();
         held.require(Rule::StoredSequence, number <= highest, || {
             format!("an entry has {number}, and the highest number given out is {highest}")
         })

@@ -9,6 +9,7 @@ mod roots;
 mod settings;
 mod source;
 mod transcript;
+mod transfers;
 
 use proptest::prelude::*;
 use registry_model::input::SourceId;

@@ -128,6 +128,13 @@ impl Transactions {
         Ok(())
     }
 
+    /// A call has timed out: what it would have asked for next is not due.
+    pub(super) fn gave_up(&mut self) {
+        for transaction in self.known.values_mut() {
+            transaction.touched.clear();
+        }
+    }
+
     /// The answer to a begin. A refused one leaves the id free for another attempt (D-80).
     pub(super) fn began(&mut self, id: u64, succeeded: bool) {
         if !succeeded {

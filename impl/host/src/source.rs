@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use abi::Errno;
 use futures::executor::block_on;
-use futures::future::{Either, select};
+use futures::future::{Either, FutureExt, select};
 use lcs::env::Env;
 use lcs::security::Token;
 use lcs::{Device, HiveRegistration, Lcs, Registration};
@@ -62,6 +62,10 @@ pub enum End {
     Panicked,
 }
 
+/// Requests that are taken before any of them is answered, where so many are there. Many at a time, so
+/// that neither side wakes the other for each of them.
+const REQUESTS_AT_ONCE_MAX: usize = 64;
+
 /// Serves a registered device until it is closed. Blocks the calling thread.
 pub fn serve(device: &Device<ThreadEnv>, env: &ThreadEnv, store: &mut dyn Store) -> End {
     block_on(async {
@@ -80,11 +84,30 @@ pub fn serve(device: &Device<ThreadEnv>, env: &ThreadEnv, store: &mut dyn Store)
                 Either::Left((Err(_), _)) => return End::Closed,
                 Either::Right(_) => continue,
             };
-            if let Err(end) = take(device, env, store, &bytes) {
+            if let Err(end) = take_all(device, env, store, bytes) {
                 return end;
             }
         }
     })
+}
+
+/// Gives a request to the store, and those behind it that are there already.
+fn take_all(
+    device: &Device<ThreadEnv>,
+    env: &ThreadEnv,
+    store: &mut dyn Store,
+    first: Vec<u8>,
+) -> Result<(), End> {
+    let mut bytes = first;
+    for _ in 1..REQUESTS_AT_ONCE_MAX {
+        take(device, env, store, &bytes)?;
+        bytes = match device.read().now_or_never() {
+            Some(Ok(next)) => next,
+            Some(Err(_)) => return Err(End::Closed),
+            None => return Ok(()),
+        };
+    }
+    take(device, env, store, &bytes)
 }
 
 /// Gives a request to the store, or refuses it where its payload cannot be read.

@@ -46,6 +46,31 @@ impl ValidationClass {
     }
 }
 
+/// What moves the content of a key through a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transfer {
+    /// `REG_IOC_BACKUP`.
+    Backup,
+    /// `REG_IOC_RESTORE`.
+    Restore,
+}
+
+impl Transfer {
+    const fn start(self) -> &'static str {
+        match self {
+            Self::Backup => "LCS_BACKUP_START",
+            Self::Restore => "LCS_RESTORE_START",
+        }
+    }
+
+    const fn complete(self) -> &'static str {
+        match self {
+            Self::Backup => "LCS_BACKUP_COMPLETE",
+            Self::Restore => "LCS_RESTORE_COMPLETE",
+        }
+    }
+}
+
 /// Data of a source that has been rejected, with whatever is known of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -139,6 +164,35 @@ impl<E: Env> Kernel<E> {
         let _ = self.env.emit_audit(SELF_CONFIG_INVALID, &payload);
     }
 
+    /// Records that a transfer begins, which it does not do otherwise (`AUD-42`, `AUD-43`).
+    ///
+    /// # Errors
+    /// EIO.
+    pub fn audit_transfer_start(
+        &self,
+        transfer: Transfer,
+        token: &Token,
+        key: Guid,
+        fd: i32,
+    ) -> Result<(), Errno> {
+        // An fd that is open has no negative number.
+        let payload = transfer_payload(token, key, "fd", fd.unsigned_abs());
+        self.env.emit_audit(transfer.start(), &payload).map_err(|_| Errno::EIO)
+    }
+
+    /// Records how a transfer has ended, which that does not change (`AUD-44`, `AUD-45`).
+    pub fn audit_transfer_end(
+        &self,
+        transfer: Transfer,
+        token: &Token,
+        key: Guid,
+        result: Result<(), Errno>,
+    ) {
+        let number = result.map_or_else(|errno| errno as u32, |()| 0);
+        let payload = transfer_payload(token, key, "result_errno", number);
+        let _ = self.env.emit_audit(transfer.complete(), &payload);
+    }
+
     /// What was resolved from the answer to `operation` on `key`.
     ///
     /// # Errors
@@ -171,6 +225,14 @@ fn key_open_payload(token: &Token, key: Guid, decision: Decision, matched: Audit
     map.key("granted_access").number(decision.granted.unwrap_or(0));
     map.key("decision").text(if decision.granted.is_ok() { "allowed" } else { "denied" });
     map.key("sacl_match_flags").number(matched.flags());
+    map.into_bytes()
+}
+
+fn transfer_payload(token: &Token, key: Guid, field: &str, number: u32) -> Vec<u8> {
+    let mut map = Map::new(3);
+    map.key("caller").caller(token);
+    map.key("key_guid").guid(key);
+    map.key(field).number(number);
     map.into_bytes()
 }
 

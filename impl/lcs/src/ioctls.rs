@@ -1,16 +1,16 @@
 //! Ioctls on key fds and on transaction fds: structures in, structures and buffers out (PSD-005
 //! §6.3, §11.2; `IOC-*`, D-11..D-14).
 //!
-//! Backup and restore are not served yet and are ENOTTY; so is what belongs to the other kind of
-//! fd.
+//! What belongs to another kind of fd is ENOTTY.
 
 use std::sync::Arc;
 
 use abi::ioctl::{
-    REG_IOC_BLANKET_TOMBSTONE, REG_IOC_COMMIT, REG_IOC_DELETE_KEY, REG_IOC_DELETE_VALUE,
-    REG_IOC_ENUM_SUBKEYS, REG_IOC_ENUM_VALUES, REG_IOC_FLUSH, REG_IOC_GET_SECURITY,
-    REG_IOC_HIDE_KEY, REG_IOC_NOTIFY, REG_IOC_QUERY_KEY_INFO, REG_IOC_QUERY_VALUE,
-    REG_IOC_QUERY_VALUES_BATCH, REG_IOC_SET_SECURITY, REG_IOC_SET_VALUE, REG_IOC_TXN_STATUS,
+    REG_IOC_BACKUP, REG_IOC_BLANKET_TOMBSTONE, REG_IOC_COMMIT, REG_IOC_DELETE_KEY,
+    REG_IOC_DELETE_VALUE, REG_IOC_ENUM_SUBKEYS, REG_IOC_ENUM_VALUES, REG_IOC_FLUSH,
+    REG_IOC_GET_SECURITY, REG_IOC_HIDE_KEY, REG_IOC_NOTIFY, REG_IOC_QUERY_KEY_INFO,
+    REG_IOC_QUERY_VALUE, REG_IOC_QUERY_VALUES_BATCH, REG_IOC_RESTORE, REG_IOC_SET_SECURITY,
+    REG_IOC_SET_VALUE, REG_IOC_TXN_STATUS,
 };
 use abi::layout::{BlanketTombstoneArgs, DeleteKeyArgs, DeleteValueArgs, SetValueArgs};
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
@@ -74,6 +74,7 @@ impl<E: Env> Kernel<E> {
                 REG_IOC_TXN_STATUS => self.transaction_status(&file, argument, memory),
                 _ => Err(Errno::ENOTTY),
             },
+            File::Stream(_) => Err(Errno::ENOTTY),
         };
         result.map(|()| 0)
     }
@@ -94,6 +95,8 @@ impl<E: Env> Kernel<E> {
             REG_IOC_SET_SECURITY => self.ioctl_set_security(call).await,
             REG_IOC_NOTIFY => self.ioctl_notify(call),
             REG_IOC_FLUSH => self.ioctl_flush(call).await,
+            REG_IOC_BACKUP => self.ioctl_backup(call).await,
+            REG_IOC_RESTORE => self.ioctl_restore(call).await,
             _ => Err(Errno::ENOTTY),
         }
     }

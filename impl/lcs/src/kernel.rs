@@ -195,7 +195,7 @@ impl<E: Env> Kernel<E> {
     }
 
     /// A resumed source hears first what it has to hear before all else.
-    async fn wait_for_resumption(&self, slot: SlotId) {
+    pub async fn wait_for_resumption(&self, slot: SlotId) {
         let resumption = {
             let state = self.state();
             let place = Place::Resumption(slot);
@@ -267,7 +267,8 @@ impl<E: Env> Kernel<E> {
     }
 }
 
-fn answered(answer: Result<Response, RequestError>) -> Result<Response, Failure> {
+/// What an answer means for whoever asked.
+pub fn answered(answer: Result<Response, RequestError>) -> Result<Response, Failure> {
     match answer {
         Ok(Response::Failed(status)) => Err(Failure::Refused(status)),
         Ok(response) => Ok(response),
@@ -312,7 +313,10 @@ pub struct KernelSupervisor<E: Env> {
 impl<E: Env> Supervisor for KernelSupervisor<E> {
     fn next_sequence(&self) -> u64 {
         // A kernel that is gone has given out no number that a response could hold.
-        self.kernel.upgrade().map_or(0, |kernel| kernel.state().next_sequence)
+        self.kernel.upgrade().map_or(0, |kernel| {
+            let state = kernel.state();
+            state.sequence_gate.first_free(state.next_sequence)
+        })
     }
 
     // A slot asks its connection whether it is Down.

@@ -90,7 +90,7 @@ impl<E: Env> Kernel<E> {
             undefined_fields: 0,
         };
         let told = Told::of(&file.position, Effect::SecuritySet { sd }, known);
-        self.mutate(&change, None, request, FollowUp::default(), None, told).await?
+        self.mutate(&change, Vec::new(), request, FollowUp::default(), None, told).await?
     }
 }
 

@@ -10,6 +10,7 @@ use crate::env::{Env, UserMemory};
 use crate::kernel::Kernel;
 use crate::process::{Caller, File, Process};
 use crate::security::Token;
+use crate::stream::Stream;
 
 /// A running kernel half. Clones are the same one; a new one is a reboot.
 pub struct Lcs<E: Env> {
@@ -71,6 +72,7 @@ impl<E: Env> Lcs<E> {
         let read = match caller.process.get(fd) {
             Ok(File::Key(file)) => self.kernel.read_events(&file, buffer, length, memory),
             Ok(File::Transaction(_)) => Err(Errno::EINVAL),
+            Ok(File::Stream(_)) => Err(Errno::EBADF),
             Err(errno) => Err(errno),
         };
         returned(read)
@@ -82,6 +84,7 @@ impl<E: Env> Lcs<E> {
             Err(errno) => errno.returned(),
             Ok(File::Key(file)) => self.kernel.poll_events(&file),
             Ok(File::Transaction(file)) => self.kernel.poll_transaction(&file),
+            Ok(File::Stream(_)) => Errno::EBADF.returned(),
         }
     }
 
@@ -101,8 +104,30 @@ impl<E: Env> Lcs<E> {
                     file.close().await;
                 }
             }
+            // Whoever installed it keeps what becomes of it.
+            Ok(File::Stream(_)) => {}
         }
         0
+    }
+
+    /// Gives a process an fd of a file, pipe or socket, for backups and restores (PSD-005 §6.3).
+    ///
+    /// # Errors
+    /// EMFILE when the process can have no more.
+    pub fn install_stream(
+        &self,
+        process: &Process<E>,
+        stream: Arc<dyn Stream>,
+    ) -> Result<i32, Errno> {
+        process.install(File::Stream(stream))
+    }
+
+    /// The stream that an fd stands for, passed or duplicated ones included.
+    ///
+    /// # Errors
+    /// EBADF for an fd that is not a stream's.
+    pub fn stream(&self, process: &Process<E>, fd: i32) -> Result<Arc<dyn Stream>, Errno> {
+        process.stream(fd)
     }
 
     /// Gives a process an fd of the same open key or transaction, as SCM_RIGHTS does, or dup()

@@ -6,6 +6,7 @@
 //! States PSD-005.
 
 mod audit;
+mod backup;
 mod change;
 mod configuration;
 mod device;
@@ -32,8 +33,10 @@ mod registration;
 mod removal;
 mod resolve;
 pub mod security;
+mod sequence_gate;
 pub mod source;
 mod state;
+mod stream;
 mod syscalls;
 mod transactions;
 mod turns;
@@ -48,3 +51,4 @@ pub use lcs::Lcs;
 pub use process::{Caller, Process};
 pub use registration::{HiveRegistration, Registration};
 pub use source::Readiness;
+pub use stream::Stream;

@@ -233,10 +233,19 @@ impl<E: Env> Kernel<E> {
         Ok(turn)
     }
 
+    /// Keeps snapshots from being taken between the requests of a mutation (P-234). What a
+    /// transaction changes is in none of them before the commit.
+    pub async fn hold_whole(&self, change: &Change) -> Option<Turn> {
+        match change.transaction {
+            Some(_) => None,
+            None => Some(self.turns.take(Place::Whole(change.hive), Share::Change).await),
+        }
+    }
+
     /// Has the source do a mutation and does what follows from it: `follow_up`, events for whoever
-    /// watches, one step of the hive's generation, and a refresh of the layers. `layer` is the turn
-    /// of the layer written into, if the mutation is of one. If the source answers late, all that
-    /// happens then. In a transaction, most of that waits for the commit.
+    /// watches, one step of the hive's generation, and a refresh of the layers. `held` is what
+    /// the refresh must not find held: the turn of the layer written into, if the mutation is of one,
+    /// and what keeps a creation whole. If the source answers late, all that happens then. In a transaction, most of that waits for the commit.
     ///
     /// # Errors
     /// The mutation's own failure. Of what follows, the first failure as an error number; the
@@ -244,7 +253,7 @@ impl<E: Env> Kernel<E> {
     pub async fn mutate(
         self: &Arc<Self>,
         change: &Change,
-        layer: Option<Turn>,
+        mut held: Vec<Turn>,
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
@@ -253,9 +262,13 @@ impl<E: Env> Kernel<E> {
         if let Some(id) = change.transaction {
             // What is committed stays as it is.
             change.keep_out(None);
-            return self.mutate_within(id, change, layer, request, follow_up, creator, told).await;
+            return self.mutate_within(id, change, held, request, follow_up, creator, told).await;
         }
         let told = self.foresee(vec![told.change], told.known).await;
+        // A creation has that from before it makes room.
+        if follow_up.create_key.is_none() {
+            held.extend(self.hold_whole(change).await);
+        }
         let hive = change.hive;
         let retained = self.retain(hive, change.scope.clone(), follow_up, creator, told);
         let late = self.late_effect(retained.clone());
@@ -267,7 +280,7 @@ impl<E: Env> Kernel<E> {
         self.tell(hive.slot, request, Some(late)).await?;
         let followed = self.follow_up(&retained).await;
         // What comes now may be the deletion of that layer.
-        drop(layer);
+        drop(held);
         if matches!(followed, Err(Undone::Entirely(_))) {
             return Ok(followed.map_err(Undone::errno));
         }

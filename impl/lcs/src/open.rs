@@ -79,6 +79,8 @@ enum Uncovered {
 enum Refusal {
     /// Another creation came first at the source (`SYS-63`).
     ExistsNow,
+    /// A restore has all sequence numbers.
+    GateClosed,
     Errno(Errno),
 }
 
@@ -127,7 +129,9 @@ impl<E: Env> Kernel<E> {
         target: &Target,
         creation: &Creation<'_>,
     ) -> Result<(Arc<KeyFile<E>>, u32), Errno> {
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let view = View::of(self.layers(), token);
             let is_final = attempt >= TABLE_RETRIES_MAX;
             let transaction = creation.transaction.ok().flatten();
@@ -150,11 +154,14 @@ impl<E: Env> Kernel<E> {
                             let file = self.open(token, target, false).await?;
                             return Ok((file, REG_OPENED_EXISTING));
                         }
+                        Err(Refusal::GateClosed) => {
+                            self.sequence_gate_opened().await;
+                            attempt = 0;
+                        }
                     }
                 }
             }
         }
-        Err(Errno::EIO)
     }
 
     async fn walk_target(
@@ -259,7 +266,7 @@ impl<E: Env> Kernel<E> {
             {
                 return Err(Errno::ENOSPC.into());
             }
-            state.allocate_sequence(parent.slot)?
+            state.allocate_sequence(parent.slot)?.ok_or(Refusal::GateClosed)?
         };
         // Open from before there is anything to see, so that an end of its layer orphans the key
         // and does not drop it.
@@ -287,6 +294,7 @@ impl<E: Env> Kernel<E> {
     ) -> Result<Result<(), Errno>, Refusal> {
         let KeyId { slot, guid: parent, .. } = missing.parent.key();
         let name = missing.name.clone().into_bytes();
+        let whole = self.hold_whole(&missing.change).await;
         let take_back = Request::DeleteEntry {
             parent,
             child_name: name.clone(),
@@ -338,9 +346,9 @@ impl<E: Env> Kernel<E> {
         let new_key = NewKey { create, take_back };
         let follow_up = FollowUp { create_key: Some(new_key), ..FollowUp::default() };
         self.env.yield_point("create the path entry").await;
-        let layer_turn = Some(layer_turn);
+        let held = whole.into_iter().chain([layer_turn]).collect();
         let stored =
-            self.mutate(&missing.change, layer_turn, create_entry, follow_up, Some(creator), told);
+            self.mutate(&missing.change, held, create_entry, follow_up, Some(creator), told);
         let stored = stored.await;
         if !matches!(stored, Ok(Ok(())))
             && let Some(uncovered) = uncovered

@@ -1,4 +1,5 @@
-//! A calling process, as far as the registry goes: its table of fds, of keys and of transactions.
+//! A calling process, as far as the registry goes: its table of fds, of keys, of transactions and of
+//! the streams that backups go to and restores come from.
 //!
 //! States PSD-005 §6.1 (fd semantics) and §10.1 (fd lifecycle; `SYS-04`, `SYS-07`, `FAIL-39`,
 //! `FAIL-40`).
@@ -12,6 +13,7 @@ use crate::env::Env;
 use crate::key_file::KeyFile;
 use crate::limits::DESCRIPTORS_MAX;
 use crate::security::Token;
+use crate::stream::Stream;
 use crate::transactions::TransactionFile;
 
 /// The lowest number that a table gives out; those below are the standard streams.
@@ -28,6 +30,8 @@ pub enum File<E: Env> {
     Key(Arc<KeyFile<E>>),
     /// A transaction.
     Transaction(Arc<TransactionFile<E>>),
+    /// Something that is no part of the registry.
+    Stream(Arc<dyn Stream>),
 }
 
 impl<E: Env> Clone for File<E> {
@@ -35,6 +39,7 @@ impl<E: Env> Clone for File<E> {
         match self {
             Self::Key(file) => Self::Key(Arc::clone(file)),
             Self::Transaction(file) => Self::Transaction(Arc::clone(file)),
+            Self::Stream(stream) => Self::Stream(Arc::clone(stream)),
         }
     }
 }
@@ -78,7 +83,7 @@ impl<E: Env> Process<E> {
     pub(crate) fn key(&self, fd: i32) -> Result<Arc<KeyFile<E>>, Errno> {
         match self.get(fd)? {
             File::Key(file) => Ok(file),
-            File::Transaction(_) => Err(Errno::EBADF),
+            File::Transaction(_) | File::Stream(_) => Err(Errno::EBADF),
         }
     }
 
@@ -86,7 +91,15 @@ impl<E: Env> Process<E> {
     pub(crate) fn transaction(&self, fd: i32) -> Result<Arc<TransactionFile<E>>, Errno> {
         match self.get(fd)? {
             File::Transaction(file) => Ok(file),
-            File::Key(_) => Err(Errno::EBADF),
+            File::Key(_) | File::Stream(_) => Err(Errno::EBADF),
+        }
+    }
+
+    /// The stream of an fd that has to be a stream's (P-236).
+    pub(crate) fn stream(&self, fd: i32) -> Result<Arc<dyn Stream>, Errno> {
+        match self.get(fd)? {
+            File::Stream(stream) => Ok(stream),
+            File::Key(_) | File::Transaction(_) => Err(Errno::EBADF),
         }
     }
 

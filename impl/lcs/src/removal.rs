@@ -81,7 +81,7 @@ impl<E: Env> Kernel<E> {
         let removed = Effect::PathRemoved { name: name.to_owned(), layer: layer.folded.clone() };
         let told =
             Told::of(&above, removed, Known::nothing().with_name(above.key(), name, entries));
-        self.mutate(&change, Some(layer_turn), request, follow_up, None, told).await?
+        self.mutate(&change, vec![layer_turn], request, follow_up, None, told).await?
     }
 
     /// Makes a layer's path entry of a key HIDDEN.
@@ -98,17 +98,24 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
         let name = file.position.name();
-        let (change, parent, hold) = self.hold_name(file, above.key(), transaction).await?;
-        let key = KeyId { transaction: parent.transaction, ..file.key() };
-        self.check_not_orphaned(file)?;
-        // Without its parent there is no place for an entry (P-14). What is malformed there is met
-        // before anything else (P-45).
-        let entries = self.lookup(parent, name).await?.entries;
-        let was_visible = self.note_visible(&change, &entries);
-        self.ensure_present(key).await?;
-        self.env.yield_point("hide the path entry").await;
-        let layer_turn = self.hold_layer(layer, token).await?;
-        let sequence = self.state().allocate_sequence(parent.slot)?;
+        // Each further turn of the loop follows a restore.
+        let (change, parent, hold, entries, was_visible, layer_turn, sequence) = loop {
+            let (change, parent, hold) = self.hold_name(file, above.key(), transaction).await?;
+            let key = KeyId { transaction: parent.transaction, ..file.key() };
+            self.check_not_orphaned(file)?;
+            // Without its parent there is no place for an entry (P-14). What is malformed there is
+            // met before anything else (P-45).
+            let entries = self.lookup(parent, name).await?.entries;
+            let was_visible = self.note_visible(&change, &entries);
+            self.ensure_present(key).await?;
+            self.env.yield_point("hide the path entry").await;
+            let layer_turn = self.hold_layer(layer, token).await?;
+            if let Some(sequence) = self.allocate_sequence(parent.slot)? {
+                break (change, parent, hold, entries, was_visible, layer_turn, sequence);
+            }
+            drop((change, hold, layer_turn));
+            self.sequence_gate_opened().await;
+        };
         let request = Request::HideEntry {
             parent: parent.guid,
             child_name: name.as_bytes().to_vec(),
@@ -121,7 +128,7 @@ impl<E: Env> Kernel<E> {
             PathEntry { layer: layer.spelling.clone().into_bytes(), target: None, sequence };
         let known = Known::nothing().with_name(above.key(), name, entries);
         let told = Told::of(&above, Effect::PathHidden { name: name.to_owned(), entry }, known);
-        let hidden = self.mutate(&change, Some(layer_turn), request, follow_up, None, told).await?;
+        let hidden = self.mutate(&change, vec![layer_turn], request, follow_up, None, told).await?;
         drop(hold);
         hidden
     }

@@ -17,6 +17,7 @@ use crate::layers::LayerTable;
 use crate::metadata::MetadataCache;
 use crate::name::FoldedName;
 use crate::security::Token;
+use crate::sequence_gate::SequenceGate;
 use crate::source::Connection;
 use crate::transactions::Transactions;
 use crate::watches::{UnderWay, WatchMap};
@@ -143,6 +144,8 @@ pub struct State<E: Env> {
     pub machine: Option<HiveId>,
     /// The next sequence number to give out.
     pub next_sequence: u64,
+    /// Closed while a restore numbers its entries.
+    pub sequence_gate: SequenceGate,
     /// The published layer table.
     pub layers: Arc<LayerTable>,
     /// What the table was last made from.
@@ -168,6 +171,7 @@ impl<E: Env> State<E> {
             slots: Vec::new(),
             machine: None,
             next_sequence: 1,
+            sequence_gate: SequenceGate::default(),
             layers: Arc::new(LayerTable::new()),
             metadata: MetadataCache::default(),
             parameters: Arc::default(),
@@ -232,17 +236,20 @@ impl<E: Env> State<E> {
         private.or_else(|| find(None)).map(|(id, _)| id)
     }
 
-    /// Takes the next sequence number, for an entry at a source (D-31).
+    /// Takes the next sequence number, for an entry at a source (D-31); none while the gate is closed.
     ///
     /// # Errors
     /// EIO for a source that is Down (P-05), EOVERFLOW when the last number has been given out.
-    pub fn allocate_sequence(&mut self, slot: SlotId) -> Result<u64, Errno> {
+    pub fn allocate_sequence(&mut self, slot: SlotId) -> Result<Option<u64>, Errno> {
         if !self.is_active(slot) {
             return Err(Errno::EIO);
         }
+        if self.sequence_gate.is_closed() {
+            return Ok(None);
+        }
         let sequence = self.next_sequence;
         self.next_sequence = sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
-        Ok(sequence)
+        Ok(Some(sequence))
     }
 
     /// One committed mutation of a hive.

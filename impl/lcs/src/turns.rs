@@ -32,9 +32,12 @@ pub enum Place {
     /// What calls read of the values and properties of a key. A mutation has this beside
     /// [`Place::Values`], and gives it up where it may have to wait at its source.
     Reading(KeyId),
-    /// The entries of a layer in every hive: shared by writers, alone for its deletion. Taken last,
-    /// so that who has it waits for no other turn.
+    /// The entries of a layer in every hive: shared by writers, alone for its deletion. Taken last
+    /// but for the next one, which no deletion has.
     Layer(FoldedName),
+    /// What a source holds of a hive between two calls: shared by mutations of several requests, and by
+    /// those who take snapshots. Taken last, so that who has it waits for no other turn.
+    Whole(HiveId),
     /// A slot that has resumed and must first hear what it missed (D-55).
     Resumption(SlotId),
 }

@@ -38,6 +38,16 @@ pub struct FoundValue {
     pub layer: String,
 }
 
+/// A value write that lacks its number.
+struct BegunWrite {
+    change: Change,
+    key: KeyId,
+    /// The entries that are there, of all layers.
+    present: Values,
+    hold: Turn,
+    _turn: Option<Turn>,
+}
+
 /// A value write.
 pub struct ValueWrite<'a> {
     /// Name.
@@ -130,7 +140,28 @@ impl<E: Env> Kernel<E> {
         write: ValueWrite<'_>,
         transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
-        let (change, key, _turn) = self.begin_value_change(file, transaction).await;
+        // Each further turn of the loop follows a restore.
+        loop {
+            let (numbered, begun) =
+                self.begin_value_write(file, token, &write, transaction).await?;
+            let Some(sequence) = numbered else {
+                drop(begun);
+                self.sequence_gate_opened().await;
+                continue;
+            };
+            return self.send_value(file, write, sequence, begun).await;
+        }
+    }
+
+    /// Everything of a write up to its number; none while there are none to have.
+    async fn begin_value_write(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        token: &Token,
+        write: &ValueWrite<'_>,
+        transaction: Option<TransactionId>,
+    ) -> Result<(Option<u64>, BegunWrite), Errno> {
+        let (change, key, turn) = self.begin_value_change(file, transaction).await;
         let present = self.query_value(key, write.name).await?;
         self.env.yield_point("count the layers of a value").await;
         let mut layers: Vec<FoldedName> =
@@ -142,12 +173,24 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::ENOSPC);
         }
         let hold = self.hold_layer(write.layer, token).await?;
+        let sequence = self.allocate_sequence(key.slot)?;
+        Ok((sequence, BegunWrite { change, key, present, hold, _turn: turn }))
+    }
+
+    async fn send_value(
+        self: &Arc<Self>,
+        file: &KeyFile<E>,
+        write: ValueWrite<'_>,
+        sequence: u64,
+        begun: BegunWrite,
+    ) -> Result<(), Errno> {
+        let BegunWrite { change, key, present, hold, _turn } = begun;
         let entry = ValueEntry {
             name: write.name.as_bytes().to_vec(),
             layer: write.layer.spelling.clone().into_bytes(),
             value_type: write.value_type,
             data: write.data,
-            sequence: self.state().allocate_sequence(key.slot)?,
+            sequence,
         };
         let request = Request::SetValue {
             guid: key.guid,
@@ -158,10 +201,10 @@ impl<E: Env> Kernel<E> {
             sequence: entry.sequence,
             expected_sequence: write.expected_sequence,
         };
-        self.join(transaction, change.hive).await?;
+        self.join(change.transaction, change.hive).await?;
         let known = Known::nothing().with_value(file.key(), &entry.name, present);
         let told = Told::of(&file.position, Effect::ValueSet(entry), known);
-        self.mutate(&change, Some(hold), request, Self::values_changed(key), None, told).await?
+        self.mutate(&change, vec![hold], request, Self::values_changed(key), None, told).await?
     }
 
     /// Removes a layer's entry of a value; there need be none (D-32).
@@ -188,7 +231,7 @@ impl<E: Env> Kernel<E> {
         let removed =
             Effect::ValueRemoved { name: name.as_bytes().to_vec(), layer: layer.folded.clone() };
         let told = Told::of(&file.position, removed, Known::nothing());
-        self.mutate(&change, Some(hold), request, Self::values_changed(key), None, told).await?
+        self.mutate(&change, vec![hold], request, Self::values_changed(key), None, told).await?
     }
 
     /// Sets or removes a layer's blanket tombstone (D-30).
@@ -203,10 +246,18 @@ impl<E: Env> Kernel<E> {
         set: bool,
         transaction: Option<TransactionId>,
     ) -> Result<(), Errno> {
-        let (change, key, _turn) = self.begin_value_change(file, transaction).await;
-        self.ensure_present(key).await?;
-        let hold = self.hold_layer(layer, token).await?;
-        let sequence = if set { self.state().allocate_sequence(key.slot)? } else { 0 };
+        // Each further turn of the loop follows a restore.
+        let (change, key, _turn, hold, sequence) = loop {
+            let (change, key, turn) = self.begin_value_change(file, transaction).await;
+            self.ensure_present(key).await?;
+            let hold = self.hold_layer(layer, token).await?;
+            let sequence = if set { self.allocate_sequence(key.slot)? } else { Some(0) };
+            if let Some(sequence) = sequence {
+                break (change, key, turn, hold, sequence);
+            }
+            drop((change, turn, hold));
+            self.sequence_gate_opened().await;
+        };
         self.join(transaction, change.hive).await?;
         let request = Request::SetBlanketTombstone {
             guid: key.guid,
@@ -221,7 +272,7 @@ impl<E: Env> Kernel<E> {
             Effect::BlanketRemoved { layer: layer.folded.clone() }
         };
         let told = Told::of(&file.position, effect, Known::nothing());
-        self.mutate(&change, Some(hold), request, Self::values_changed(key), None, told).await?
+        self.mutate(&change, vec![hold], request, Self::values_changed(key), None, told).await?
     }
 
     /// Begins a mutation of a key's values or descriptor: the key as the transaction sees it, and

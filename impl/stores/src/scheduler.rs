@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 4096;
 const TRANSACTIONS_MAX: usize = 256;
 
 /// The most mutations remembered of a transaction: LCS has a limit of 4096 (D-83), and sends up to
-/// four requests for one of them.
+/// four requests for one of them. A restore has no limit, and is never committed twice (P-227, P-231).
 const LOG_MAX: usize = 4 * 4096;
 
 /// How soon to try again when the backend's own locks are held, in nanoseconds.
@@ -59,8 +59,19 @@ enum Transaction {
 struct Bound {
     hive: usize,
     /// The mutations that succeeded, and when, to do them again should the backend lose the
-    /// transaction in a failed commit (LORE-130, D-81).
-    log: Vec<(Request, u64)>,
+    /// transaction in a failed commit (LORE-130, D-81). None of one that is too long for that.
+    log: Option<Vec<(Request, u64)>>,
+}
+
+impl Bound {
+    fn remember(&mut self, request: &Request, now: u64) {
+        if let Some(log) = &mut self.log {
+            log.push((request.clone(), now));
+        }
+        if self.log.as_ref().is_some_and(|log| log.len() > LOG_MAX) {
+            self.log = None;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -292,23 +303,24 @@ impl<B: Backend> Scheduler<B> {
                 Err(attempt) => return attempt,
             },
         };
-        if self.log_is_full(id) {
-            return answered(Err(Status::TooLarge.into()));
+        if let Write::CreateKey(key) = write {
+            match self.backend.locate(key.guid) {
+                Ok(Some(other)) if other != hive => {
+                    return answered(Err(Status::AlreadyExists.into()));
+                }
+                Ok(_) => {}
+                Err(refusal) => return self.refused(refusal, Blocked::new(), now),
+            }
         }
         match self.backend.write(hive, View::Writer, write, now) {
             Ok(response) => {
                 if let Some(Transaction::Bound(bound)) = self.transactions.get_mut(&id) {
-                    bound.log.push((request.clone(), now));
+                    bound.remember(request, now);
                 }
                 Attempt::Answered(response)
             }
             Err(refusal) => answered(Err(refusal)),
         }
-    }
-
-    fn log_is_full(&self, id: TransactionId) -> bool {
-        matches!(self.transactions.get(&id),
-            Some(Transaction::Bound(bound)) if bound.log.len() >= LOG_MAX)
     }
 
     /// Gives a transaction the write connection of its first mutation's hive (LORE-075).
@@ -334,7 +346,7 @@ impl<B: Backend> Scheduler<B> {
             return Err(self.refused(refusal, Blocked::from([hive]), now));
         }
         self.holders[hive] = Some(id);
-        self.transactions.insert(id, Transaction::Bound(Bound { hive, log: Vec::new() }));
+        self.transactions.insert(id, Transaction::Bound(Bound { hive, log: Some(Vec::new()) }));
         Ok(hive)
     }
 
@@ -493,8 +505,9 @@ fn restore(backend: &mut impl Backend, bound: &Bound) -> Result<(), Refusal> {
         Refusal::Fatal(_) => refusal,
         Refusal::Status(_) | Refusal::Locked => Refusal::Status(Status::StorageError),
     };
+    let log = bound.log.as_ref().ok_or(Refusal::Status(Status::StorageError))?;
     backend.begin(bound.hive).map_err(lost)?;
-    for (request, now) in &bound.log {
+    for (request, now) in log {
         let done = match task::understand(None, request) {
             Ok(Task::Write(write)) => backend.write(bound.hive, View::Writer, write, *now),
             _ => Err(Status::StorageError.into()),

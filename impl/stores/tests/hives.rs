@@ -20,6 +20,7 @@ behaviours!(
     an_aborted_drop_of_a_volatile_key_leaves_it,
     a_key_that_two_hives_name_is_orphaned_once,
     a_key_that_another_hive_still_names_is_no_orphan,
+    a_transaction_makes_no_key_that_another_hive_has,
 );
 
 /// The roots of Machine and Users.
@@ -130,4 +131,19 @@ fn a_key_that_another_hive_still_names_is_no_orphan(mut driver: Driver) {
     driver.ok(create_entry(users, "a", "base", guid(1), 2));
     let response = Response::DeleteLayer { orphaned: vec![] };
     assert_eq!(driver.call(delete_layer("gpo")), response);
+}
+
+fn a_transaction_makes_no_key_that_another_hive_has(mut driver: Driver) {
+    let (root, other) = (driver.root(), driver.store().hives()[1].root);
+    driver.key(other, "there", guid(1), 1, false);
+    driver.key(root, "here", guid(2), 2, false);
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, Request::DropKey { guid: guid(2) });
+    let taken = create_key(guid(1), "a", root, false);
+    assert_eq!(driver.within(5, taken), failed(Status::AlreadyExists));
+    let other_root = create_key(other, "a", root, false);
+    assert_eq!(driver.within(5, other_root), failed(Status::AlreadyExists));
+    // What the transaction itself has removed may come again.
+    driver.ok_within(5, create_key(guid(2), "here", root, false));
+    driver.ok_within(5, commit(5));
 }

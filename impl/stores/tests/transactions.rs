@@ -31,6 +31,7 @@ behaviours!(
     a_snapshot_is_taken_while_a_transaction_has_the_lock,
     transaction_ids_are_checked,
     a_transaction_holds_all_that_the_kernel_sends_in_one,
+    a_transaction_holds_a_whole_restore,
 );
 
 fn a_transaction_is_seen_by_itself_until_it_commits(mut driver: Driver) {
@@ -310,4 +311,14 @@ fn a_transaction_holds_all_that_the_kernel_sends_in_one(mut driver: Driver) {
     }
     driver.ok_within(5, commit(5));
     assert_eq!(values_of(&driver.call(query(root, "x"))), ["x=x@4096 in base"]);
+}
+
+fn a_transaction_holds_a_whole_restore(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    for sequence in 1..=20_000 {
+        driver.ok_within(5, set_value(root, "v", "base", "x", sequence));
+    }
+    driver.ok_within(5, commit(5));
+    assert_eq!(values_of(&driver.call(query(root, "v"))), ["v=x@20000 in base"]);
 }

@@ -39,6 +39,8 @@ const GET_SECURITY: u32 = code(Direction::Both, 10, 16);
 const SET_SECURITY: u32 = code(Direction::Write, 11, 24);
 const NOTIFY: u32 = code(Direction::Write, 12, 8);
 const FLUSH: u32 = code(Direction::None, 13, 0);
+const BACKUP: u32 = code(Direction::Write, 14, 4);
+const RESTORE: u32 = code(Direction::Write, 15, 4);
 const COMMIT: u32 = code(Direction::None, 16, 0);
 const TXN_STATUS: u32 = code(Direction::Read, 17, 8);
 /// Of the device of sources, which shares numbers with the other fds.
@@ -97,6 +99,14 @@ pub(super) fn ioctl<'m>(
             Operation::TransactionStatus { fd }
         }
         NOTIFY => notify(&read(covered)?, covered)?,
+        BACKUP => {
+            covers!(covered, "CONST-19", "ABI-32");
+            Operation::Backup { fd, output: read(covered)?.i32(0) }
+        }
+        RESTORE => {
+            covers!(covered, "CONST-20", "ABI-33");
+            Operation::Restore { fd, input: read(covered)?.i32(0) }
+        }
         REG_SRC_REGISTER => {
             covers!(covered, "CONST-03");
             return Err(Errno::ENOTTY);

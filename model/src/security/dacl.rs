@@ -24,8 +24,10 @@ impl Pass<'_> {
     /// Decides what is still undecided. `None` is the null DACL.
     pub(super) fn walk(&self, dacl: Option<&Acl>, access: &mut Access, covered: &mut Covered) {
         let Some(dacl) = dacl else {
-            covers!(covered, "ACC-30", "ACC-31", "SD-20", "SD-21");
             self.grant_implicit_rights(access, covered);
+            if KEY_ALL_ACCESS & !access.decided != 0 {
+                covers!(covered, "ACC-30", "ACC-31", "SD-20", "SD-21");
+            }
             access.grant(KEY_ALL_ACCESS);
             return;
         };
@@ -55,9 +57,11 @@ impl Pass<'_> {
 
     fn grant_implicit_rights(&self, access: &mut Access, covered: &mut Covered) {
         if self.identity.is_owner() {
-            covers!(covered, "ACC-38", "ACC-39");
-            if self.identity.is_owner_deny_only() {
-                covers!(covered, "ACC-40");
+            if (READ_CONTROL | WRITE_DAC) & !access.decided != 0 {
+                covers!(covered, "ACC-38", "ACC-39");
+                if self.identity.is_owner_deny_only() {
+                    covers!(covered, "ACC-40");
+                }
             }
             access.grant(READ_CONTROL | WRITE_DAC);
         }

@@ -284,7 +284,7 @@ fn restrict(
     } else {
         access.granted &= second.granted;
     }
-    if access.privilege_granted != 0 {
+    if access.privilege_granted & !access.granted != 0 {
         covers!(covered, "ACC-77", "ACC-01");
     }
     access.granted |= access.privilege_granted;

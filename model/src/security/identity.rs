@@ -72,7 +72,14 @@ impl<'a> Identity<'a> {
             covers!(covered, "ACC-44");
         }
         self.mark(sid, polarity, covered);
-        self.has(sid, polarity)
+        let has = self.has(sid, polarity);
+        if let Sids::Token(token) = &self.sids
+            && !has
+            && differs_in_its_end_alone(&token.0.user, sid)
+        {
+            covers!(covered, "CONV-04");
+        }
+        has
     }
 
     fn has(&self, sid: &Sid, polarity: Polarity) -> bool {
@@ -114,4 +121,12 @@ fn mark_group(group: &Group, polarity: Polarity, covered: &mut Covered) {
     if has(GROUP_INTEGRITY) {
         covers!(covered, "ACC-72");
     }
+}
+
+/// Whether two SIDs are not the same and differ in nothing but their last sub-authority.
+fn differs_in_its_end_alone(one: &Sid, other: &Sid) -> bool {
+    let prefix_length = one.0.len().saturating_sub(4);
+    one != other
+        && one.0.len() == other.0.len()
+        && one.0[..prefix_length] == other.0[..prefix_length]
 }

@@ -99,38 +99,34 @@ fn enforce_integrity(
     access: &mut Access,
     covered: &mut Covered,
 ) {
+    let is_wanted = |mask| request.maximum_allowed || request.desired & mask != 0;
+    let mut allowed = KEY_READ | KEY_EXECUTE | READ_CONTROL | SYNCHRONIZE;
+    for (bit, rights) in
+        [(NO_READ_UP, KEY_READ), (NO_WRITE_UP, KEY_WRITE), (NO_EXECUTE_UP, KEY_EXECUTE)]
+    {
+        if holds(label.policy, bit) {
+            allowed &= !rights;
+        }
+    }
+    // Whether it matters to this request that the label does not limit, or does.
+    let limited = KEY_ALL_ACCESS & !allowed & !access.decided;
+    let is_limiting = limited != 0 && is_wanted(limited);
     if !token.0.no_write_up {
-        covers!(covered, "ACC-62");
+        if is_limiting && token.0.integrity_level < label.level {
+            covers!(covered, "ACC-62");
+        }
         return;
     }
-    if token.0.groups.iter().any(|group| group.attributes & GROUP_INTEGRITY != 0) {
+    if is_limiting && token.0.groups.iter().any(|group| group.attributes & GROUP_INTEGRITY != 0) {
         covers!(covered, "ACC-72");
     }
     if token.0.integrity_level >= label.level {
-        covers!(covered, "ACC-56", "ACC-71");
+        if is_limiting {
+            covers!(covered, "ACC-56", "ACC-71");
+        }
         return;
     }
-    covers!(covered, "ACC-57", "ACC-71");
-    if label.is_absent {
-        covers!(covered, "ACC-55");
-    }
-    let is_wanted = |mask| request.maximum_allowed || request.desired & mask != 0;
-    let mut allowed = KEY_READ | KEY_EXECUTE | READ_CONTROL | SYNCHRONIZE;
-    if holds(label.policy, NO_READ_UP) {
-        covers!(covered, "ACC-59");
-        allowed &= !KEY_READ;
-    }
-    if holds(label.policy, NO_WRITE_UP) {
-        covers!(covered, "ACC-58");
-        allowed &= !KEY_WRITE;
-    }
-    if holds(label.policy, NO_EXECUTE_UP) {
-        covers!(covered, "ACC-60");
-        allowed &= !KEY_EXECUTE;
-    }
-    if label.policy & !(NO_READ_UP | NO_WRITE_UP | NO_EXECUTE_UP) != 0 {
-        covers!(covered, "ACC-61");
-    }
+    mark_limits(label, is_limiting, is_wanted, covered);
     if token.has_privilege(Privilege::Relabel) {
         if is_wanted(WRITE_OWNER) {
             covers!(covered, "ACC-65", "ACC-50");
@@ -142,6 +138,33 @@ fn enforce_integrity(
     }
     access.deny(KEY_ALL_ACCESS & !allowed);
     access.mandatory_decided |= KEY_ALL_ACCESS & !allowed;
+}
+
+/// What the label of a key shows by what it takes from a caller who wants it.
+fn mark_limits(
+    label: &IntegrityLabel,
+    is_limiting: bool,
+    is_wanted: impl Fn(u32) -> bool,
+    covered: &mut Covered,
+) {
+    if is_limiting {
+        covers!(covered, "ACC-57", "ACC-71");
+        if label.is_absent {
+            covers!(covered, "ACC-55");
+        }
+    }
+    if holds(label.policy, NO_READ_UP) && is_wanted(KEY_READ) {
+        covers!(covered, "ACC-59");
+    }
+    if holds(label.policy, NO_WRITE_UP) && is_wanted(KEY_WRITE) {
+        covers!(covered, "ACC-58");
+    }
+    if holds(label.policy, NO_EXECUTE_UP) && is_wanted(KEY_EXECUTE) {
+        covers!(covered, "ACC-60");
+    }
+    if label.policy & !(NO_READ_UP | NO_WRITE_UP | NO_EXECUTE_UP) != 0 {
+        covers!(covered, "ACC-61");
+    }
 }
 
 /// The trust that an object asks of processes, and what the others may have.

@@ -148,7 +148,7 @@ impl Work<'_> {
             let is_bound = |other: &Transaction| matches!(other, Transaction::ReadWrite(Some(_)));
             let mut others = self.store.transactions.iter().filter(|(other, _)| **other != id);
             if others.any(|(_, other)| is_bound(other)) {
-                covers!(self.covered, "SRC-13");
+                covers!(self.covered, "SRC-13", "TXN-76");
             }
             next.hives.insert_mut(bound.hive.clone(), bound.database.clone());
         }

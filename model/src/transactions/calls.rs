@@ -4,7 +4,7 @@
 //! ("Lifetime") and §6.1. The commit is in `commit`.
 
 use super::{
-    Deadline, NANOSECONDS_PER_MILLISECOND, Phase, REG_TXN_ABORTED, REG_TXN_ACTIVE_BOUND,
+    Deadline, History, NANOSECONDS_PER_MILLISECOND, Phase, REG_TXN_ABORTED, REG_TXN_ACTIVE_BOUND,
     REG_TXN_ACTIVE_UNBOUND, REG_TXN_COMMITTED, REG_TXN_SOURCE_DOWN, REG_TXN_TIMED_OUT, Transaction,
     TransactionId,
 };
@@ -15,6 +15,7 @@ use crate::input::{Fd, ProcessId};
 use crate::limits::Limits;
 use crate::observation::PollEvents;
 use crate::outcome::{Begun, Outcome};
+use crate::state::Witness;
 use crate::step::Work;
 
 pub(crate) use super::commit::commit;
@@ -32,7 +33,13 @@ pub(crate) fn begin(work: &mut Work<'_>) -> Outcome {
     let after = |moment: u64| moment.saturating_add(lifetime_ms * NANOSECONDS_PER_MILLISECOND);
     let (began, ended) = work.span();
     let deadline = Deadline { earliest: after(began), latest: after(ended) };
-    work.state.transactions.insert_mut(id, Transaction { deadline, phase: Phase::Unbound });
+    if work.state.slots.is_empty() {
+        covers!(work.covered, "BOOT-02", "SYS-95");
+    }
+    let began_at = work.state.next_sequence;
+    let history = Witness(History { lifetime_ms, began_at, ..History::default() });
+    let transaction = Transaction { deadline, phase: Phase::Unbound, history };
+    work.state.transactions.insert_mut(id, transaction);
     Outcome::Begun(Begun { process: work.caller.process, transaction: id })
 }
 
@@ -50,6 +57,9 @@ pub(crate) fn status(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         Phase::TimedOut => REG_TXN_TIMED_OUT,
         Phase::SourceDown(_) => REG_TXN_SOURCE_DOWN,
     };
+    if transaction.is_as_it_began(&work.state.limits, work.span().0) {
+        covers!(work.covered, "BOOT-09", "CONF-26");
+    }
     let errno = transaction.terminal_errno().filter(|_| state != REG_TXN_COMMITTED);
     covers!(work.covered, "IOC-196", "IOC-197", "IOC-204", "CONST-23", "TXN-42");
     match state {

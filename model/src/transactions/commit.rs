@@ -4,15 +4,16 @@
 //! generation step of §6.3 and the refresh of the layers of §2.6, with D-52, D-70, D-81, P-154 and P-155; and
 //! what a death of the source or the end of the lifetime makes of a commit in flight (§10.1).
 
-use super::{Bound, Phase, TransactionId};
+use super::{Bound, Logged, Mutation, Phase, TransactionId};
 use crate::abi;
-use crate::audit_events::{looked_at, rejection};
+use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map};
-use crate::deletion::{dropped, orphaned};
+use crate::deletion::{dropped, name_lost, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
-use crate::layer_commit::committed_transaction;
+use crate::late::until;
+use crate::layer_commit::{Telling, committed_late, committed_transaction};
 use crate::outcome::Outcome;
 use crate::state::State;
 use crate::step::Work;
@@ -23,7 +24,13 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     let id = abi::transaction_fd(work, fd)?;
     covers!(work.covered, "IOC-196");
     let bound = bound(work, id)?;
-    work.request(bound.hive)?;
+    work.committing = Some(id);
+    work.request(bound.hive).inspect_err(|errno| {
+        if *errno == Errno::ETIMEDOUT {
+            work.commit_unanswered(id, &bound);
+        }
+    })?;
+    work.commit_may_stall(id, &bound);
     if let Some(refusal) = take_refusal(&mut work.state, bound.hive) {
         covers!(work.covered, "IOC-188", "IOC-189", "IOC-190", "IOC-191", "IOC-192");
         covers!(work.covered, "TXN-61", "TXN-62", "TXN-63", "TXN-64", "TXN-65");
@@ -57,16 +64,53 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         work.audit.extend(looked_at(&work.state));
     }
     committed_transaction(work, &before, &touched);
-    if let Some((hive, malformed)) = work.rejected.0.take() {
-        let event = rejection(&work.state, hive, malformed, &mut work.covered);
-        work.audit.push(event);
-    }
     covers!(work.covered, "TXN-01", "TXN-28", "IOC-181", "TXN-31", "TXN-77", "TXN-78", "SRC-12");
     mark_committed(work, &before, &bound);
+    mark_rewritten(work, &before, id, &bound);
     if work.is_doubtful(id) {
         late(work, id);
     }
     Ok(Outcome::Done)
+}
+
+/// A commit has been answered late: its log has the effects that it would have had in time (TXN-67, TXN-68).
+/// Mutations that were in flight as well follow it, each by itself (P-263).
+pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged]) {
+    if take_refusal(&mut work.state, bound.hive).is_some() {
+        covers!(work.covered, "TXN-56", "TXN-69", "FAIL-18", "FAIL-19");
+        return;
+    }
+    let before = work.state.clone();
+    apply(&mut work.state, bound, &mut work.covered);
+    let touched: Vec<_> =
+        bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
+    committed_transaction(work, &before, &touched);
+    for Logged { mutation, origin } in unanswered {
+        let before = work.state.clone();
+        let (_, at) = work.span();
+        let database = work.state.database_mut(bound.hive);
+        let lost = mutation.apply(database);
+        if let Some((key, time)) = mutation.time() {
+            // It is asked for now (P-260).
+            database.write_time(key, until(time, at));
+        }
+        if let Some(target) = lost {
+            name_lost(&mut work.state, bound.hive, target, &mut work.covered);
+        }
+        committed_late(work, &before, mutation.touched(bound.hive), origin, Telling::Unknown);
+    }
+}
+
+/// The source has carried a commit out, and the kernel knows nothing of it.
+pub(crate) fn carried_out(state: &mut State, bound: &Bound, unanswered: &[Logged]) {
+    for logged in bound.log.iter() {
+        logged.mutation.apply(state.database_mut(bound.hive));
+    }
+    for logged in unanswered {
+        // Nobody has asked for the last write time yet.
+        logged.mutation.change(state.database_mut(bound.hive));
+    }
+    keep_times(state, bound);
 }
 
 /// What a commit finds to be committed.
@@ -96,7 +140,7 @@ fn bound(work: &mut Work<'_>, id: TransactionId) -> Result<Bound, Errno> {
 }
 
 /// The refusal that the source has ready for its next commit.
-fn take_refusal(state: &mut State, hive: HiveId) -> Option<CommitRefusal> {
+pub(crate) fn take_refusal(state: &mut State, hive: HiveId) -> Option<CommitRefusal> {
     let slot = state.hives.get(&hive).map(|hive| hive.slot)?;
     let source = state.slots.get(&slot)?.connection?;
     let refusal = state.commit_refusals.get(&source).copied();
@@ -139,10 +183,7 @@ fn keep_times(state: &mut State, bound: &Bound) {
 /// the transaction is as it was.
 fn died_before_the_answer(work: &mut Work<'_>, bound: &Bound) {
     let mut state = work.state.clone();
-    for logged in bound.log.iter() {
-        logged.mutation.apply(state.database_mut(bound.hive));
-    }
-    keep_times(&mut state, bound);
+    carried_out(&mut state, bound, &[]);
     work.may_have_ended_uncounted_in(state);
 }
 
@@ -158,6 +199,35 @@ fn timed_out(work: &mut Work<'_>, id: TransactionId) {
     let mut state = work.state.clone();
     state.set_phase(id, Phase::TimedOut);
     work.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), state));
+}
+
+/// Another transaction has committed the same value since this one was created, and that is no conflict: the
+/// last one has the say (§5.1, "Conflict handling").
+fn mark_rewritten(work: &mut Work<'_>, before: &State, id: TransactionId, bound: &Bound) {
+    let Some(own) = work.state.transactions.get_mut(&id) else { return };
+    own.history.0.committed = bound.log.clone();
+    let began_at = own.history.0.began_at;
+    let others = before.transactions.iter().filter(|(other, _)| **other != id);
+    let mut theirs = others.flat_map(|(_, other)| other.history.0.committed.iter());
+    let is_rewritten = theirs.any(|logged| {
+        let Mutation::SetValue { key, entry, .. } = &logged.mutation else { return false };
+        let stored = before.database(bound.hive).value(*key, entry.name.folded().as_str());
+        let own_of_layer = stored.and_then(|entries| entries.get(entry.layer.folded()));
+        let is_written = |own: &Logged| match &own.mutation {
+            Mutation::SetValue { key: own_key, entry: own, .. } => {
+                own_key == key
+                    && own.name.folded() == entry.name.folded()
+                    && own.layer.folded() == entry.layer.folded()
+            }
+            _ => false,
+        };
+        entry.sequence >= began_at
+            && own_of_layer.is_some_and(|stored| stored.sequence == entry.sequence)
+            && bound.log.iter().any(is_written)
+    });
+    if is_rewritten {
+        covers!(work.covered, "TXN-74", "TXN-75");
+    }
 }
 
 fn mark_committed(work: &mut Work<'_>, before: &State, bound: &Bound) {

@@ -124,7 +124,11 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
 }
 
 /// MaxBoundTransactionsPerSource (§5.1, "Constraints").
-fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
+///
+/// # Errors
+///
+/// EBUSY if as many transactions are bound to the source of the hive as may be.
+pub(crate) fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     let Some(slot) = work.state.hives.get(&hive).map(|hive| hive.slot) else {
         return Err(Errno::EIO);
     };
@@ -150,7 +154,7 @@ fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
 }
 
 /// Whether the source of a hive answers to RSI_BEGIN_TRANSACTION for reading and writing.
-fn has_transactions(state: &State, hive: HiveId) -> bool {
+pub(crate) fn has_transactions(state: &State, hive: HiveId) -> bool {
     let slot = state.hives.get(&hive).and_then(|hive| state.slots.get(&hive.slot));
     let source = slot.and_then(|slot| slot.connection);
     source.is_some_and(|source| !state.without_transactions.contains(&source))

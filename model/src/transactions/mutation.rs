@@ -71,13 +71,20 @@ impl Mutation {
 
     /// The last write time that it brings, if it brings one (D-25).
     pub(crate) fn write_time(&self, database: &mut Database) {
+        if let Some((key, time)) = self.time() {
+            database.write_time(key, time);
+        }
+    }
+
+    /// The same as the key and its time.
+    pub(crate) fn time(&self) -> Option<(Guid, Time)> {
         match self {
             Mutation::SetValue { key, time, .. }
             | Mutation::DeleteValue { key, time, .. }
             | Mutation::SetBlanket { key, time, .. }
             | Mutation::WriteDescriptor { key, time, .. }
-            | Mutation::DeleteEntry { parent: key, time, .. } => database.write_time(*key, *time),
-            Mutation::CreateKey { .. } | Mutation::HideEntry { .. } => {}
+            | Mutation::DeleteEntry { parent: key, time, .. } => Some((*key, *time)),
+            Mutation::CreateKey { .. } | Mutation::HideEntry { .. } => None,
         }
     }
 

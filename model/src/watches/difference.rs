@@ -46,8 +46,11 @@ pub(super) enum Difference {
 pub(super) enum Unread {
     /// A value, or all of them: watches of values.
     Values,
-    /// A name below the key: watches of subkeys.
-    Name,
+    /// The SD: watches of it.
+    Descriptor,
+    /// A name below the key: watches of subkeys. These keys may have lost it: their watches, and subtree
+    /// watches that reach them (P-315).
+    Name(BTreeSet<Guid>),
     /// All names below the key, and so what lies below those: watches of subkeys, and those that go
     /// deeper (P-183).
     Names,
@@ -184,9 +187,9 @@ impl<'a> Views<'a> {
     }
 
     /// What a layer operation changes of a key's values. Nothing is read if no layer ranks otherwise than
-    /// before; what is deleted then was not in view.
+    /// before; what is deleted then was not in view (P-183).
     pub(super) fn values_by_layers(&self, key: Guid) -> Vec<Difference> {
-        if self.same_layers { self.values(key) } else { self.all_values(key) }
+        if self.same_layers { Vec::new() } else { self.all_values(key) }
     }
 
     /// What a change of blanket tombstones changes of a key's values, which are read all at once (P-183).
@@ -199,8 +202,12 @@ impl<'a> Views<'a> {
     }
 
     /// What a layer operation changes of a key's children, which are read all at once. Where they cannot be
-    /// read, each child is looked for on its own, for its own watches alone (P-183).
+    /// read, each child is looked for on its own, for its own watches alone (P-183). If no layer ranks
+    /// otherwise than before, nothing is read; what lost its last name then was not in view.
     pub(super) fn children_by_layers(&self, parent: Guid) -> Vec<Difference> {
+        if self.same_layers {
+            return self.masked_orphans(parent).into_iter().collect();
+        }
         let mut differences = self.children(parent);
         if self.lists_children(parent) {
             if self.was_orphan(parent) {
@@ -217,10 +224,41 @@ impl<'a> Views<'a> {
             }
             difference.is_for_children_alone();
         }
-        differences.retain(|difference| !matches!(difference, Difference::Unknown(Unread::Name)));
+        differences
+            .retain(|difference| !matches!(difference, Difference::Unknown(Unread::Name(_))));
         differences.extend(self.unreadable_children(parent));
         differences.push(Difference::Unknown(Unread::Names));
         differences
+    }
+
+    /// The keys below a parent that became orphans though nothing in view has changed, for their own watches
+    /// alone.
+    fn masked_orphans(&self, parent: Guid) -> Option<Difference> {
+        let named = self.before.database.children(parent);
+        let mut events: Vec<Event> =
+            named.flat_map(|(_, entries)| self.lost(Some(entries), None, None)).collect();
+        for event in &mut events {
+            event.is_for_child_alone = true;
+            covers!(event.shows, "DEL-41");
+        }
+        (!events.is_empty()).then_some(Difference::Events(events))
+    }
+
+    /// The keys among these entries that became orphans, but for the one that was in view (P-140).
+    fn lost(
+        &self,
+        entries: Option<&Layered<PathEntry>>,
+        in_view: Option<Guid>,
+        spelling: Option<&KeyName>,
+    ) -> Vec<Event> {
+        let entries = entries.into_iter().flat_map(|entries| entries.values());
+        let lost = entries.filter_map(|entry| match entry.target {
+            Target::Key(key) if self.orphaned.contains(&key) && in_view != Some(key) => {
+                Some(Event::key_deleted(key, spelling.unwrap_or(&entry.name)))
+            }
+            _ => None,
+        });
+        lost.collect()
     }
 
     /// Whether all children of a key can be read, in both views.
@@ -266,7 +304,7 @@ impl<'a> Views<'a> {
             resolver.child(parent, name.as_str(), &mut Covered::new()).is_ok()
         };
         if differences.is_empty() && !(is_read(self.before) && is_read(self.after)) {
-            differences.push(Difference::Unknown(Unread::Name));
+            differences.push(Difference::Unknown(Unread::Name(self.may_be_lost(parent, name))));
         }
         differences
     }
@@ -295,18 +333,11 @@ impl<'a> Views<'a> {
             // Whatever else happened to the name, a key that nothing names any more is lost (P-135).
             _ => (true, None, Vec::new()),
         };
-        for entry in old.into_iter().flat_map(|entries| entries.values()) {
-            // Lost without having been in view (P-140).
-            if let Target::Key(key) = entry.target
-                && self.orphaned.contains(&key)
-                && before.as_ref().is_none_or(|before| before.key != key)
-            {
-                // No effective entry leads from its parent to it, on which a layer operation
-                // would go up (D-78, P-147).
-                let is_for_child_alone = self.layers.is_some();
-                let event = Event::key_deleted(key, spelling.unwrap_or(&entry.name));
-                events.push(Event { is_for_child_alone, ..event });
-            }
+        for event in self.lost(old, before.as_ref().map(|before| before.key), spelling) {
+            // No effective entry leads from its parent to it, on which a layer operation would go up
+            // (D-78, P-147).
+            let is_for_child_alone = self.layers.is_some();
+            events.push(Event { is_for_child_alone, ..event });
         }
         for event in &mut events {
             event.shows = self.layers.map_or_else(
@@ -317,9 +348,45 @@ impl<'a> Views<'a> {
                 covers!(event.shows, "DEL-41");
             }
         }
-        let unknown = is_unknown.then_some(Difference::Unknown(Unread::Name));
+        let unknown =
+            is_unknown.then(|| Difference::Unknown(Unread::Name(self.may_be_lost(parent, name))));
         let events = (!events.is_empty()).then_some(Difference::Events(events));
         events.into_iter().chain(unknown).collect()
+    }
+
+    /// The keys that a name may have led to before and no longer does, but for those that are known to be
+    /// orphans now: the one that was in view, or any, if that cannot be told either.
+    fn may_be_lost(&self, parent: Guid, name: &FoldedName) -> BTreeSet<Guid> {
+        let database = self.before.database;
+        let mut keys: BTreeSet<Guid> =
+            match self.before.child(parent, name.as_str(), &mut Covered::new()) {
+                Ok((child, _)) => child.into_iter().map(|child| child.key).collect(),
+                Err(_) => {
+                    let entries = database.lookup(parent, name.as_str()).into_iter();
+                    let targets = entries.flat_map(|entries| entries.values());
+                    let key_of = |entry: &PathEntry| match entry.target {
+                        Target::Key(key) => Some(key),
+                        Target::Hidden => None,
+                    };
+                    targets.filter_map(key_of).collect()
+                }
+            };
+        keys.retain(|key| !self.orphaned.contains(key));
+        keys
+    }
+
+    /// What can be told of one child of a key if nobody knows what it was (P-135).
+    pub(super) fn unknown_child(
+        &self,
+        parent: Guid,
+        name: &FoldedName,
+        spelling: &KeyName,
+    ) -> Vec<Difference> {
+        let old = self.before.database.lookup(parent, name.as_str());
+        let events = self.lost(old, None, Some(spelling));
+        let events = (!events.is_empty()).then_some(Difference::Events(events));
+        let unknown = Difference::Unknown(Unread::Name(BTreeSet::new()));
+        events.into_iter().chain([unknown]).collect()
     }
 
     /// The name and the parent of a key as an effective path entry has them, in the later view or else in
@@ -386,10 +453,12 @@ fn child_events(
     if before.map(|before| before.key) == after.map(|after| after.key) {
         return Vec::new();
     }
-    let name = |child: &EffectiveChild<'_>| spelling.unwrap_or(&child.entry.name).clone();
-    let gone = before.map(|before| Event::of(Kind::SubkeyDeleted, name(before).spelling()));
-    let come = after.map(|after| Event::of(Kind::SubkeyCreated, name(after).spelling()));
-    let lost = before.map(|before| Event::key_deleted(before.key, &name(before)));
+    // The later view's winner before the earlier one's (P-141).
+    let winner = after.or(before).map(|child| &child.entry.name);
+    let Some(name) = spelling.or(winner) else { return Vec::new() };
+    let gone = before.map(|_| Event::of(Kind::SubkeyDeleted, name.spelling()));
+    let come = after.map(|_| Event::of(Kind::SubkeyCreated, name.spelling()));
+    let lost = before.map(|before| Event::key_deleted(before.key, name));
     gone.into_iter().chain(come).chain(lost).collect()
 }
 

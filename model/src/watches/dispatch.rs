@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::{Difference, Event, Unread, Views};
+use super::marks;
 use super::queue::Strand;
 use super::records::{Kind, Record};
-use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
+use super::{REG_NOTIFY_SD, REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
 use crate::access;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map, Target};
@@ -33,6 +34,38 @@ pub(crate) fn changed(
 ) {
     let mut batch = Batch::new();
     batch.changed(before, after, touched, place, covered);
+    batch.queue(after, None, covered);
+}
+
+/// Queues what can be told of one change if nobody knows what there was before it: OVERFLOW to those who may
+/// be concerned, and the end of a key that has lost its last name (P-135, P-242). The arguments are those of
+/// [`changed`].
+pub(crate) fn changed_somehow(
+    before: &State,
+    after: &mut State,
+    touched: Touched<'_>,
+    place: &Place,
+    covered: &mut Covered,
+) {
+    if after.watches.is_empty() {
+        return;
+    }
+    let viewer = Viewer::global();
+    let views = Views::of(before, after, place.hive, &viewer);
+    let (differences, place) = match touched {
+        Touched::Value(..) | Touched::Values(..) => {
+            (vec![Difference::Unknown(Unread::Values)], place.clone())
+        }
+        Touched::Descriptor(..) => (vec![Difference::Unknown(Unread::Descriptor)], place.clone()),
+        Touched::Child(_, parent, name) => {
+            let Some(above) = place.above() else { return };
+            (views.unknown_child(parent, name, place.name()), above)
+        }
+    };
+    let mut told = Told { state: after, of_watches: BTreeMap::new() };
+    told.tell(&place, &differences, covered);
+    let mut batch = Batch::new();
+    batch.add(told);
     batch.queue(after, None, covered);
 }
 
@@ -74,6 +107,32 @@ pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered
             watch.queue.overflow(limit, covered);
             state.watches.insert_mut(id, watch);
         }
+    }
+}
+
+/// Queues OVERFLOW on every watch that a restore of the key at `place` concerns, which has removed or made
+/// these keys below it (P-209).
+pub(crate) fn restored(
+    state: &mut State,
+    place: &Place,
+    keys: &BTreeSet<Guid>,
+    covered: &mut Covered,
+) {
+    let limits = state.limits;
+    let concerned = |watch: &Watch| {
+        watch.hive == place.hive
+            && (keys.contains(&watch.key) || below(watch, place, &limits).is_some())
+    };
+    let watches: Vec<(DescriptionId, Watch)> = state
+        .watches
+        .iter()
+        .filter(|(_, watch)| concerned(watch))
+        .map(|(id, watch)| (*id, watch.clone()))
+        .collect();
+    for (id, mut watch) in watches {
+        covers!(covered, "DISP-22", "IOC-141");
+        watch.queue.overflow(queue_limit(&limits), covered);
+        state.watches.insert_mut(id, watch);
     }
 }
 
@@ -166,7 +225,7 @@ impl Batch {
             if after.watches.values().any(|watch| watch.is_on(place.hive, place.key())) {
                 covers!(covered, "KEY-10");
             }
-            mark_unhidden(before, after, touched, covered);
+            marks::unhidden(before, after, touched, covered);
             return;
         }
         match touched {
@@ -174,6 +233,7 @@ impl Batch {
             Touched::Child(..) => covers!(covered, "PATH-03"),
             Touched::Descriptor(..) => {}
         }
+        marks::disarmed(after, &place, covered);
         let mut told = Told { state: after, of_watches: BTreeMap::new() };
         told.tell(&place, &differences, covered);
         self.add(told);
@@ -278,6 +338,9 @@ impl Watch {
 
     fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
         covers!(covered, "WATCH-01", "DISP-01", "DISP-02", "KEY-11");
+        if let Arrival::Events(strands) = &arrival {
+            self.was_lost.0 |= strands.iter().flatten().any(Record::is_of_own_loss);
+        }
         match arrival {
             Arrival::Events(strands) => self.queue.arrive(strands, limit, covered),
             Arrival::Overflow => self.queue.overflow(limit, covered),
@@ -350,13 +413,23 @@ impl Told<'_> {
         let limits = &self.state.limits;
         let filter = match unread {
             Unread::Values => REG_NOTIFY_VALUE,
-            Unread::Name | Unread::Names => REG_NOTIFY_SUBKEY,
+            Unread::Descriptor => REG_NOTIFY_SD,
+            Unread::Name(lost) if lost.iter().any(|key| watch.is_on(place.hive, *key)) => {
+                return true;
+            }
+            Unread::Name(_) | Unread::Names => REG_NOTIFY_SUBKEY,
             Unread::NameOf(child) => return watch.is_on(place.hive, *child),
         };
         let Some(path) = below(watch, place, limits) else { return false };
         let is_orphan = self.state.orphans.contains(&(watch.hive, watch.key));
-        let descends = watch.subtree && !is_orphan && is_reached(path.len() + 1, limits);
-        watch.filter & filter != 0 || matches!(unread, Unread::Names) && descends
+        let descends = watch.subtree && is_reached(path.len() + 1, limits);
+        watch.filter & filter != 0
+            || match unread {
+                // KEY_DELETED is for every filter.
+                Unread::Name(lost) => descends && !lost.is_empty(),
+                Unread::Names => descends && !is_orphan,
+                _ => false,
+            }
     }
 
     /// A subtree watch is told of the coming or going of a key that whoever has it could not open, or of
@@ -406,7 +479,7 @@ impl Told<'_> {
         let concerns = event.kind.category().is_none_or(|bit| watch.filter & bit != 0);
         match (path, concerns) {
             (Some(path), true) => {
-                mark_told(self.state, watch, place, event, covered);
+                marks::told(self.state, watch, place, event, covered);
                 if watch.subtree {
                     self.mark_unchecked(id, place, event, covered);
                 }
@@ -420,7 +493,7 @@ impl Told<'_> {
                 None
             }
             (None, _) => {
-                mark_untold(self.state, watch, place, covered);
+                marks::untold(self.state, watch, place, event, covered);
                 None
             }
         }
@@ -475,7 +548,7 @@ fn ancestry(
     Place { hive, chain, path }
 }
 
-fn queue_limit(limits: &Limits) -> usize {
+pub(super) fn queue_limit(limits: &Limits) -> usize {
     limits.notification_queue_size as usize
 }
 
@@ -502,78 +575,4 @@ impl Place {
         place.path.push(name.clone());
         place
     }
-}
-
-/// The removal of a HIDDEN entry below which no key has surfaced.
-fn mark_unhidden(before: &State, after: &State, touched: Touched<'_>, covered: &mut Covered) {
-    let Touched::Child(hive, parent, name) = touched else { return };
-    let hidden = |state: &State| {
-        let entries = state.database(hive).lookup(parent, name.as_str());
-        let entries = entries.into_iter().flat_map(|entries| entries.values());
-        entries.filter(|entry| entry.target == Target::Hidden).count()
-    };
-    let watches = || after.watches.values().filter(|watch| watch.is_on(hive, parent));
-    if hidden(after) < hidden(before) && watches().any(|w| w.filter & REG_NOTIFY_SUBKEY != 0) {
-        covers!(covered, "PATH-06");
-    }
-}
-
-/// What a told event shows about its watch.
-fn mark_told(state: &State, watch: &Watch, place: &Place, event: &Event, covered: &mut Covered) {
-    covered.add(&event.shows);
-    covers!(covered, "DISP-05", "DISP-20", "DISP-29");
-    if event.kind == Kind::KeyDeleted {
-        covers!(covered, "DISP-21", "IOC-141");
-    }
-    if place.key() == watch.key {
-        covers!(covered, "DISP-37");
-        if watch.subtree {
-            covers!(covered, "DISP-24", "DISP-35");
-        } else {
-            covers!(covered, "DISP-23");
-        }
-        if state.orphans.contains(&(watch.hive, watch.key)) && event.child.is_none() {
-            covers!(covered, "DEL-40", "DEL-42", "WATCH-36");
-        }
-        return;
-    }
-    covers!(covered, "DISP-04", "DISP-24", "DISP-31", "DISP-36", "DISP-39");
-    if state.orphans.contains(&(watch.hive, watch.key)) {
-        covers!(covered, "DISP-07");
-    }
-    match now_in_place_of(state, watch) {
-        Some(None) => covers!(covered, "DISP-06"),
-        Some(Some(other)) if other != watch.key => covers!(covered, "DISP-08"),
-        _ => {}
-    }
-}
-
-/// What an event that a watch does not get shows about it.
-fn mark_untold(state: &State, watch: &Watch, place: &Place, covered: &mut Covered) {
-    if place.chain.contains(&watch.key) {
-        if watch.subtree {
-            covers!(covered, "DISP-25", "CONF-19");
-        } else {
-            covers!(covered, "DISP-23", "DISP-38");
-        }
-        return;
-    }
-    let Some(record) = state.database(watch.hive).keys.get(&watch.key) else { return };
-    let ancestors = place.chain.windows(2);
-    let is_successor = ancestors.zip(&place.path[1..]).any(|(pair, name)| {
-        record.parent == Some(pair[0]) && record.name.folded() == name.folded()
-    });
-    if watch.subtree && is_successor {
-        covers!(covered, "DISP-09");
-    }
-}
-
-/// What the path of a watched key leads to, where it can be told.
-fn now_in_place_of(state: &State, watch: &Watch) -> Option<Option<Guid>> {
-    let record = state.database(watch.hive).keys.get(&watch.key)?;
-    let viewer = Viewer::global();
-    let resolver = state.kernel_resolver(watch.hive, &viewer);
-    let name = record.name.folded().as_str();
-    let (child, _) = resolver.child(record.parent?, name, &mut Covered::new()).ok()?;
-    Some(child.map(|child| child.key))
 }

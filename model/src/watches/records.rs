@@ -73,6 +73,12 @@ impl Record {
         Record(total.into_iter().chain(OVERFLOW.to_le_bytes()).chain([0, 0]).collect())
     }
 
+    /// Whether it tells a watch of the loss of its own key: KEY_DELETED without a path, or with an empty one.
+    pub(crate) fn is_of_own_loss(&self) -> bool {
+        let kind = (Kind::KeyDeleted as u16).to_le_bytes();
+        self.0.get(4..6) == Some(&kind[..]) && self.0[HEADER_LENGTH..].iter().all(|byte| *byte == 0)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -396,3 +396,35 @@ fn what_is_not_judged_has_no_outcome() {
         assert_eq!(steps[0].outcome.example(7), None);
     }
 }
+
+#[test]
+fn a_commit_reports_each_bad_sd_that_it_has_read() {
+    let mut world = bad_metadata();
+    world.transcript("layer other 0\nopen other Machine\\System\\Registry\\Layers\\other");
+    let record = StoredRecord::Descriptor { bytes: vec![1] };
+    put(&mut world, "Machine\\System\\Registry\\Layers\\other", record);
+    world.transcript("begin t");
+    let own = world.handle("t");
+    for name in ["role", "other"] {
+        let mut write = crate::world::write(world.handle(name), "Enabled", 4, &[0; 4], b"");
+        if let Call::SetValue { transaction, .. } = &mut write {
+            *transaction = own;
+        }
+        assert_eq!(world.call(write).0, Observation::Done);
+    }
+    let (answer, step) = world.call(Call::Commit { fd: own });
+    assert_eq!(answer, Observation::Done);
+    let class = "malformed_layer_metadata_security_descriptor";
+    assert_eq!(required(&step), [text(class), text(class)]);
+}
+
+#[test]
+fn a_bad_layer_name_hides_no_number_of_the_future() {
+    for (number, expected) in [(0, false), (u64::MAX, true)] {
+        let mut world = World::with_layers();
+        world.transcript("create k Machine\\k");
+        put(&mut world, "Machine\\k", value("a\\b", StoredSequence::Number(number)));
+        let call = query(world.handle("k"), "v");
+        assert_eq!(repeats(&mut world, call), expected);
+    }
+}

@@ -137,7 +137,7 @@ fn nothing_is_created_when_the_disposition_cannot_be_written() {
     bytes[40] = 1;
     let structure = memory.map(bytes, Protection::ReadOnly);
     let call = RawCall::Syscall { number: 1101, arguments: [structure, 0, 0, 0, 0, 0] };
-    assert_eq!(raw(&mut world, call, &memory).0, failed(Errno::EFAULT));
+    assert_eq!(raw(&mut world, call.clone(), &memory).0, failed(Errno::EFAULT));
     assert_eq!(world.call(open("Machine\\new")).0, failed(Errno::ENOENT));
     // A null pointer asks for no disposition.
     memory.patch(structure + 40, &[0]);

@@ -4,13 +4,15 @@ use registry_model::errno::Errno;
 use registry_model::security::{
     Ace, AceBody, AceKind, Acl, Effect, Privilege, SecurityDescriptor, Token, rights,
 };
-use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord};
+use registry_model::store_entry::{
+    StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
+};
 use registry_model::{Call, Environment, Observation, Step};
 
 use crate::callers::{
     DACL, administrator, alice, changed, granting, sid, speaking, with_privilege,
 };
-use crate::world::{World, open, write};
+use crate::world::{SOURCE, World, open, write};
 
 const LAYERS: &str = "Machine\\System\\Registry\\Layers";
 
@@ -164,6 +166,59 @@ fn without_key_of_base(descriptor: &SecurityDescriptor) -> (World, Call) {
     world.environment(Environment::StoreEntry(entry));
     world.transcript("down\nresume\nhide $base in top");
     (world, write(key, "v", 1, b"text", b""))
+}
+
+/// Puts a key in the place of the Layers key, and, if one is given, an entry below that.
+fn lead_elsewhere(world: &mut World, below: Option<StoredRecord>) {
+    let mut put = |path: &str, through: Option<&str>, record: StoredRecord| {
+        let path = path.split('\\').map(str::to_owned).collect();
+        let key = StoredKey { path, through: through.map(str::to_owned) };
+        world.environment(Environment::StoreEntry(StoreEntry { key, record }));
+    };
+    let key = child("Layers", "top", StoredTarget::Key { symlink: false }, 1);
+    put("Machine\\System\\Registry", None, key);
+    if let Some(below) = below {
+        put(LAYERS, Some("top"), below);
+    }
+    let max_sequence = 0;
+    world.environment(Environment::FalseMaximum { source: SOURCE, max_sequence });
+    world.transcript("down\nresume");
+}
+
+fn child(name: &str, layer: &str, target: StoredTarget, sequence: u64) -> StoredRecord {
+    let (name, layer) = (name.to_owned(), layer.to_owned());
+    StoredRecord::Child { name, layer, target, sequence: StoredSequence::Number(sequence) }
+}
+
+#[test]
+fn what_base_has_settled_on_no_other_layers_key_changes() {
+    let (mut world, call) = without_key_of_base(&granting(rights::KEY_SET_VALUE));
+    let of_alice = |world: &mut World| speaking(world, &alice(), |w| w.steps(&call, false));
+    assert_eq!(outcomes(&of_alice(&mut world)), ["ok", "EACCES"]);
+    speaking(&mut world, &alice(), |world| world.call(call.clone()));
+    assert_eq!(outcomes(&of_alice(&mut world)), ["ok"]);
+    lead_elsewhere(&mut world, None);
+    assert_eq!(outcomes(&of_alice(&mut world)), ["ok"]);
+}
+
+#[test]
+fn that_the_key_of_base_is_not_below_another_layers_key_is_seen_once_that_can_be_read() {
+    let (mut world, key) = world();
+    world.transcript(&format!("layer top 1\ncreate {LAYERS}\\base"));
+    set(&mut world, &format!("{LAYERS}\\base"), &granting(rights::KEY_SET_VALUE));
+    let call = write(key, "v", 1, b"text", b"");
+    let of_alice = |world: &mut World| speaking(world, &alice(), |w| w.steps(&call, false));
+    let number = world.state.next_sequence() + 1;
+    let future = child("x", "unknown", StoredTarget::Hidden, number);
+    lead_elsewhere(&mut world, Some(future));
+    assert_eq!(outcomes(&of_alice(&mut world)), ["ok"]);
+    speaking(&mut world, &alice(), |world| {
+        for _ in 0..3 {
+            assert_eq!(world.call(call.clone()).0, Observation::Done);
+        }
+    });
+    world.transcript(&format!("create {LAYERS}\\other in mine"));
+    assert_eq!(outcomes(&of_alice(&mut world)), ["ok", "EACCES"]);
 }
 
 fn outcomes(steps: &[Step]) -> Vec<String> {

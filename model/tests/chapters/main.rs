@@ -1,6 +1,7 @@
 //! The chapters of the model, each shown by short scripts and their transcripts.
 
 mod audit;
+mod backup;
 mod callers;
 mod configuration;
 mod contracts;
@@ -19,13 +20,17 @@ mod private_hives;
 mod refreshes;
 mod registration;
 mod resolution;
+mod restore;
+mod restore_streams;
 mod source;
 mod sources;
+mod stalls;
 mod store_entries;
 mod store_laws;
 mod store_records;
 mod store_start;
 mod store_transactions;
+mod stream_records;
 mod transaction_layers;
 mod transaction_times;
 mod transactions;

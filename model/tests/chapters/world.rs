@@ -7,21 +7,26 @@ use std::collections::BTreeMap;
 
 use expect_test::Expect;
 use registry_model::errno::Errno;
-use registry_model::input::{Contents, Fd, ProcessId, Registration, SourceId, WireGuid};
+use registry_model::input::{
+    Contents, Fd, ProcessId, Registration, SourceId, StreamAccess, WireGuid,
+};
 use registry_model::security::{Token, rights};
 use registry_model::{Call, Caller, DeviceCall, Environment, Input, Observation, State, Step};
 
 pub const SOURCE: SourceId = SourceId(0);
 pub const OTHER_SOURCE: SourceId = SourceId(1);
 
+#[derive(Clone)]
 pub struct World {
     pub state: State,
     pub caller: Caller,
     handles: BTreeMap<String, Fd>,
     next_fd: Fd,
-    now: u64,
+    pub now: u64,
     /// The transaction fd that calls name, -1 for none.
     transaction: Fd,
+    /// The streams of backups, by name.
+    pub streams: BTreeMap<String, Vec<u8>>,
 }
 
 /// Runs lines in a registry with the hives Machine and Users and compares what was answered.
@@ -40,6 +45,7 @@ impl World {
             next_fd: 3,
             now: 1_000,
             transaction: -1,
+            streams: BTreeMap::new(),
         };
         world.register(SOURCE, &["Machine", "Users"]);
         world
@@ -53,6 +59,11 @@ impl World {
              create Machine\\System\\Registry\\Layers",
         );
         world
+    }
+
+    /// The same, in this state and so much later.
+    pub fn in_state(&self, state: &State, later: u64) -> World {
+        World { state: state.clone(), now: self.now + later, ..self.clone() }
     }
 
     pub fn handle(&self, name: &str) -> Fd {
@@ -125,7 +136,10 @@ impl World {
         self.now += 10;
         let step = self.steps(&named(call, self.transaction), false).swap_remove(0);
         let answer = step.outcome.example(self.next_fd).expect("a call has an answer");
-        if let Observation::Opened { .. } | Observation::Begun { .. } = answer {
+        if let Observation::Opened { .. }
+        | Observation::Begun { .. }
+        | Observation::StreamOpened { .. } = answer
+        {
             self.next_fd += 1;
         }
         self.state = step.accept(&answer).expect("an example conforms");
@@ -243,6 +257,22 @@ impl World {
                 self.on(key, |fd| Call::HideKey { fd, layer: layer.clone(), transaction: -1 })
             }
             ["flush", key] => self.on(key, |fd| Call::Flush { fd }),
+            ["backup", key, name] => {
+                let output = self.stream(StreamAccess::Write, &[]);
+                let answer = self.on(key, |fd| Call::Backup { fd, output });
+                let taken = self.call(Call::TakeStream { fd: output }).0;
+                let Observation::Stream(bytes) = taken else { panic!("{taken}") };
+                self.streams.insert(name.to_owned(), bytes);
+                self.say(Call::Close { fd: output });
+                answer
+            }
+            ["restore", key, name] => {
+                let contents = self.streams[name].clone();
+                let input = self.stream(StreamAccess::Read, &contents);
+                let answer = self.on(key, |fd| Call::Restore { fd, input });
+                self.say(Call::Close { fd: input });
+                answer
+            }
             ["layer", name, precedence] => self.layer(name, precedence),
             ["view", path] => self.view(path),
             ["layers"] => self.layers(),
@@ -264,6 +294,14 @@ impl World {
                 "ok".to_owned()
             }
             _ => panic!("no such line: {line}"),
+        }
+    }
+
+    /// Opens a stream.
+    pub fn stream(&mut self, access: StreamAccess, contents: &[u8]) -> Fd {
+        match self.call(Call::OpenStream { access, contents: contents.into() }).0 {
+            Observation::StreamOpened { fd } => fd,
+            other => panic!("{other}"),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::generate::{Profile, plan_of_seed};
-use crate::plan::{Action, Fault, Plan, Step};
+use crate::plan::{Action, Fault, Plan, Step, Text};
 use crate::script::{parse, print};
 
 const SEEDS: u64 = 200;
@@ -105,6 +105,23 @@ fn every_kind_of_action_occurs_inside() {
 }
 
 #[test]
+fn watchers_carry_private_layers_at_times_and_disable_them() {
+    let carries = |plan: &Plan| {
+        let layers = || plan.actors.iter().flat_map(|actor| &actor.token.0.private_layers);
+        layers().next().is_some()
+            && actions(plan).any(|action| match action {
+                Action::LayerSet { name, enabled: Some(0), .. }
+                | Action::LayerCreate { name, enabled: Some(0), .. } => {
+                    layers().any(|layer| *name == Text::from(layer.as_str()))
+                }
+                _ => false,
+            })
+    };
+    let count = plans().filter(carries).count();
+    assert!(count > 20 && count < 150, "{count} plans");
+}
+
+#[test]
 fn every_parameter_is_set() {
     let text = text();
     for (name, ..) in super::settings::PARAMETERS {
@@ -132,6 +149,29 @@ fn deadlines_pass_and_sources_die_around_commits() {
     }
     assert!(waits.len() > 3, "{waits:?}");
     assert!(deaths > 20, "{deaths} deaths around commits");
+}
+
+/// Whether a fault is of a kind.
+type IsFault = fn(&Fault) -> bool;
+
+#[test]
+fn sources_stall_before_and_in_the_course_of_calls_and_end_in_both_ways() {
+    let count = |is: IsFault| {
+        let has = |plan: &Plan| {
+            plan.steps.iter().any(|step| matches!(step, Step::Fault(fault) if is(fault)))
+        };
+        plans().filter(has).count()
+    };
+    let kinds: [(&str, IsFault); 4] = [
+        ("at once", |fault| matches!(fault, Fault::StallSource { .. })),
+        ("executed", |fault| matches!(fault, Fault::StallSourceAt { executed: true, .. })),
+        ("unexecuted", |fault| matches!(fault, Fault::StallSourceAt { executed: false, .. })),
+        ("released", |fault| matches!(fault, Fault::ReleaseSource { .. })),
+    ];
+    for (name, is) in kinds {
+        let count = count(is);
+        assert!(count > 10, "{name} occurs in {count} plans");
+    }
 }
 
 #[test]

@@ -85,15 +85,22 @@ impl Objects {
 
     /// Takes note of the transactions that have timed out by now: their aborts are on the way. A
     /// commit in flight is waited for.
-    pub(super) fn expire(&mut self, transactions: &Transactions, now: Option<u64>) {
+    pub(super) fn expire(
+        &mut self,
+        held: &mut Held,
+        transactions: &Transactions,
+        now: Option<u64>,
+    ) {
         let Some(now) = now else { return };
         for object in self.known.values() {
-            let (Binding::Bound(id), Some(lifetime)) = (object.binding, object.lifetime) else {
-                continue;
-            };
+            let Some(lifetime) = object.lifetime else { continue };
             let is_over = lifetime.latest_end.saturating_add(TIMER_GRACE_NS) < now;
-            if is_over && transactions.owes_abort(id) {
-                self.unaborted.entry(id).or_insert(Rule::AbortAtExpiry);
+            match object.binding {
+                Binding::Bound(id) if is_over && transactions.owes_abort(id) => {
+                    self.unaborted.entry(id).or_insert(Rule::AbortAtExpiry);
+                }
+                Binding::Unbound if is_over => held.mark(Rule::UnboundExpiry),
+                Binding::Bound(_) | Binding::Unbound | Binding::Unknown => {}
             }
         }
     }

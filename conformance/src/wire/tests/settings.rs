@@ -125,6 +125,34 @@ fn nothing_is_changed_between_calls() {
 }
 
 #[test]
+fn a_late_write_brings_its_last_write_time_once() {
+    let mut wire = Wire::new();
+    wire.send(0x21, set_value(101)).unwrap();
+    wire.overdue().unwrap();
+    wire.answer(0x21, payload().u32(0)).unwrap();
+    assert_eq!(wire.exchange(0x12, write_time(ROOT), 0), Ok(()));
+    assert_eq!(wire.send(0x12, write_time(ROOT)), Err(Rule::BetweenCalls));
+}
+
+#[test]
+fn a_late_write_that_is_refused_brings_none() {
+    let mut wire = Wire::new();
+    wire.send(0x21, set_value(101)).unwrap();
+    wire.overdue().unwrap();
+    wire.answer(0x21, payload().u32(5)).unwrap();
+    assert_eq!(wire.send(0x12, write_time(ROOT)), Err(Rule::BetweenCalls));
+}
+
+#[test]
+fn a_late_entry_brings_its_record() {
+    let mut wire = Wire::new();
+    wire.send(0x02, create_entry(NEW, 101)).unwrap();
+    wire.overdue().unwrap();
+    wire.answer(0x02, payload().u32(0)).unwrap();
+    assert_eq!(wire.send(0x10, create_key(NEW)), Ok(()));
+}
+
+#[test]
 fn a_deadline_that_passes_between_calls_aborts() {
     let mut wire = Wire::new();
     wire.overdue().unwrap();

@@ -223,6 +223,11 @@ impl Parameters {
         self.count(Parameter::MaxBoundTransactionsPerSource)
     }
 
+    /// Snapshots that backups of one source read at a time.
+    pub fn read_only_transactions_max(&self) -> usize {
+        self.count(Parameter::MaxReadOnlyTransactionsPerSource)
+    }
+
     /// Layers in the table, base included (D-53).
     pub fn layers_max(&self) -> usize {
         self.count(Parameter::MaxTotalLayers)

@@ -162,17 +162,36 @@ impl<E: Env> Connection<E> {
         self.wait_for(deadline, Call { inquiry, ..Call::new(transaction, request) }).await
     }
 
-    async fn wait_for(&self, deadline: u64, call: Call) -> Result<Response, RequestError> {
+    /// As [`Connection::inquire`], but the request takes its place in the line now, whenever its
+    /// answer is looked at.
+    pub fn start(
+        &self,
+        deadline: u64,
+        transaction: Option<TransactionId>,
+        request: Request,
+        inquiry: Inquiry,
+    ) -> impl Future<Output = Result<Response, RequestError>> + Send + use<E> {
+        self.wait_for(deadline, Call { inquiry, ..Call::new(transaction, request) })
+    }
+
+    fn wait_for(
+        &self,
+        deadline: u64,
+        call: Call,
+    ) -> impl Future<Output = Result<Response, RequestError>> + Send + use<E> {
         let (sender, receiver) = oneshot::channel();
         let call = Call { deadline: Some(deadline), caller: Some(sender), ..call };
-        let ticket = self.shared.enqueue(call)?;
-        let mut wait = Wait { shared: &self.shared, ticket, receiver };
-        let timer = pin!(self.shared.env.sleep_until(deadline));
-        // The receiver is polled first: a response that is there wins over its deadline.
-        match select(&mut wait.receiver, timer).await {
-            Either::Left((Ok(delivery), _)) => delivery.outcome,
-            Either::Left((Err(oneshot::Canceled), _)) => Err(RequestError::Down),
-            Either::Right(_) => wait.give_up(),
+        let shared = Arc::clone(&self.shared);
+        let wait = self.shared.enqueue(call).map(|ticket| Wait { shared, ticket, receiver });
+        async move {
+            let mut wait = wait?;
+            let timer = pin!(wait.shared.env.sleep_until(deadline));
+            // The receiver is polled first: a response that is there wins over its deadline.
+            match select(&mut wait.receiver, timer).await {
+                Either::Left((Ok(delivery), _)) => delivery.outcome,
+                Either::Left((Err(oneshot::Canceled), _)) => Err(RequestError::Down),
+                Either::Right(_) => wait.give_up(),
+            }
         }
     }
 
@@ -404,13 +423,13 @@ fn answer(caller: Option<oneshot::Sender<Delivery>>, error: RequestError) {
 }
 
 /// A caller's wait, which leaves nothing behind when it is given up at any point.
-struct Wait<'a, E: Env> {
-    shared: &'a Shared<E>,
+struct Wait<E: Env> {
+    shared: Arc<Shared<E>>,
     ticket: Ticket,
     receiver: oneshot::Receiver<Delivery>,
 }
 
-impl<E: Env> Wait<'_, E> {
+impl<E: Env> Wait<E> {
     fn give_up(&mut self) -> Result<Response, RequestError> {
         let withdrawn = self.shared.lock().dispatch.withdraw(self.ticket);
         if withdrawn.is_some() {
@@ -425,7 +444,7 @@ impl<E: Env> Wait<'_, E> {
     }
 }
 
-impl<E: Env> Drop for Wait<'_, E> {
+impl<E: Env> Drop for Wait<E> {
     fn drop(&mut self) {
         let withdrawn = self.shared.lock().dispatch.withdraw(self.ticket);
         drop(withdrawn);

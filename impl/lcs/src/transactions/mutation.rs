@@ -43,7 +43,7 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         transaction: TransactionId,
         change: &Change,
-        layer: Option<Turn>,
+        held: Vec<Turn>,
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
@@ -63,11 +63,11 @@ impl<E: Env> Kernel<E> {
         let answer = self.ask_in(Some(transaction), hive.slot, request, Some(late)).await;
         if answer == Err(Failure::Unanswered(RequestError::TimedOut { dispatched: true })) {
             let layer = accepted.logged.layer.clone();
-            self.state().transactions.note_unanswered(transaction, layer);
+            self.state().transactions.write_into(transaction, layer);
         }
         answer?;
         let finished = self.finish_within(accepted).await;
-        drop(layer);
+        drop(held);
         Ok(finished)
     }
 

@@ -93,6 +93,8 @@ pub struct Content {
 #[derive(Default)]
 pub struct Transactions {
     records: BTreeMap<TransactionId, Record>,
+    /// How many snapshots of each source are open.
+    snapshots: BTreeMap<SlotId, usize>,
     last: u64,
 }
 
@@ -112,8 +114,9 @@ enum Phase {
         log: Arc<Vec<Logged>>,
         known: Known,
         fate: Arc<Fate>,
-        /// Layers that mutations name of which it is not known whether the source has done them.
-        unanswered: BTreeSet<FoldedName>,
+        /// Layers that it may have written into beside those of the log: of mutations of which it is
+        /// not known whether the source has done them, and of a restore.
+        layers: BTreeSet<FoldedName>,
         /// Alive while a commit is waiting for its slot or its answer.
         commit: Weak<()>,
     },
@@ -130,6 +133,31 @@ impl Transactions {
         let record = Record { deadline, id_at_source: id, phase, waiting: Vec::new() };
         self.records.insert(id, record);
         id
+    }
+
+    /// Begins a snapshot of a source, under an id like that of any transaction.
+    ///
+    /// # Errors
+    /// EBUSY when `snapshots_max` are open.
+    pub fn begin_snapshot(
+        &mut self,
+        slot: SlotId,
+        snapshots_max: usize,
+    ) -> Result<TransactionId, Errno> {
+        let open = self.snapshots.entry(slot).or_default();
+        if *open >= snapshots_max {
+            return Err(Errno::EBUSY);
+        }
+        *open += 1;
+        self.last += 1;
+        Ok(TransactionId(self.last))
+    }
+
+    /// One snapshot of a source fewer.
+    pub fn end_snapshot(&mut self, slot: SlotId) {
+        if let Some(open) = self.snapshots.get_mut(&slot) {
+            *open = open.saturating_sub(1);
+        }
     }
 
     /// What its source knows it by, bound or not.
@@ -201,10 +229,7 @@ impl Transactions {
 
     /// What it is bound to.
     pub fn binding(&self, id: TransactionId) -> Option<Binding> {
-        match self.phase(id) {
-            Ok(Phase::Bound { binding, .. }) => Some(*binding),
-            _ => None,
-        }
+        self.phase(id).ok().and_then(Phase::binding)
     }
 
     /// Whether there is room for another mutation (D-83).
@@ -259,7 +284,7 @@ impl Transactions {
                 log: Arc::default(),
                 known: Known::nothing(),
                 fate: Arc::default(),
-                unanswered: BTreeSet::new(),
+                layers: BTreeSet::new(),
                 commit: Weak::new(),
             };
         }
@@ -273,14 +298,6 @@ impl Transactions {
         }
     }
 
-    /// Remembers that a source may yet do a mutation that names a layer.
-    pub fn note_unanswered(&mut self, id: TransactionId, layer: Option<FoldedName>) {
-        let record = self.records.get_mut(&id);
-        if let Some(Record { phase: Phase::Bound { unanswered, .. }, .. }) = record {
-            unanswered.extend(layer);
-        }
-    }
-
     /// Whether it is known how what a mutation changes was before the transaction.
     pub fn knows(&self, id: TransactionId, change: &AcceptedChange) -> bool {
         matches!(self.phase(id), Ok(Phase::Bound { known, .. }) if known.covers(change))
@@ -290,6 +307,24 @@ impl Transactions {
     pub fn learn(&mut self, id: TransactionId, change: &AcceptedChange, read: Known) {
         if let Some(Record { phase: Phase::Bound { known, .. }, .. }) = self.records.get_mut(&id) {
             known.complete(change.position.key(), read);
+        }
+    }
+
+    /// Notes that it writes into a layer, or may yet, though nothing of that is logged.
+    pub fn write_into(&mut self, id: TransactionId, layer: Option<FoldedName>) {
+        if let Some(Record { phase: Phase::Bound { layers, .. }, .. }) = self.records.get_mut(&id) {
+            layers.extend(layer);
+        }
+    }
+
+    /// Nobody knows any more how a hive was before what its transactions have changed.
+    pub fn forget_known(&mut self, hive: HiveId) {
+        for record in self.records.values_mut() {
+            if let Phase::Bound { binding, known, .. } = &mut record.phase
+                && binding.hive == hive
+            {
+                *known = Known::nothing();
+            }
         }
     }
 
@@ -400,8 +435,8 @@ impl Transactions {
     /// Those that are bound and have written into a layer, or may have (`DEL-16`, `DEL-19`).
     pub fn writers_of(&self, layer: &FoldedName) -> Vec<TransactionId> {
         self.chosen(|phase| match phase {
-            Phase::Bound { log, unanswered, .. } => {
-                unanswered.contains(layer)
+            Phase::Bound { log, layers, .. } => {
+                layers.contains(layer)
                     || log.iter().any(|logged| logged.layer.as_ref() == Some(layer))
             }
             Phase::Unbound(_) | Phase::Over(_) => false,
@@ -420,6 +455,13 @@ impl Transactions {
 }
 
 impl Phase {
+    const fn binding(&self) -> Option<Binding> {
+        match self {
+            Self::Bound { binding, .. } => Some(*binding),
+            Self::Unbound(_) | Self::Over(_) => None,
+        }
+    }
+
     /// The source that it counts for; one that has ended counts for none (`TXN-89`).
     fn slot(&self) -> Option<SlotId> {
         match self {

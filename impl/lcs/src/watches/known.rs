@@ -14,7 +14,7 @@ use crate::layers::View;
 use crate::name::FoldedName;
 use crate::resolve::{ChildGroup, Values, VisibleChild, folded, is_of};
 use crate::security::SecurityDescriptor;
-use crate::state::KeyId;
+use crate::state::{HiveId, KeyId};
 use crate::watches::record::{Event, EventKind};
 
 /// Knowledge of keys.
@@ -294,6 +294,13 @@ impl Known {
         let key = self.keys.get(&change.position.key());
         self.overtaken |= self.covers(change) || key.is_some_and(masks);
         self.apply(change);
+    }
+
+    /// Forgets the keys of a hive, and those that may be of it.
+    pub fn forget(&mut self, hive: HiveId) {
+        self.keys.retain(|key, _| {
+            key.slot != hive.slot || key.hive_index.is_some_and(|index| index != hive.index)
+        });
     }
 
     /// Whether somebody else has published a change of something that is known here.

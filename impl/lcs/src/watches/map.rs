@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use abi::Errno;
 
+use crate::backup::Restored;
 use crate::change::{AcceptedChange, Effect};
 use crate::configuration::WatchLimits;
 use crate::key_file::Position;
@@ -261,6 +262,27 @@ impl WatchMap {
                     Notice::Record(record) => watch.queue.push(record, limits.queue_size),
                     Notice::Overflow => watch.queue.overflow(limits.queue_size),
                 }
+            }
+        }
+    }
+
+    /// Tells every watch that may be concerned by a restore that anything may have changed: on the
+    /// target, on keys that were or are below it, and on subtrees that it is in (D-76, P-209).
+    pub fn overflow_restored(&mut self, restored: &Restored, limits: WatchLimits) {
+        let target = restored.target.key();
+        let reached_from: BTreeSet<KeyId> = restored
+            .target
+            .ancestors()
+            .filter(|(_, depth)| limits.reaches(*depth))
+            .map(|(key, _)| key)
+            .collect();
+        for watch in self.armed.values_mut() {
+            let key = watch.position.key();
+            let is_concerned = key == target
+                || restored.concerns(key)
+                || watch.subtree && reached_from.contains(&key);
+            if is_concerned {
+                watch.queue.overflow(limits.queue_size);
             }
         }
     }

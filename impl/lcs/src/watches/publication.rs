@@ -20,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::layers::View;
 use crate::name::FoldedName;
 use crate::resolve::{folded, text};
-use crate::state::KeyId;
+use crate::state::{HiveId, KeyId};
 use crate::watches::known::{Known, Occurrence};
 use crate::watches::map::Batch;
 use crate::watches::record::{Event, EventKind};
@@ -144,6 +144,15 @@ impl Knowledge {
 }
 
 impl UnderWay {
+    /// Nothing is known any more of the keys of a hive, which a restore has changed.
+    pub fn forget(&self, hive: HiveId) {
+        for knowledge in self.0.iter().filter_map(Weak::upgrade) {
+            if let Some(known) = knowledge.lock().as_mut() {
+                known.forget(hive);
+            }
+        }
+    }
+
     fn apply(&self, change: &AcceptedChange) {
         for knowledge in self.0.iter().filter_map(Weak::upgrade) {
             if let Some(known) = knowledge.lock().as_mut() {

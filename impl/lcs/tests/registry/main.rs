@@ -1,6 +1,7 @@
 //! The kernel half through its front door, over a memory source, in virtual time.
 
 mod audit;
+mod backup;
 mod client;
 mod commit_watches;
 mod configuration;

@@ -18,8 +18,8 @@ pub struct Key {
     name: Vec<u8>,
     parent: Guid,
     pub sd: Vec<u8>,
-    volatile_key: bool,
-    symlink: bool,
+    pub volatile_key: bool,
+    pub symlink: bool,
     pub last_write_time: u64,
 }
 
@@ -46,6 +46,12 @@ pub struct Store {
     pub dies_at: Option<Operation>,
     /// What each open transaction sees; none before its first mutation.
     pub transactions: BTreeMap<u64, Option<Content>>,
+    /// What each open read-only transaction sees.
+    pub snapshots: BTreeMap<u64, Content>,
+    /// Transactions that have been committed.
+    pub committed: Vec<u64>,
+    /// Whether read-only transactions are refused.
+    pub no_snapshots: bool,
     /// Whether transactions are refused.
     pub no_transactions: bool,
     /// Each request's transaction, in the order of `log`; 0 for none.
@@ -83,6 +89,7 @@ impl Store {
     /// What a start does: volatile keys are lost, names without a key, and keys without a name.
     pub fn recover(&mut self) {
         self.transactions.clear();
+        self.snapshots.clear();
         let volatile: Vec<Guid> =
             self.keys.iter().filter(|(_, key)| key.volatile_key).map(|(guid, _)| *guid).collect();
         volatile.into_iter().for_each(|guid| self.drop_key(guid));
@@ -127,6 +134,13 @@ impl Store {
             Request::BeginTransaction { .. } if self.no_transactions => {
                 Err(Status::TransactionNotSupported)
             }
+            Request::BeginTransaction { mode: 1, .. } if self.no_snapshots => {
+                Err(Status::TransactionNotSupported)
+            }
+            Request::BeginTransaction { transaction, mode: 1 } => {
+                self.snapshots.insert(transaction, self.content());
+                Ok(Response::Done)
+            }
             Request::BeginTransaction { transaction, .. } => {
                 match self.transactions.insert(transaction, None) {
                     None => Ok(Response::Done),
@@ -136,7 +150,11 @@ impl Store {
             Request::CommitTransaction { transaction } => self.commit(transaction),
             Request::AbortTransaction { transaction } => {
                 self.transactions.remove(&transaction);
+                self.snapshots.remove(&transaction);
                 Ok(Response::Done)
+            }
+            request if self.snapshots.contains_key(&transaction) => {
+                self.read_snapshot(transaction, request)
             }
             request if transaction != 0 => self.perform_within(transaction, request),
             request if is_mutation(&request) && self.writer().is_some() => {
@@ -165,19 +183,36 @@ impl Store {
         if let Some(content) = &mut content {
             self.swap(content);
         }
+        self.committed.push(transaction);
         Ok(Response::Done)
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            keys: self.keys.clone(),
+            entries: self.entries.clone(),
+            values: self.values.clone(),
+            blankets: self.blankets.clone(),
+        }
+    }
+
+    fn read_snapshot(&mut self, transaction: u64, request: Request) -> Result<Response, Status> {
+        if is_mutation(&request) {
+            return Err(Status::Invalid);
+        }
+        let mut content = self.snapshots.remove(&transaction).ok_or(Status::Invalid)?;
+        self.swap(&mut content);
+        let result = self.perform(request);
+        self.swap(&mut content);
+        self.snapshots.insert(transaction, content);
+        result
     }
 
     fn perform_within(&mut self, transaction: u64, request: Request) -> Result<Response, Status> {
         let mut content = self.transactions.remove(&transaction).ok_or(Status::Invalid)?;
         let writes = is_mutation(&request);
         if content.is_none() && writes && self.writer().is_none() {
-            content = Some(Content {
-                keys: self.keys.clone(),
-                entries: self.entries.clone(),
-                values: self.values.clone(),
-                blankets: self.blankets.clone(),
-            });
+            content = Some(self.content());
         }
         let result = match &mut content {
             Some(content) => {
@@ -247,11 +282,12 @@ impl Store {
                 Ok(Response::Done)
             }
             Request::CreateKey { guid, name, parent, sd, volatile_key, symlink } => {
-                let key = Key { volatile_key, symlink, ..Key::new(&name, parent, sd) };
-                match self.keys.insert(guid, key) {
-                    None => Ok(Response::Done),
-                    Some(_) => Err(Status::AlreadyExists),
+                if self.keys.contains_key(&guid) {
+                    return Err(Status::AlreadyExists);
                 }
+                let key = Key { volatile_key, symlink, ..Key::new(&name, parent, sd) };
+                self.keys.insert(guid, key);
+                Ok(Response::Done)
             }
             Request::ReadKey { guid } => self.need(guid).map(|key| Response::ReadKey {
                 name: key.name.clone(),
@@ -342,7 +378,7 @@ impl Store {
 }
 
 impl Key {
-    fn new(name: &[u8], parent: Guid, sd: Vec<u8>) -> Self {
+    pub fn new(name: &[u8], parent: Guid, sd: Vec<u8>) -> Self {
         let name = name.to_vec();
         Self { name, parent, sd, volatile_key: false, symlink: false, last_write_time: 77 }
     }

@@ -1,6 +1,6 @@
 //! Lifetimes of transactions by the clock, and the aborts that go with their ends.
 
-use super::transactions::{ABORT, ID, TXN, bound, change, close, commit, failed, within};
+use super::transactions::{ABORT, BEGIN, ID, TXN, bound, change, close, commit, failed, within};
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -185,4 +185,34 @@ fn drops_layer_deletions_and_flushes_are_of_no_transaction() {
         wire.monitor.call_began();
         assert_eq!(wire.send_to(SOURCE, op_code, ID, fields), Err(Rule::NeverEnlisted));
     }
+}
+
+#[test]
+fn the_end_of_an_unbound_transaction_shows_when_it_is_over() {
+    let mut wire = with_fds();
+    wire.monitor.time(BEGIN_AT);
+    wire.begin(TXN);
+    wire.monitor.time(BEGIN_AT + 29 * SECOND);
+    assert_eq!(wire.monitor.quiescent(), Ok(()));
+    wire.covers_none_of(&["TXN-47"]);
+    wire.monitor.time(OVER_AT);
+    assert_eq!(wire.monitor.quiescent(), Ok(()));
+    wire.covers(&["TXN-47"]);
+    let abort = payload().u64(ID);
+    assert_eq!(wire.send_to(SOURCE, ABORT, ID, abort), Err(Rule::TransactionOpen));
+}
+
+#[test]
+fn what_was_begun_for_nobody_shows_by_its_abort() {
+    let mut wire = with_fds();
+    wire.begin(TXN);
+    wire.monitor.call_began();
+    wire.ask(NEW, "v", 0);
+    wire.send_to(SOURCE, BEGIN, ID, payload().u64(ID).u32(0)).unwrap();
+    let timed_out = failed(Errno::ETIMEDOUT);
+    wire.monitor.call_ended(PROCESS, &change(), &timed_out, true).unwrap();
+    wire.answer(BEGIN, payload().u32(0)).unwrap();
+    wire.covers_none_of(&["FAIL-26", "FAIL-27"]);
+    wire.end(ABORT, ID, 0);
+    wire.covers(&["FAIL-26", "FAIL-27"]);
 }

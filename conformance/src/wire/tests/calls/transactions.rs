@@ -8,7 +8,7 @@ use super::*;
 pub(super) const TXN: Fd = 20;
 /// The id that it is begun under.
 pub(super) const ID: u64 = 9;
-const BEGIN: u16 = 0x30;
+pub(super) const BEGIN: u16 = 0x30;
 const COMMIT: u16 = 0x31;
 pub(super) const ABORT: u16 = 0x32;
 

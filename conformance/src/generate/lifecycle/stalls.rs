@@ -1,0 +1,159 @@
+//! Sources that stall for a while: calls that time out, and what comes late.
+//!
+//! Most calls go through fds that were opened before, so that they come as far as the request that matters.
+
+use proptest::prelude::*;
+
+use super::ALL_ACCESS;
+use crate::generate::{Generator, HANDLES, KEY_NAMES};
+use crate::plan::{Action, Fault, Handle, KeyReference, Step, Text};
+
+/// How far into the calls that follow a stall may begin.
+const REQUEST_MAX: u32 = 5;
+
+/// The key about which calls meet a stalled source.
+struct Met {
+    handle: Handle,
+    path: String,
+    /// Whether it is the metadata key of a layer.
+    is_layer: bool,
+}
+
+impl Met {
+    fn key(&self) -> KeyReference {
+        KeyReference::Handle(self.handle.clone())
+    }
+}
+
+impl Generator {
+    /// A source stalls before or in a call, a few calls meet it, and it answers late or dies.
+    pub(in super::super) fn stall(&mut self) {
+        let met = self.key_to_meet();
+        let source = self.source_of(&met.path);
+        if self.down[source] {
+            return;
+        }
+        let (handle, path) = (met.handle.clone(), Text::from(met.path.as_str()));
+        let access = ALL_ACCESS;
+        self.act(1, Action::Open { handle: handle.clone(), parent: None, path, access, flags: 0 });
+        self.remember(handle.clone());
+        let transaction = self.chance(3).then(|| self.begin());
+        if let Some(transaction) = &transaction
+            && self.chance(2)
+        {
+            self.change_inside(transaction, &met);
+        }
+        self.begin_stall(source);
+        for _ in 0..self.rng.random_range(1..=3) {
+            self.meet_stall(&met, transaction.as_ref());
+        }
+        self.end_stall(source);
+        self.noted_all();
+        self.look();
+        self.look_at(&met);
+        if let Some(transaction) = transaction {
+            self.ask_for_state(&transaction);
+            self.close_transaction(&transaction);
+        }
+        self.change();
+    }
+
+    fn key_to_meet(&mut self) -> Met {
+        let handle = Handle(self.pick(HANDLES).to_owned());
+        let is_layer = self.chance(4);
+        let path = if is_layer {
+            format!("Machine\\System\\Registry\\Layers\\{}", self.some_layer())
+        } else {
+            self.watched_path()
+        };
+        Met { handle, path, is_layer }
+    }
+
+    fn begin_stall(&mut self, source: usize) {
+        let (request, executed) = (self.rng.random_range(1..=REQUEST_MAX), self.chance(2));
+        let fault = if self.chance(3) {
+            Fault::StallSource { source }
+        } else {
+            Fault::StallSourceAt { source, request, executed }
+        };
+        self.plan.steps.push(Step::Fault(fault));
+        self.calls += 1;
+    }
+
+    /// One call of those that need the source, or wait for it, or do not.
+    fn meet_stall(&mut self, met: &Met, transaction: Option<&Handle>) {
+        match (self.rng.random_range(0..12), transaction) {
+            (0..4, Some(transaction)) => self.change_inside(transaction, met),
+            (4..6, Some(transaction)) => self.commit(transaction),
+            (6, _) => self.act(1, Action::Flush { key: met.key() }),
+            (7, _) => {
+                let read = self.read_of(&met.path);
+                self.act(3, read);
+            }
+            (8, _) => self.switch_some_layer(),
+            _ => {
+                let change = self.change_through(met);
+                self.act(1, change);
+            }
+        }
+    }
+
+    fn change_inside(&mut self, transaction: &Handle, met: &Met) {
+        let change = self.change_through(met);
+        self.within(transaction, 1, change);
+    }
+
+    /// A change that asks little before it comes to what matters.
+    fn change_through(&mut self, met: &Met) -> Action {
+        let (key, layer) = (met.key(), self.layer());
+        match self.rng.random_range(0..8) {
+            0 => Action::Delete { key, layer },
+            1 => {
+                self.sequence += 1;
+                Action::Hide { key, layer }
+            }
+            2 | 3 => {
+                self.sequence += 1;
+                let (handle, parent) = (None, Some(met.handle.clone()));
+                let path = Text::from(self.pick(KEY_NAMES));
+                let layer = Some(layer).filter(|layer| !layer.0.is_empty());
+                let access = ALL_ACCESS;
+                Action::Create { handle, parent, path, access, flags: 0, layer }
+            }
+            4..7 if met.is_layer => {
+                self.sequence += 1;
+                let name = Text::from(if self.chance(2) { "Enabled" } else { "Precedence" });
+                let data = u32::from(self.chance(2)).to_le_bytes().to_vec();
+                let layer = Text::from("");
+                Action::Set { key, name, value_type: 4, data, layer, expected_sequence: 0 }
+            }
+            _ => self.change_of(key),
+        }
+    }
+
+    /// What has become of the key: of its values, and of the fd.
+    fn look_at(&mut self, met: &Met) {
+        let (key, name) = (met.key(), self.value_name());
+        self.act(1, Action::Get { key, name, data_capacity: None, layer_capacity: None });
+        if self.chance(3) {
+            // Whether it is an orphan shows where its name would go.
+            let (key, layer) = (met.key(), Text::from(""));
+            self.act(1, Action::Delete { key, layer });
+        }
+    }
+
+    fn switch_some_layer(&mut self) {
+        let layer = self.some_layer();
+        self.switch_layer(&layer);
+    }
+
+    /// The source answers everything, or is gone and comes back.
+    fn end_stall(&mut self, source: usize) {
+        self.calls += 1;
+        if !self.chance(6) {
+            return self.plan.steps.push(Step::Fault(Fault::ReleaseSource { source }));
+        }
+        self.plan.steps.push(Step::Fault(Fault::KillSource { source }));
+        self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));
+    }
+}

@@ -1,0 +1,124 @@
+//! Backup and restore.
+//!
+//! States REG_IOC_BACKUP and REG_IOC_RESTORE of PSD-005 §6.3 up to the START event, with D-15 and P-201.
+//! The format is in `stream`, what a backup holds in `snapshot`, how an observed stream is compared with that
+//! in `comparison`; how a stream is read for a restore is in `prologue` and `rebuilding`, and what a restore
+//! brings in `restoring`.
+
+mod comparison;
+mod guids;
+mod prologue;
+mod rebuilding;
+mod restoring;
+mod snapshot;
+pub mod stream;
+pub(crate) mod streams;
+
+use std::sync::Arc;
+
+use self::snapshot::Snapshot;
+use self::streams::{StreamId, Written};
+use crate::abi;
+use crate::audit_events::{Transfer, transfer_completed, transfer_started};
+use crate::coverage::covers;
+use crate::database::Guid;
+use crate::errno::Errno;
+use crate::input::Fd;
+use crate::outcome::Outcome;
+use crate::security::Privilege;
+use crate::state::{OpenKey, State};
+use crate::step::Work;
+use crate::transactions::enlistment;
+
+/// `REG_IOC_BACKUP`.
+pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    if !work.caller.token.has_privilege(Privilege::Backup) {
+        covers!(work.covered, "IOC-147", "ERR-27", "CONV-05");
+        return Err(Errno::EPERM);
+    }
+    let stream = streams::of_mode(work, output, |access| access.is_writable())
+        .inspect_err(|_| covers!(work.covered, "IOC-149", "ERR-36"))?;
+    not_orphaned(work, &open).inspect_err(|_| covers!(work.covered, "IOC-156", "DEL-39"))?;
+    let snapshot = Arc::new(Snapshot::of(work, &open));
+    // However it ends, something may have been written by then (P-208).
+    let before = work.state.clone();
+    streams::written(&mut work.state, stream, Written::Beginning(snapshot.clone()));
+    work.request(open.hive()).inspect_err(|_| work.state = before.clone())?;
+    covers!(work.covered, "IOC-150", "IOC-154", "AUD-09", "AUD-11", "AUD-12", "CONST-19");
+    start(work, Transfer::Backup, (open.key(), output));
+    let result = take(work, &open, stream, (&before, snapshot));
+    complete(work, Transfer::Backup, open.key());
+    result
+}
+
+/// The reading of the subtree, in a transaction that sees one moment of it.
+fn take(
+    work: &mut Work<'_>,
+    open: &OpenKey,
+    stream: StreamId,
+    (before, snapshot): (&State, Arc<Snapshot>),
+) -> Result<Outcome, Errno> {
+    if !work.state.database(open.hive()).keys.contains_key(&open.key()) {
+        covers!(work.covered, "CONV-35", "ERR-12");
+        work.state = before.clone();
+        return Err(Errno::ENOENT);
+    }
+    let mut covered = work.covered;
+    snapshot
+        .check(&work.state, &mut covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
+    snapshot.mark(&mut covered);
+    work.covered = covered;
+    covers!(work.covered, "IOC-148", "IOC-151", "IOC-152", "IOC-153", "IOC-155", "BAK-01");
+    covers!(work.covered, "BAK-02", "BAK-57", "SRC-19");
+    work.state = before.clone();
+    streams::written(&mut work.state, stream, Written::Whole(snapshot));
+    Ok(Outcome::Done)
+}
+
+/// `REG_IOC_RESTORE`.
+pub(crate) fn restore(work: &mut Work<'_>, fd: Fd, input: Fd) -> Result<Outcome, Errno> {
+    let open = abi::key_fd(work, fd)?;
+    if !work.caller.token.has_privilege(Privilege::Restore) {
+        covers!(work.covered, "IOC-159", "ERR-27");
+        return Err(Errno::EPERM);
+    }
+    let stream = streams::of_mode(work, input, |access| access.is_readable())
+        .inspect_err(|_| covers!(work.covered, "IOC-162", "ERR-36"))?;
+    not_orphaned(work, &open)?;
+    work.request(open.hive())?;
+    enlistment::check_limit(work, open.hive())?;
+    if !enlistment::has_transactions(&work.state, open.hive()) {
+        covers!(work.covered, "IOC-164", "RST-06", "SRC-16", "ERR-35");
+        return Err(Errno::ENOTSUP);
+    }
+    covers!(work.covered, "RST-19", "IOC-163", "IOC-166", "AUD-09", "AUD-13", "AUD-14", "CONST-20");
+    covers!(work.covered, "IOC-161", "SRC-58");
+    start(work, Transfer::Restore, (open.key(), input));
+    let result = restoring::restore(work, &open, stream);
+    complete(work, Transfer::Restore, open.key());
+    result
+}
+
+/// A key that is known to be no subtree root any more (D-64).
+fn not_orphaned(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
+    if work.state.is_orphaned(open) {
+        covers!(work.covered, "ERR-12");
+        return Err(Errno::ENOENT);
+    }
+    Ok(())
+}
+
+fn start(work: &mut Work<'_>, transfer: Transfer, (key, fd): (Guid, Fd)) {
+    let token = &work.caller.token;
+    let event = transfer_started(transfer, token, (key, fd), &mut work.covered);
+    work.audit.push(event);
+}
+
+/// The end of what has started, behind whatever was rejected on the way.
+fn complete(work: &mut Work<'_>, transfer: Transfer, key: Guid) {
+    work.report_rejected();
+    let event = transfer_completed(transfer, &work.caller.token, key, &mut work.covered);
+    work.audit.push(event);
+}

@@ -1,0 +1,94 @@
+//! What is told of a layer operation, and what becomes of one that meets a source that does not answer.
+//!
+//! States PSD-005 §2.6, §4.1 ("Layer operation events") and §10.1 ("Request timeout"), with D-76, P-142, P-183,
+//! P-242, P-247 and P-264. What a change asks the layers for is in `layer_commit`.
+
+use crate::coverage::Covered;
+use crate::database::HiveId;
+use crate::errno::Errno;
+use crate::layer_commit::{Change, Start, owes_more};
+use crate::layer_effects::step_affected;
+use crate::layer_refresh::refresh;
+use crate::outcome::Outcome;
+use crate::state::State;
+use crate::step::Work;
+use crate::watches::{layers_changed, possible_unanswered, resumed};
+
+/// Tells of the layer operation that leads from one state to the other. What it changes in the hives of a
+/// source that does not answer nobody can tell (P-242).
+pub(crate) fn tell_layers(
+    work: &mut Work<'_>,
+    change: &Change<'_>,
+    (before, state): (&State, &mut State),
+    has_failed: bool,
+    covered: &mut Covered,
+) {
+    let stalled: Vec<HiveId> =
+        state.hives.keys().copied().filter(|hive| state.is_stalled(*hive)).collect();
+    let is_unanswered = state.late_count() > before.late_count();
+    let result = match (is_unanswered, has_failed || owes_more(before, state)) {
+        (true, _) => Err(Errno::ETIMEDOUT),
+        (false, true) => Err(Errno::EIO),
+        (false, false) => Ok(()),
+    };
+    let untold = state.clone();
+    layers_changed(before, state, |_| true, covered);
+    if stalled.is_empty() {
+        telling_may_stall(work, change, (&untold, state), result);
+        return;
+    }
+    let exact = std::mem::replace(state, untold);
+    layers_changed(before, state, |hive| !stalled.contains(&hive), &mut Covered::new());
+    resumed(state, &stalled, &mut Covered::new());
+    if exact != *state {
+        work.otherwise.push((change.outcome_of(result), exact));
+    }
+}
+
+/// A source may stop answering when it is asked what the operation changes. That fails no call.
+fn telling_may_stall(
+    work: &mut Work<'_>,
+    change: &Change<'_>,
+    (untold, exact): (&State, &State),
+    result: Result<(), Errno>,
+) {
+    let hives = may_stall(exact);
+    if hives.is_empty() {
+        return;
+    }
+    for watches in possible_unanswered(untold, exact, &hives) {
+        let mut state = State { watches, ..exact.clone() };
+        leave_uncounted(work, change, &mut state, &hives);
+        work.stalled_in(change.outcome_of(result), state);
+    }
+}
+
+/// A source may stop answering when it is to delete a layer, or before that, when it is asked what there is to
+/// tell (P-264).
+pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start: &Start<'_>) {
+    let Some(mut untold) = start.state.as_stalled() else { return };
+    let ignored = &mut Covered::new();
+    let from = untold.clone();
+    let hives = may_stall(start.state);
+    refresh(&mut untold, start.first.clone(), start.reach, None, ignored);
+    step_affected(change.before, &mut untold, |hive| change.is_other(hive), ignored);
+    let mut exact = untold.clone();
+    layers_changed(&from, &mut exact, |_| true, ignored);
+    let outcome = || -> Outcome { change.outcome_of(Err(Errno::ETIMEDOUT)) };
+    for watches in possible_unanswered(&untold, &exact, &hives) {
+        let state = State { watches, ..exact.clone() };
+        work.stalled_in(outcome(), state.as_stalling());
+    }
+}
+
+/// The hives whose source may stop answering.
+fn may_stall(state: &State) -> Vec<HiveId> {
+    state.hives.keys().copied().filter(|hive| state.may_stall(*hive)).collect()
+}
+
+/// Whether the operation affects a hive whose source does not answer is open (P-247).
+fn leave_uncounted(work: &Work<'_>, change: &Change<'_>, state: &mut State, hives: &[HiveId]) {
+    for hive in hives.iter().filter(|hive| change.is_other(**hive)) {
+        work.leave_uncounted(state, *hive);
+    }
+}

@@ -1,0 +1,454 @@
+//! Sources that do not answer in time: the calls that time out, and what they leave in flight.
+//!
+//! States PSD-005 §7.1 ("File-operation semantics", "Timed-out request records") and §10.1 ("Request
+//! timeout") from the side of the call, with D-81, D-83, P-240, P-244 to P-246, P-248 and P-260 to P-263. What a late response
+//! brings is in `late`. A call that meets a stalled source ends at its first request; one in whose course a
+//! source stalls may end at each.
+
+use std::sync::Arc;
+
+use crate::coverage::covers;
+use crate::database::{Database, Guid, HiveId, Target};
+use crate::errno::Errno;
+use crate::input::SourceId;
+use crate::late::{self as arrival, About, Change, Effect, Late, Rest};
+use crate::layers::Touched;
+use crate::limits::Limits;
+use crate::outcome::Outcome;
+use crate::state::{Place, SlotId, State};
+use crate::step::{NANOSECONDS_PER_MILLISECOND, Work};
+use crate::transactions::{Bound, Logged, Mutation, Phase, TransactionId};
+
+/// How long after its deadline a call has surely ended.
+const SLACK_MS: u64 = 1_000;
+
+/// How many requests one call may have in flight at most; no call of this edition has more.
+const REQUESTS_OF_A_CALL_MAX: u64 = 16;
+
+/// A source that reads and keeps what comes, and answers nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stall {
+    /// Whether it begins in the course of the call that comes, or has begun since the last one.
+    pub(crate) begins: bool,
+    /// How many calls have a request in flight that has timed out, or wait for a slot no more.
+    pub(crate) timed_out: u64,
+    /// What is in flight, and has effects when it is answered, in the order in which it was sent.
+    pub(crate) late: rpds::VectorSync<Late>,
+}
+
+/// A point in a call at which its source may have stopped answering.
+pub(crate) struct StallEnding {
+    hive: HiveId,
+    /// What the kernel knew by then.
+    state: State,
+    /// What the request brings that is not answered.
+    change: Change,
+    /// What the requests are for, if some of it has begun.
+    purpose: Option<Purpose>,
+}
+
+/// A mutation outside transactions, as its call would have completed it.
+struct Purpose {
+    /// The hive with all of it done.
+    done: Database,
+    effect: Effect,
+    /// The hive before it.
+    since: Database,
+}
+
+impl Stall {
+    /// The mutations in flight of a transaction.
+    pub(crate) fn of_transaction(&self, id: TransactionId) -> Vec<Logged> {
+        let mutation = |late: &Late| match &late.change {
+            Change::Logged(of, logged) if *of == id => Some(logged.clone()),
+            Change::Transaction(of, bound) if *of == id => bound.log.last().cloned(),
+            _ => None,
+        };
+        self.late.iter().filter_map(mutation).collect()
+    }
+}
+
+impl State {
+    /// The source of a slot that is Active.
+    fn source_of(&self, hive: HiveId) -> Option<(SlotId, SourceId)> {
+        let slot = self.hives.get(&hive)?.slot;
+        Some((slot, self.slots.get(&slot)?.connection?))
+    }
+
+    fn stall_of(&self, hive: HiveId) -> Option<&Stall> {
+        self.stalls.get(&self.source_of(hive)?.1)
+    }
+
+    /// Whether the source of a hive answers nothing.
+    pub(crate) fn is_stalled(&self, hive: HiveId) -> bool {
+        self.stall_of(hive).is_some_and(|stall| !stall.begins)
+    }
+
+    /// The same of a slot.
+    pub(crate) fn is_slot_stalled(&self, slot: SlotId) -> bool {
+        self.hives_of(slot).any(|(hive, _)| self.is_stalled(hive))
+    }
+
+    /// How many requests are in flight that have effects.
+    pub(crate) fn late_count(&self) -> usize {
+        self.stalls.values().map(|stall| stall.late.len()).sum()
+    }
+
+    /// The state with those sources stalled that may stop answering, if there are any.
+    pub(crate) fn as_stalled(&self) -> Option<State> {
+        let begins = |stall: &Stall| stall.begins;
+        self.stalls.values().any(begins).then(|| self.with_stalls(true))
+    }
+
+    /// The opposite of it.
+    pub(crate) fn as_stalling(&self) -> State {
+        self.with_stalls(false)
+    }
+
+    fn with_stalls(&self, are_begun: bool) -> State {
+        let mut state = self.clone();
+        for source in self.stalls.keys() {
+            if let Some(stall) = state.stalls.get_mut(source) {
+                stall.begins = !are_begun;
+            }
+        }
+        state
+    }
+
+    /// Whether the source of a hive may stop answering in the course of the call.
+    pub(crate) fn may_stall(&self, hive: HiveId) -> bool {
+        self.stall_of(hive).is_some_and(|stall| stall.begins)
+    }
+
+    /// Notes what will be answered late.
+    pub(crate) fn will_arrive(&mut self, hive: HiveId, late: Late) {
+        if let Some((_, source)) = self.source_of(hive)
+            && let Some(stall) = self.stalls.get_mut(&source)
+        {
+            stall.late.push_back_mut(late);
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Whether the call took as long as a request that is not answered.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        let (began, ended) = self.span();
+        let timeout = self.request_timeout_ms * NANOSECONDS_PER_MILLISECOND;
+        // The end of a lifetime ends what is in flight in its transaction (P-158, P-175).
+        let within = self.committing.or(self.transaction);
+        let is_over = within.is_some_and(|id| self.is_doubtful(id));
+        ended.saturating_sub(began) >= timeout || is_over
+    }
+
+    /// The call ends as it does only when a request of it has timed out.
+    pub(crate) fn must_have_timed_out(&mut self) {
+        if !self.has_timed_out() {
+            self.ends_at_no_such_time();
+        }
+    }
+
+    /// Whether the call ended when its first request had been in vain.
+    fn has_ended_in_time(&self) -> bool {
+        let (began, ended) = self.span();
+        // A read may wait for changes that are in flight before it asks (P-266).
+        let waits = if self.state.late_count() > 0 { 2 } else { 1 };
+        let latest = self.request_timeout_ms * waits + SLACK_MS;
+        ended.saturating_sub(began) <= latest * NANOSECONDS_PER_MILLISECOND
+    }
+
+    /// A request to a stalled source: it is not answered, or not even sent.
+    pub(crate) fn unanswered(&mut self, hive: HiveId) -> Errno {
+        covers!(
+            self.covered,
+            "FAIL-16",
+            "FAIL-17",
+            "SRC-02",
+            "SRC-03",
+            "RSI-34",
+            "RSI-36",
+            "RSI-39"
+        );
+        covers!(self.covered, "RSI-35", "FAIL-32", "ERR-21");
+        if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
+            covers!(self.covered, "CONF-02");
+        }
+        if !self.has_timed_out() || !self.has_ended_in_time() {
+            self.ends_at_no_such_time();
+        }
+        if let Some((_, source)) = self.state.source_of(hive)
+            && let Some(stall) = self.state.stalls.get_mut(&source)
+            && !std::mem::replace(&mut self.has_met_stall, true)
+        {
+            stall.timed_out += 1;
+        }
+        if !self.may_be_sent(hive) {
+            covers!(
+                self.covered,
+                "RSI-09",
+                "RSI-10",
+                "RSI-33",
+                "RSI-37",
+                "RSI-38",
+                "RSI-42",
+                "RSI-43"
+            );
+            if self.state.limits.differ(|limits| limits.max_concurrent_rsi_requests) {
+                covers!(self.covered, "CONF-16");
+            }
+        }
+        Errno::ETIMEDOUT
+    }
+
+    /// Whether the call that has just timed out may have had a slot: those before it have one each.
+    fn may_be_sent(&self, hive: HiveId) -> bool {
+        let limit = u64::from(self.state.limits.max_concurrent_rsi_requests);
+        self.state.stall_of(hive).is_some_and(|stall| stall.timed_out <= limit)
+    }
+
+    /// Whether it surely had one.
+    fn was_sent(&self, hive: HiveId) -> bool {
+        let limit = u64::from(self.state.limits.max_concurrent_rsi_requests);
+        let in_flight = self.state.stall_of(hive).map_or(0, |stall| stall.timed_out);
+        in_flight * REQUESTS_OF_A_CALL_MAX <= limit
+    }
+
+    /// The call has timed out at its first request, which may have been this change (P-245).
+    pub(crate) fn may_arrive(&mut self, place: &Arc<Place>, mutation: Mutation) {
+        let hive = place.hive;
+        if !self.may_be_sent(hive) {
+            return;
+        }
+        let late = match self.transaction {
+            None => Late {
+                hive,
+                change: Change::Mutation(mutation.clone()),
+                rest: Rest::of(&mutation),
+                effect: Some(Effect::of(&mutation, place)),
+            },
+            Some(id) if self.state.bound(id).is_some() => {
+                let logged = Logged { mutation, origin: place.clone() };
+                let rest = Rest::default();
+                Late { hive, change: Change::Logged(id, logged), rest, effect: None }
+            }
+            // The transaction would have been bound first.
+            Some(_) => return,
+        };
+        let mut state = self.state.clone();
+        state.will_arrive(hive, late);
+        self.timed_out_in(state);
+    }
+
+    /// Another state in which the call may have timed out.
+    pub(crate) fn timed_out_in(&mut self, state: State) {
+        if self.has_timed_out() {
+            self.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), state));
+        }
+    }
+
+    /// Another way for the call to end, if a source has stopped answering in its course.
+    pub(crate) fn stalled_in(&mut self, outcome: Outcome, state: State) {
+        if self.has_timed_out() {
+            self.otherwise.push((outcome, state));
+        }
+    }
+
+    /// The call has timed out at the commit of a transaction (D-81, P-246).
+    pub(crate) fn commit_unanswered(&mut self, id: TransactionId, bound: &Bound) {
+        if !self.may_be_sent(bound.hive) {
+            return;
+        }
+        let active = self.state.clone();
+        in_flight(&mut self.state, id, bound);
+        covers!(self.covered, "TXN-66", "TXN-37");
+        if !self.was_sent(bound.hive) {
+            self.timed_out_in(active);
+        }
+    }
+
+    /// The source may stop answering with the commit that comes.
+    pub(crate) fn commit_may_stall(&mut self, id: TransactionId, bound: &Bound) {
+        if self.state.may_stall(bound.hive) {
+            let mut state = self.state.clone();
+            in_flight(&mut state, id, bound);
+            self.timed_out_in(state);
+        }
+    }
+
+    /// A request may be the one that is not answered. So far it is one that changes nothing.
+    pub(crate) fn may_stall_at(&mut self, hive: HiveId) {
+        if self.state.may_stall(hive) {
+            let state = self.state.clone();
+            self.before_request = Some(state.clone());
+            let change = Change::None;
+            self.stall_endings.push(StallEnding { hive, state, change, purpose: None });
+        }
+    }
+
+    /// A request has changed something: it may not have been answered, or the next may not be.
+    pub(crate) fn may_stall_after(&mut self, hive: HiveId) {
+        if !self.state.may_stall(hive) {
+            return;
+        }
+        if let Some(before) = self.before_request.take() {
+            let change = self.change_since(&before, hive);
+            let ending = StallEnding { hive, state: before, change, purpose: None };
+            self.stall_endings.push(ending);
+        }
+        self.may_stall_at(hive);
+    }
+
+    /// What the last request has brought.
+    fn change_since(&self, before: &State, hive: HiveId) -> Change {
+        if let Some(id) = self.transaction {
+            return match (before.bound(id), self.state.bound(id)) {
+                (Some(former), Some(bound)) if former != bound => {
+                    Change::Transaction(id, Box::new(bound.clone()))
+                }
+                _ => Change::None,
+            };
+        }
+        let (former, database) = (before.database(hive), self.state.database(hive));
+        // A mutation that changes nothing is one all the same (P-85, P-88), the allocation of a number is none.
+        let is_request = before.next_sequence == self.state.next_sequence;
+        if former != database || is_request {
+            Change::Contents(Box::new(database.clone()))
+        } else {
+            Change::None
+        }
+    }
+
+    /// What the requests so far were for: whatever of it has been carried out, or will be, is to be told.
+    pub(crate) fn stall_endings_concern(
+        &mut self,
+        before: &State,
+        touched: Touched<'_>,
+        place: &Place,
+    ) {
+        let hive = touched.hive();
+        let since = before.database(hive);
+        for ending in self.stall_endings.iter_mut().filter(|ending| ending.hive == hive) {
+            let is_begun = ending.change != Change::None || ending.state.database(hive) != since;
+            if is_begun {
+                let (about, place) = (About::of(touched), Arc::new(place.clone()));
+                let effect = Effect { since: Some(Box::new(since.clone())), about, place };
+                let done = self.state.database(hive).clone();
+                ending.purpose = Some(Purpose { done, effect, since: since.clone() });
+            }
+        }
+    }
+
+    /// The ways in which the call may have timed out in its course.
+    pub(crate) fn take_stall_endings(&mut self) -> Vec<(Outcome, State)> {
+        let endings = std::mem::take(&mut self.stall_endings);
+        if !self.has_timed_out() {
+            return Vec::new();
+        }
+        let mut distinct: Vec<State> = Vec::new();
+        for ending in endings {
+            for state in ending.states() {
+                if !distinct.contains(&state) {
+                    distinct.push(state);
+                }
+            }
+        }
+        distinct.into_iter().map(|state| (Outcome::Failed(Errno::ETIMEDOUT), state)).collect()
+    }
+}
+
+impl StallEnding {
+    /// What it may leave.
+    fn states(self) -> Vec<State> {
+        let StallEnding { hive, state, change, purpose } = self;
+        let Some(purpose) = purpose else {
+            let mut after = state;
+            if change != Change::None {
+                after.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });
+            }
+            return vec![after];
+        };
+        match purpose.created() {
+            Some(key) => purpose.creation(key, hive, &state, &change),
+            None => purpose.other(hive, &state, change),
+        }
+    }
+}
+
+impl Purpose {
+    /// The key that it makes.
+    fn created(&self) -> Option<Guid> {
+        self.done.keys.keys().find(|key| !self.since.keys.contains_key(key)).copied()
+    }
+
+    /// Whether an entry names the key that it makes.
+    fn names(&self, key: Guid, database: &Database) -> bool {
+        let record = self.done.keys.get(&key);
+        let place = record.and_then(|record| Some((record.parent?, record.name.folded())));
+        let entries = place.and_then(|(parent, name)| database.lookup(parent, name.as_str()));
+        entries.is_some_and(|all| all.values().any(|entry| entry.target == Target::Key(key)))
+    }
+
+    /// A creation: nobody is told of the key before its record is there, which is asked for late if need be
+    /// (P-261).
+    fn creation(self, key: Guid, hive: HiveId, state: &State, change: &Change) -> Vec<State> {
+        let (now, effect) = (state.database(hive), &self.effect);
+        if now.keys.contains_key(&key) {
+            return self.told(hive, state, change.clone());
+        }
+        let is_named = |database: &Database| self.names(key, database);
+        let Change::Contents(next) = change else {
+            // The record follows the entry, with no question between them.
+            let has_failed = !is_named(now);
+            return if has_failed { self.told(hive, state, Change::None) } else { Vec::new() };
+        };
+        let late = |effect: Effect| {
+            let rest = Rest::between(next, &self.done);
+            // A removal of a HIDDEN entry is a change of its own (P-267).
+            let rest = if is_named(next) { rest } else { Rest::default() };
+            Late { hive, change: change.clone(), rest, effect: Some(effect) }
+        };
+        let mut untold = state.clone();
+        untold.will_arrive(hive, late(effect.clone()));
+        let mut states = vec![untold];
+        if *now != self.since {
+            // What the removal of the HIDDEN entry has shown may be told of at once (P-174).
+            let effect = Effect { since: Some(Box::new(now.clone())), ..effect.clone() };
+            for mut told in arrival::told(state, hive, &self.effect) {
+                told.will_arrive(hive, late(effect.clone()));
+                states.push(told);
+            }
+        }
+        states
+    }
+
+    /// Another mutation: what has been answered by then is told of, and the rest has no effect (P-260).
+    fn other(self, hive: HiveId, state: &State, change: Change) -> Vec<State> {
+        let Change::Contents(next) = &change else { return self.told(hive, state, change) };
+        if *state.database(hive) != self.since {
+            return self.told(hive, state, change);
+        }
+        let rest = Rest::between(next, &self.done);
+        let mut after = state.clone();
+        after.will_arrive(hive, Late { hive, change, rest, effect: Some(self.effect) });
+        vec![after]
+    }
+
+    /// The mutation has had its effects, and what else it asks for may come late.
+    fn told(self, hive: HiveId, state: &State, change: Change) -> Vec<State> {
+        let mut states = arrival::told(state, hive, &self.effect);
+        if change != Change::None {
+            let late = Late { hive, change, rest: Rest::default(), effect: None };
+            states.iter_mut().for_each(|state| state.will_arrive(hive, late.clone()));
+        }
+        states
+    }
+}
+
+/// The commit of a transaction is in flight, and its caller is gone.
+fn in_flight(state: &mut State, id: TransactionId, bound: &Bound) {
+    let hive = bound.hive;
+    state.set_phase(id, Phase::TimedOut);
+    let unanswered = state.stall_of(hive).map_or(Vec::new(), |stall| stall.of_transaction(id));
+    let change = Change::Commit(Box::new(bound.clone()), unanswered);
+    state.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });
+}

@@ -1,0 +1,152 @@
+//! Which requirements a change shows by who is told of it and who is not.
+//!
+//! Marks the rules of PSD-005 §4.2 on the key of a watch, on what stands in its place by now, and on the
+//! ways by which the changed key was opened. Decides nothing.
+
+use super::difference::Event;
+use super::records::Kind;
+use super::{REG_NOTIFY_SUBKEY, Watch};
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, Target};
+use crate::layers::Touched;
+use crate::names::FoldedName;
+use crate::resolution::Viewer;
+use crate::state::{OpenKey, Place, State};
+
+/// A change that an fd would be told of that is disarmed, and another is that is armed on the same key.
+pub(super) fn disarmed(state: &State, place: &Place, covered: &mut Covered) {
+    if state.disarmed.0.is_empty() {
+        return;
+    }
+    let is_disarmed = |open: &&OpenKey| state.disarmed.0.contains(&open.description);
+    let mut disarmed = state.open_keys.values().filter(is_disarmed);
+    let is_watched = || state.watches.values().any(|watch| watch.is_on(place.hive, place.key()));
+    if disarmed.any(|open| (open.hive(), open.key()) == (place.hive, place.key())) && is_watched() {
+        covers!(covered, "DISP-16");
+    }
+}
+
+/// The removal of a HIDDEN entry below which no key has surfaced.
+pub(super) fn unhidden(before: &State, after: &State, touched: Touched<'_>, covered: &mut Covered) {
+    let Touched::Child(hive, parent, name) = touched else { return };
+    let hidden = |state: &State| {
+        let entries = state.database(hive).lookup(parent, name.as_str());
+        let entries = entries.into_iter().flat_map(|entries| entries.values());
+        entries.filter(|entry| entry.target == Target::Hidden).count()
+    };
+    let watches = || after.watches.values().filter(|watch| watch.is_on(hive, parent));
+    if hidden(after) < hidden(before) && watches().any(|w| w.filter & REG_NOTIFY_SUBKEY != 0) {
+        covers!(covered, "PATH-06");
+    }
+}
+
+/// What a told event shows about its watch.
+pub(super) fn told(
+    state: &State,
+    watch: &Watch,
+    place: &Place,
+    event: &Event,
+    covered: &mut Covered,
+) {
+    covered.add(&event.shows);
+    covers!(covered, "DISP-05", "DISP-20", "DISP-29");
+    if event.kind == Kind::KeyDeleted {
+        covers!(covered, "DISP-21", "IOC-141");
+    }
+    if place.key() == watch.key {
+        covers!(covered, "DISP-37");
+        let is_back = || now_in_place_of(state, watch) == Some(Some(watch.key));
+        if event.kind != Kind::KeyDeleted && watch.was_lost.0 && is_back() {
+            covers!(covered, "DISP-17");
+        }
+        if watch.subtree {
+            covers!(covered, "DISP-24", "DISP-35");
+        } else {
+            covers!(covered, "DISP-23");
+        }
+        if state.orphans.contains(&(watch.hive, watch.key)) && event.child.is_none() {
+            covers!(covered, "DEL-40", "DEL-42", "WATCH-36");
+        }
+        return;
+    }
+    covers!(covered, "DISP-04", "DISP-24", "DISP-31", "DISP-36", "DISP-39");
+    if state.orphans.contains(&(watch.hive, watch.key)) {
+        covers!(covered, "DISP-07");
+    }
+    match now_in_place_of(state, watch) {
+        Some(None) => covers!(covered, "DISP-06"),
+        Some(Some(other)) if other != watch.key => covers!(covered, "DISP-08"),
+        _ => {}
+    }
+    way(state, watch, place, covered);
+}
+
+/// The way by which the key was opened that has changed shows which ancestors were recorded.
+fn way(state: &State, watch: &Watch, place: &Place, covered: &mut Covered) {
+    let position = |key: Guid| place.chain.iter().position(|known| *known == key);
+    for open in state.open_keys.values().filter(|open| *open.place == *place) {
+        let origin = &*open.origin.0;
+        if origin.link.is_some() {
+            covers!(covered, "DISP-32");
+        }
+        if origin.start.is_some_and(|start| position(watch.key) < position(start)) {
+            covers!(covered, "DISP-34");
+        }
+    }
+}
+
+/// What an event that a watch does not get shows about it.
+pub(super) fn untold(
+    state: &State,
+    watch: &Watch,
+    place: &Place,
+    event: &Event,
+    covered: &mut Covered,
+) {
+    if place.chain.contains(&watch.key) {
+        if watch.subtree {
+            covers!(covered, "DISP-25", "CONF-19");
+        } else {
+            covers!(covered, "DISP-23", "DISP-38");
+        }
+        return;
+    }
+    let opened = state.open_keys.values().filter(|open| *open.place == *place);
+    let mut links = opened.filter_map(|open| open.origin.0.link);
+    if watch.subtree && links.any(|(hive, link)| hive == watch.hive && is_above(state, watch, link))
+    {
+        covers!(covered, "DISP-33");
+    }
+    let Some(record) = state.database(watch.hive).keys.get(&watch.key) else { return };
+    if event.kind == Kind::SubkeyCreated
+        && record.parent == Some(place.key())
+        && *record.name.folded() == FoldedName::of(&event.name)
+        && now_in_place_of(state, watch) == Some(Some(watch.key))
+    {
+        covers!(covered, "DISP-18");
+    }
+    let ancestors = place.chain.windows(2);
+    let is_successor = ancestors.zip(&place.path[1..]).any(|(pair, name)| {
+        record.parent == Some(pair[0]) && record.name.folded() == name.folded()
+    });
+    if watch.subtree && is_successor {
+        covers!(covered, "DISP-09");
+    }
+}
+
+/// Whether a key was created below the key of a watch.
+fn is_above(state: &State, watch: &Watch, key: Guid) -> bool {
+    let keys = &state.database(watch.hive).keys;
+    let parent = |key: &Guid| keys.get(key).and_then(|record| record.parent);
+    std::iter::successors(parent(&key), parent).take(keys.size()).any(|above| above == watch.key)
+}
+
+/// What the path of a watched key leads to, where it can be told.
+fn now_in_place_of(state: &State, watch: &Watch) -> Option<Option<Guid>> {
+    let record = state.database(watch.hive).keys.get(&watch.key)?;
+    let viewer = Viewer::global();
+    let resolver = state.kernel_resolver(watch.hive, &viewer);
+    let name = record.name.folded().as_str();
+    let (child, _) = resolver.child(record.parent?, name, &mut Covered::new()).ok()?;
+    Some(child.map(|child| child.key))
+}
