@@ -31,7 +31,8 @@ enum Command {
     /// Make a plan from each seed, run it against the implementation with the model beside it,
     /// and report every divergence.
     Run(RunArguments),
-    /// Run one seed or one script again and show its divergence.
+    /// Run one seed or one script again and show its divergence, or where a script expects
+    /// something else, as check does.
     Replay(ReplayArguments),
     /// Run scripts and compare with what they expect.
     Check(CheckArguments),

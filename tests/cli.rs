@@ -534,6 +534,17 @@ fn a_printed_plan_replays_like_its_seed() {
     assert_eq!(of_seed.out, of_file.out);
 }
 
+#[test]
+fn a_replay_compares_what_a_script_expects() {
+    let folder =
+        Folder::with("replay-wrong", "wrong.lcs", &format!("{CONTEST}  -> dword 1 from base\n"));
+    let finished = folder.run("replay wrong.lcs --store memory").exits(1);
+    assert!(finished.out.starts_with("wrong.lcs:4: model and target agree"), "{}", finished.out);
+    folder.write("right.lcs", format!("{CONTEST}  -> dword 2 from gpo\n").as_bytes());
+    let finished = folder.run("replay right.lcs --store memory").exits(0);
+    assert!(finished.out.starts_with("conforms\n"), "{}", finished.out);
+}
+
 // What else a command says.
 
 #[test]
@@ -541,6 +552,17 @@ fn the_doctor_finds_this_build_healthy() {
     let finished = Folder::new("doctor").run("doctor").exits(0);
     assert!(!finished.out.contains("wrong"), "{}", finished.out);
     assert!(finished.out.lines().count() >= 6, "{}", finished.out);
+}
+
+#[test]
+fn the_doctor_names_every_program_that_is_missing() {
+    let mut command = Folder::new("doctor-alone").command("doctor");
+    let output = command.env("PATH", "").output().expect("lockstep starts");
+    let finished = Finished::of(output).exits(0);
+    for program in ["git", "cargo", "timeout"] {
+        let note = format!("note  {program} is missing: `lockstep planted` will not work\n");
+        assert!(finished.out.contains(&note), "{}", finished.out);
+    }
 }
 
 #[test]

@@ -368,7 +368,7 @@ mod tests {
     fn a_damaged_stream_shows_where() {
         let mut stream = sound();
         damage(&mut stream, &Damage::Flip(30), false);
-        assert!(lines(&stream).last().unwrap().starts_with("Malformed at"), "{:?}", lines(&stream));
+        assert!(lines(&stream).last().unwrap().starts_with("Checksum at"), "{:?}", lines(&stream));
         let mut stream = sound();
         damage(&mut stream, &Damage::Drop(3), false);
         assert!(lines(&stream).last().unwrap().starts_with("Cut at"), "{:?}", lines(&stream));

@@ -3,12 +3,13 @@
 //! States REG_IOC_BACKUP and REG_IOC_RESTORE of PSD-005 §6.3 up to the START event, with D-15 and P-201.
 //! The format is in `stream`, what a backup holds in `snapshot`, how an observed stream is compared with that
 //! in `comparison`; how a stream is read for a restore is in `prologue` and `rebuilding`, and what a restore
-//! brings in `restoring`.
+//! brings in `restoring` and `restored`.
 
 mod comparison;
 mod guids;
 mod prologue;
 mod rebuilding;
+pub(crate) mod restored;
 mod restoring;
 mod snapshot;
 pub mod stream;
@@ -26,7 +27,7 @@ use crate::errno::Errno;
 use crate::input::Fd;
 use crate::outcome::Outcome;
 use crate::security::Privilege;
-use crate::state::{OpenKey, State};
+use crate::state::OpenKey;
 use crate::step::Work;
 use crate::transactions::enlistment;
 
@@ -38,17 +39,17 @@ pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome,
         return Err(Errno::EPERM);
     }
     let stream = streams::of_mode(work, output, |access| access.is_writable())
-        .inspect_err(|_| covers!(work.covered, "IOC-149", "ERR-36"))?;
+        .inspect_err(|_| mark_wrong_fd(work, output, Transfer::Backup))?;
     not_orphaned(work, &open).inspect_err(|_| covers!(work.covered, "IOC-156", "DEL-39"))?;
     let snapshot = Arc::new(Snapshot::of(work, &open));
-    // However it ends, something may have been written by then (P-208).
-    let before = work.state.clone();
+    // However it ends from its first request on, something may have been written by then (P-208).
     streams::written(&mut work.state, stream, Written::Beginning(snapshot.clone()));
-    work.request(open.hive()).inspect_err(|_| work.state = before.clone())?;
-    covers!(work.covered, "IOC-150", "IOC-154", "AUD-09", "AUD-11", "AUD-12", "CONST-19");
+    work.request(open.hive()).inspect_err(|_| streams::unwritten(&mut work.state, stream))?;
+    covers!(work.covered, "IOC-150", "IOC-154", "AUD-09", "AUD-11", "CONST-19");
     start(work, Transfer::Backup, (open.key(), output));
-    let result = take(work, &open, stream, (&before, snapshot));
+    let result = take(work, &open, stream, snapshot);
     complete(work, Transfer::Backup, open.key());
+    covers!(work.covered, "AUD-12");
     result
 }
 
@@ -57,22 +58,25 @@ fn take(
     work: &mut Work<'_>,
     open: &OpenKey,
     stream: StreamId,
-    (before, snapshot): (&State, Arc<Snapshot>),
+    snapshot: Arc<Snapshot>,
 ) -> Result<Outcome, Errno> {
     if !work.state.database(open.hive()).keys.contains_key(&open.key()) {
         covers!(work.covered, "CONV-35", "ERR-12");
-        work.state = before.clone();
         return Err(Errno::ENOENT);
     }
     let mut covered = work.covered;
     snapshot
         .check(&work.state, &mut covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
-    snapshot.mark(&mut covered);
     work.covered = covered;
-    covers!(work.covered, "IOC-148", "IOC-151", "IOC-152", "IOC-153", "IOC-155", "BAK-01");
-    covers!(work.covered, "BAK-02", "BAK-57", "SRC-19");
-    work.state = before.clone();
+    covers!(work.covered, "IOC-148", "IOC-153", "IOC-155", "BAK-01", "BAK-02");
+    if !enlistment::has_transactions(&work.state, open.hive()) {
+        covers!(work.covered, "SRC-19");
+    }
+    if work.state.lock_holder(open.hive()).is_some() {
+        covers!(work.covered, "IOC-151", "BAK-57");
+    }
+    streams::unwritten(&mut work.state, stream);
     streams::written(&mut work.state, stream, Written::Whole(snapshot));
     Ok(Outcome::Done)
 }
@@ -85,20 +89,32 @@ pub(crate) fn restore(work: &mut Work<'_>, fd: Fd, input: Fd) -> Result<Outcome,
         return Err(Errno::EPERM);
     }
     let stream = streams::of_mode(work, input, |access| access.is_readable())
-        .inspect_err(|_| covers!(work.covered, "IOC-162", "ERR-36"))?;
+        .inspect_err(|_| mark_wrong_fd(work, input, Transfer::Restore))?;
     not_orphaned(work, &open)?;
-    work.request(open.hive())?;
+    work.reach(open.hive())?;
     enlistment::check_limit(work, open.hive())?;
+    work.request(open.hive())?;
     if !enlistment::has_transactions(&work.state, open.hive()) {
         covers!(work.covered, "IOC-164", "RST-06", "SRC-16", "ERR-35");
         return Err(Errno::ENOTSUP);
     }
-    covers!(work.covered, "RST-19", "IOC-163", "IOC-166", "AUD-09", "AUD-13", "AUD-14", "CONST-20");
-    covers!(work.covered, "IOC-161", "SRC-58");
+    covers!(work.covered, "IOC-166", "AUD-09", "AUD-13", "CONST-20");
     start(work, Transfer::Restore, (open.key(), input));
     let result = restoring::restore(work, &open, stream);
     complete(work, Transfer::Restore, open.key());
+    covers!(work.covered, "AUD-14");
     result
+}
+
+/// An fd is open and of no use for a transfer.
+fn mark_wrong_fd(work: &mut Work<'_>, fd: Fd, transfer: Transfer) {
+    covers!(work.covered, "ERR-36");
+    if streams::stream_of(work, fd).is_some() {
+        match transfer {
+            Transfer::Backup => covers!(work.covered, "IOC-149"),
+            Transfer::Restore => covers!(work.covered, "IOC-162"),
+        }
+    }
 }
 
 /// A key that is known to be no subtree root any more (D-64).

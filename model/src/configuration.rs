@@ -120,36 +120,41 @@ enum Concern {
     Path,
 }
 
+/// Whether the parameters are read for such a change, whatever becomes of the layers.
+pub(crate) fn is_read_for(before: &State, touched: Touched<'_>, after: &State) -> bool {
+    concern_of(touched, before, after).is_some()
+}
+
+fn concern_of(touched: Touched<'_>, before: &State, after: &State) -> Option<Concern> {
+    match touched {
+        Touched::Descriptor(..) => None,
+        Touched::Value(_, key, _) | Touched::Values(_, key)
+            if is_configuration_key(before, key) =>
+        {
+            Some(Concern::Values)
+        }
+        Touched::Value(hive, key, _) | Touched::Values(hive, key) => {
+            let is_doubtful = after.may_be_malformed(hive) && machine(after) == Some(hive);
+            let leads_there = is_doubtful && resolve_key(after) == Ok(Some(key));
+            leads_there.then_some(Concern::Unnoticed)
+        }
+        Touched::Child(hive, _, name) => {
+            let is_named = matches!(name.as_str(), "system" | "registry");
+            let is_path = is_named && machine(after) == Some(hive) && touched.is_on_the_way(before);
+            is_path.then_some(Concern::Path)
+        }
+    }
+}
+
 impl Change<'_> {
     fn concern(&self, after: &State) -> Option<Concern> {
         let is_of_machine = self.touched.iter().any(|t| machine(after) == Some(t.hive()));
         if after.configuration_unread && is_of_machine {
             return Some(Concern::Path);
         }
-        let concerns = self.touched.iter().filter_map(|touched| self.concern_of(*touched, after));
+        let concern_of = |touched: &Touched<'_>| concern_of(*touched, self.before, after);
+        let concerns = self.touched.iter().filter_map(concern_of);
         concerns.max().or_else(|| self.is_of_layers.then_some(Concern::Layers))
-    }
-
-    fn concern_of(&self, touched: Touched<'_>, after: &State) -> Option<Concern> {
-        match touched {
-            Touched::Descriptor(..) => None,
-            Touched::Value(_, key, _) | Touched::Values(_, key)
-                if is_configuration_key(self.before, key) =>
-            {
-                Some(Concern::Values)
-            }
-            Touched::Value(hive, key, _) | Touched::Values(hive, key) => {
-                let is_doubtful = after.may_be_malformed(hive) && machine(after) == Some(hive);
-                let leads_there = is_doubtful && resolve_key(after) == Ok(Some(key));
-                leads_there.then_some(Concern::Unnoticed)
-            }
-            Touched::Child(hive, _, name) => {
-                let is_named = matches!(name.as_str(), "system" | "registry");
-                let is_path =
-                    is_named && machine(after) == Some(hive) && touched.is_on_the_way(self.before);
-                is_path.then_some(Concern::Path)
-            }
-        }
     }
 
     /// The looks that the kernel may take at the parameters in this state: several where it can meet

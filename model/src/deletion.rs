@@ -51,10 +51,10 @@ pub(crate) fn delete_key(
     if own.is_ok_and(|count| count > 0) {
         covers!(work.if_done, "DEL-64");
     }
-    enlistment::lock(work, hive)?;
-    covers!(work.if_done, "SYS-37");
     let (time, key_name) = (work.time, open.place.name().clone());
     let mutation = Mutation::DeleteEntry { parent, name: key_name, layer: layer.clone(), time };
+    enlistment::lock_for(work, &open.place, || mutation.clone())?;
+    covers!(work.if_done, "SYS-37");
     if enlistment::enlist(work, &open.place, mutation) {
         return Ok(Outcome::Done);
     }
@@ -106,8 +106,6 @@ pub(crate) fn hide_key(
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.requested(hive);
-    enlistment::lock(work, hive)?;
-    covers!(work.covered, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
     let entry = PathEntry {
         name: name.clone(),
         layer,
@@ -116,6 +114,8 @@ pub(crate) fn hide_key(
         volatile_store: false,
     };
     let mutation = Mutation::HideEntry { parent, entry };
+    enlistment::lock_for(work, &open.place, || mutation.clone())?;
+    covers!(work.covered, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
     if work.transaction.is_some() {
         enlistment::enlist(work, &open.place, mutation);
         return Ok(Outcome::Done);

@@ -9,9 +9,10 @@ use crate::audit_events::{bad_metadata, looked_at};
 use crate::configuration::read_after_layers;
 use crate::configuration_reading::Manner;
 use crate::coverage::{Covered, covers};
-use crate::database::Map;
+use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
+use crate::late;
 use crate::layer_commit::owes_more;
 use crate::layer_refresh::bad_at_registration;
 use crate::observation::Readiness;
@@ -22,6 +23,7 @@ use crate::slots;
 use crate::state::{Device, SlotId, State};
 use crate::step::Step;
 use crate::store::BUSY_TIMEOUT_MS;
+use crate::watches::possible_unanswered;
 
 /// Length of the header of a response in bytes (RSI-48).
 const RESPONSE_HEADER_LENGTH: usize = 14;
@@ -129,6 +131,7 @@ impl Work {
                 self.otherwise.push((other.state, other.audit));
             }
         }
+        self.tell_as_unknown(before);
         if owes_more(&unserved, &self.state) {
             self.otherwise.extend([by_name, whole].into_iter().filter_map(|process| {
                 let mut other = Work::new(unserved.unlocked_by(at, BUSY_TIMEOUT_MS)?, self.source);
@@ -138,6 +141,22 @@ impl Work {
             self.otherwise.dedup();
         }
         Ok(Outcome::Done)
+    }
+
+    /// What the layers have changed at sources that do not answer may be told of as unknown (P-242).
+    fn tell_as_unknown(&mut self, before: &State) {
+        let exact = self.state.clone();
+        let hives = exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive));
+        let hives: Vec<HiveId> = hives.collect();
+        if hives.is_empty() || exact.layers == before.layers {
+            return;
+        }
+        let untold = State { watches: before.watches.clone(), ..exact.clone() };
+        for watches in possible_unanswered(&untold, &exact, &hives) {
+            if watches != exact.watches {
+                self.otherwise.push((State { watches, ..exact.clone() }, self.audit.clone()));
+            }
+        }
     }
 
     /// Takes up an accepted registration.
@@ -197,8 +216,7 @@ impl Work {
         if self.is_connected() {
             covers!(self.covered, "RSI-26", "SRC-50");
             mark_bad_response(response, &mut self.covered);
-            slots::disconnect(&mut self.state, self.source);
-            self.state.enumerations = Map::new_sync();
+            self.disconnect();
         }
         Err(Errno::EINVAL)
     }
@@ -221,13 +239,22 @@ impl Work {
     /// `close(2)`: the slot goes Down and keeps its hives (REG-16).
     fn close(&mut self) -> Result<Outcome, Errno> {
         self.device()?;
+        self.state.devices.remove_mut(&self.source);
         if self.is_connected() {
             covers!(self.covered, "HIVE-24", "REG-16", "FAIL-03");
-            slots::disconnect(&mut self.state, self.source);
-            self.state.enumerations = Map::new_sync();
+            self.disconnect();
         }
-        self.state.devices.remove_mut(&self.source);
         Ok(Outcome::Done)
+    }
+
+    /// The slot goes Down, with what is in flight if the source has not answered it (P-249, P-264).
+    fn disconnect(&mut self) {
+        self.state.enumerations = Map::new_sync();
+        let mut states = late::died(&self.state, self.source).into_iter();
+        if let Some(first) = states.next() {
+            self.state = first;
+        }
+        self.otherwise.extend(states.map(|state| (state, Vec::new())));
     }
 
     fn device(&self) -> Result<Device, Errno> {

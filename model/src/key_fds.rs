@@ -48,7 +48,11 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
             // The source keeps it until the write lock is free, and may give up waiting. Nothing
             // leads to it (P-156).
         } else if work.state.is_active(hive) {
-            covers!(work.covered, "DEL-23", "DEL-33", "DEL-45", "DEL-66");
+            covers!(work.covered, "DEL-33");
+            if !work.state.is_stalled(hive) {
+                // The drop is sent and carried out (P-365).
+                covers!(work.covered, "DEL-23", "DEL-45", "DEL-66");
+            }
             if work.state.layer_orphans.0.contains(&(hive, key)) {
                 covers!(work.covered, "FAIL-45");
             }

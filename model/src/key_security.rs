@@ -116,9 +116,9 @@ fn write(
         covers!(work.if_done, "IOC-129");
     }
     let (hive, key, time) = (open.hive(), open.key(), work.time);
-    enlistment::lock(work, hive)?;
-    work.state.secured.0.insert_mut((hive, key));
     let mutation = Mutation::WriteDescriptor { key, descriptor: Arc::new(descriptor), size, time };
+    enlistment::lock_for(work, &open.place, || mutation.clone())?;
+    work.state.secured.0.insert_mut((hive, key));
     if work.transaction.is_some() {
         enlistment::enlist(work, &open.place, mutation);
         return Ok(Outcome::Done);

@@ -320,12 +320,20 @@ fn create_child(
     covers!(work.if_done, "SYS-75");
     let before = work.state.clone();
     work.requested(parent.hive);
-    enlistment::lock(work, parent.hive)?;
-    let mutation = requests(work, &parent, &name, layer, guid, sequence, &descriptor, create)?;
-    let touched = layers::Touched::Child(parent.hive, parent.key(), name.folded());
     let mut place = parent.clone();
     place.chain.push(guid);
     place.path.push(name.clone());
+    if let Err(errno) = enlistment::lock(work, parent.hive) {
+        let covered = work.covered;
+        let kept = requests(work, &parent, &name, layer, guid, sequence, &descriptor, create);
+        work.covered = covered;
+        if let Ok(mutation) = kept {
+            work.may_be_kept(&Arc::new(place), mutation);
+        }
+        return Err(errno);
+    }
+    let mutation = requests(work, &parent, &name, layer, guid, sequence, &descriptor, create)?;
+    let touched = layers::Touched::Child(parent.hive, parent.key(), name.folded());
     let outcome = match access::foreseen(work, &descriptor, create.desired_access) {
         Ok(granted) => opened(work, place.clone(), &descriptor, granted, Some(REG_CREATED_NEW)),
         Err(denied) => Outcome::Failed(denied),

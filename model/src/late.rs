@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::audit::AuditPattern;
+use crate::backup::restored::Restored;
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Map, Target, Time};
 use crate::deletion::name_lost;
@@ -19,6 +20,7 @@ use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::security::Token;
 use crate::slots;
+use crate::stalls::Sent;
 use crate::state::{Generation, Place, State};
 use crate::step::{Step, Work};
 use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived, carried_out};
@@ -57,8 +59,10 @@ pub(crate) enum Change {
     Logged(TransactionId, Logged),
     /// A transaction is committed that was like this, with mutations in it that are not answered either.
     Commit(Box<Bound>, Vec<Logged>),
-    /// A layer is deleted in all hives of the source.
-    Layer(FoldedName),
+    /// A restore is committed.
+    Restore(Box<Restored>),
+    /// A layer is deleted in all hives of the source, if the request has a slot.
+    Layer(FoldedName, Sent),
 }
 
 /// The effects of a mutation in the kernel (FAIL-21 to FAIL-24).
@@ -102,7 +106,7 @@ impl About {
 impl Rest {
     /// That of a mutation of which nothing has been answered.
     pub(crate) fn of(mutation: &Mutation) -> Rest {
-        Rest { created: None, written: mutation.time() }
+        Rest { created: None, written: mutation.time().or_else(|| mutation.made()) }
     }
 
     /// What leads from a hive with a part of a mutation to the same with all of it.
@@ -154,9 +158,13 @@ impl Effect {
     ) {
         let About::Child(parent, name) = &self.about else { return };
         let Some(entries) = before.database(hive).lookup(*parent, name.as_str()) else { return };
+        let known = |state: &State| (state.orphans.size(), state.database(hive).keys.size());
+        let former = known(state);
         for entry in entries.values() {
-            covers!(covered, "FAIL-24");
             name_lost(state, hive, entry.target, covered);
+        }
+        if known(state) != former {
+            covers!(covered, "FAIL-24");
         }
     }
 }
@@ -197,11 +205,20 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     let Some(stall) = first.stalls.get(&source).cloned() else { return vec![step_of(first)] };
     first.stalls.remove_mut(&source);
     let mut covered = Covered::new();
-    if stall.timed_out > 0 {
-        covers!(covered, "RSI-40", "RSI-44", "FAIL-20", "SRC-04", "SRC-05", "RSI-41");
+    if stall.has_requests() {
+        covers!(covered, "RSI-40", "RSI-44", "SRC-04", "SRC-05");
+        if stall.late.is_empty() {
+            covers!(covered, "FAIL-20");
+        } else {
+            covers!(covered, "RSI-41");
+        }
     }
     let mut arriving = vec![Arriving { state: first, covered, audit: Vec::new() }];
-    for late in in_order(&stall.late) {
+    let ordered = in_order(&stall.late);
+    for (index, late) in ordered.iter().enumerate() {
+        if is_never_there(late, &ordered[index + 1..]) {
+            continue;
+        }
         let mut next: Vec<Arriving> = Vec::new();
         for one in arriving {
             let Ok(all) = late.arrive(one, at) else { return vec![outside(state)] };
@@ -235,16 +252,32 @@ fn outside(state: &State) -> Step {
     Step { outcome: Outcome::Outside(words), ..step_of(state.clone()) }
 }
 
+/// A creation of which the layer is deleted before its record is asked for was never there (P-261).
+fn is_never_there(late: &Late, later: &[Late]) -> bool {
+    let Some(layer) = late.creation() else { return false };
+    later.iter().any(|other| match &other.change {
+        Change::Layer(name, sent) => *name == layer && *sent == Sent::Surely,
+        _ => false,
+    })
+}
+
 /// The requests in the order in which they are carried out: a commit frees the write lock for which those wait
 /// that were sent before it.
 fn in_order(late: &rpds::VectorSync<Late>) -> Vec<Late> {
     let mut ordered: Vec<Late> = Vec::new();
     for one in late.iter() {
-        let is_commit = matches!(one.change, Change::Commit(..));
+        let is_commit = matches!(one.change, Change::Commit(..) | Change::Restore(_));
         let waits = |other: &Late| {
             is_commit
-                && other.hive == one.hive
-                && matches!(other.change, Change::Contents(_) | Change::Mutation(_))
+                && match other.change {
+                    Change::Contents(_)
+                    | Change::Mutation(_)
+                    | Change::Transaction(..)
+                    | Change::Logged(..) => other.hive == one.hive,
+                    // It waits for the locks of all hives of its source (P-65).
+                    Change::Layer(..) => true,
+                    Change::None | Change::Commit(..) | Change::Restore(_) => false,
+                }
         };
         let place = ordered.iter().position(waits).unwrap_or(ordered.len());
         ordered.insert(place, one.clone());
@@ -253,9 +286,54 @@ fn in_order(late: &rpds::VectorSync<Late>) -> Vec<Late> {
 }
 
 impl Late {
-    /// Whether it needs the write lock of its hive.
-    fn needs_lock(&self) -> bool {
-        matches!(self.change, Change::Contents(_) | Change::Mutation(_) | Change::Layer(_))
+    /// Whether it waits for a write lock that a transaction has (P-65, P-152).
+    fn waits(&self, state: &State) -> bool {
+        let holder = state.lock_holder(self.hive);
+        match &self.change {
+            Change::Contents(_) | Change::Mutation(_) => holder.is_some(),
+            Change::Transaction(id, bound) => {
+                let is_free = holder.is_none_or(|holder| holder == *id);
+                !is_free && bound.contents.is_some() && state.bound(*id).is_some()
+            }
+            Change::Logged(id, _) => {
+                holder.is_some_and(|holder| holder != *id) && state.bound(*id).is_some()
+            }
+            Change::Layer(_, sent) => {
+                let slot = state.hives.get(&self.hive).map(|hive| hive.slot);
+                *sent != Sent::Never && slot.is_some_and(|slot| state.is_any_locked(slot))
+            }
+            Change::None | Change::Commit(..) | Change::Restore(_) => false,
+        }
+    }
+
+    /// The key that it makes, and the layer of the entry that names it.
+    fn creation(&self) -> Option<FoldedName> {
+        if let Change::Mutation(Mutation::CreateKey { entry, .. }) = &self.change {
+            return Some(entry.layer.folded().clone());
+        }
+        let (Change::Contents(next), Some(effect)) = (&self.change, &self.effect) else {
+            return None;
+        };
+        let (About::Child(parent, name), Some(since)) = (&effect.about, &effect.since) else {
+            return None;
+        };
+        let is_made =
+            |target: &Target| matches!(target, Target::Key(key) if !since.keys.contains_key(key));
+        let entries = next.lookup(*parent, name.as_str())?;
+        let made = entries.iter().find(|(_, entry)| is_made(&entry.target));
+        made.map(|(layer, _)| layer.clone())
+    }
+
+    /// The same where the hives are given something besides.
+    pub(crate) fn over(&self, given: impl Fn(HiveId, &Database) -> Database) -> Late {
+        let mut late = self.clone();
+        if let Change::Contents(contents) = &mut late.change {
+            **contents = given(self.hive, contents);
+        }
+        if let Some(since) = late.effect.as_mut().and_then(|effect| effect.since.as_mut()) {
+            **since = given(self.hive, since);
+        }
+        late
     }
 
     /// The response comes.
@@ -265,7 +343,7 @@ impl Late {
     /// If the request waits for a lock that a transaction may have which is still open.
     fn arrive(&self, arriving: Arriving, at: UnixTime) -> Result<Vec<Arriving>, ()> {
         let Arriving { mut state, mut covered, audit } = arriving;
-        if self.needs_lock() && state.lock_holder(self.hive).is_some() {
+        if self.waits(&state) {
             return Err(());
         }
         let found = state.clone();
@@ -274,27 +352,63 @@ impl Late {
             Change::Contents(_) | Change::Mutation(_) => {
                 carry_out(&self.change, Some(&self.rest), &mut state, self.hive, at);
             }
-            Change::Transaction(id, bound) => state.replace_bound(*id, bound),
-            Change::Logged(id, logged) => state.take_late(*id, logged),
+            Change::Transaction(id, bound) => state.replace_bound(*id, bound, at),
+            Change::Logged(id, logged) => state.take_late(*id, logged, at),
             Change::Commit(bound, unanswered) => {
-                covers!(covered, "FAIL-25", "TXN-66", "TXN-67", "TXN-68", "FAIL-34", "FAIL-35");
                 let arrived = |work: &mut Work<'_>| arrived(work, bound, unanswered);
                 return Ok(by_the_kernel(state, covered, audit, at, arrived));
             }
-            Change::Layer(name) => return Ok(self.delete_layer(name, state, covered, audit)),
+            Change::Restore(restored) => {
+                let arrived = |work: &mut Work<'_>| restored.arrived(work);
+                return Ok(by_the_kernel(state, covered, audit, at, arrived));
+            }
+            Change::Layer(name, sent) => {
+                let owed = || {
+                    let mut state = state.clone();
+                    layer_effects::owe_in(&mut state, self.hive, name);
+                    Arriving { state, covered, audit: audit.clone() }
+                };
+                let mut all = Vec::from_iter((*sent != Sent::Surely).then(owed));
+                if *sent != Sent::Never {
+                    all.extend(self.delete_layer(name, state, covered, audit));
+                }
+                return Ok(all);
+            }
         }
         state.enumerations = Map::new_sync();
         let Some(effect) = &self.effect else {
             return Ok(vec![Arriving { state, covered, audit }]);
         };
-        let is_known = || found.database(self.hive).keys.contains_key(&effect.place.key());
-        if matches!(self.change, Change::Mutation(_)) && !is_known() {
-            // A refusal, which has no effects (FAIL-18, FAIL-19).
+        let is_known = |key: Guid| found.database(self.hive).keys.contains_key(&key);
+        let is_refused = match &self.change {
+            Change::Mutation(Mutation::CreateKey { parent, .. }) => !is_known(*parent),
+            Change::Mutation(_) => !is_known(effect.place.key()),
+            _ => false,
+        };
+        if is_refused {
+            // A refusal has no effects.
             covers!(covered, "FAIL-18", "FAIL-19");
-            return Ok(vec![Arriving { state: found, covered, audit }]);
+            let mut all = vec![Arriving { state: found.clone(), covered, audit: audit.clone() }];
+            if matches!(self.change, Change::Mutation(Mutation::DeleteValue { .. })) {
+                // A source may have nothing against the removal (P-09, P-46).
+                let mut state = found;
+                state.change_generation(self.hive, Generation::step);
+                all.push(Arriving { state, covered, audit });
+            }
+            return Ok(all);
         }
-        covers!(covered, "FAIL-21", "FAIL-22", "FAIL-23");
-        Ok(self.follow(effect, &found, Arriving { state, covered, audit }, at))
+        covers!(covered, "FAIL-21");
+        if effect.about.touched(self.hive).concerns_layers(&found) {
+            covers!(covered, "FAIL-23");
+        }
+        let untold = state.watches.clone();
+        let mut all = self.follow(effect, &found, Arriving { state, covered, audit }, at);
+        for arriving in &mut all {
+            if arriving.state.watches != untold {
+                covers!(arriving.covered, "FAIL-22");
+            }
+        }
+        Ok(all)
     }
 
     /// The effects of a mutation that is done.
@@ -373,7 +487,11 @@ fn carry_out(change: &Change, rest: Option<&Rest>, state: &mut State, hive: Hive
             rest.iter().for_each(|rest| rest.carry_out(database, at));
         }
         Change::Commit(bound, unanswered) => carried_out(state, bound, unanswered),
-        Change::Layer(name) => {
+        Change::Restore(restored) => restored.carry_out(state),
+        Change::Layer(name, sent) => {
+            if *sent == Sent::Never {
+                return;
+            }
             let Some(slot) = state.hives.get(&hive).map(|hive| hive.slot) else { return };
             let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
             for hive in hives {
@@ -457,7 +575,7 @@ pub(crate) fn died(state: &State, source: SourceId) -> Vec<State> {
     let mut states = forgotten(state, source, UnixTime::MAX);
     for after in &mut states {
         for late in state.stalls.get(&source).iter().flat_map(|stall| stall.late.iter()) {
-            if let Change::Layer(name) = &late.change {
+            if let Change::Layer(name, _) = &late.change {
                 // Not answered, carried out or not (P-264).
                 layer_effects::owe_in(after, late.hive, name);
             }

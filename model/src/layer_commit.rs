@@ -118,7 +118,8 @@ pub(crate) fn committed_late(
     let _ = follow(work, &change, hive);
 }
 
-/// A source that stops answering when it is asked what there is to tell fails no call (P-242).
+/// A source that stops answering when it is asked what there is to tell fails no call by that (P-242). What
+/// follows is not answered either (P-241, P-260).
 fn unknown_events(
     work: &mut Work<'_>,
     before: &State,
@@ -132,7 +133,12 @@ fn unknown_events(
     let mut other = work.state.clone();
     changed_somehow(before, &mut other, touched, place, &mut Covered::new());
     other.change_generation(touched.hive(), Generation::step);
-    work.stalled_in(outcome.clone(), other);
+    let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+    let concerns_layers = change.concerns_layers();
+    other.layers_unanswered |= concerns_layers;
+    other.configuration_unread |= configuration::is_read_for(before, touched, &other);
+    let result = if concerns_layers { Err(Errno::ETIMEDOUT) } else { Ok(()) };
+    work.stalled_in(change.outcome_of(result), other);
 }
 
 /// The refresh of the layers and the reading of the parameters for a change.

@@ -34,8 +34,8 @@ pub(crate) fn delete(
     if state.layers.remove_mut(name) {
         covers!(covered, "LAYER-55");
     }
-    covers!(covered, "LAYER-52", "LAYER-56", "DEL-11", "DEL-12", "CONF-50");
-    covers!(covered, "IOC-088", "IOC-089");
+    covers!(covered, "LAYER-52", "LAYER-56", "CONF-50");
+    let mut is_everywhere = true;
     let slots: Vec<_> = state.slots.keys().copied().collect();
     for slot in slots {
         let told = match death {
@@ -44,11 +44,14 @@ pub(crate) fn delete(
         };
         // A source that waits for a write lock and gives up refuses (D-55, P-152).
         let refuses = state.is_any_locked(slot);
+        let is_reached = state.is_slot_active(slot) && !state.is_slot_stalled(slot);
+        is_everywhere &= is_reached && told == Told::Answered && !refuses;
         if state.is_slot_stalled(slot) {
-            // Its late success deletes (P-264).
+            // Its late success deletes (P-264). Without a slot nothing is sent.
             let hive = state.hives_of(slot).next().map(|(hive, _)| hive);
             if let Some(hive) = hive {
-                let change = Change::Layer(name.clone());
+                let sent = state.take_slots(hive, 1);
+                let change = Change::Layer(name.clone(), sent);
                 let rest = Rest::default();
                 state.will_arrive(hive, Late { hive, change, rest, effect: None });
             }
@@ -65,6 +68,9 @@ pub(crate) fn delete(
             }
             owe(state, slot, name);
         }
+    }
+    if is_everywhere {
+        covers!(covered, "DEL-11", "DEL-12", "IOC-088", "IOC-089");
     }
     true
 }

@@ -11,7 +11,7 @@ use crate::outcome::Outcome;
 use crate::stalls::Stall;
 use crate::state::State;
 use crate::step::Step;
-use crate::store_entry;
+use crate::store_entry::{self, StoreEntry};
 
 /// The steps of an environment input: one, several where requests were in flight, and none where it names a
 /// place that is not there.
@@ -44,7 +44,7 @@ fn simple(state: &State, environment: &Environment) -> Option<State> {
             next.false_maxima.insert_mut(*source, *max_sequence);
             next
         }
-        Environment::StoreEntry(entry) => store_entry::store(state, entry)?,
+        Environment::StoreEntry(entry) => stored(state, entry)?,
         Environment::SourceDown { .. }
         | Environment::Reboot
         | Environment::SourceReleased { .. } => return None,
@@ -65,16 +65,35 @@ fn simple(state: &State, environment: &Environment) -> Option<State> {
     })
 }
 
+/// A store was given a record, which is there also when what is in flight has come.
+fn stored(state: &State, entry: &StoreEntry) -> Option<State> {
+    let mut next = store_entry::store(state, entry)?;
+    let sources: Vec<SourceId> = state.stalls.keys().copied().collect();
+    for source in sources {
+        if let Some(stall) = next.stalls.get_mut(&source) {
+            let late = stall.late.iter().map(|late| {
+                late.over(|hive, contents| {
+                    let mut other = state.clone();
+                    *other.database_mut(hive) = contents.clone();
+                    let other = store_entry::store(&other, entry);
+                    other.map_or(contents.clone(), |other| other.database(hive).clone())
+                })
+            });
+            stall.late = late.collect();
+        }
+    }
+    Some(next)
+}
+
 /// The source answers nothing from here on. If it has stopped in the course of a call, a request of that is in
 /// flight.
 fn stalled(state: &State, source: SourceId) -> State {
     let mut next = state.clone();
     next.enumerations = Map::new_sync();
-    let begun = next.stalls.get(&source).cloned();
-    let timed_out = u64::from(begun.as_ref().is_some_and(|stall| stall.begins));
-    let stall = begun.unwrap_or_default();
-    let timed_out = stall.timed_out + timed_out;
-    next.stalls.insert_mut(source, Stall { begins: false, timed_out, ..stall });
+    let former = next.stalls.get(&source).cloned();
+    let is_new = former.as_ref().is_none_or(|stall| stall.begins);
+    let unasked = if is_new { state.unasked(source) } else { 0 };
+    next.stalls.insert_mut(source, former.unwrap_or_default().begun(unasked));
     next
 }
 

@@ -15,7 +15,7 @@ use crate::late::{self as arrival, About, Change, Effect, Late, Rest};
 use crate::layers::Touched;
 use crate::limits::Limits;
 use crate::outcome::Outcome;
-use crate::state::{Place, SlotId, State};
+use crate::state::{Place, Slot, SlotId, State};
 use crate::step::{NANOSECONDS_PER_MILLISECOND, Work};
 use crate::transactions::{Bound, Logged, Mutation, Phase, TransactionId};
 
@@ -30,10 +30,26 @@ const REQUESTS_OF_A_CALL_MAX: u64 = 16;
 pub(crate) struct Stall {
     /// Whether it begins in the course of the call that comes, or has begun since the last one.
     pub(crate) begins: bool,
-    /// How many calls have a request in flight that has timed out, or wait for a slot no more.
-    pub(crate) timed_out: u64,
+    /// How many of its slots are taken.
+    pub(crate) in_flight: InFlight,
     /// What is in flight, and has effects when it is answered, in the order in which it was sent.
     pub(crate) late: rpds::VectorSync<Late>,
+}
+
+/// How many requests are in flight, so far as it can be told from the calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    least: u64,
+    most: u64,
+}
+
+/// Whether a request to a source that does not answer has a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Never,
+    /// It depends on how many requests the calls before it have in flight.
+    Perhaps,
+    Surely,
 }
 
 /// A point in a call at which its source may have stopped answering.
@@ -54,9 +70,26 @@ struct Purpose {
     effect: Effect,
     /// The hive before it.
     since: Database,
+    /// Whether the first of its requests that change something has been answered.
+    is_answered: bool,
 }
 
 impl Stall {
+    /// The source answers nothing from here on; of a call in whose course it has stopped a request is in
+    /// flight, and so many may be beside.
+    pub(crate) fn begun(self, unasked: u64) -> Stall {
+        let InFlight { least, most } = self.in_flight;
+        let of_call = u64::from(self.begins);
+        let least = least + of_call;
+        let most = most.saturating_add(of_call * REQUESTS_OF_A_CALL_MAX).saturating_add(unasked);
+        Stall { begins: false, in_flight: InFlight { least, most }, ..self }
+    }
+
+    /// Whether any request may be in flight.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.in_flight.least > 0
+    }
+
     /// The mutations in flight of a transaction.
     pub(crate) fn of_transaction(&self, id: TransactionId) -> Vec<Logged> {
         let mutation = |late: &Late| match &late.change {
@@ -120,6 +153,32 @@ impl State {
         self.stall_of(hive).is_some_and(|stall| stall.begins)
     }
 
+    /// What the source of this slot may have in flight beside requests of calls, once it answers nothing: the
+    /// aborts of its transactions, and the drops of its orphans.
+    pub(crate) fn unasked(&self, source: SourceId) -> u64 {
+        let of_source = |(_, slot): &(&SlotId, &Slot)| slot.connection == Some(source);
+        let Some((slot, _)) = self.slots.iter().find(of_source) else { return 0 };
+        let is_own = |hive: &HiveId| self.hives.get(hive).is_some_and(|hive| hive.slot == *slot);
+        let orphans = self.orphans.iter().filter(|(hive, _)| is_own(hive)).count();
+        (self.bound_to(*slot).len() + orphans) as u64
+    }
+
+    /// A call sends so many requests at most to a source that does not answer.
+    pub(crate) fn take_slots(&mut self, hive: HiveId, requests_max: u64) -> Sent {
+        let limit = u64::from(self.limits.max_concurrent_rsi_requests);
+        let stall = self.source_of(hive).and_then(|(_, source)| self.stalls.get_mut(&source));
+        let Some(stall) = stall else { return Sent::Surely };
+        // What waits for a change before it asks has nothing in flight (P-266).
+        let may_wait = !stall.late.is_empty();
+        let in_flight = &mut stall.in_flight;
+        if in_flight.least >= limit {
+            return Sent::Never;
+        }
+        in_flight.least += u64::from(!may_wait);
+        in_flight.most = in_flight.most.saturating_add(requests_max);
+        if in_flight.most <= limit { Sent::Surely } else { Sent::Perhaps }
+    }
+
     /// Notes what will be answered late.
     pub(crate) fn will_arrive(&mut self, hive: HiveId, late: Late) {
         if let Some((_, source)) = self.source_of(hive)
@@ -151,24 +210,17 @@ impl Work<'_> {
     /// Whether the call ended when its first request had been in vain.
     fn has_ended_in_time(&self) -> bool {
         let (began, ended) = self.span();
-        // A read may wait for changes that are in flight before it asks (P-266).
-        let waits = if self.state.late_count() > 0 { 2 } else { 1 };
-        let latest = self.request_timeout_ms * waits + SLACK_MS;
+        // A call may wait for changes that are in flight before it asks (P-266, P-364), and ask first what there
+        // is to tell (P-361).
+        let waits = u64::from(self.state.late_count() > 0);
+        let tells = u64::from(!self.state.watches.is_empty());
+        let latest = self.request_timeout_ms * (1 + waits + tells) + SLACK_MS;
         ended.saturating_sub(began) <= latest * NANOSECONDS_PER_MILLISECOND
     }
 
     /// A request to a stalled source: it is not answered, or not even sent.
     pub(crate) fn unanswered(&mut self, hive: HiveId) -> Errno {
-        covers!(
-            self.covered,
-            "FAIL-16",
-            "FAIL-17",
-            "SRC-02",
-            "SRC-03",
-            "RSI-34",
-            "RSI-36",
-            "RSI-39"
-        );
+        covers!(self.covered, "FAIL-16", "FAIL-17", "SRC-02", "SRC-03", "RSI-34", "RSI-36");
         covers!(self.covered, "RSI-35", "FAIL-32", "ERR-21");
         if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
             covers!(self.covered, "CONF-02");
@@ -176,13 +228,13 @@ impl Work<'_> {
         if !self.has_timed_out() || !self.has_ended_in_time() {
             self.ends_at_no_such_time();
         }
-        if let Some((_, source)) = self.state.source_of(hive)
-            && let Some(stall) = self.state.stalls.get_mut(&source)
-            && !std::mem::replace(&mut self.has_met_stall, true)
-        {
-            stall.timed_out += 1;
+        if self.sent.is_none() {
+            self.sent = Some(self.state.take_slots(hive, REQUESTS_OF_A_CALL_MAX));
         }
-        if !self.may_be_sent(hive) {
+        if self.sent == Some(Sent::Surely) {
+            covers!(self.covered, "RSI-39");
+        }
+        if !self.may_be_sent() {
             covers!(
                 self.covered,
                 "RSI-09",
@@ -201,22 +253,22 @@ impl Work<'_> {
     }
 
     /// Whether the call that has just timed out may have had a slot: those before it have one each.
-    fn may_be_sent(&self, hive: HiveId) -> bool {
-        let limit = u64::from(self.state.limits.max_concurrent_rsi_requests);
-        self.state.stall_of(hive).is_some_and(|stall| stall.timed_out <= limit)
+    fn may_be_sent(&self) -> bool {
+        self.sent != Some(Sent::Never)
     }
 
-    /// Whether it surely had one.
-    fn was_sent(&self, hive: HiveId) -> bool {
-        let limit = u64::from(self.state.limits.max_concurrent_rsi_requests);
-        let in_flight = self.state.stall_of(hive).map_or(0, |stall| stall.timed_out);
-        in_flight * REQUESTS_OF_A_CALL_MAX <= limit
+    /// The change waits for a write lock, and its source may have stopped answering: the change may still be in
+    /// flight when the call has timed out.
+    pub(crate) fn may_be_kept(&mut self, place: &Arc<Place>, mutation: Mutation) {
+        if self.state.may_stall(place.hive) {
+            self.may_arrive(place, mutation);
+        }
     }
 
     /// The call has timed out at its first request, which may have been this change (P-245).
     pub(crate) fn may_arrive(&mut self, place: &Arc<Place>, mutation: Mutation) {
         let hive = place.hive;
-        if !self.may_be_sent(hive) {
+        if !self.may_be_sent() {
             return;
         }
         let late = match self.transaction {
@@ -255,14 +307,18 @@ impl Work<'_> {
 
     /// The call has timed out at the commit of a transaction (D-81, P-246).
     pub(crate) fn commit_unanswered(&mut self, id: TransactionId, bound: &Bound) {
-        if !self.may_be_sent(bound.hive) {
+        if !self.may_be_sent() {
             return;
         }
         let active = self.state.clone();
         in_flight(&mut self.state, id, bound);
-        covers!(self.covered, "TXN-66", "TXN-37");
-        if !self.was_sent(bound.hive) {
+        let (began, ended) = self.span();
+        let timeout = self.request_timeout_ms * NANOSECONDS_PER_MILLISECOND;
+        if self.sent != Some(Sent::Surely) {
             self.timed_out_in(active);
+        } else if ended.saturating_sub(began) < timeout {
+            // The lifetime was over before the request's own time.
+            covers!(self.covered, "FAIL-36", "TXN-46");
         }
     }
 
@@ -271,6 +327,8 @@ impl Work<'_> {
         if self.state.may_stall(bound.hive) {
             let mut state = self.state.clone();
             in_flight(&mut state, id, bound);
+            // The commit is the first request of its call, and there are slots.
+            self.stall_endings.clear();
             self.timed_out_in(state);
         }
     }
@@ -327,14 +385,17 @@ impl Work<'_> {
     ) {
         let hive = touched.hive();
         let since = before.database(hive);
+        // The mutation has been answered in all that come after the one at which it was in flight.
+        let mut is_answered = false;
         for ending in self.stall_endings.iter_mut().filter(|ending| ending.hive == hive) {
-            let is_begun = ending.change != Change::None || ending.state.database(hive) != since;
-            if is_begun {
+            let is_in_flight = ending.change != Change::None;
+            if is_in_flight || is_answered {
                 let (about, place) = (About::of(touched), Arc::new(place.clone()));
                 let effect = Effect { since: Some(Box::new(since.clone())), about, place };
                 let done = self.state.database(hive).clone();
-                ending.purpose = Some(Purpose { done, effect, since: since.clone() });
+                ending.purpose = Some(Purpose { done, effect, since: since.clone(), is_answered });
             }
+            is_answered |= is_in_flight;
         }
     }
 
@@ -388,6 +449,18 @@ impl Purpose {
         entries.is_some_and(|all| all.values().any(|entry| entry.target == Target::Key(key)))
     }
 
+    /// Whether a HIDDEN entry of the place that it is about has gone.
+    fn has_uncovered(&self, now: &Database) -> bool {
+        let About::Child(parent, name) = &self.effect.about else { return false };
+        let Some(former) = self.since.lookup(*parent, name.as_str()) else { return false };
+        let entries = now.lookup(*parent, name.as_str());
+        let is_hidden = |layer| {
+            let entry = entries.and_then(|entries| entries.get(layer));
+            entry.is_some_and(|entry| entry.target == Target::Hidden)
+        };
+        former.iter().any(|(layer, entry)| entry.target == Target::Hidden && !is_hidden(layer))
+    }
+
     /// A creation: nobody is told of the key before its record is there, which is asked for late if need be
     /// (P-261).
     fn creation(self, key: Guid, hive: HiveId, state: &State, change: &Change) -> Vec<State> {
@@ -410,7 +483,7 @@ impl Purpose {
         let mut untold = state.clone();
         untold.will_arrive(hive, late(effect.clone()));
         let mut states = vec![untold];
-        if *now != self.since {
+        if self.has_uncovered(now) {
             // What the removal of the HIDDEN entry has shown may be told of at once (P-174).
             let effect = Effect { since: Some(Box::new(now.clone())), ..effect.clone() };
             for mut told in arrival::told(state, hive, &self.effect) {
@@ -424,7 +497,7 @@ impl Purpose {
     /// Another mutation: what has been answered by then is told of, and the rest has no effect (P-260).
     fn other(self, hive: HiveId, state: &State, change: Change) -> Vec<State> {
         let Change::Contents(next) = &change else { return self.told(hive, state, change) };
-        if *state.database(hive) != self.since {
+        if self.is_answered {
             return self.told(hive, state, change);
         }
         let rest = Rest::between(next, &self.done);

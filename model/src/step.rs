@@ -19,7 +19,7 @@ use crate::input::{Caller, Fd, Input, UnixTime};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::responses::Rejected;
-use crate::stalls::StallEnding;
+use crate::stalls::{Sent, StallEnding};
 use crate::state::{Hive, State};
 use crate::store::BUSY_TIMEOUT_MS;
 use crate::transactions::{TransactionId, calls};
@@ -111,8 +111,8 @@ pub(crate) struct Work<'a> {
     prefixes: Vec<(Outcome, State)>,
     /// The points at which a source may have stopped answering.
     pub(crate) stall_endings: Vec<StallEnding>,
-    /// Whether the call has met a source that does not answer.
-    pub(crate) has_met_stall: bool,
+    /// Whether its requests have had a slot, if it has met a source that does not answer.
+    pub(crate) sent: Option<Sent>,
     /// The state before the last request, if a source may stop answering.
     pub(crate) before_request: Option<State>,
 }
@@ -149,7 +149,7 @@ impl<'a> Work<'a> {
             sequence_before: state.next_sequence,
             prefixes: Vec::new(),
             stall_endings: Vec::new(),
-            has_met_stall: false,
+            sent: None,
             before_request: None,
         }
     }
@@ -164,23 +164,33 @@ impl<'a> Work<'a> {
         Work::new(state, caller, Time::Within(0, 0), false)
     }
 
+    /// Marks the point at which the call needs the hive's source, before it asks that for anything.
+    ///
+    /// # Errors
+    ///
+    /// EIO if the source is Down (P-05).
+    pub(crate) fn reach(&mut self, hive: HiveId) -> Result<(), Errno> {
+        if !self.state.is_active(hive) {
+            covers!(self.covered, "ERR-03", "ERR-22", "FAIL-01", "REG-39");
+            return Err(Errno::EIO);
+        }
+        if self.interrupted && self.prefixes.is_empty() && !self.state.is_stalled(hive) {
+            self.prefixes.push((self.fails_as.clone(), self.state.clone()));
+        }
+        Ok(())
+    }
+
     /// Marks the point of a request to the hive's source.
     ///
     /// # Errors
     ///
     /// EIO if the source is Down (P-05), ETIMEDOUT if it does not answer.
     pub(crate) fn request(&mut self, hive: HiveId) -> Result<(), Errno> {
-        if !self.state.is_active(hive) {
-            covers!(self.covered, "ERR-03", "ERR-22", "FAIL-01", "REG-39");
-            return Err(Errno::EIO);
-        }
+        self.reach(hive)?;
         if self.state.is_stalled(hive) {
             return Err(self.unanswered(hive));
         }
         self.may_stall_at(hive);
-        if self.interrupted && self.prefixes.is_empty() {
-            self.prefixes.push((self.fails_as.clone(), self.state.clone()));
-        }
         self.may_be_busy_for_volatile_data(hive);
         Ok(())
     }

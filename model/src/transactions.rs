@@ -201,18 +201,23 @@ impl State {
     }
 
     /// A mutation that was in flight is part of a transaction, if that is still active (P-263).
-    pub(crate) fn replace_bound(&mut self, transaction: TransactionId, bound: &Bound) {
-        if let Some(own) = self.bound_mut(transaction) {
+    pub(crate) fn replace_bound(&mut self, id: TransactionId, bound: &Bound, at: UnixTime) {
+        if let Some(own) = self.bound_mut(id) {
             *own = bound.clone();
+            if let (Some(last), Some(contents)) = (bound.log.last(), &mut own.contents) {
+                last.mutation.write_time_by(contents, at);
+            }
         }
     }
 
     /// The same of one that comes on top of what is in the transaction by then.
-    pub(crate) fn take_late(&mut self, transaction: TransactionId, logged: &Logged) {
-        let Some(hive) = self.bound(transaction).map(|bound| bound.hive) else { return };
+    pub(crate) fn take_late(&mut self, id: TransactionId, logged: &Logged, at: UnixTime) {
+        let Some(hive) = self.bound(id).map(|bound| bound.hive) else { return };
         let stored = self.database(hive).clone();
-        if let Some(bound) = self.bound_mut(transaction) {
-            logged.mutation.change(bound.contents.get_or_insert(stored));
+        if let Some(bound) = self.bound_mut(id) {
+            let contents = bound.contents.get_or_insert(stored);
+            logged.mutation.change(contents);
+            logged.mutation.write_time_by(contents, at);
             bound.log.push_back_mut(logged.clone());
         }
     }

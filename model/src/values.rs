@@ -181,7 +181,16 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let sequence = work.allocate_sequence()?;
     work.requested(open.hive());
     enlistment::bind(work, open.hive())?;
-    enlistment::lock(work, open.hive())?;
+    let value_type = write.value_type;
+    let entry = ValueEntry { name, layer, value_type, data: data.into(), sequence };
+    let (key, time) = (open.key(), work.time);
+    let mutation = Mutation::SetValue { key, entry: entry.clone(), time };
+    let is_refused = write.expected_sequence != 0 && own != Some(write.expected_sequence);
+    if is_refused {
+        enlistment::lock(work, open.hive())?;
+    } else {
+        enlistment::lock_for(work, &open.place, || mutation.clone())?;
+    }
     if write.expected_sequence != 0 && own != Some(write.expected_sequence) {
         covers!(work.covered, "IOC-039", "IOC-041", "ERR-28", "SEQ-08");
         if own.is_none() {
@@ -201,10 +210,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     if write.layer.length() == 0 {
         covers!(work.if_done, "IOC-031");
     }
-    mark_link_write(work, &open, &name, write.value_type, data);
-    let entry =
-        ValueEntry { name, layer, value_type: write.value_type, data: data.into(), sequence };
-    let mutation = Mutation::SetValue { key: open.key(), entry, time: work.time };
+    mark_link_write(work, &open, &entry.name, write.value_type, data);
     let done = written(work, &open, &before, mutation)?;
     removal_marks::link_overridden(&before, &work.state, &open, &mut work.covered);
     Ok(done)
@@ -251,7 +257,9 @@ pub(crate) fn delete(
         covers!(work.covered, "DEL-27");
     }
     enlistment::bind(work, open.hive())?;
-    enlistment::lock(work, open.hive())?;
+    let (key, time) = (open.key(), work.time);
+    let mutation = Mutation::DeleteValue { key, name: name.clone(), layer: layer.clone(), time };
+    enlistment::lock_for(work, &open.place, || mutation.clone())?;
     let before = work.state.clone();
     let database = work.state.contents(work.transaction, open.hive());
     let held = database.value(open.key(), name.folded().as_str());
@@ -270,8 +278,6 @@ pub(crate) fn delete(
         value.ok().and_then(|(value, _)| Some(value?.entry.sequence))
     };
     let former = effective(work);
-    let (key, time) = (open.key(), work.time);
-    let mutation = Mutation::DeleteValue { key, name: name.clone(), layer, time };
     let done = written(work, &open, &before, mutation)?;
     let next = effective(work);
     if next.is_some() && next != former {
@@ -332,12 +338,12 @@ pub(crate) fn blanket(
         None
     };
     enlistment::bind(work, open.hive())?;
-    enlistment::lock(work, open.hive())?;
+    let mutation = Mutation::SetBlanket { key: open.key(), layer, sequence, time: work.time };
+    enlistment::lock_for(work, &open.place, || mutation.clone())?;
     covers!(work.if_done, "IOC-060");
     if is_layer_omitted {
         covers!(work.if_done, "IOC-056");
     }
-    let mutation = Mutation::SetBlanket { key: open.key(), layer, sequence, time: work.time };
     written(work, &open, &before, mutation)
 }
 

@@ -142,11 +142,8 @@ fn check_calls(
     arguments: &CheckArguments,
     marks: &mut Vec<ScriptMarks>,
 ) -> CommandResult {
-    let options = Options {
-        record_requests: script.sends.iter().chain(&script.audits).any(|lines| !lines.is_empty()),
-        ..Options::default()
-    };
-    let run = runner(arguments.store).run(&script.plan, script.seed.unwrap_or(0), options);
+    let runner = runner(arguments.store);
+    let run = runner.run(&script.plan, script.seed.unwrap_or(0), options_of(script));
     marks.push(ScriptMarks {
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered.clone(),
@@ -186,13 +183,20 @@ fn check_calls(
     Ok(compare(file, script, &answers, &run))
 }
 
+/// What has to be recorded to compare a run with what the script expects.
+pub(super) fn options_of(script: &Script) -> Options {
+    let is_recorded = script.sends.iter().chain(&script.audits).any(|lines| !lines.is_empty());
+    Options { record_requests: is_recorded, ..Options::default() }
+}
+
 /// Whether a script says what the last step answers that was taken.
-fn expects_its_end(script: &Script, run: &Run) -> bool {
+pub(super) fn expects_its_end(script: &Script, run: &Run) -> bool {
     let last = run.answers.len().checked_sub(1);
     last.and_then(|step| script.expectations.get(step)).is_some_and(|lines| !lines.is_empty())
 }
 
-fn compare(file: &Path, script: &Script, answers: &[Vec<String>], run: &Run) -> Exit {
+/// Compares a run with what the script expects, and prints what differs.
+pub(super) fn compare(file: &Path, script: &Script, answers: &[Vec<String>], run: &Run) -> Exit {
     let answered = script::compare(script, answers);
     let sent = script::compare_requests(script, &run.requests);
     let audited = script::compare_audits(script, &run.audits);

@@ -1,5 +1,6 @@
 //! `lockstep doctor`: whether this machine and this build can do their work.
 
+use std::process::Command;
 use std::time::Instant;
 
 use conformance::campaign::Runner;
@@ -13,6 +14,8 @@ use super::{CommandResult, Exit};
 /// The plan that the doctor runs.
 const SEED: u64 = 1;
 const CALLS: usize = 100;
+/// The programs that `lockstep planted` starts.
+const OF_PLANTED: [&str; 3] = ["git", "cargo", "timeout"];
 
 /// Looks at what the commands need, one line each.
 pub fn doctor() -> CommandResult {
@@ -46,9 +49,19 @@ pub fn doctor() -> CommandResult {
             println!("wrong the same plan has two traces on the {name} store");
         }
     }
-    match std::process::Command::new("git").arg("--version").output() {
-        Ok(output) if output.status.success() => println!("ok    git, for `lockstep planted`"),
-        _ => println!("note  git is missing: `lockstep planted` will not work"),
+    for program in OF_PLANTED {
+        match version(program) {
+            Some(version) => println!("ok    {version}, for `lockstep planted`"),
+            None => println!("note  {program} is missing: `lockstep planted` will not work"),
+        }
     }
     Ok(if healthy { Exit::Conforms } else { Exit::HarnessFault })
+}
+
+/// What a program says of its version, if it can be started.
+fn version(program: &str) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or(program);
+    output.status.success().then(|| line.to_owned())
 }

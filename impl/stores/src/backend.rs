@@ -50,6 +50,10 @@ pub(crate) trait Backend: Send {
     /// The hive whose committed state has a record of the key.
     fn locate(&mut self, guid: Guid) -> Result<Option<usize>, Refusal>;
 
+    /// Whether the hive has committed path entries that a removal takes which needs no record of its
+    /// key (P-330).
+    fn has_entries_of(&mut self, hive: usize, removal: Write<'_>) -> Result<bool, Refusal>;
+
     /// Answers a query; a key without a record is `NotFound` (P-09).
     fn read(&mut self, hive: usize, view: View, read: Read<'_>) -> Outcome;
 

@@ -269,17 +269,31 @@ impl<B: Backend> Scheduler<B> {
         }
     }
 
-    /// A removal for a key of which no hive has a record: path entries may be there all the same.
+    /// A removal for a key of which no hive has a record: path entries may be there all the same (P-330).
     fn remove(&mut self, write: Write<'_>, queue: &Blocked, now: u64) -> Attempt {
-        if let Some(waits) = self.waits_for_all(queue) {
+        let hives = match self.hives_with_entries_of(write) {
+            Ok(hives) => hives,
+            Err(refusal) => return self.refused(refusal, Blocked::new(), now),
+        };
+        if let Some(waits) = self.waits_for(&hives, queue) {
             return waits;
         }
-        for hive in 0..self.holders.len() {
+        for hive in hives {
             if let Err(refusal) = self.backend.write(hive, View::Committed, write, now) {
                 return self.refused(refusal, Blocked::new(), now);
             }
         }
         Attempt::Answered(Response::Done)
+    }
+
+    fn hives_with_entries_of(&mut self, removal: Write<'_>) -> Result<BTreeSet<usize>, Refusal> {
+        let mut hives = BTreeSet::new();
+        for hive in 0..self.holders.len() {
+            if self.backend.has_entries_of(hive, removal)? {
+                hives.insert(hive);
+            }
+        }
+        Ok(hives)
     }
 
     fn write_within(
@@ -331,7 +345,14 @@ impl<B: Backend> Scheduler<B> {
         queue: &Blocked,
         now: u64,
     ) -> Result<usize, Attempt> {
-        let hive = match self.backend.locate(write.key()) {
+        let located = match self.backend.locate(write.key()) {
+            // Entries of one hive: a transaction names keys of no other (P-70).
+            Ok(None) if write.is_idempotent_removal() => {
+                self.hives_with_entries_of(write).map(|hives| hives.first().copied())
+            }
+            located => located,
+        };
+        let hive = match located {
             Ok(Some(hive)) => hive,
             Ok(None) if write.is_idempotent_removal() => {
                 return Err(Attempt::Answered(Response::Done));
@@ -351,7 +372,8 @@ impl<B: Backend> Scheduler<B> {
     }
 
     fn delete_layer(&mut self, layer: &str, queue: &Blocked, now: u64) -> Attempt {
-        if let Some(waits) = self.waits_for_all(queue) {
+        let hives = (0..self.holders.len()).collect();
+        if let Some(waits) = self.waits_for(&hives, queue) {
             return waits;
         }
         match self.backend.delete_layer(layer) {
@@ -374,11 +396,11 @@ impl<B: Backend> Scheduler<B> {
         }
     }
 
-    /// What a request waits for that needs every write connection at once. It does not keep those
-    /// that are free meanwhile.
-    fn waits_for_all(&self, queue: &Blocked) -> Option<Attempt> {
+    /// What a request waits for that needs the write connections of several hives at once. It does not
+    /// keep those that are free meanwhile.
+    fn waits_for(&self, hives: &BTreeSet<usize>, queue: &Blocked) -> Option<Attempt> {
         let busy = |hive: &usize| self.holders[*hive].is_some() || queue.contains(hive);
-        let blocked: Blocked = (0..self.holders.len()).filter(busy).collect();
+        let blocked: Blocked = hives.iter().copied().filter(busy).collect();
         (!blocked.is_empty()).then_some(Attempt::Waits(blocked))
     }
 

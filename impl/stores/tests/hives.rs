@@ -13,6 +13,7 @@ behaviours!(
     over ["Machine", "Users"];
     a_layer_that_waits_for_a_hive_keeps_no_other,
     a_removal_of_an_unknown_key_that_waits_keeps_no_other_hive,
+    a_removal_of_an_unknown_key_waits_for_the_hive_of_its_entries_alone,
     a_layer_that_waits_goes_before_later_writes_of_its_hive,
     volatile_writes_of_a_transaction_hold_up_no_other_hive,
     volatile_writes_of_a_transaction_hold_up_no_read_of_persistent_data,
@@ -55,8 +56,26 @@ fn a_layer_that_waits_for_a_hive_keeps_no_other(driver: Driver) {
     keeps_no_other(driver, delete_layer("gpo"));
 }
 
-fn a_removal_of_an_unknown_key_that_waits_keeps_no_other_hive(driver: Driver) {
+fn a_removal_of_an_unknown_key_that_waits_keeps_no_other_hive(mut driver: Driver) {
+    for root in roots(&mut driver) {
+        driver.ok(create_entry(root, "n", "base", guid(9), 1));
+    }
     keeps_no_other(driver, Request::DropKey { guid: guid(9) });
+}
+
+fn a_removal_of_an_unknown_key_waits_for_the_hive_of_its_entries_alone(mut driver: Driver) {
+    let [machine, users] = roots(&mut driver);
+    driver.ok(create_entry(users, "a", "base", guid(9), 1));
+    hold_machine(&mut driver, machine);
+    driver.ok(Request::DropKey { guid: guid(9) });
+    driver.ok(create_entry(users, "a", "base", guid(9), 2));
+    driver.ok_within(6, begin(6));
+    driver.ok_within(6, set_value(users, "v", "base", "x", 3));
+    let waiting = driver.submit(0, Request::DropKey { guid: guid(9) });
+    assert_eq!(driver.drain(), []);
+    driver.submit(6, commit(6));
+    assert!(driver.drain().contains(&(waiting, Response::Done)));
+    assert!(driver.raw()[1].path_entries.is_empty());
 }
 
 fn a_layer_that_waits_goes_before_later_writes_of_its_hive(mut driver: Driver) {

@@ -18,6 +18,8 @@ behaviours!(
     waiting_writes_go_in_order,
     a_new_write_does_not_overtake_those_that_wait,
     a_key_dropped_in_a_transaction_is_gone_after_it,
+    an_entry_below_a_dropped_key_is_deleted_in_a_transaction,
+    a_removal_of_what_is_nowhere_waits_for_nobody,
     a_second_transaction_waits_at_its_first_mutation,
     a_failed_mutation_leaves_the_transaction_bound,
     reads_go_on_while_a_transaction_is_open,
@@ -196,6 +198,32 @@ fn a_key_dropped_in_a_transaction_is_gone_after_it(mut driver: Driver) {
     assert!(values_of(&driver.call(query_all(guid(1)))).is_empty());
     driver.ok_within(5, commit(5));
     assert_eq!(driver.call(query_all(guid(1))), failed(Status::NotFound));
+}
+
+fn an_entry_below_a_dropped_key_is_deleted_in_a_transaction(mut driver: Driver) {
+    let root = driver.root();
+    driver.key(root, "a", guid(1), 1, false);
+    driver.ok(create_entry(guid(1), "b", "base", guid(2), 2));
+    driver.ok(Request::DropKey { guid: guid(1) });
+    let before = driver.raw();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, delete_entry(guid(1), "b", "base"));
+    let waiting = driver.submit(0, set_value(root, "v", "base", "x", 3));
+    assert_eq!(driver.drain(), []);
+    assert_eq!(driver.raw(), before);
+    driver.submit(5, commit(5));
+    assert!(driver.drain().contains(&(waiting, Response::Done)));
+    assert!(driver.raw()[0].path_entries.is_empty());
+}
+
+fn a_removal_of_what_is_nowhere_waits_for_nobody(mut driver: Driver) {
+    let root = driver.root();
+    driver.ok_within(5, begin(5));
+    driver.ok_within(5, set_value(root, "v", "base", "x", 1));
+    driver.ok_within(6, begin(6));
+    driver.ok_within(6, delete_entry(guid(1), "b", "base"));
+    driver.ok(delete_entry(guid(1), "b", "base"));
+    driver.ok(Request::DropKey { guid: guid(1) });
 }
 
 fn a_second_transaction_waits_at_its_first_mutation(mut driver: Driver) {

@@ -29,6 +29,15 @@ pub(super) struct Checks<'a> {
     pub(super) has_tcb_privilege: bool,
 }
 
+/// The requirements that a restore shows.
+#[derive(Default)]
+pub(super) struct Marks {
+    /// Those that decide as soon as they are met.
+    pub(super) refused: Covered,
+    /// Those that are decided when the commit is through.
+    pub(super) done: Covered,
+}
+
 /// The beginning of a stream, in good order: HEADER, the LAYER manifest, and the KEY record of the root.
 pub(super) struct Prologue<'a> {
     /// What follows.
@@ -60,59 +69,79 @@ impl<'a> Prologue<'a> {
     pub(super) fn read(
         bytes: &'a [u8],
         checks: &Checks<'_>,
-        covered: &mut Covered,
+        marks: &mut Marks,
     ) -> Result<Prologue<'a>, Errno> {
         let mut reader = Reader::new(bytes);
-        let Some(Record::Header(header)) = next(&mut reader, covered)? else {
-            covers!(covered, "IOC-174");
+        let Some(Record::Header(header)) = next(&mut reader, marks)? else {
             return Err(Errno::EINVAL);
         };
         if header.magic != MAGIC {
-            covers!(covered, "RST-20", "IOC-172", "CONST-51");
+            covers!(marks.refused, "RST-20", "IOC-172", "CONST-51");
             return Err(Errno::EINVAL);
         }
         if header.min_reader_version > FORMAT_VERSION {
-            covers!(covered, "BAK-16", "BAK-17", "IOC-173", "RST-87");
+            covers!(marks.refused, "BAK-16", "BAK-17", "IOC-173", "RST-87");
             return Err(Errno::EINVAL);
         }
         if header.min_reader_version < FORMAT_VERSION {
-            covers!(covered, "BAK-15");
+            covers!(marks.done, "BAK-15");
         }
         if header.root == HIDDEN {
             return Err(Errno::EINVAL);
         }
         let mut manifest = BTreeSet::new();
-        let mut is_high = false;
-        // What ends the manifest; `None` if that is no KEY.
-        let object = loop {
-            match next(&mut reader, covered)? {
+        let (mut is_declared_high, mut is_high_here, mut has_unknown) = (false, false, false);
+        // What ends the manifest.
+        let end = loop {
+            match next(&mut reader, marks)? {
                 Some(Record::Layer(line)) => {
-                    is_high |= layer(&line, checks, &mut manifest, covered)?;
+                    let here = layer(&line, checks, &mut manifest, marks)?;
+                    is_declared_high |= line.precedence > 0;
+                    is_high_here |= here > 0;
                 }
-                Some(Record::Unknown { .. }) => {}
-                Some(Record::Key(object)) => break Some(Object::of(&object)?),
-                Some(_) => break None,
+                Some(Record::Unknown { .. }) => has_unknown = true,
+                Some(Record::Key(object)) => break Ok(Object::of(&object)?),
+                Some(record) => break Err(record),
                 None => return Err(Errno::EINVAL),
             }
         };
-        if is_high && !checks.has_tcb_privilege {
-            covers!(covered, "RST-23", "RST-24", "IOC-165", "IOC-167", "IOC-170");
+        if (is_declared_high || is_high_here) && !checks.has_tcb_privilege {
+            covers!(marks.refused, "RST-23", "RST-24", "IOC-165", "IOC-167", "IOC-170");
+            if is_declared_high {
+                covers!(marks.refused, "RST-21", "IOC-168");
+            }
+            if is_high_here {
+                covers!(marks.refused, "RST-22", "IOC-169");
+            }
             return Err(Errno::EPERM);
         }
-        covers!(covered, "RST-54", "RST-25");
-        let object = object.filter(|object| object.guid == header.root).ok_or_else(|| {
-            covers!(covered, "RST-09", "IOC-177", "BAK-48");
-            Errno::EINVAL
-        })?;
+        let object = match end {
+            Ok(object) if object.guid == header.root => object,
+            Err(Record::Header(_)) => {
+                covers!(marks.refused, "RST-89");
+                return Err(Errno::EINVAL);
+            }
+            Ok(_) | Err(_) => {
+                covers!(marks.refused, "RST-09", "IOC-177");
+                if has_unknown {
+                    covers!(marks.refused, "BAK-48");
+                }
+                return Err(Errno::EINVAL);
+            }
+        };
         let differing = object.flags ^ flags(checks.target);
         if differing != 0 {
-            covers!(covered, "RST-04", "IOC-178");
+            covers!(marks.refused, "RST-04", "RST-25", "IOC-178");
             if differing & KEY_VOLATILE != 0 {
-                covers!(covered, "RST-13");
+                covers!(marks.refused, "RST-13");
             } else {
-                covers!(covered, "RST-14");
+                covers!(marks.refused, "RST-14");
             }
             return Err(Errno::EINVAL);
+        }
+        covers!(marks.done, "RST-25");
+        if !manifest.is_empty() {
+            covers!(marks.done, "RST-54");
         }
         Ok(Prologue { reader, root: header.root, manifest, object })
     }
@@ -123,57 +152,59 @@ impl<'a> Prologue<'a> {
 /// # Errors
 ///
 /// EINVAL if it is damaged.
-pub(super) fn next(
-    reader: &mut Reader<'_>,
-    covered: &mut Covered,
-) -> Result<Option<Record>, Errno> {
-    let record = reader.read_record().map_err(|damage| {
-        match damage {
-            Damage::Cut => covers!(covered, "BAK-12", "RST-84"),
-            Damage::Malformed => {
-                covers!(covered, "BAK-13", "IOC-174", "IOC-176", "RST-46", "RST-47", "RST-83");
-            }
-        }
-        Errno::EINVAL
-    })?;
-    if let Some(Record::Unknown { .. }) = record {
-        covers!(covered, "BAK-19", "BAK-46", "BAK-47", "BAK-49", "RST-82", "RST-85", "RST-86");
+pub(super) fn next(reader: &mut Reader<'_>, marks: &mut Marks) -> Result<Option<Record>, Errno> {
+    let record = reader.read_record();
+    let is_at_unknown = reader.is_at_unknown();
+    if let Err(damage) = &record {
+        mark_damage(*damage, is_at_unknown, &mut marks.refused);
+    } else if is_at_unknown {
+        covers!(marks.done, "BAK-19", "BAK-46", "BAK-47", "BAK-49", "RST-82", "RST-85", "RST-86");
     }
-    Ok(record)
+    record.map_err(|_| Errno::EINVAL)
 }
 
-/// A line of the manifest. Says whether its layer has a precedence above 0, there or here.
+fn mark_damage(damage: Damage, is_at_unknown: bool, covered: &mut Covered) {
+    match damage {
+        Damage::Cut => covers!(covered, "BAK-12"),
+        Damage::Framing => covers!(covered, "IOC-174"),
+        Damage::Malformed => {}
+        Damage::Count => covers!(covered, "RST-46"),
+        Damage::Checksum => {
+            covers!(covered, "BAK-13", "IOC-176", "RST-47", "RST-48", "IOC-165");
+        }
+    }
+    match damage {
+        Damage::Cut if is_at_unknown => covers!(covered, "RST-84"),
+        Damage::Framing if is_at_unknown => covers!(covered, "RST-83"),
+        _ => {}
+    }
+}
+
+/// A line of the manifest. Returns the precedence that its layer has here.
 fn layer(
     line: &LayerLine,
     checks: &Checks<'_>,
     manifest: &mut BTreeSet<FoldedName>,
-    covered: &mut Covered,
-) -> Result<bool, Errno> {
+    marks: &mut Marks,
+) -> Result<u32, Errno> {
     let name = LayerName::parse(line.name.as_bytes(), checks.limits).map_err(|_| {
-        covers!(covered, "RST-55");
+        covers!(marks.refused, "RST-55");
         Errno::EINVAL
     })?;
     if line.enabled > 1 {
-        covers!(covered, "RST-57");
+        covers!(marks.refused, "RST-57");
         return Err(Errno::EINVAL);
     }
     if Sid::at_start_of(&line.owner).is_none_or(|sid| sid.0 != line.owner) {
-        covers!(covered, "RST-58");
+        covers!(marks.refused, "RST-58");
         return Err(Errno::EINVAL);
     }
     if !manifest.insert(name.folded().clone()) {
-        covers!(covered, "RST-56");
+        covers!(marks.refused, "RST-56");
         return Err(Errno::EINVAL);
     }
-    covers!(covered, "RST-62", "LAYER-24");
-    let here = checks.layers.get(name.folded()).map_or(0, |layer| layer.precedence);
-    if !checks.has_tcb_privilege && line.precedence > 0 {
-        covers!(covered, "RST-21", "IOC-168");
-    }
-    if !checks.has_tcb_privilege && here > 0 {
-        covers!(covered, "RST-22", "IOC-169");
-    }
-    Ok(line.precedence > 0 || here > 0)
+    covers!(marks.done, "RST-62", "LAYER-24");
+    Ok(checks.layers.get(name.folded()).map_or(0, |layer| layer.precedence))
 }
 
 impl Object {

@@ -1,16 +1,16 @@
 //! The rest of a stream that is restored, record by record: keys, entries, values, blanket tombstones.
 //!
 //! States PSD-005 §9.1 ("Restore root mapping", steps 4 to 8, "ParentGUID validation", "GUID preservation",
-//! "Sequence remapping", "Unknown records"), with D-102, D-104, P-203 to P-206 and P-212. Works on a state of its
+//! "Sequence remapping", "Unknown records"), with D-102, D-104, P-203 to P-206, P-212, P-342 and P-343. Works on a state of its
 //! own, which is what the source has in the restore's transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::prologue::{Object, Prologue, next};
+use super::prologue::{Marks, Object, Prologue, next};
 use super::stream::{
     BlanketLine, HIDDEN, KEY_SYMLINK, KEY_VOLATILE, PathLine, Reader, Record, ValueLine,
 };
-use crate::coverage::{Covered, covers};
+use crate::coverage::covers;
 use crate::database::{Database, Guid, HiveId, KeyRecord, PathEntry, Target, Time, ValueEntry};
 use crate::errno::Errno;
 use crate::input::WireGuid;
@@ -32,8 +32,8 @@ pub(super) struct Rebuilding {
     /// HEADER.RootGUID.
     root: WireGuid,
     manifest: BTreeSet<FoldedName>,
-    /// The descendants that the teardown has removed.
-    removed: BTreeSet<Guid>,
+    /// The descendants that the teardown has removed, and records that had been dropped by then.
+    pub(super) removed: BTreeSet<Guid>,
     /// The keys that the stream has made.
     pub(super) created: BTreeSet<Guid>,
     /// These by their GUIDs.
@@ -43,7 +43,9 @@ pub(super) struct Rebuilding {
     offset: u64,
     /// The highest number sent, each time that it rose.
     pub(super) highest: Vec<u64>,
-    pub(super) covered: Covered,
+    /// How many of these had been sent where it may have met a GUID that is in use (P-342).
+    pub(super) collisions: Vec<usize>,
+    pub(super) marks: Marks,
 }
 
 /// A KEY record and what has come of its section.
@@ -74,14 +76,15 @@ impl Rebuilding {
         open: &OpenKey,
         has_tcb_privilege: bool,
         removed: BTreeSet<Guid>,
-        prologue: Prologue<'a>,
+        (prologue, mut marks): (Prologue<'a>, Marks),
     ) -> (Rebuilding, Reader<'a>) {
         let Prologue { reader, root, manifest, object } = prologue;
-        let mut covered = Covered::new();
         let offset = state.next_sequence;
         let (hive, target) = (open.hive(), open.key());
-        covers!(covered, "RST-02", "RST-03", "RST-04", "RST-07", "RST-11", "RST-12", "RST-15");
-        covers!(covered, "RST-31", "RST-68", "RST-70");
+        covers!(marks.done, "RST-02", "RST-03", "RST-11", "RST-12", "RST-15", "RST-31", "RST-68");
+        if state.real_guid(target) != Some(root) {
+            covers!(marks.done, "RST-07", "RST-08", "RST-53");
+        }
         let mut state = state;
         let database = state.database_mut(hive);
         database.write_descriptor(target, object.descriptor.clone(), object.sd_size);
@@ -100,7 +103,8 @@ impl Rebuilding {
             section,
             offset,
             highest: Vec::new(),
-            covered,
+            collisions: Vec::new(),
+            marks,
         };
         (rebuilding, reader)
     }
@@ -113,7 +117,7 @@ impl Rebuilding {
     /// high, EPERM for layer metadata of a precedence above 0.
     pub(super) fn read(&mut self, mut reader: Reader<'_>) -> Result<(), Errno> {
         loop {
-            match next(&mut reader, &mut self.covered)? {
+            match next(&mut reader, &mut self.marks)? {
                 Some(Record::Key(object)) => self.key(Object::of(&object)?)?,
                 Some(Record::PathEntry(line)) => self.path_entry(line)?,
                 Some(Record::Value(line)) => self.value(&line)?,
@@ -124,11 +128,11 @@ impl Rebuilding {
                     return self.end(&mut reader);
                 }
                 Some(Record::Header(_) | Record::Layer(_)) => {
-                    covers!(self.covered, "RST-89");
+                    covers!(self.marks.refused, "RST-89");
                     return Err(Errno::EINVAL);
                 }
                 None => {
-                    covers!(self.covered, "BAK-12");
+                    covers!(self.marks.refused, "BAK-12");
                     return Err(Errno::EINVAL);
                 }
             }
@@ -138,12 +142,12 @@ impl Rebuilding {
     /// Behind TRAILER there is nothing.
     fn end(&mut self, reader: &mut Reader<'_>) -> Result<(), Errno> {
         if reader.read_record() != Ok(None) {
-            covers!(self.covered, "BAK-50", "IOC-175");
+            covers!(self.marks.refused, "BAK-50", "IOC-175");
             return Err(Errno::EINVAL);
         }
-        covers!(self.covered, "RST-50");
+        covers!(self.marks.done, "RST-50");
         if self.highest.is_empty() {
-            covers!(self.covered, "RST-74");
+            covers!(self.marks.done, "RST-74");
         }
         Ok(())
     }
@@ -152,11 +156,11 @@ impl Rebuilding {
     fn key(&mut self, object: Object) -> Result<(), Errno> {
         self.send_entries()?;
         if object.guid == self.root {
-            covers!(self.covered, "RST-10", "IOC-177");
+            covers!(self.marks.refused, "RST-10", "IOC-177");
             return Err(Errno::EINVAL);
         }
         if self.keys.contains_key(&object.guid) {
-            covers!(self.covered, "RST-17");
+            covers!(self.marks.refused, "RST-17");
             return Err(Errno::EINVAL);
         }
         self.section = Section::new(object, None);
@@ -164,7 +168,7 @@ impl Rebuilding {
     }
 
     fn path_entry(&mut self, line: PathLine) -> Result<(), Errno> {
-        self.declared(&line.layer).inspect_err(|_| covers!(self.covered, "RST-59"))?;
+        self.declared(&line.layer).inspect_err(|_| covers!(self.marks.refused, "RST-59"))?;
         self.key_name(&line.name)?;
         self.section.come_to(Stage::PathEntries)?;
         if self.section.key == Some(self.target) {
@@ -178,17 +182,17 @@ impl Rebuilding {
     fn entry_of_root(&mut self, line: &PathLine) -> Result<(), Errno> {
         if line.child != HIDDEN {
             // The target stays where it is.
-            covers!(self.covered, "RST-34");
+            covers!(self.marks.done, "RST-34");
             return Ok(());
         }
         if self.remapped(line.parent) != Some(self.target) {
-            covers!(self.covered, "RST-38");
+            covers!(self.marks.refused, "RST-38");
             return Err(Errno::EINVAL);
         }
         if self.is_taken(self.target, line)? {
             return Err(Errno::EINVAL);
         }
-        covers!(self.covered, "RST-88");
+        covers!(self.marks.done, "RST-88");
         self.send_entry(self.target, Target::Hidden, line)
     }
 
@@ -202,7 +206,7 @@ impl Rebuilding {
             lines.iter().partition(|line| line.child == HIDDEN);
         let guid = self.section.object.guid;
         if hidden.iter().any(|line| self.real(line.parent) != guid) {
-            covers!(self.covered, "RST-38");
+            covers!(self.marks.refused, "RST-38");
             return Err(Errno::EINVAL);
         }
         let place = self.place(&leading)?;
@@ -217,7 +221,7 @@ impl Rebuilding {
         let mut is_any_taken = false;
         for line in lines {
             let (parent, target) = if line.child == HIDDEN {
-                covers!(self.covered, "RST-88");
+                covers!(self.marks.done, "RST-88");
                 (key, Target::Hidden)
             } else {
                 (self.remapped(line.parent).ok_or(Errno::EINVAL)?, Target::Key(key))
@@ -232,7 +236,7 @@ impl Rebuilding {
 
     fn send_entry(&mut self, parent: Guid, target: Target, line: &PathLine) -> Result<(), Errno> {
         let sequence = self.remap_sequence(line.sequence)?;
-        covers!(self.covered, "RST-43", "RST-52", "RST-80");
+        covers!(self.marks.done, "RST-43", "RST-52", "RST-80");
         let (name, layer) = (self.key_name(&line.name)?, self.declared(&line.layer)?);
         let entry = PathEntry { name, layer, target, sequence, volatile_store: false };
         self.database().put_entry(parent, entry);
@@ -252,11 +256,11 @@ impl Rebuilding {
         let mut place: Option<Place> = None;
         for line in leading {
             if self.real(line.child) != guid {
-                covers!(self.covered, "RST-39");
+                covers!(self.marks.refused, "RST-39");
                 return Err(Errno::EINVAL);
             }
             let Some(parent) = self.remapped(line.parent) else {
-                covers!(self.covered, "RST-40", "RST-51");
+                covers!(self.marks.refused, "RST-40", "RST-51");
                 return Err(Errno::EINVAL);
             };
             let this = (parent, self.key_name(&line.name)?.folded().clone());
@@ -266,7 +270,7 @@ impl Rebuilding {
             place = Some(this);
         }
         place.ok_or_else(|| {
-            covers!(self.covered, "RST-37");
+            covers!(self.marks.refused, "RST-37");
             Errno::EINVAL
         })
     }
@@ -304,11 +308,13 @@ impl Rebuilding {
         if above.is_some_and(|above| above.volatile_key) && !volatile_key {
             return Err(Errno::EINVAL);
         }
-        if self.is_in_use(real) {
-            covers!(self.covered, "RST-18", "RST-49", "IOC-179", "IOC-165", "ERR-34");
+        let users = self.users(real);
+        if users.iter().any(|(hive, key)| !self.may_have_been_dropped(*hive, *key)) {
+            covers!(self.marks.refused, "RST-18", "RST-49", "IOC-179", "IOC-165", "ERR-34");
             return Err(Errno::EEXIST);
         }
-        covers!(self.covered, "RST-16", "RST-35", "RST-36", "RST-41", "RST-42");
+        self.dropped(&users);
+        covers!(self.marks.done, "RST-16", "RST-35", "RST-36", "RST-41", "RST-42");
         let key = self.number_of(real);
         self.database().create_key(key, record);
         self.created.insert(key);
@@ -317,15 +323,34 @@ impl Rebuilding {
         Ok(key)
     }
 
-    /// Whether some hive of the source has a key with this GUID (P-206).
-    fn is_in_use(&self, real: WireGuid) -> bool {
+    /// The records of this GUID in the hives of the source (P-206).
+    fn users(&self, real: WireGuid) -> Vec<(HiveId, Guid)> {
         let slot = self.state.hives.get(&self.hive).map(|hive| hive.slot);
-        let Some(slot) = slot else { return false };
-        let mut keys = self.state.keys_with_guid(real);
-        keys.any(|key| {
-            let mut hives = self.state.hives_of(slot);
-            hives.any(|(hive, _)| self.state.database(hive).keys.contains_key(&key))
-        })
+        let hives = slot.into_iter().flat_map(|slot| self.state.hives_of(slot));
+        let hives: Vec<HiveId> = hives.map(|(hive, _)| hive).collect();
+        let is_there = |hive: HiveId, key: Guid| self.state.database(hive).keys.contains_key(&key);
+        let keys = self.state.keys_with_guid(real);
+        let pairs = keys.flat_map(|key| hives.iter().map(move |hive| (*hive, key)));
+        pairs.filter(|(hive, key)| is_there(*hive, *key)).collect()
+    }
+
+    /// Whether a record is that of an orphan which nobody has open: its last close asked for the drop, and
+    /// may not have waited for it (P-156).
+    fn may_have_been_dropped(&self, hive: HiveId, key: Guid) -> bool {
+        self.state.database(hive).is_orphan(key) && !self.state.is_open(hive, key)
+    }
+
+    /// These records had been dropped; it would have failed otherwise (P-342).
+    fn dropped(&mut self, users: &[(HiveId, Guid)]) {
+        if !users.is_empty() {
+            self.collisions.push(self.highest.len());
+        }
+        for (hive, key) in users {
+            self.state.database_mut(*hive).drop_key(*key);
+            if *hive == self.hive {
+                self.removed.insert(*key);
+            }
+        }
     }
 
     /// The model's number for a key that is made under this GUID: the one that it had in this hive, as long
@@ -342,7 +367,8 @@ impl Rebuilding {
     }
 
     fn value(&mut self, line: &ValueLine) -> Result<(), Errno> {
-        let layer = self.declared(&line.layer).inspect_err(|_| covers!(self.covered, "RST-60"))?;
+        let layer =
+            self.declared(&line.layer).inspect_err(|_| covers!(self.marks.refused, "RST-60"))?;
         let name = ValueName::parse(line.name.as_bytes(), self.state.limits());
         let name = name.map_err(|_| Errno::EINVAL)?;
         let is_tombstone = line.value_type == REG_TOMBSTONE && line.data.is_empty();
@@ -356,14 +382,14 @@ impl Rebuilding {
             return Err(Errno::EINVAL);
         }
         if !self.has_tcb_privilege && raises(line, &name) && self.is_metadata_key(key) {
-            covers!(self.covered, "IOC-171", "LAUTH-10");
+            covers!(self.marks.refused, "IOC-171", "LAUTH-10");
             return Err(Errno::EPERM);
         }
         let sequence = self.remap_sequence(line.sequence)?;
         if key == self.target {
-            covers!(self.covered, "RST-32");
+            covers!(self.marks.done, "RST-32");
         } else {
-            covers!(self.covered, "RST-44");
+            covers!(self.marks.done, "RST-44");
         }
         let (value_type, data) = (line.value_type, line.data.as_slice().into());
         let entry = ValueEntry { name, layer, value_type, data, sequence };
@@ -372,7 +398,8 @@ impl Rebuilding {
     }
 
     fn blanket(&mut self, line: &BlanketLine) -> Result<(), Errno> {
-        let layer = self.declared(&line.layer).inspect_err(|_| covers!(self.covered, "RST-61"))?;
+        let layer =
+            self.declared(&line.layer).inspect_err(|_| covers!(self.marks.refused, "RST-61"))?;
         let key = self.of_section(line.key, Stage::Blankets)?;
         let held = self.state.database(self.hive).blankets.get(&key);
         if held.is_some_and(|layers| layers.contains_key(layer.folded())) {
@@ -380,9 +407,9 @@ impl Rebuilding {
         }
         let sequence = self.remap_sequence(line.sequence)?;
         if key == self.target {
-            covers!(self.covered, "RST-33");
+            covers!(self.marks.done, "RST-33");
         } else {
-            covers!(self.covered, "RST-45");
+            covers!(self.marks.done, "RST-45");
         }
         self.database().set_blanket(key, &layer, Some(sequence));
         Ok(())
@@ -414,11 +441,11 @@ impl Rebuilding {
     fn remap_sequence(&mut self, sequence: u64) -> Result<u64, Errno> {
         let new = self.offset.checked_add(sequence).filter(|new| *new < u64::MAX);
         let new = new.ok_or_else(|| {
-            covers!(self.covered, "RST-76", "IOC-180");
+            covers!(self.marks.refused, "RST-76", "IOC-180");
             Errno::EOVERFLOW
         })?;
-        covers!(self.covered, "RST-65", "RST-66", "RST-67", "RST-69", "RST-75", "RST-81");
-        covers!(self.covered, "SEQ-26", "SEQ-27", "SEQ-28", "SEQ-29");
+        covers!(self.marks.done, "RST-65", "RST-66", "RST-67", "RST-69", "RST-75", "RST-81");
+        covers!(self.marks.done, "SEQ-26", "SEQ-27", "SEQ-28", "SEQ-29");
         if self.highest.last().is_none_or(|highest| *highest < new) {
             self.highest.push(new);
         }
@@ -454,9 +481,33 @@ impl Rebuilding {
         leads_there || layers::is_metadata_key(&self.state, self.hive, key)
     }
 
+    /// Whether records for one thing have one number: they are malformed data where that has to decide (§2.7,
+    /// P-343).
+    pub(super) fn has_ties(&self) -> bool {
+        let database = self.state.database(self.hive);
+        let mut keys = self.created.iter().chain([&self.target]);
+        keys.any(|key| {
+            let names = || database.children(*key).map(|(_, entries)| entries);
+            let blankets = || database.blankets.get(key).into_iter().flat_map(|all| all.values());
+            let numbers_of_blankets = || blankets().map(|blanket| blanket.sequence);
+            let mut values = database.value_names(*key).map(|(_, entries)| entries);
+            names().any(|entries| repeats(entries.values().map(|entry| entry.sequence)))
+                || values.any(|entries| {
+                    let numbers = entries.values().map(|entry| entry.sequence);
+                    repeats(numbers.chain(numbers_of_blankets()))
+                })
+        })
+    }
+
     fn database(&mut self) -> &mut Database {
         self.state.database_mut(self.hive)
     }
+}
+
+/// Whether some number comes twice.
+fn repeats(mut numbers: impl Iterator<Item = u64>) -> bool {
+    let mut known = BTreeSet::new();
+    numbers.any(|number| !known.insert(number))
 }
 
 /// Whether this sets a precedence above 0.

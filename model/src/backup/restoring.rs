@@ -1,22 +1,21 @@
 //! What a restore does: teardown, rebuild and commit in one transaction, and what follows from it.
 //!
-//! States PSD-005 §9.1 ("Restore semantics", "Sequence remapping") behind the START event, the generation step
-//! of §6.3, §2.8 for descendants that are open, §8.1 rules 2 and 3, and §10.1 for a source that dies meanwhile,
-//! with D-76, D-81, D-105, D-110 and P-205 to P-213.
+//! States PSD-005 §9.1 ("Restore semantics", "Sequence remapping") behind the START event, and §10.1 for a source
+//! that dies or does not answer meanwhile, with D-81, D-110, P-205 to P-208, P-213, P-231 and P-340 to P-342. What
+//! follows from the commit is in `restored`.
 
 use std::collections::BTreeSet;
 
-use super::prologue::{Checks, Prologue};
+use super::prologue::{Checks, Marks, Prologue};
 use super::rebuilding::Rebuilding;
+use super::restored::Restored;
 use super::snapshot::subtree;
 use super::streams::{self, Position, StreamId};
+use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
 use crate::input::CommitRefusal;
-use crate::layer_commit::committed_transaction;
-use crate::layers::{Touched, machine};
-use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::resolution::Viewer;
 use crate::responses::Malformed;
@@ -25,7 +24,6 @@ use crate::state::{OpenKey, State};
 use crate::step::Work;
 use crate::transactions::enlistment;
 use crate::transactions::take_refusal;
-use crate::watches;
 
 /// The work of a restore.
 pub(super) fn restore(
@@ -36,6 +34,10 @@ pub(super) fn restore(
     let (hive, target) = (open.hive(), open.key());
     let Some(record) = work.state.database(hive).keys.get(&target).cloned() else {
         covers!(work.covered, "CONV-35", "ERR-12");
+        // Something may have been read by then (P-340).
+        let mut read = work.state.clone();
+        streams::was_read(&mut read, stream, Position::Somewhere);
+        work.otherwise.push((Outcome::Failed(Errno::ENOENT), read));
         return Err(Errno::ENOENT);
     };
     let Some(bytes) = streams::rest_of(&work.state, stream) else {
@@ -44,24 +46,41 @@ pub(super) fn restore(
     };
     streams::was_read(&mut work.state, stream, Position::Somewhere);
     work.may_have_ended_uncounted_in(work.state.clone());
+    work.may_stall_at(hive);
     let has_tcb_privilege = work.caller.token.has_privilege(Privilege::Tcb);
     let (limits, layers) = (work.state.limits, work.state.layers.clone());
     let checks = Checks { target: &record, limits: &limits, layers: &layers, has_tcb_privilege };
-    let prologue = Prologue::read(&bytes, &checks, &mut work.covered)?;
+    let mut marks = Marks::default();
+    let prologue = Prologue::read(&bytes, &checks, &mut marks);
+    work.covered.add(&marks.refused);
+    let prologue = prologue?;
     enlistment::lock(work, hive)?;
+    // Bad SDs are in nobody's way, and may be reported (P-112, P-208).
+    work.audit.extend(looked_at(&work.state));
     check_teardown(&work.state, open).map_err(|malformed| work.rejected.by(hive, malformed))?;
-    let (state, removed) = torn_down(&work.state, open, &mut work.covered);
+    let (state, removed) = torn_down(&work.state, open, &mut marks.done);
     let (mut rebuilding, reader) =
-        Rebuilding::begin(state, open, has_tcb_privilege, removed.clone(), prologue);
+        Rebuilding::begin(state, open, has_tcb_privilege, removed, (prologue, marks));
     let result = rebuilding.read(reader);
-    work.covered.add(&rebuilding.covered);
+    work.covered.add(&rebuilding.marks.refused);
+    let (mut done, has_numbers) = (rebuilding.marks.done, !rebuilding.highest.is_empty());
+    collisions(work, &rebuilding);
     numbers_sent(work, hive, &rebuilding.highest);
-    let refusal = result.and_then(|()| refused(work, hive));
-    if let Err(errno) = refusal {
-        covers!(work.covered, "RST-48", "RST-78", "IOC-165");
-        return Err(errno);
+    let result = result.and_then(|()| {
+        let restored = Restored::of(open, rebuilding);
+        restored.commit_may_stall(work);
+        refused(work, hive)?;
+        Ok(restored)
+    });
+    if has_numbers {
+        match result {
+            Ok(_) => covers!(done, "RST-70", "RST-71", "RST-77"),
+            Err(_) => covers!(work.covered, "RST-78"),
+        }
     }
-    commit(work, open, stream, rebuilding, &removed);
+    let restored = result?;
+    work.covered.add(&done);
+    commit(work, stream, &restored);
     Ok(Outcome::Done)
 }
 
@@ -104,12 +123,22 @@ fn torn_down(state: &State, open: &OpenKey, covered: &mut Covered) -> (State, BT
     (state, keys.into_iter().filter(|key| *key != open.key()).collect())
 }
 
+/// Where the GUID of a dropped orphan came, its record may still have been there (P-342).
+fn collisions(work: &mut Work<'_>, rebuilding: &Rebuilding) {
+    for sent in &rebuilding.collisions {
+        let mut state = work.state.clone();
+        if let Some(number) = rebuilding.highest[..*sent].last() {
+            state.next_sequence = number.saturating_add(1);
+        }
+        work.otherwise.push((Outcome::Failed(Errno::EEXIST), state));
+    }
+}
+
 /// `next_sequence` when the transaction is over, however it ends. A death of the source may have come after
 /// each of the numbers, and each may be the last that was sent when an answer is missed.
 fn numbers_sent(work: &mut Work<'_>, hive: HiveId, highest: &[u64]) {
     for number in highest {
         work.state.next_sequence = number.saturating_add(1);
-        covers!(work.covered, "RST-71", "RST-77");
         if work.is_interrupted() {
             covers!(work.covered, "RST-79");
         }
@@ -128,86 +157,14 @@ fn refused(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
 }
 
 /// The commit, and what follows before the call returns.
-fn commit(
-    work: &mut Work<'_>,
-    open: &OpenKey,
-    stream: StreamId,
-    rebuilding: Rebuilding,
-    removed: &BTreeSet<Guid>,
-) {
-    covers!(work.covered, "BAK-03", "BAK-09", "RST-05", "RST-08", "RST-53", "IOC-085");
-    let (hive, before) = (open.hive(), work.state.clone());
-    let Rebuilding { state: rebuilt, created, .. } = rebuilding;
-    let state = &mut work.state;
-    state.databases.insert_mut(hive, rebuilt.database(hive).clone());
-    state.guids = rebuilt.guids.clone();
-    state.next_guid = rebuilt.next_guid;
-    streams::was_read(state, stream, Position::End);
+fn commit(work: &mut Work<'_>, stream: StreamId, restored: &Restored) {
+    covers!(work.covered, "BAK-03", "BAK-09", "RST-05", "IOC-085", "IOC-161", "IOC-163");
+    covers!(work.covered, "RST-19", "SRC-58");
+    let before = work.state.clone();
+    restored.carry_out(&mut work.state);
+    streams::was_read(&mut work.state, stream, Position::End);
     // The source died when it had committed, and before the kernel knew (D-110).
     work.may_have_ended_uncounted_in(work.state.clone());
     work.fails_as = Outcome::Done;
-    let state = &mut work.state;
-    if removed.difference(&created).any(|key| state.is_open(hive, *key)) {
-        // Whoever has it open finds nothing (D-105, P-210).
-        covers!(work.covered, "KEY-07");
-    }
-    for key in &created {
-        state.orphans.remove_mut(&(hive, *key));
-    }
-    let changed: BTreeSet<Guid> = removed.union(&created).copied().collect();
-    watches::restored(state, &open.place, &changed, &mut work.covered);
-    mark_latent(work, open, &created);
-    let names = names_below(&before, &work.state, open, &changed);
-    let touched = touched(&work.state, open, &changed, &names);
-    if machine(&work.state) == Some(hive) {
-        covers!(work.covered, "BOOT-22", "BOOT-23", "RST-64", "BAK-30", "LAYER-25");
-    }
-    committed_transaction(work, &before, &touched);
-}
-
-/// Entries of layers that the table does not have.
-fn mark_latent(work: &mut Work<'_>, open: &OpenKey, created: &BTreeSet<Guid>) {
-    let database = work.state.database(open.hive());
-    let target = open.key();
-    let values = created.iter().chain([&target]).flat_map(|key| database.value_names(*key));
-    let mut entries = values.flat_map(|(_, entries)| entries.keys());
-    if entries.any(|layer| !work.state.layers.contains_key(layer)) {
-        covers!(work.covered, "RST-63", "RES-29");
-    }
-}
-
-/// The names of children below the target and everything that was or is below it.
-fn names_below(
-    before: &State,
-    after: &State,
-    open: &OpenKey,
-    changed: &BTreeSet<Guid>,
-) -> BTreeSet<(Guid, FoldedName)> {
-    let parents = || changed.iter().copied().chain([open.key()]);
-    let of = |state: &State| -> Vec<(Guid, FoldedName)> {
-        let database = state.database(open.hive());
-        let names = parents()
-            .flat_map(|key| database.children(key).map(move |(name, _)| (key, name.clone())));
-        names.collect()
-    };
-    of(before).into_iter().chain(of(after)).collect()
-}
-
-/// Everything that a restore has changed, for the refresh of layers and parameters that it brings.
-fn touched<'a>(
-    state: &State,
-    open: &OpenKey,
-    changed: &BTreeSet<Guid>,
-    names: &'a BTreeSet<(Guid, FoldedName)>,
-) -> Vec<Touched<'a>> {
-    let (hive, target) = (open.hive(), open.key());
-    let mut touched = vec![Touched::Values(hive, target), Touched::Descriptor(hive, target)];
-    if machine(state) == Some(hive) {
-        let keys = changed.iter().copied();
-        touched.extend(
-            keys.flat_map(|key| [Touched::Values(hive, key), Touched::Descriptor(hive, key)]),
-        );
-        touched.extend(names.iter().map(|(key, name)| Touched::Child(hive, *key, name)));
-    }
-    touched
+    restored.follow(work, &before);
 }

@@ -132,7 +132,9 @@ impl Snapshot {
             for layer in to.chain(hidden).chain(values).chain(blankets) {
                 let line =
                     manifest.entry(layer.folded().clone()).or_insert_with(|| self.line(layer));
-                line.spellings.insert(layer.spelling().to_owned());
+                if !self.layers.contains_key(layer.folded()) {
+                    line.spellings.insert(layer.spelling().to_owned());
+                }
             }
         }
         manifest

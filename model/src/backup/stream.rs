@@ -125,8 +125,14 @@ pub struct BlanketLine {
 pub enum Damage {
     /// The input ends within a record.
     Cut,
-    /// A record is not of the form of its type, or the count or the checksum is wrong.
+    /// A record says that it is shorter than its framing.
+    Framing,
+    /// A record is not of the form of its type.
     Malformed,
+    /// RecordCount is wrong.
+    Count,
+    /// The checksum is wrong.
+    Checksum,
 }
 
 /// A stream as it is read, in one pass.
@@ -134,17 +140,23 @@ pub struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
     count: u64,
+    is_at_unknown: bool,
 }
 
 impl<'a> Reader<'a> {
     /// A stream from its first byte.
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, position: 0, count: 0 }
+        Reader { bytes, position: 0, count: 0, is_at_unknown: false }
     }
 
     /// How many bytes have been read.
     pub fn position(&self) -> usize {
         self.position
+    }
+
+    /// Whether the last record, good or damaged, is of a type that v0.21 does not have.
+    pub fn is_at_unknown(&self) -> bool {
+        self.is_at_unknown
     }
 
     /// The next record; `None` at the end of the input.
@@ -160,28 +172,33 @@ impl<'a> Reader<'a> {
         let mut framing = Fields(rest);
         let record_type = framing.u16().ok_or(Damage::Cut)?;
         let length = framing.u32().ok_or(Damage::Cut)? as usize;
+        self.is_at_unknown = !matches!(record_type, HEADER..=BLANKET_TOMBSTONE | TRAILER);
         if length < FRAMING_LENGTH {
-            return Err(Damage::Malformed);
+            return Err(Damage::Framing);
         }
         let payload = rest.get(FRAMING_LENGTH..length).ok_or(Damage::Cut)?;
         self.position += length;
         self.count += 1;
-        let record = if record_type == TRAILER {
-            self.trailer(payload)
-        } else {
-            record(record_type, payload)
-        };
-        record.map(Some).ok_or(Damage::Malformed)
+        if record_type == TRAILER {
+            return self.trailer(payload).map(Some);
+        }
+        record(record_type, payload).map(Some).ok_or(Damage::Malformed)
     }
 
     /// TRAILER, which has just been passed.
-    fn trailer(&self, payload: &[u8]) -> Option<Record> {
+    fn trailer(&self, payload: &[u8]) -> Result<Record, Damage> {
         let mut fields = Fields(payload);
-        let count = fields.u64()?;
-        let checksum = fields.bytes(CHECKSUM_LENGTH)?;
+        let count = fields.u64().ok_or(Damage::Malformed)?;
+        let checksum = fields.bytes(CHECKSUM_LENGTH).ok_or(Damage::Malformed)?;
         let covered = &self.bytes[..self.position - CHECKSUM_LENGTH];
-        let is_right = count == self.count && checksum == &Sha256::digest(covered)[..];
-        (fields.is_empty() && is_right).then_some(Record::Trailer)
+        if !fields.is_empty() {
+            return Err(Damage::Malformed);
+        }
+        if count != self.count {
+            return Err(Damage::Count);
+        }
+        let is_right = checksum == &Sha256::digest(covered)[..];
+        if is_right { Ok(Record::Trailer) } else { Err(Damage::Checksum) }
     }
 }
 

@@ -132,12 +132,15 @@ fn the_trailer_counts_every_record() {
     wrong.extend(7u64.to_le_bytes());
     let checksum = Sha256::digest(&wrong);
     wrong.extend(&checksum[..]);
-    assert_eq!(read(&wrong), Err(Damage::Malformed));
+    assert_eq!(read(&wrong), Err(Damage::Count));
+    let mut other = whole;
+    *other.last_mut().expect("a checksum") ^= 1;
+    assert_eq!(read(&other), Err(Damage::Checksum));
 }
 
 #[test]
 fn a_record_shorter_than_its_framing_is_malformed() {
-    assert_eq!(read(&[0x77, 0, 5, 0, 0, 0]), Err(Damage::Malformed));
+    assert_eq!(read(&[0x77, 0, 5, 0, 0, 0]), Err(Damage::Framing));
     assert!(read(&[0x77, 0, 6, 0, 0, 0]).is_ok());
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::comparison::{Extent, compare};
 use super::snapshot::Snapshot;
 use super::stream::MAGIC;
+use crate::coverage::covers;
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, StreamAccess};
 use crate::outcome::{Outcome, StreamFd};
@@ -133,6 +134,13 @@ pub(super) fn written(state: &mut State, stream: StreamId, written: Written) {
     }
 }
 
+/// What was written last has not been, or is something else by now.
+pub(super) fn unwritten(state: &mut State, stream: StreamId) {
+    if let Some(stream) = state.streams.get_mut(&stream) {
+        stream.written.pop();
+    }
+}
+
 /// So much of the stream has been read.
 pub(super) fn was_read(state: &mut State, stream: StreamId, position: Position) {
     if let Some(stream) = state.streams.get_mut(&stream) {
@@ -175,6 +183,12 @@ pub(crate) fn take(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         Some(stream) => std::mem::take(&mut stream.written),
         None => Vec::new(),
     };
+    for whole in written.iter() {
+        if let Written::Whole(snapshot) = whole {
+            covers!(work.covered, "IOC-152");
+            snapshot.mark(&mut work.covered);
+        }
+    }
     Ok(Outcome::Stream(WrittenBytes { written, state: Box::new(work.state.clone()) }))
 }
 

@@ -166,9 +166,11 @@ impl Database {
         self.keys.keys().copied().chain(above).chain(below).chain([self.root]).collect()
     }
 
-    /// Whether anything is in the volatile store.
+    /// Whether anything is in the volatile store. Entries below a volatile key stay there when it is
+    /// dropped (P-332).
     pub(super) fn holds_volatile_data(&self) -> bool {
         self.keys.values().any(|key| key.volatile_key)
+            || self.path_entries.values().any(|entry| entry.below_volatile_key)
     }
 }
 

@@ -80,16 +80,14 @@ impl Work<'_> {
 
     /// RSI_DROP_KEY.
     pub(super) fn drop_key(&mut self, guid: Guid) -> Result<Vec<Answer>, Status> {
-        let has_record = self.is_taken(guid)?;
-        let holds = |database: &Database| {
-            database.keys.contains_key(&guid)
-                || !has_record && database.named().any(|(named, _)| named == guid)
-        };
+        let is_named = |database: &Database| database.named().any(|(named, _)| named == guid);
         let absent = |covered: &mut Covered| {
             covers!(covered, "OP-32", "LORE-109");
             Ok(Outcome::Done)
         };
-        self.write(holds, absent, |database, covered| drop_key(database, guid, covered))
+        let change =
+            |database: &mut Database, covered: &mut Covered| drop_key(database, guid, covered);
+        self.remove(guid, is_named, is_named, absent, change)
     }
 }
 

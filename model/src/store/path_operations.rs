@@ -65,14 +65,14 @@ impl Work<'_> {
         names: NameBytes<'_>,
     ) -> Result<Vec<Answer>, Status> {
         let (name, layer) = (Name::parse(names.0)?, Name::parse(names.1)?);
-        let holds = |database: &Database| {
-            database.keys.contains_key(&parent) || database.entries_below(parent).next().is_some()
-        };
+        let key = (parent, name.folded.clone(), layer.folded.clone());
+        let has_any = |database: &Database| database.entries_below(parent).next().is_some();
+        let has_this = |database: &Database| database.path_entries.contains_key(&key);
         let absent = |covered: &mut Covered| {
             covers!(covered, "LORE-094");
             Ok(Outcome::Done)
         };
-        self.write(holds, absent, |database, covered| {
+        self.remove(parent, has_any, has_this, absent, |database, covered| {
             delete_entry(database, parent, (&name, &layer), covered)
         })
     }

@@ -136,10 +136,41 @@ impl Work<'_> {
         Ok(vec![self.answered(outcome, next)])
     }
 
-    /// The answers to a change of what is not there. While some lock is taken it may be that what
-    /// holds the lock is about to make it: then the source may have waited (P-74).
+    /// A removal of what needs no record of `key`. Without one, it changes a database that it `concerns`
+    /// (P-330). Where none has what it `removes`, it may take no lock (P-331).
+    pub(super) fn remove(
+        &mut self,
+        key: Guid,
+        concerns: impl Fn(&Database) -> bool,
+        removes: impl Fn(&Database) -> bool,
+        absent: impl Fn(&mut Covered) -> Result<Outcome, Status>,
+        change: impl Fn(&mut Database, &mut Covered) -> Result<Outcome, Status>,
+    ) -> Result<Vec<Answer>, Status> {
+        if self.is_taken(key)? {
+            return self.write(has_key(key), absent, change);
+        }
+        let databases = self.visible()?.databases;
+        let is_anywhere = |what: &dyn Fn(&Database) -> bool| databases.values().any(what);
+        let mut answers = self.write(&concerns, &absent, change)?;
+        if is_anywhere(&removes) {
+            answers.extend(self.refused_for_any_lock());
+        } else if is_anywhere(&concerns) {
+            let outcome = absent(&mut self.covered).unwrap_or_else(Outcome::Failed);
+            answers.extend(self.absent(outcome));
+        }
+        Ok(answers)
+    }
+
+    /// The answers to a change of what is not there.
     fn absent(&self, outcome: Outcome) -> Vec<Answer> {
         let mut answers = vec![self.answered(outcome, self.store.clone())];
+        answers.extend(self.refused_for_any_lock());
+        answers
+    }
+
+    /// The refusal of a change of what is nowhere. While some lock is taken it may be that what holds
+    /// the lock is about to make it: then the source may have waited (P-74).
+    fn refused_for_any_lock(&self) -> Option<Answer> {
         let may_be_refused = match self.store.transactions.get(&self.transaction) {
             None => self.has_waited(),
             Some(Transaction::ReadWrite(None)) => true,
@@ -147,10 +178,8 @@ impl Work<'_> {
             Some(Transaction::ReadWrite(Some(_))) => self.may_wait_for_any_volatile_data(),
             Some(Transaction::ReadOnly(_)) => false,
         };
-        if may_be_refused && self.store.is_any_locked(self.transaction) {
-            answers.push(self.refused(Status::TxnBusy));
-        }
-        answers
+        let is_refused = may_be_refused && self.store.is_any_locked(self.transaction);
+        is_refused.then(|| self.refused(Status::TxnBusy))
     }
 
     /// What the request sees.

@@ -12,7 +12,6 @@ use crate::database::{HiveId, Map};
 use crate::deletion::{dropped, name_lost, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
-use crate::late::until;
 use crate::layer_commit::{Telling, committed_late, committed_transaction};
 use crate::outcome::Outcome;
 use crate::state::State;
@@ -82,6 +81,13 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     }
     let before = work.state.clone();
     apply(&mut work.state, bound, &mut work.covered);
+    covers!(work.covered, "FAIL-25", "FAIL-34", "TXN-66");
+    if !bound.log.is_empty() {
+        covers!(work.covered, "TXN-67");
+    }
+    if work.state.watches != before.watches {
+        covers!(work.covered, "TXN-68", "FAIL-35");
+    }
     let touched: Vec<_> =
         bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
     committed_transaction(work, &before, &touched);
@@ -90,10 +96,7 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
         let (_, at) = work.span();
         let database = work.state.database_mut(bound.hive);
         let lost = mutation.apply(database);
-        if let Some((key, time)) = mutation.time() {
-            // It is asked for now (P-260).
-            database.write_time(key, until(time, at));
-        }
+        mutation.write_time_by(database, at);
         if let Some(target) = lost {
             name_lost(&mut work.state, bound.hive, target, &mut work.covered);
         }
@@ -190,7 +193,6 @@ fn died_before_the_answer(work: &mut Work<'_>, bound: &Bound) {
 /// The lifetime may have ended while the commit was in flight. The caller is told so, and what the source
 /// has carried out stands (§10.1, "Transaction timeout").
 fn late(work: &mut Work<'_>, id: TransactionId) {
-    covers!(work.covered, "FAIL-34", "FAIL-35", "FAIL-36", "TXN-46");
     timed_out(work, id);
 }
 

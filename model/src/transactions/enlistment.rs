@@ -109,8 +109,9 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
         }
         return Ok(());
     }
-    work.request(hive)?;
+    work.reach(hive)?;
     check_limit(work, hive)?;
+    work.request(hive)?;
     if !has_transactions(&work.state, hive) {
         covers!(work.covered, "TXN-12", "TXN-13", "TXN-14", "IOC-004", "IOC-005", "SRC-15");
         covers!(work.covered, "ERR-35", "SRC-16", "SRC-40", "SYS-95");
@@ -187,6 +188,23 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
             Ok(())
         }
     }
+}
+
+/// The same for this mutation of what is at a place.
+///
+/// # Errors
+///
+/// As of [`lock`]. Its request may be in flight then, if its source has stopped answering.
+pub(crate) fn lock_for(
+    work: &mut Work<'_>,
+    place: &Arc<Place>,
+    mutation: impl FnOnce() -> Mutation,
+) -> Result<(), Errno> {
+    let locked = lock(work, place.hive);
+    if locked.is_err() {
+        work.may_be_kept(place, mutation());
+    }
+    locked
 }
 
 /// Takes a mutation into the transaction of the call, with the write lock already had. False if the

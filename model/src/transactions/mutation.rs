@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use crate::database::{Database, Guid, HiveId, KeyRecord, PathEntry, Target, Time, ValueEntry};
+use crate::input::UnixTime;
+use crate::late::until;
 use crate::layers::Touched;
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
 use crate::security::SecurityDescriptor;
@@ -73,6 +75,21 @@ impl Mutation {
     pub(crate) fn write_time(&self, database: &mut Database) {
         if let Some((key, time)) = self.time() {
             database.write_time(key, time);
+        }
+    }
+
+    /// The same where it is asked for as late as that (P-260).
+    pub(crate) fn write_time_by(&self, database: &mut Database, at: UnixTime) {
+        if let Some((key, time)) = self.time().or_else(|| self.made()) {
+            database.write_time(key, until(time, at));
+        }
+    }
+
+    /// The key that it makes, and when.
+    pub(crate) fn made(&self) -> Option<(Guid, Time)> {
+        match self {
+            Mutation::CreateKey { key, record, .. } => Some((*key, record.last_write_time)),
+            _ => None,
         }
     }
 

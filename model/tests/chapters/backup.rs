@@ -301,3 +301,32 @@ fn a_backup_asks_no_descriptor() {
     let answer = speaking(&mut world, &caller, |world| world.call(Call::Backup { fd, output }).0);
     assert_eq!(answer, Observation::Done);
 }
+
+#[test]
+fn the_manifest_spells_a_known_layer_as_the_table_does() {
+    let mut world = layered();
+    world.transcript("set Machine\\k u one in OVER");
+    let (_, _, output) = backing_up(&mut world, "Machine\\k");
+    let step = take(&world, output);
+    let Some(Observation::Stream(bytes)) = step.outcome.example(0) else { panic!() };
+    let text = words(&bytes);
+    assert!(text.contains("LAYER Over 5") && text.contains("in OVER"), "{text}");
+    let spelled = changed(&bytes, |record| {
+        if let Record::Layer(line) = record {
+            line.name = line.name.replace("Over", "OVER");
+        }
+    });
+    assert!(step.accept(&Observation::Stream(spelled)).is_err());
+}
+
+#[test]
+fn a_key_that_is_gone_may_be_missed_behind_a_beginning() {
+    let mut world = layered();
+    world.transcript("open w Machine\\k\\w\nbackup $w before\ndown\nresume");
+    let (fd, output) = (world.handle("w"), world.stream(StreamAccess::Write, &[]));
+    assert_eq!(errno(&world.call(Call::Backup { fd, output }).0), Some(Errno::ENOENT));
+    let beginning = |start: usize| vec![1u8, 0][..start].to_vec();
+    for start in 0..3 {
+        assert!(take(&world, output).accept(&Observation::Stream(beginning(start))).is_ok());
+    }
+}

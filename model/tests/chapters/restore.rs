@@ -1,6 +1,7 @@
 //! Restore: what it brings, what is refused, and what is told of it.
 
 use expect_test::expect;
+use registry_model::backup::stream::Record;
 use registry_model::errno::Errno;
 use registry_model::input::{CommitRefusal, Fd, StreamAccess};
 use registry_model::security::Privilege;
@@ -8,7 +9,8 @@ use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSeq
 use registry_model::{Call, Environment, Observation, Step};
 
 use crate::callers::{alice, changed, speaking, with_privilege};
-use crate::world::{SOURCE, World, check, errno};
+use crate::stream_records;
+use crate::world::{SOURCE, World, check, errno, write};
 
 #[test]
 fn a_restore_brings_back_what_there_was() {
@@ -453,6 +455,11 @@ fn a_stream_is_read_once() {
     }
 }
 
+/// Whether malformed data may be reported in the course of a call.
+fn may_report(step: &Step) -> bool {
+    step.audit.iter().any(|event| event.event == "LCS_SOURCE_VALIDATION_FAILURE" && event.optional)
+}
+
 #[test]
 fn malformed_entries_in_the_way_fail_it_and_descriptors_do_not() {
     let path = ["Machine", "k", "a"].map(str::to_owned).to_vec();
@@ -462,7 +469,9 @@ fn malformed_entries_in_the_way_fail_it_and_descriptors_do_not() {
     };
     let (mut world, fd) = backed_up();
     put(&mut world, StoredRecord::Descriptor { bytes: vec![1] });
-    assert_eq!(outcomes(&restoring(&mut world, fd)), ["ok"]);
+    let steps = restoring(&mut world, fd);
+    assert_eq!(outcomes(&steps), ["ok"]);
+    assert!(may_report(&steps[0]), "a bad descriptor may be reported");
     let (mut world, fd) = backed_up();
     let (name, layer) = ("v".to_owned(), "base".to_owned());
     let sequence = StoredSequence::Number(1);
@@ -471,7 +480,9 @@ fn malformed_entries_in_the_way_fail_it_and_descriptors_do_not() {
     assert_eq!(outcomes(&steps), ["EIO"]);
     let events: Vec<&str> = steps[0].audit.iter().map(|event| event.event).collect();
     let rejection = "LCS_SOURCE_VALIDATION_FAILURE";
-    assert_eq!(events, ["LCS_RESTORE_START", rejection, "LCS_RESTORE_COMPLETE"]);
+    assert_eq!(events, ["LCS_RESTORE_START", rejection, rejection, "LCS_RESTORE_COMPLETE"]);
+    let optional: Vec<bool> = steps[0].audit.iter().map(|event| event.optional).collect();
+    assert_eq!(optional, [false, true, true, false]);
 }
 
 #[test]
@@ -508,4 +519,60 @@ fn a_target_is_opened_by_its_fd_alone() {
     let caller = with_privilege(&alice(), Privilege::Restore);
     let answer = speaking(&mut world, &caller, |world| world.call(Call::Restore { fd, input }).0);
     assert_eq!(answer, Observation::Done);
+}
+
+#[test]
+fn restored_numbers_that_tie_are_malformed_data() {
+    let mut world = World::with_layers();
+    world.transcript(
+        "layer Over 0\nlayer Other 0\ncreate k Machine\\k
+         set $k v one\nset $k v two in Over\nbackup $k s",
+    );
+    let tied = stream_records::changed(&world.streams["s"], |record| {
+        if let Record::Value(line) = record {
+            line.sequence = 5;
+        }
+    });
+    world.streams.insert("tied".to_owned(), tied);
+    world.transcript("restore $k tied");
+    let fd = world.handle("k");
+    assert_eq!(world.call(Call::Notify { fd, filter: 7, subtree: 0 }).0, Observation::Done);
+    assert_eq!(world.transcript("get $k v"), "get $k v\n  -> EIO\n");
+    let step = world.call(write(fd, "v", 1, b"three", b"Other")).1;
+    assert_eq!(step.outcome.to_string(), "ok");
+    assert!(may_report(&step), "who looks for what to tell meets the tie");
+}
+
+#[test]
+fn numbers_in_their_order_leave_nothing_to_report() {
+    let (mut world, fd) = backed_up();
+    world.transcript("restore $k s");
+    assert_eq!(world.call(Call::Notify { fd, filter: 7, subtree: 0 }).0, Observation::Done);
+    let step = world.call(write(fd, "v", 1, b"three", b"")).1;
+    assert!(!may_report(&step));
+}
+
+#[test]
+fn whether_an_orphan_that_was_closed_under_a_lock_is_there_is_open() {
+    let (mut world, fd) = backed_up();
+    world.transcript("open a Machine\\k\\a\ndelete $a\ncreate Machine\\z");
+    world.transcript("begin t\nset Machine\\z v 1 with t\nclose $a\ncommit $t");
+    let steps = restoring(&mut world, fd);
+    assert_eq!(outcomes(&steps), ["ok", "EEXIST"]);
+    let before: Vec<_> = world.state.raw().collect();
+    assert_eq!(steps[1].next().raw().collect::<Vec<_>>(), before);
+}
+
+#[test]
+fn a_target_that_is_gone_is_missed_with_the_stream_read_or_not() {
+    let (mut world, fd) = backed_up();
+    world.transcript("volatile Machine\\w\nopen w Machine\\w\ndown\nresume");
+    let (gone, input) = (world.handle("w"), input(&mut world));
+    let steps = world.steps(&Call::Restore { fd: gone, input }, false);
+    assert_eq!(outcomes(&steps), ["ENOENT", "ENOENT"]);
+    let next = steps.iter().map(|step| {
+        let world = world.in_state(step.next(), 0);
+        outcomes(&world.steps(&Call::Restore { fd, input }, false))
+    });
+    assert_eq!(next.collect::<Vec<_>>(), [["ok"], ["EINVAL"]]);
 }

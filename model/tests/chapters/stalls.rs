@@ -2,6 +2,8 @@
 
 use expect_test::{Expect, expect};
 use registry_model::errno::Errno;
+use registry_model::input::{DeviceCall, StreamAccess};
+use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::world::{OTHER_SOURCE, SOURCE, World, open, query, write};
@@ -446,4 +448,183 @@ fn a_layer_deletion_that_one_source_does_not_answer_is_carried_out_late() {
         "get $k v\nlayer a 1\nget $k v",
         expect![[r#"sz "b" from base, sequence 7; created, ok; sz "b" from base, sequence 7"#]],
     );
+}
+
+#[test]
+fn backups_that_time_out_keep_their_slots() {
+    let mut world = with_key();
+    world.transcript("create Machine\\System\\Registry");
+    world.transcript("dword Machine\\System\\Registry MaxConcurrentRSIRequests 8");
+    let (fd, output) = (world.handle("k"), world.stream(StreamAccess::Write, &[]));
+    stall(&mut world);
+    for _ in 0..8 {
+        world = timed_out(&world, &Call::Backup { fd, output }).swap_remove(0);
+    }
+    let worlds = timed_out(&world, &unset(&world, "v"));
+    check_each(&released(&worlds), "get $k v", expect![[r#"sz "old" from base, sequence 5"#]]);
+}
+
+#[test]
+fn the_limit_of_transactions_is_looked_at_before_a_source_is_asked() {
+    let mut world = with_key();
+    world.transcript(
+        "dword Machine\\System\\Registry MaxBoundTransactionsPerSource 1
+         backup $k s\nbegin t\nset $k v new with t\nbegin u",
+    );
+    let bytes = world.streams["s"].clone();
+    let (fd, input) = (world.handle("k"), world.stream(StreamAccess::Read, &bytes));
+    let transaction = world.handle("u");
+    stall(&mut world);
+    assert_eq!(outcomes(&world, &Call::Restore { fd, input }, 5), ["EBUSY"]);
+    let delete = Call::DeleteKey { fd, layer: Vec::new(), transaction };
+    assert_eq!(outcomes(&world, &delete, 5), ["EBUSY"]);
+}
+
+#[test]
+fn a_restore_whose_commit_is_answered_late_has_all_of_its_effects() {
+    let mut world = with_key();
+    watched(&mut world);
+    world.transcript("backup $k s\nset $k v other\ncreate a Machine\\k\\a");
+    let bytes = world.streams["s"].clone();
+    let (fd, input) = (world.handle("k"), world.stream(StreamAccess::Read, &bytes));
+    let worlds = timed_out_in_its_course(&world, &Call::Restore { fd, input });
+    check_each(
+        &released(&worlds),
+        "get $k v\nget $a v\nset $k v new\nget $k v",
+        expect![[r#"
+        sz "old" from base, sequence 13; ENOENT; ok; sz "new" from base, sequence 14
+        sz "other" from base, sequence 6; ENOENT; ok; sz "new" from base, sequence 8
+        sz "other" from base, sequence 6; ENOENT; ok; sz "new" from base, sequence 14"#]],
+    );
+}
+
+#[test]
+fn a_restore_of_which_nothing_is_answered_does_nothing() {
+    let mut world = with_key();
+    world.transcript("backup $k s\nset $k v other");
+    let bytes = world.streams["s"].clone();
+    let (fd, input) = (world.handle("k"), world.stream(StreamAccess::Read, &bytes));
+    stall(&mut world);
+    let worlds = timed_out(&world, &Call::Restore { fd, input });
+    check_each(
+        &released(&worlds),
+        "get $k v\nrestore $k s\nget $k v",
+        expect![[r#"sz "other" from base, sequence 6; ok; sz "old" from base, sequence 12"#]],
+    );
+}
+
+#[test]
+fn a_source_that_goes_down_over_a_restore_has_committed_it_or_not() {
+    let mut world = with_key();
+    world.transcript("backup $k s\nset $k v other");
+    let bytes = world.streams["s"].clone();
+    let (fd, input) = (world.handle("k"), world.stream(StreamAccess::Read, &bytes));
+    let mut worlds = timed_out_in_its_course(&world, &Call::Restore { fd, input });
+    let mut all = Vec::new();
+    for world in &mut worlds {
+        let steps =
+            world.state.step(&Input::Environment(Environment::SourceDown { source: SOURCE }));
+        all.extend(steps.iter().map(|step| world.in_state(step.next(), 0)));
+    }
+    check_each(
+        &all,
+        "resume\nget $k v",
+        expect![[r#"
+        ok; sz "other" from base, sequence 6
+        ok; sz "old" from base, sequence 12"#]],
+    );
+}
+
+#[test]
+fn a_commit_in_whose_course_its_source_stalls_is_in_flight() {
+    let mut world = with_key();
+    world.transcript(
+        "dword Machine\\System\\Registry TransactionTimeoutMs 600000\n\
+         begin t\nset $k v new with t",
+    );
+    let worlds = timed_out_in_its_course(&world, &Call::Commit { fd: world.handle("t") });
+    check_each(&worlds, "status $t", expect!["transaction state 4, errno 110"]);
+}
+
+#[test]
+fn a_creation_in_whose_course_its_source_stalls_is_told_of_once() {
+    let mut world = with_key();
+    watched(&mut world);
+    let call = Call::CreateKey {
+        parent: world.handle("k"),
+        path: b"new".to_vec(),
+        desired_access: 0x0002_0000,
+        flags: 0,
+        layer: None,
+        transaction: -1,
+    };
+    for world in timed_out_in_its_course(&world, &call) {
+        let former = lengths_of_events(std::slice::from_ref(&world));
+        let worlds = released(&[world]);
+        // OVERFLOW or SUBKEY_CREATED of `new` with an empty path; nothing more where there was something.
+        let expected = if former == [0] { vec![0, 8, 13] } else { former };
+        assert!(lengths_of_events(&worlds).iter().all(|length| expected.contains(length)));
+    }
+}
+
+#[test]
+fn what_comes_into_a_store_meanwhile_stays() {
+    let world = with_key();
+    let call = write(world.handle("k"), "v", 1, b"new", b"");
+    let mut worlds = timed_out_in_its_course(&world, &call);
+    let record = StoredRecord::Value {
+        name: "w".to_owned(),
+        layer: "base".to_owned(),
+        value_type: 1,
+        data: b"stored".to_vec(),
+        sequence: StoredSequence::Number(1),
+    };
+    let path = vec!["Machine".to_owned(), "k".to_owned()];
+    let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+    for world in &mut worlds {
+        world.environment(Environment::StoreEntry(entry.clone()));
+    }
+    check_each(&released(&worlds), "get $k w", expect![[r#"sz "stored" from base, sequence 1"#]]);
+}
+
+#[test]
+fn a_device_that_ends_leaves_what_was_in_flight_carried_out_or_not() {
+    let mut world = with_key();
+    stall(&mut world);
+    let mut after: Vec<World> = Vec::new();
+    for world in timed_out(&world, &unset(&world, "v")) {
+        let (token, at) = (world.caller.token.clone(), world.now);
+        let close = Input::Device { source: SOURCE, token, call: DeviceCall::Close, at };
+        for step in world.state.step(&close) {
+            let mut next = world.in_state(step.next(), 0);
+            next.resume(SOURCE, &["Machine", "Users"]);
+            after.push(next);
+        }
+    }
+    check_each(
+        &after,
+        "get $k v",
+        expect![[r#"
+            sz "old" from base, sequence 5
+            ENOENT"#]],
+    );
+}
+
+#[test]
+fn the_late_deletion_of_a_layer_waits_for_the_locks_of_all_hives_of_its_source() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other", "More"]);
+    world.transcript(
+        "layer a 1\ncreate k More\\k\nopen l Machine\\System\\Registry\\Layers\\a\n\
+         dword Machine\\System\\Registry TransactionTimeoutMs 600000\n\
+         begin t\nset $k v x with t",
+    );
+    world.environment(Environment::SourceStalled { source: OTHER_SOURCE });
+    let (fd, layer) = (world.handle("l"), Vec::new());
+    let worlds = timed_out(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
+    let (source, at) = (OTHER_SOURCE, world.now + 30 * SECOND);
+    let release = Input::Environment(Environment::SourceReleased { source, at });
+    let is_outside =
+        |world: &World| matches!(world.state.step(&release)[0].outcome, Outcome::Outside(_));
+    assert!(!worlds.is_empty() && worlds.iter().all(is_outside));
 }

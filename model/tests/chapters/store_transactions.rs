@@ -156,6 +156,18 @@ fn readers_wait_only_for_volatile_data() {
 }
 
 #[test]
+fn readers_wait_for_entries_that_a_volatile_key_left() {
+    let mut source = with_value();
+    source.ask(create_volatile_key(key(3), "Three", ROOT));
+    source.ask(hide_entry(key(3), "Below", "base", 5));
+    source.ask(Operation::DropKey { guid: key(3) });
+    source.ask_in(7, begin(7));
+    source.ask_in(7, set(key(1), "v", "base", "new", 6));
+    assert_eq!(source.statuses(query(key(1), "v"), 24), [OLD]);
+    assert_eq!(source.statuses(query(key(1), "v"), 25), ["TXN_BUSY", OLD]);
+}
+
+#[test]
 fn whoever_looks_in_every_hive_waits_for_volatile_data_of_any() {
     let mut source = with_open_transaction();
     source.ask_in(7, create_volatile_key(key(3), "Three", ROOT));
@@ -207,6 +219,41 @@ fn a_bound_transaction_looks_for_what_is_nowhere_as_a_reader_does() {
     source.ask_in(8, create_volatile_key(key(3), "Three", users));
     assert_eq!(statuses_in(&source, 7, write(), 24), ["NOT_FOUND"]);
     assert_eq!(statuses_in(&source, 7, write(), 25), ["NOT_FOUND", "TXN_BUSY"]);
+}
+
+#[test]
+fn a_drop_of_what_has_no_record_may_wait_for_any_hive() {
+    let mut source = with_open_transaction();
+    let drop = || Operation::DropKey { guid: key(9) };
+    source.ask(create_entry(OTHER_ROOT, "Nine", "base", key(9), 5));
+    assert_eq!(source.statuses(drop(), 24), ["ok"]);
+    assert_eq!(source.statuses(drop(), 25), ["ok", "TXN_BUSY"]);
+    source.ask_in(8, begin(8));
+    assert_eq!(statuses_in(&source, 8, drop(), 0), ["ok", "TXN_BUSY"]);
+    source.ask_in(8, set(key(2), "v", "base", "x", 6));
+    assert_eq!(source.statuses(drop(), 24), Vec::<String>::new());
+    assert!(source.statuses(drop(), 25).iter().all(|status| status == "TXN_BUSY"));
+}
+
+#[test]
+fn a_deletion_below_a_dropped_key_takes_the_lock_if_it_removes_something() {
+    let mut source = with_value();
+    source.ask(create_entry(key(1), "Below", "base", key(3), 4));
+    source.ask(Operation::DropKey { guid: key(1) });
+    source.ask_in(7, begin(7));
+    let states_after = |source: &Source, name: &str| -> Vec<Vec<String>> {
+        let delete = Request::within(7, delete_entry(key(1), name, "base"));
+        let answers = source.answers(&delete, 0).into_iter();
+        let write = Request::new(set(ROOT, "v", "base", "x", 5));
+        let next = answers.map(|answer| answer.accept(&answer.outcome.example()).unwrap());
+        let answers = next.map(|next| next.answer(&write, source.now, source.now));
+        answers
+            .map(|all| all.iter().map(|answer| shown(&answer.outcome.example())).collect())
+            .collect()
+    };
+    let (locked, free) = (Vec::<String>::new(), vec!["ok".to_owned()]);
+    assert_eq!(states_after(&source, "below"), std::slice::from_ref(&locked));
+    assert_eq!(states_after(&source, "Other"), [locked, free]);
 }
 
 #[test]

@@ -160,6 +160,10 @@ impl Backend for MemoryBackend {
         Ok(None)
     }
 
+    fn has_entries_of(&mut self, hive: usize, removal: Write<'_>) -> Result<bool, Refusal> {
+        self.look(hive, View::Committed, |content| mutation::has_entries_of(content, removal))
+    }
+
     fn read(&mut self, hive: usize, view: View, read: Read<'_>) -> Outcome {
         self.look(hive, view, |content| query::answer(content, read))?.map_err(Refusal::Status)
     }

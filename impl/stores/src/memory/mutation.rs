@@ -41,19 +41,30 @@ pub(super) fn apply(content: &mut Content, write: Write<'_>, now: u64) -> Result
     Ok(Response::Done)
 }
 
+/// Whether there are path entries that a removal takes which needs no record of its key (P-330).
+pub(super) fn has_entries_of(content: &Content, removal: Write<'_>) -> bool {
+    match removal {
+        Write::DeleteEntry { at } => has_entry(content, at),
+        Write::DropKey { guid } => content.named_by.contains_key(&guid),
+        _ => false,
+    }
+}
+
+fn has_entry(content: &Content, at: EntryName<'_>) -> bool {
+    content
+        .children
+        .get(&at.parent)
+        .and_then(|names| names.get(&folded(at.child_name)))
+        .is_some_and(|layers| layers.contains_key(&folded(at.layer)))
+}
+
 fn key(content: &mut Content, guid: Guid) -> Result<&mut Key, Status> {
     content.keys.get_mut(&guid).ok_or(Status::NotFound)
 }
 
 /// The entry is volatile when its parent is, or its key already is (D-96).
 fn create_entry(content: &mut Content, at: EntryName<'_>, child: Guid, sequence: u64) -> Done {
-    let (name, layer) = (folded(at.child_name), folded(at.layer));
-    let taken = content
-        .children
-        .get(&at.parent)
-        .and_then(|names| names.get(&name))
-        .is_some_and(|layers| layers.contains_key(&layer));
-    if taken {
+    if has_entry(content, at) {
         return Err(Status::AlreadyExists);
     }
     let volatile = [at.parent, child]

@@ -32,6 +32,10 @@ impl Backend for Forgetful {
         Ok(Some(0))
     }
 
+    fn has_entries_of(&mut self, _: usize, _: Write<'_>) -> Result<bool, Refusal> {
+        Ok(false)
+    }
+
     fn read(&mut self, _: usize, _: View, _: Read<'_>) -> Outcome {
         Ok(Response::Done)
     }

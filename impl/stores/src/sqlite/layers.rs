@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use rsi::{Guid, Response};
 
 use super::hive::Hive;
+use super::paths;
 use super::row;
 use super::session::Session;
 use super::sql;
@@ -48,17 +49,16 @@ fn remove_uncommitted(hives: &[Hive], layer: &str) -> Result<Vec<Guid>, Refusal>
     }
     let mut orphaned = Vec::new();
     for guid in candidates {
-        if !is_named(hives, guid)? {
+        if !is_named_in_any(hives, guid)? {
             orphaned.push(guid);
         }
     }
     Ok(orphaned)
 }
 
-fn is_named(hives: &[Hive], guid: Guid) -> Result<bool, Refusal> {
+fn is_named_in_any(hives: &[Hive], guid: Guid) -> Result<bool, Refusal> {
     for hive in hives {
-        let mut statement = hive.current_writer().query(&sql::ENTRY_NAMES)?;
-        if statement.exists([&guid.0[..]])? {
+        if paths::is_named(hive.current_writer(), guid)? {
             return Ok(true);
         }
     }

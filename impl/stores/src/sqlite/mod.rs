@@ -268,6 +268,15 @@ impl Backend for SqliteBackend {
         Ok(self.find(guid)?.map(|(hive, _)| hive))
     }
 
+    fn has_entries_of(&mut self, hive: usize, removal: Write<'_>) -> Result<bool, Refusal> {
+        let committed = self.hives[hive].session(View::Committed)?;
+        match removal {
+            Write::DeleteEntry { at } => paths::exists(committed, at),
+            Write::DropKey { guid } => paths::is_named(committed, guid),
+            _ => Ok(false),
+        }
+    }
+
     fn read(&mut self, hive: usize, view: View, read: Read<'_>) -> Outcome {
         let Some(place) = self.place(hive, view, read.key())? else {
             return Err(Status::NotFound.into());

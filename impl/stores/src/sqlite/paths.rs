@@ -63,6 +63,17 @@ fn metadata<'a>(
     Ok(found)
 }
 
+/// Whether a layer has an entry of that name, of either kind.
+pub(super) fn exists(session: Session<'_>, at: EntryName<'_>) -> Result<bool, Refusal> {
+    let name = params![&at.parent.0[..], fold(at.child_name), fold(at.layer)];
+    Ok(session.query(&sql::ENTRY_EXISTS)?.exists(name)?)
+}
+
+/// Whether any path entry names the key.
+pub(super) fn is_named(session: Session<'_>, guid: Guid) -> Result<bool, Refusal> {
+    Ok(session.query(&sql::ENTRY_NAMES)?.exists([&guid.0[..]])?)
+}
+
 /// LORE-089, LORE-090.
 pub(super) fn create(
     session: Session<'_>,
@@ -71,8 +82,7 @@ pub(super) fn create(
     child: Guid,
     sequence: u64,
 ) -> Outcome {
-    let name = params![&at.parent.0[..], fold(at.child_name), fold(at.layer)];
-    if session.query(&sql::ENTRY_EXISTS)?.exists(name)? {
+    if exists(session, at)? {
         return Err(Status::AlreadyExists.into());
     }
     insert(session, place, at, Some(child), sequence)?;

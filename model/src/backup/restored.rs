@@ -1,0 +1,186 @@
+//! What a restore leaves in its hive, and what follows from that.
+//!
+//! States the end of a restore of PSD-005 §9.1, the generation step of §6.3, §2.8 for descendants that are open,
+//! §8.1 rules 2 and 3, and the late success of its commit of §10.1, with D-76, D-105, P-209, P-210 and P-231. Knows
+//! nothing of streams.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::rebuilding::Rebuilding;
+use crate::coverage::covers;
+use crate::database::{Database, Guid, HiveId, Map};
+use crate::input::WireGuid;
+use crate::late::{Change, Late, Rest};
+use crate::layer_commit::committed_transaction;
+use crate::layers::{Touched, machine};
+use crate::names::FoldedName;
+use crate::state::{OpenKey, Place, State};
+use crate::step::Work;
+use crate::transactions::take_refusal;
+use crate::watches;
+
+/// A restore that is ready to be committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Restored {
+    place: Arc<Place>,
+    /// The hive with it.
+    database: Database,
+    /// The keys that it removes.
+    removed: BTreeSet<Guid>,
+    /// The keys that it makes.
+    created: BTreeSet<Guid>,
+    /// The GUIDs of these.
+    guids: Vec<(Guid, WireGuid)>,
+    next_guid: u64,
+}
+
+impl Restored {
+    pub(super) fn of(open: &OpenKey, rebuilding: Rebuilding) -> Restored {
+        let has_ties = rebuilding.has_ties();
+        let Rebuilding { state, removed, created, .. } = rebuilding;
+        let mut database = state.database(open.hive()).clone();
+        database.seeded |= has_ties;
+        let guids = created.iter().filter_map(|key| Some((*key, *state.guids.get(key)?)));
+        let (guids, next_guid) = (guids.collect(), state.next_guid);
+        Restored { place: open.place.clone(), database, removed, created, guids, next_guid }
+    }
+
+    fn hive(&self) -> HiveId {
+        self.place.hive
+    }
+
+    fn target(&self) -> Guid {
+        self.place.key()
+    }
+
+    /// The keys below the target that were there before or are there now.
+    fn changed(&self) -> BTreeSet<Guid> {
+        self.removed.union(&self.created).copied().collect()
+    }
+
+    /// The source commits.
+    pub(crate) fn carry_out(&self, state: &mut State) {
+        let (mut changed, now) = (self.changed(), &self.database);
+        changed.insert(self.target());
+        let database = state.database_mut(self.hive());
+        for key in &changed {
+            replace(&mut database.keys, *key, &now.keys);
+            replace(&mut database.path_entries, *key, &now.path_entries);
+            replace(&mut database.values, *key, &now.values);
+            replace(&mut database.blankets, *key, &now.blankets);
+        }
+        database.seeded |= now.seeded;
+        for (key, real) in &self.guids {
+            state.guids.insert_mut(*key, *real);
+        }
+        state.next_guid = state.next_guid.max(self.next_guid);
+    }
+
+    /// The source may stop answering with the commit (P-231).
+    pub(super) fn commit_may_stall(&self, work: &mut Work<'_>) {
+        let hive = self.hive();
+        if !work.state.may_stall(hive) {
+            return;
+        }
+        let mut state = work.state.clone();
+        // The numbers of its keys are taken.
+        state.next_guid = self.next_guid;
+        let change = Change::Restore(Box::new(self.clone()));
+        state.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });
+        work.timed_out_in(state);
+    }
+
+    /// The commit has been answered late.
+    pub(crate) fn arrived(&self, work: &mut Work<'_>) {
+        if take_refusal(&mut work.state, self.hive()).is_some() {
+            return;
+        }
+        let before = work.state.clone();
+        self.carry_out(&mut work.state);
+        self.follow(work, &before);
+    }
+
+    /// What follows a commit.
+    pub(super) fn follow(&self, work: &mut Work<'_>, before: &State) {
+        let hive = self.hive();
+        let state = &mut work.state;
+        if self.removed.difference(&self.created).any(|key| state.is_open(hive, *key)) {
+            // Whoever has it open finds nothing (D-105, P-210).
+            covers!(work.covered, "KEY-07");
+        }
+        for key in &self.created {
+            state.orphans.remove_mut(&(hive, *key));
+        }
+        let changed = self.changed();
+        watches::restored(state, &self.place, &changed, &mut work.covered);
+        self.mark_latent(work);
+        let names = self.names_below(before, &work.state, &changed);
+        let touched = self.touched(&work.state, &changed, &names);
+        if machine(&work.state) == Some(hive) {
+            covers!(work.covered, "BOOT-22", "BOOT-23");
+        }
+        committed_transaction(work, before, &touched);
+        if work.state.layers != before.layers {
+            covers!(work.covered, "RST-64", "BAK-30", "LAYER-25");
+        }
+    }
+
+    /// Entries of layers that the table does not have.
+    fn mark_latent(&self, work: &mut Work<'_>) {
+        let database = work.state.database(self.hive());
+        let target = self.target();
+        let values =
+            self.created.iter().chain([&target]).flat_map(|key| database.value_names(*key));
+        let mut entries = values.flat_map(|(_, entries)| entries.keys());
+        if entries.any(|layer| !work.state.layers.contains_key(layer)) {
+            covers!(work.covered, "RST-63", "RES-29");
+        }
+    }
+
+    /// The names of children below the target and everything that was or is below it.
+    fn names_below(
+        &self,
+        before: &State,
+        after: &State,
+        changed: &BTreeSet<Guid>,
+    ) -> BTreeSet<(Guid, FoldedName)> {
+        let parents = || changed.iter().copied().chain([self.target()]);
+        let of = |state: &State| -> Vec<(Guid, FoldedName)> {
+            let database = state.database(self.hive());
+            let names = parents()
+                .flat_map(|key| database.children(key).map(move |(name, _)| (key, name.clone())));
+            names.collect()
+        };
+        of(before).into_iter().chain(of(after)).collect()
+    }
+
+    /// Everything that it has changed, for the refresh of layers and parameters that it brings.
+    fn touched<'a>(
+        &self,
+        state: &State,
+        changed: &BTreeSet<Guid>,
+        names: &'a BTreeSet<(Guid, FoldedName)>,
+    ) -> Vec<Touched<'a>> {
+        let (hive, target) = (self.hive(), self.target());
+        let mut touched = vec![Touched::Values(hive, target), Touched::Descriptor(hive, target)];
+        if machine(state) == Some(hive) {
+            let keys = changed.iter().copied();
+            touched.extend(
+                keys.flat_map(|key| [Touched::Values(hive, key), Touched::Descriptor(hive, key)]),
+            );
+            touched.extend(names.iter().map(|(key, name)| Touched::Child(hive, *key, name)));
+        }
+        touched
+    }
+}
+
+/// What is at a key in one map is as in the other.
+fn replace<T: Clone>(map: &mut Map<Guid, T>, key: Guid, from: &Map<Guid, T>) {
+    match from.get(&key) {
+        Some(entry) => map.insert_mut(key, entry.clone()),
+        None => {
+            map.remove_mut(&key);
+        }
+    }
+}
