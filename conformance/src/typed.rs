@@ -84,9 +84,7 @@ fn map_string(memory: &mut AddressSpace, bytes: &[u8]) -> u64 {
 }
 
 fn map_c_string(memory: &mut AddressSpace, bytes: &[u8]) -> u64 {
-    let mut bytes = bytes.to_vec();
-    bytes.push(0);
-    memory.map(bytes, Protection::ReadOnly)
+    memory.map([bytes, &[0]].concat(), Protection::ReadOnly)
 }
 
 /// A buffer of `capacity` bytes; a size probe has a null pointer.

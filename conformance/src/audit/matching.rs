@@ -109,21 +109,23 @@ pub(crate) fn admits(
     records: &[AuditRecord],
     names: &Names,
 ) -> Option<Names> {
-    let fits = |pattern: &AuditPattern, event: usize| {
-        admits_one(pattern, &records[event], names).is_some()
-    };
-    let assigned = assign(patterns, records.len(), fits)?;
-    records.iter().zip(assigned).try_fold(names.clone(), |names, (record, pattern)| {
-        admits_one(&patterns[pattern], record, &names)
+    let events: Vec<Event<'_>> = records
+        .iter()
+        .map(|record| Some((record.event.as_str(), msgpack::decode(&record.payload).ok()?)))
+        .collect::<Option<_>>()?;
+    let fits =
+        |pattern: &AuditPattern, event: usize| admits_one(pattern, &events[event], names).is_some();
+    let assigned = assign(patterns, events.len(), fits)?;
+    events.iter().zip(assigned).try_fold(names.clone(), |names, (event, pattern)| {
+        admits_one(&patterns[pattern], event, &names)
     })
 }
 
-fn admits_one(pattern: &AuditPattern, record: &AuditRecord, names: &Names) -> Option<Names> {
-    if pattern.event != record.event {
-        return None;
-    }
-    let fields = msgpack::decode(&record.payload).ok()?;
-    map_admits(&pattern.fields, &fields, names)
+/// The name of an event, and its fields.
+type Event<'a> = (&'a str, Vec<(String, Value)>);
+
+fn admits_one(pattern: &AuditPattern, (name, fields): &Event<'_>, names: &Names) -> Option<Names> {
+    if pattern.event != *name { None } else { map_admits(&pattern.fields, fields, names) }
 }
 
 fn map_admits(

@@ -15,6 +15,7 @@ mod paths;
 mod security;
 mod transactions;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use registry_model::errno::Errno;
@@ -252,9 +253,9 @@ impl CallRules {
         let is_deadline = |request: &Logged| {
             request.operation == Operation::AbortTransaction && request.transaction_id() != closed
         };
-        let (deadlines, own): (Vec<Logged>, Vec<Logged>) =
-            requests.iter().cloned().partition(is_deadline);
-        let aborted: BTreeSet<u64> = deadlines.iter().filter_map(Logged::transaction_id).collect();
+        let deadlines = requests.iter().filter(|request| is_deadline(request));
+        let aborted: BTreeSet<u64> = deadlines.filter_map(Logged::transaction_id).collect();
+        let own = without(requests, is_deadline);
         let is_enlisted = asked::enlisted(call).is_some();
         let is_refused =
             |of: &Logged| of.operation == Operation::BeginTransaction && !of.succeeded();
@@ -266,8 +267,7 @@ impl CallRules {
             return Ok(());
         }
         // What begins or ends a transaction is judged; the rest is the operation's own.
-        let rest: Vec<Logged> =
-            own.iter().filter(|request| !request.is_transactional()).cloned().collect();
+        let rest = without(&own, Logged::is_transactional);
         let ended = Ended { requests: &rest, ..ended };
         let judged = match asked::asked(call) {
             None => Ok(()),
@@ -350,6 +350,15 @@ impl CallRules {
         {
             self.open_keys.remove(&(to, *fd));
         }
+    }
+}
+
+/// The requests but those that are left out. Most calls leave out none.
+fn without(requests: &[Logged], is_left_out: impl Fn(&Logged) -> bool) -> Cow<'_, [Logged]> {
+    if requests.iter().any(&is_left_out) {
+        Cow::Owned(requests.iter().filter(|request| !is_left_out(request)).cloned().collect())
+    } else {
+        Cow::Borrowed(requests)
     }
 }
 

@@ -1,7 +1,5 @@
 //! One connection: its request ids and what is in flight on it (PSD-005 §7.1).
 
-use std::collections::BTreeMap;
-
 use super::frame::{Guid, Operation};
 use super::late::Next;
 use super::records::Flags;
@@ -93,7 +91,8 @@ pub(super) struct Connection {
     /// Whether a response had a status other than success.
     pub(super) has_failed: bool,
     last_id: Option<u64>,
-    in_flight: BTreeMap<u64, Sent>,
+    /// By request id. Seldom more than a few.
+    in_flight: Vec<(u64, Sent)>,
 }
 
 impl Connection {
@@ -115,7 +114,7 @@ impl Connection {
         sent: Sent,
         in_flight_max: usize,
     ) -> Result<(), Failure> {
-        self.in_flight.insert(id, sent);
+        self.put(id, sent);
         if self.has_failed {
             held.mark(Rule::SurvivesFailure);
         }
@@ -134,7 +133,7 @@ impl Connection {
     /// Puts a request in flight whose id is not to be judged.
     pub(super) fn unjudged(&mut self, held: &mut Held, id: u64, sent: Sent) {
         self.last_id = self.last_id.max(Some(id));
-        self.in_flight.insert(id, sent);
+        self.put(id, sent);
         if self.has_failed {
             held.mark(Rule::SurvivesFailure);
         }
@@ -145,17 +144,23 @@ impl Connection {
 
     /// Takes the request out of flight that a response answers.
     pub(super) fn answered(&mut self, held: &mut Held, id: u64) -> Result<Sent, Failure> {
-        let Some(sent) = self.in_flight.remove(&id) else {
+        let Some(place) = self.in_flight.iter().position(|(of, _)| *of == id) else {
             let was_sent = self.last_id.is_some_and(|last| id <= last);
             let rule = if was_sent { Rule::ResponseOnce } else { Rule::ResponseKnown };
             return Err(Failure::new(rule, format!("no request {id} is in flight")));
         };
+        let (_, sent) = self.in_flight.remove(place);
         held.mark(Rule::ResponseKnown);
         held.mark(Rule::ResponseOnce);
-        if self.in_flight.range(..id).next().is_some() {
+        if self.in_flight.iter().any(|(of, _)| *of < id) {
             held.mark(Rule::Reordered);
         }
         Ok(sent)
+    }
+
+    fn put(&mut self, id: u64, sent: Sent) {
+        self.in_flight.retain(|(of, _)| *of != id);
+        self.in_flight.push((id, sent));
     }
 
     /// Whether a request was ever sent on it.
@@ -165,7 +170,7 @@ impl Connection {
 
     /// When the first request was sent that waits for its answer, if that is known.
     pub(super) fn waits_since(&self) -> Option<u64> {
-        self.in_flight.values().filter_map(|sent| sent.sent_at).min()
+        self.in_flight.iter().filter_map(|(_, sent)| sent.sent_at).min()
     }
 
     pub(super) fn is_idle(&self) -> bool {

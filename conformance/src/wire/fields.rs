@@ -70,9 +70,11 @@ pub(super) fn security_descriptor(held: &mut Held, bytes: &[u8]) -> Result<(), F
 /// Whether a name is this one of ASCII letters. Beside ASCII letters only U+017F and U+212A fold to
 /// any.
 pub(super) fn is_named(name: &[u8], known: &str) -> bool {
+    if name.is_ascii() {
+        return name.eq_ignore_ascii_case(known.as_bytes());
+    }
     std::str::from_utf8(name).is_ok_and(|name| {
-        name.eq_ignore_ascii_case(known)
-            || name.replace('\u{17f}', "s").replace('\u{212a}', "k").eq_ignore_ascii_case(known)
+        name.replace('\u{17f}', "s").replace('\u{212a}', "k").eq_ignore_ascii_case(known)
     })
 }
 

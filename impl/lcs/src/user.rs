@@ -10,6 +10,9 @@ use crate::open::LayerName;
 
 /// Memory is mapped in pages, so a string is read no further than the page that holds its end.
 const PAGE_SIZE: u64 = 4096;
+
+/// Most paths are shorter than this, and need one look at memory.
+const STRING_PIECE_LENGTH: usize = 256;
 /// So many times the length of a layer name are read, to have room for the bytes that show it to be
 /// too long.
 const LAYER_LENGTHS_READ: usize = 4;
@@ -61,20 +64,21 @@ pub fn read_bytes(memory: &dyn UserMemory, address: u64, length: usize) -> Resul
 pub fn read_string(memory: &dyn UserMemory, address: u64, limit: usize) -> Result<Vec<u8>, Errno> {
     let mut string = Vec::new();
     let mut next = address;
+    let mut buffer = [0; STRING_PIECE_LENGTH];
     while string.len() < limit {
         let page = usize::try_from(PAGE_SIZE - next % PAGE_SIZE).unwrap_or(1);
-        let mut piece = vec![0; page.min(limit - string.len())];
-        if memory.read(next, &mut piece).is_err() {
+        let mut piece = &mut buffer[..page.min(limit - string.len()).min(STRING_PIECE_LENGTH)];
+        if memory.read(next, piece).is_err() {
             // The page may be mapped in part, in a memory of finer grain.
-            piece.truncate(1);
-            memory.read(next, &mut piece)?;
+            piece = &mut piece[..1];
+            memory.read(next, piece)?;
         }
         if let Some(end) = piece.iter().position(|byte| *byte == 0) {
             string.extend_from_slice(&piece[..end]);
             return Ok(string);
         }
         next = next.checked_add(piece.len() as u64).ok_or(Errno::EFAULT)?;
-        string.extend_from_slice(&piece);
+        string.extend_from_slice(piece);
     }
     if let Err(error) = std::str::from_utf8(&string)
         && error.error_len().is_none()

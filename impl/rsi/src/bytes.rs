@@ -76,6 +76,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Most messages are no longer, and are written without growing.
+const MESSAGE_CAPACITY: usize = 192;
+
 /// A message under construction, its length not yet filled in.
 #[derive(Debug)]
 pub struct Writer {
@@ -85,7 +88,9 @@ pub struct Writer {
 impl Writer {
     /// Starts with the four bytes of the message's length.
     pub fn new() -> Self {
-        Self { bytes: vec![0; 4] }
+        let mut bytes = Vec::with_capacity(MESSAGE_CAPACITY);
+        bytes.extend_from_slice(&[0; 4]);
+        Self { bytes }
     }
 
     /// Fills in the length. A message beyond 32 bits gets the greatest length, so that its
