@@ -36,8 +36,10 @@ pub(crate) fn batch(
             }
         })?;
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
+    let mut found = Covered::new();
     let (values, contest) = resolver
-        .values(open.key(), &mut work.covered)
+        .values(open.key(), &mut found)
+        .inspect_err(|_| work.covered.add(&found))
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     let mut values: Vec<NamedValue> = values.iter().map(named).collect();
     work.contested(contest);
@@ -53,7 +55,10 @@ pub(crate) fn batch(
     if values.len() > 1 {
         covers!(work.covered, "VAL-13", "IOC-065", "INH-06");
     }
-    mark_spellings(values.iter().map(|value| &value.name[..]), &mut work.covered);
+    if leaves_out(&found) {
+        covers!(work.covered, "IOC-064");
+    }
+    mark_values(found, values.iter().map(|value| &value.name[..]), &mut work.covered);
     values.sort();
     Ok(Outcome::Values(values))
 }
@@ -75,9 +80,16 @@ pub(crate) fn values(
             }
         })?;
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
+    let mut found = Covered::new();
     let (values, contest) = resolver
-        .values(open.key(), &mut work.covered)
+        .values(open.key(), &mut found)
+        .inspect_err(|_| work.covered.add(&found))
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
+    if leaves_out(&found) {
+        covers!(work.covered, "IOC-068");
+    }
+    let names = values.iter().map(|value| value.entry.name.spelling().as_bytes());
+    mark_values(found, names, &mut work.covered);
     let choices: Vec<Choice> = values
         .iter()
         .map(|value| {
@@ -115,9 +127,6 @@ pub(crate) fn subkeys(
     let (children, contest) = resolver
         .subkeys(open.key(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
-    if contest.active > 1 {
-        covers!(work.covered, "IOC-074");
-    }
     let ignored = &mut Covered::new();
     let choices: Vec<Choice> = children
         .iter()
@@ -146,8 +155,11 @@ pub(crate) fn subkeys(
         // Where the index stands for such a subkey the rejection is reported, elsewhere not.
         work.audit.extend(looked_at(&work.state));
     }
-    let names = children.iter().map(|child| child.entry.name.spelling().as_bytes());
-    mark_spellings(names, &mut work.covered);
+    covers!(work.covered, "RES-33", "IOC-074");
+    let mut names = children.iter().map(|child| child.entry.name.spelling().as_bytes());
+    if (index as usize) < choices.len() && names.any(is_spelled) {
+        covers!(work.covered, "CONV-30");
+    }
     let keys: Vec<Guid> = children.iter().map(|child| child.key).collect();
     work.contested(contest);
     if index as usize + 1 == keys.len() {
@@ -313,10 +325,31 @@ fn named(value: &EffectiveValue<'_>) -> NamedValue {
     }
 }
 
-/// Whether names came back that are not what they are compared by.
-fn mark_spellings<'a>(mut names: impl Iterator<Item = &'a [u8]>, covered: &mut Covered) {
-    if names.any(|name| name.iter().any(u8::is_ascii_uppercase)) {
-        covers!(covered, "CONV-30", "VAL-16");
+/// Whether a name is not what it is compared by.
+fn is_spelled(name: &[u8]) -> bool {
+    name.iter().any(u8::is_ascii_uppercase)
+}
+
+/// Whether a tombstone of either kind hid a value of those that were listed.
+fn leaves_out(found: &Covered) -> bool {
+    found.contains("RES-25") || found.contains("RES-26")
+}
+
+/// What a list of values shows, beside what its resolution has found.
+fn mark_values<'a>(
+    found: Covered,
+    mut names: impl Iterator<Item = &'a [u8]>,
+    covered: &mut Covered,
+) {
+    covered.add(&found);
+    if found.contains("RES-25") {
+        covers!(covered, "IOC-035", "VAL-24");
+    }
+    if found.contains("RES-26") {
+        covers!(covered, "VAL-32");
+    }
+    if names.any(is_spelled) {
+        covers!(covered, "VAL-16");
     }
 }
 

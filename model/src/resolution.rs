@@ -153,11 +153,25 @@ pub(crate) struct EffectiveValue<'a> {
 }
 
 /// What the contest for a value comes to.
-enum Effective<'a> {
+pub(crate) enum Effective<'a> {
+    /// A value.
     Value(EffectiveValue<'a>),
+    /// A tombstone of this name.
     Tombstone,
+    /// A blanket tombstone.
     Blanket,
+    /// No layer has anything.
     Nothing,
+}
+
+impl<'a> Effective<'a> {
+    /// What a caller sees.
+    pub(crate) fn value(self) -> Option<EffectiveValue<'a>> {
+        match self {
+            Effective::Value(value) => Some(value),
+            Effective::Tombstone | Effective::Blanket | Effective::Nothing => None,
+        }
+    }
 }
 
 /// An effective path entry with the key it leads to.
@@ -192,26 +206,21 @@ impl<'a> Resolver<'a> {
         name: &str,
         covered: &mut Covered,
     ) -> Result<(Option<EffectiveValue<'a>>, Contest), Malformed> {
+        let (effective, contest) = self.effective(key, name, covered)?;
+        Ok((effective.value(), contest))
+    }
+
+    /// What wins for a value name of a key, be it a tombstone.
+    pub(crate) fn effective(
+        &self,
+        key: Guid,
+        name: &str,
+        covered: &mut Covered,
+    ) -> Result<(Effective<'a>, Contest), Malformed> {
         let entries = self.database.value(key, name);
         let blankets = self.database.blankets.get(&key);
         self.check_values(entries, blankets, covered)?;
-        let (effective, contest) = self.resolve_value(entries, blankets, covered)?;
-        let value = match effective {
-            Effective::Value(value) => Some(value),
-            Effective::Tombstone => {
-                covers!(covered, "IOC-027", "IOC-035");
-                None
-            }
-            Effective::Blanket => {
-                covers!(covered, "IOC-028");
-                None
-            }
-            Effective::Nothing => {
-                covers!(covered, "IOC-029");
-                None
-            }
-        };
-        Ok((value, contest))
+        self.resolve_value(entries, blankets, covered)
     }
 
     fn resolve_value(
@@ -422,10 +431,10 @@ impl<'a> Resolver<'a> {
                     results.push(value);
                 }
                 Effective::Tombstone => {
-                    covers!(covered, "RES-25", "IOC-035", "IOC-064", "IOC-068", "VAL-24");
+                    covers!(covered, "RES-25");
                 }
                 Effective::Blanket => {
-                    covers!(covered, "RES-26", "IOC-058", "IOC-064", "IOC-068", "VAL-32");
+                    covers!(covered, "RES-26", "IOC-058");
                 }
                 Effective::Nothing => {}
             }
@@ -447,13 +456,13 @@ impl<'a> Resolver<'a> {
             contest = contest.max(this);
             match child {
                 Some(child) => {
-                    covers!(covered, "RES-33", "RES-34", "IOC-074");
+                    covers!(covered, "RES-34");
                     if entries.size() > 1 {
                         covers!(covered, "RES-36");
                     }
                     results.push(child);
                 }
-                None if this.active > 0 => covers!(covered, "RES-35", "IOC-074"),
+                None if this.active > 0 => covers!(covered, "RES-35"),
                 None => {}
             }
         }

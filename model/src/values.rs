@@ -18,6 +18,7 @@ use crate::names::{LayerName, ValueName, parse_path};
 use crate::observation::Sizes;
 use crate::outcome::Outcome;
 use crate::removal_marks;
+use crate::resolution::Effective;
 use crate::security::{Privilege, rights};
 use crate::state::{Generation, OpenKey, State};
 use crate::step::Work;
@@ -68,10 +69,16 @@ pub(crate) fn query(
     }
     mark_isolation(work, &open, &name);
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
-    let (value, contest) = resolver
-        .value(open.key(), name.folded().as_str(), &mut work.covered)
+    let (effective, contest) = resolver
+        .effective(open.key(), name.folded().as_str(), &mut work.covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
-    let Some(value) = value else {
+    match effective {
+        Effective::Value(_) => {}
+        Effective::Tombstone => covers!(work.covered, "IOC-027", "IOC-035", "VAL-24"),
+        Effective::Blanket => covers!(work.covered, "IOC-028"),
+        Effective::Nothing => covers!(work.covered, "IOC-029"),
+    }
+    let Some(value) = effective.value() else {
         work.contested(contest);
         covers!(work.covered, "ERR-12");
         return Err(Errno::ENOENT);

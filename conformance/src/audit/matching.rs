@@ -156,11 +156,19 @@ fn field_admits(pattern: &FieldPattern, value: &Value, names: &Names) -> Option<
         (FieldPattern::UnsignedOrNil, Value::Unsigned(_) | Value::Nil) => unchanged(true),
         (FieldPattern::GuidOrNil, Value::Bytes(got)) => unchanged(got.len() == 16),
         (FieldPattern::GuidOrNil, Value::Nil) => unchanged(true),
-        (FieldPattern::OneOf(patterns), _) => {
-            patterns.iter().find_map(|pattern| field_admits(pattern, value, names))
-        }
+        (FieldPattern::OneOf(patterns), _) => one_admits(patterns, value, names),
         _ => None,
     }
+}
+
+/// Any of these. Where a GUID may be that of several keys that nothing has named yet, it names none.
+fn one_admits(patterns: &[FieldPattern], value: &Value, names: &Names) -> Option<Names> {
+    let is_unnamed = |pattern: &&FieldPattern| matches!(pattern, FieldPattern::Key(key) if names.key(*key).is_none());
+    let is_open = patterns.iter().filter(is_unnamed).count() > 1;
+    patterns.iter().find_map(|pattern| {
+        let after = field_admits(pattern, value, names)?;
+        Some(if is_open && is_unnamed(&pattern) { names.clone() } else { after })
+    })
 }
 
 #[cfg(test)]
@@ -224,6 +232,23 @@ mod tests {
         assert!(!field(either, &Value::Unsigned(2)));
         let other = [("m".to_owned(), Value::Nil)];
         assert_eq!(map_admits(&[("n", FieldPattern::Nil)], &other, &Names::default()), None);
+    }
+
+    #[test]
+    fn a_guid_that_may_be_of_two_keys_names_neither() {
+        let either = FieldPattern::OneOf(vec![
+            FieldPattern::Key(Guid(1)),
+            FieldPattern::Key(Guid(2)),
+            FieldPattern::Nil,
+        ]);
+        let guid = |byte: u8| Value::Bytes(vec![byte; 16]);
+        let none = Names::default();
+        assert_eq!(field_admits(&either, &guid(7), &none), Some(none.clone()));
+        let one = none.with_key(Guid(1), [7; 16]).unwrap();
+        assert_eq!(field_admits(&either, &guid(7), &one), Some(one.clone()));
+        let both = field_admits(&either, &guid(8), &one).unwrap();
+        assert_eq!(both.key(Guid(2)), Some([8; 16]));
+        assert_eq!(field_admits(&either, &guid(9), &both), None);
     }
 
     #[test]

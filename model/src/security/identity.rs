@@ -5,7 +5,7 @@
 //! nobody (ACC-28).
 
 use super::sid::well_known::{OWNER_RIGHTS, PRINCIPAL_SELF};
-use super::{GROUP_DENY_ONLY, GROUP_ENABLED, GROUP_INTEGRITY, GROUP_RESOURCE, Group, Sid, Token};
+use super::{GROUP_DENY_ONLY, GROUP_ENABLED, GROUP_RESOURCE, Group, Sid, Token};
 use crate::coverage::{Covered, covers};
 
 /// Whether an ACE that gives something is matched, or one that takes or reports.
@@ -117,9 +117,6 @@ fn mark_group(group: &Group, polarity: Polarity, covered: &mut Covered) {
     }
     if has(GROUP_RESOURCE) {
         covers!(covered, "ACC-26");
-    }
-    if has(GROUP_INTEGRITY) {
-        covers!(covered, "ACC-72");
     }
 }
 
