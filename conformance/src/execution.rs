@@ -522,8 +522,8 @@ impl<'a> Execution<'a> {
     pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>, Vec<Happening>) {
         let mut statistics = self.statistics;
         let covered = self.beliefs.first().map(|belief| belief.covered).unwrap_or_default();
-        statistics.covered.extend(covered.iter());
-        statistics.covered.extend(self.monitor.covered());
+        statistics.marked_by_model.add(&covered);
+        statistics.marked_by_monitor.extend(self.monitor.covered());
         let states = self.beliefs.into_iter().map(|belief| belief.state).collect();
         (statistics, self.trace.digest(), states, self.history.unwrap_or_default())
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use registry_model::coverage::Covered;
 use registry_model::errno::Errno;
 
 /// Counts over one run or many.
@@ -37,11 +38,18 @@ pub struct Statistics {
     pub expiries: u64,
     /// Views dumped and compared.
     pub views: u64,
-    /// Requirement ids marked by the model or the wire monitor.
-    pub covered: BTreeSet<&'static str>,
+    /// Requirement ids marked by the model.
+    pub marked_by_model: Covered,
+    /// Requirement ids marked by what watches the target.
+    pub marked_by_monitor: BTreeSet<&'static str>,
 }
 
 impl Statistics {
+    /// Requirement ids marked by either.
+    pub fn covered(&self) -> BTreeSet<&'static str> {
+        self.marked_by_model.iter().chain(self.marked_by_monitor.iter().copied()).collect()
+    }
+
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Statistics) {
         self.calls += other.calls;
@@ -60,7 +68,8 @@ impl Statistics {
         self.commits += other.commits;
         self.expiries += other.expiries;
         self.views += other.views;
-        self.covered.extend(&other.covered);
+        self.marked_by_model.add(&other.marked_by_model);
+        self.marked_by_monitor.extend(&other.marked_by_monitor);
     }
 
     /// What makes these counts too thin to conclude anything from, one reason each. Empty if

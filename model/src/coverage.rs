@@ -42,7 +42,7 @@ impl Covered {
 
     /// Whether the id is in the set.
     pub fn contains(&self, id: &str) -> bool {
-        self.iter().any(|marked| marked == id)
+        place_of(id).is_some_and(|index| self.0[index / 128] >> (index % 128) & 1 == 1)
     }
 
     /// The ids, in the order of [`REQUIREMENTS`].
@@ -66,16 +66,23 @@ impl fmt::Debug for Covered {
 /// # Panics
 /// When the list has no such id.
 pub(crate) const fn index_of(id: &str) -> usize {
+    match place_of(id) {
+        Some(place) => place,
+        None => panic!("no requirement of the list has this id"),
+    }
+}
+
+const fn place_of(id: &str) -> Option<usize> {
     let (mut low, mut high) = (0, REQUIREMENTS.len());
     while low < high {
         let middle = low + (high - low) / 2;
         match compare(REQUIREMENTS[middle].as_bytes(), id.as_bytes()) {
             Ordering::Less => low = middle + 1,
-            Ordering::Equal => return middle,
+            Ordering::Equal => return Some(middle),
             Ordering::Greater => high = middle,
         }
     }
-    panic!("no requirement of the list has this id")
+    None
 }
 
 const fn compare(left: &[u8], right: &[u8]) -> Ordering {

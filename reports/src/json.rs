@@ -96,7 +96,7 @@ pub fn document(summary: &Summary, elapsed: Duration, vacuous: &[String]) -> Str
             commits: statistics.commits,
             expiries: statistics.expiries,
             views: statistics.views,
-            requirements: statistics.covered.iter().copied().collect(),
+            requirements: statistics.covered().into_iter().collect(),
         },
         divergences: divergences(summary),
         faults: faults(&summary.faults),

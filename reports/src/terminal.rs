@@ -114,6 +114,6 @@ pub fn statistics(summary: &Summary) -> String {
         statistics.faults,
         statistics.interrupted,
         statistics.views,
-        statistics.covered.len(),
+        statistics.covered().len(),
     )
 }

@@ -146,7 +146,7 @@ fn check_calls(
     let run = runner.run(&script.plan, script.seed.unwrap_or(0), options_of(script));
     marks.push(ScriptMarks {
         asserted: script.requirements.iter().cloned().collect(),
-        marked: run.statistics.covered.clone(),
+        marked: run.statistics.covered(),
     });
     let store = store_option(arguments.store);
     match &run.verdict {
