@@ -231,6 +231,9 @@ pub struct BenchArguments {
     /// The table on standard output.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,
+    /// Only back up so many keys and say how many kilobytes the process has had at once.
+    #[arg(long, hide = true)]
+    high_water_of_backup: Option<u32>,
 }
 
 /// Options of `planted`.

@@ -149,6 +149,7 @@ impl<'a> Execution<'a> {
         input: impl FnOnce(Caller, bool) -> Input,
     ) -> Result<Observation, Stop> {
         let events = self.target.take_events();
+        self.judge_broken_frames(&events)?;
         self.foretell_stalls(&events)?;
         let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
         let input = input(self.caller(actor), interrupted);
@@ -253,10 +254,12 @@ impl<'a> Execution<'a> {
     /// Tells the model what happened to the world.
     pub(crate) fn environment(&mut self, events: Vec<WorldEvent>) -> Result<(), Stop> {
         let at = self.target.now();
+        self.judge_broken_frames(&events)?;
         for event in events {
             self.trace.record_value("event", at, &event);
             self.note(&event)?;
             let environment = match event {
+                WorldEvent::ProtocolBroken(_) => continue,
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
                 WorldEvent::SourceReleased(source) => Environment::SourceReleased { source, at },
@@ -270,6 +273,9 @@ impl<'a> Execution<'a> {
                 }
                 WorldEvent::TransactionsChanged { source, is_supported } => {
                     Environment::TransactionSupport { source, is_supported }
+                }
+                WorldEvent::SnapshotsChanged { source, is_supported } => {
+                    Environment::SnapshotSupport { source, is_supported }
                 }
                 WorldEvent::SourceStarted(started) => {
                     self.source_started(&started)?;
@@ -326,13 +332,17 @@ impl<'a> Execution<'a> {
                 self.monitor.stored(*source, &entry.record);
             }
             WorldEvent::MaximumFalsified { source, .. } => self.monitor.falsified(*source),
-            WorldEvent::SourceReleased(_) => {
+            WorldEvent::SourceStalled(source) => self.monitor.stalled(*source),
+            WorldEvent::SourceReleased(source) => {
                 self.check_frames()?;
                 self.monitor.gave_up();
+                self.monitor.time(self.target.now());
+                self.monitor.released(*source);
             }
             WorldEvent::CommitRefused { .. }
+            | WorldEvent::ProtocolBroken(_)
             | WorldEvent::TransactionsChanged { .. }
-            | WorldEvent::SourceStalled(_) => {}
+            | WorldEvent::SnapshotsChanged { .. } => {}
             WorldEvent::Rebooted => {
                 self.monitor.rebooted();
                 self.down.clear();
@@ -435,7 +445,7 @@ impl<'a> Execution<'a> {
                 return Err(self.violated(&violation, describe::text(&frame.bytes)));
             }
         }
-        Ok(())
+        self.judge_source_calls()
     }
 
     /// The requests that the kernel sent since the last time of asking, if they are recorded.

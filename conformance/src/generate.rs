@@ -6,6 +6,7 @@
 //! The generator keeps a rough belief of what exists, so that most calls succeed; it never asks
 //! the model.
 
+mod breaches;
 mod features;
 mod lifecycle;
 mod registrations;
@@ -247,6 +248,7 @@ impl Generator {
             (0, 4, Generator::bad_call),
             (0, 1, Generator::compare_or_flush),
             (0, fault_max, Generator::fault),
+            (0, fault_max.min(2), Generator::delete_layer_while_down),
             (0, 12, Generator::raw_call),
             (0, self.profile.stored_weight_max(), Generator::store_entry),
             (0, fault_max.min(4), Generator::register),

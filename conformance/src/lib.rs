@@ -29,6 +29,8 @@ pub mod script;
 mod sddl;
 pub mod seeds;
 pub mod shrink;
+pub mod source_device;
+mod source_judged;
 pub mod statistics;
 pub mod store_client;
 pub mod streams;

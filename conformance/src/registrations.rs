@@ -22,6 +22,7 @@ use crate::execution::Execution;
 use crate::lockstep::Happening;
 use crate::plan::{Action, ActorIndex, Handle, PlannedRegistration, PlannedRoot, SourceHive};
 use crate::target::{RawDeviceCall, Started};
+use crate::wire::ServedRoot;
 
 /// The process of a device that was never opened.
 const NO_PROCESS: SourceId = SourceId(u32::MAX);
@@ -141,7 +142,8 @@ impl Execution<'_> {
         let token = self.token(actor);
         let answer = self.device_call(Some(actor), source, &token, call, (raw, memory)).await?;
         if answer == Observation::Done {
-            self.monitor.registered(source, planned.max_sequence, &roots);
+            let served = served_roots(planned, &roots);
+            self.monitor.registered(source, planned.max_sequence, &served);
             if let Some(transcript) = &mut self.transcript {
                 let (names, roots): (Vec<String>, Vec<[u8; 16]>) =
                     hives.iter().map(|hive| (hive.name.clone(), hive.root)).unzip();
@@ -260,7 +262,12 @@ impl Execution<'_> {
             let names: Vec<String> = named.iter().map(|(name, _)| name.clone()).collect();
             transcript.registered(&names, &roots);
         }
-        self.monitor.registered(source, started.max_sequence, &roots);
+        let served: Vec<ServedRoot> = started
+            .hives
+            .iter()
+            .map(|(hive, root)| ServedRoot::new(&hive.name, hive.scope, *root))
+            .collect();
+        self.monitor.registered(source, started.max_sequence, &served);
         let settings = started.hives.iter().find(|(hive, _)| hive.is_settings());
         if let Some((_, root)) = settings {
             self.monitor.settings_registered(source, *root);
@@ -302,6 +309,18 @@ impl Execution<'_> {
         self.statistics.marked_by_monitor.extend(shown);
         Ok(())
     }
+}
+
+/// The hives of a registration that was accepted.
+fn served_roots(planned: &PlannedRegistration, roots: &[[u8; 16]]) -> Vec<ServedRoot> {
+    let hives = planned.hives.iter().zip(roots);
+    hives
+        .map(|(hive, root)| {
+            let is_private = hive.flags & RSI_HIVE_PRIVATE != 0;
+            let name = String::from_utf8_lossy(&hive.name.0);
+            ServedRoot::new(&name, is_private.then_some(hive.scope), *root)
+        })
+        .collect()
 }
 
 /// What a source of the plan passes to `REG_SRC_REGISTER` as it starts.

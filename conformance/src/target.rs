@@ -14,6 +14,7 @@ use registry_model::store_entry::StoreEntry;
 use crate::address_space::AddressSpace;
 use crate::audit::AuditRecord;
 use crate::plan::{Fault, SourceHive};
+use crate::source_device::{BrokenFrame, SourceCalled};
 
 /// A future of a target; it lives in the world's own thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -60,6 +61,8 @@ pub struct ServedHive {
 pub enum WorldEvent {
     /// A source died.
     SourceDown(SourceId),
+    /// A source has sent a frame that breaks the protocol. Its death follows.
+    ProtocolBroken(BrokenFrame),
     /// A source has stalled: it answers nothing from here on, what it has read included.
     SourceStalled(SourceId),
     /// A source has answered all that it had kept, and answers again.
@@ -84,6 +87,13 @@ pub enum WorldEvent {
     },
     /// A source has transactions from now on, or has none.
     TransactionsChanged {
+        /// Which source.
+        source: SourceId,
+        /// Whether it has them.
+        is_supported: bool,
+    },
+    /// A source has snapshots from now on, or has none.
+    SnapshotsChanged {
         /// Which source.
         source: SourceId,
         /// Whether it has them.
@@ -173,6 +183,9 @@ pub trait Target {
 
     /// The frames that crossed the wire since the last time of asking, if the target shows them.
     fn take_frames(&mut self) -> Vec<Frame>;
+
+    /// What sources got from their devices since the last time of asking, if the target shows it.
+    fn take_source_calls(&mut self) -> Vec<SourceCalled>;
 
     /// The audit events that were emitted since the last time of asking, in order.
     fn take_audit_events(&mut self) -> Vec<AuditRecord>;

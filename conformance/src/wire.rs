@@ -34,6 +34,7 @@ mod transfers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::store_entry::StoredRecord;
@@ -41,6 +42,7 @@ use registry_model::store_entry::StoredRecord;
 use crate::target::Frame;
 use calls::{Around, CallRules};
 use connection::Connection;
+use frame::Guid;
 use hives::Hives;
 use keys::Keys;
 use late::Late;
@@ -48,6 +50,7 @@ use obligations::Obligations;
 use parameters::Parameters;
 use records::Records;
 use roots::Roots;
+pub use roots::ServedRoot;
 pub use rules::Rule;
 use rules::{Failure, Held};
 use seeded::Seeded;
@@ -186,20 +189,36 @@ impl WireMonitor {
         self.connections.insert(source, Connection::default());
     }
 
-    /// A source registered or resumed on its open connection. `max_sequence` is the number that it
-    /// reported, `roots` are the root GUIDs of its hives.
-    pub fn registered(&mut self, source: SourceId, max_sequence: u64, roots: &[[u8; 16]]) {
-        let is_resumed = self.roots.is_resumed(roots);
+    /// A source registered or resumed these hives on its open connection. `max_sequence` is the number
+    /// that it reported.
+    pub fn registered(&mut self, source: SourceId, max_sequence: u64, hives: &[ServedRoot]) {
+        let is_resumed = self.roots.is_resumed(hives);
+        let roots: Vec<Guid> = hives.iter().map(ServedRoot::root).collect();
         let connection = self.connections.entry(source).or_default();
         connection.is_registered = true;
         connection.is_resumed = is_resumed;
-        self.call_rules.registered(source, roots);
+        self.call_rules.registered(source, &roots);
         self.sequences.registered(source, max_sequence);
         for root in roots {
-            self.keys.add_root(*root);
-            self.hives.add_root(source, *root);
+            self.keys.add_root(root);
+            self.hives.add_root(source, root);
         }
-        self.roots.registered(source, roots);
+        self.roots.registered(source, hives);
+        self.obligations.connection_changed(source);
+    }
+
+    /// The world keeps a source from answering.
+    pub fn stalled(&mut self, source: SourceId) {
+        if let Some(connection) = self.connections.get_mut(&source) {
+            connection.stalled();
+        }
+    }
+
+    /// A source that was kept from answering may answer again.
+    pub fn released(&mut self, source: SourceId) {
+        if let Some(connection) = self.connections.get_mut(&source) {
+            connection.released(self.now);
+        }
     }
 
     /// A source has registered the global Machine hive with this root.
@@ -265,6 +284,7 @@ impl WireMonitor {
         self.is_told_of_calls = true;
         self.settings_settled();
         let idle = self.idle();
+        self.parameters.settled(idle.len() == self.connections.len());
         self.call_rules.began(&mut self.held, &self.transactions, self.now, idle);
     }
 
@@ -286,6 +306,12 @@ impl WireMonitor {
         was_interrupted: bool,
     ) -> Result<(), Violation> {
         let called = (process, call);
+        if let (Call::Commit { fd }, Observation::Failed(Errno::ETIMEDOUT)) = (call, observation)
+            && let Some(transaction) = self.call_rules.transaction_of((process, *fd))
+            && self.transactions.owes_abort(transaction)
+        {
+            self.late.cut_off(transaction);
+        }
         let idle = self.idle();
         if idle.len() < self.connections.len() || self.calls == Calls::Concurrent {
             self.parameters.unsettled();
@@ -316,6 +342,12 @@ impl WireMonitor {
     /// on with it.
     pub fn gave_up(&mut self) {
         self.transactions.gave_up();
+        let in_flight_max = self.parameters.in_flight_max();
+        for connection in self.connections.values_mut() {
+            if connection.gave_up(in_flight_max) {
+                self.sequences.timed_out();
+            }
+        }
     }
 
     /// A call made of raw numbers and bytes has ended; `closed` is the fd that it may have closed.
@@ -361,6 +393,7 @@ impl WireMonitor {
         if !self.connections.values().all(Connection::is_idle) {
             return Ok(());
         }
+        self.late.quiescent();
         if let Some((source, message)) = self.keys.unpaired() {
             self.keys.disconnected(source);
             let failure = Failure::new(Rule::EntryWithKey, message);

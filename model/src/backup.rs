@@ -45,6 +45,11 @@ pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome,
     // However it ends from its first request on, something may have been written by then (P-208).
     streams::written(&mut work.state, stream, Written::Beginning(snapshot.clone()));
     work.request(open.hive()).inspect_err(|_| streams::unwritten(&mut work.state, stream))?;
+    if !enlistment::has_snapshots(&work.state, open.hive()) {
+        covers!(work.covered, "IOC-157", "SRC-18", "SRC-40", "ERR-35");
+        streams::unwritten(&mut work.state, stream);
+        return Err(Errno::ENOTSUP);
+    }
     covers!(work.covered, "IOC-150", "IOC-154", "AUD-09", "AUD-11", "CONST-19");
     start(work, Transfer::Backup, (open.key(), output));
     let result = take(work, &open, stream, snapshot);

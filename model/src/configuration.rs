@@ -1,13 +1,13 @@
 //! Self-configuration: when the parameters are read, and from which key.
 //!
 //! States PSD-005 §8.1 ("Bootstrap rules", "LCS boot sequence") and §8.2 ("Self-watch mechanism",
-//! "Bootstrap interaction"), with D-100, D-106, P-160, P-161 and P-164 to P-166. What the values say is
+//! "Bootstrap interaction"), with D-100, D-106, P-160, P-161, P-164 to P-166 and P-181. What the values say is
 //! in `configuration_reading`. The parameters in force are `State::limits`: whoever needs one takes it
 //! from there when a call begins, and a call that changes one ends under the old one (§8.1 rule 3).
 
 use crate::audit::AuditPattern;
 use crate::audit_events::looked_at;
-use crate::configuration_reading::{Manner, Reach, Readings, Taken, read, take};
+use crate::configuration_reading::{Manner, Reach, Readings, Taken, is_known, read, take};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
@@ -61,12 +61,18 @@ fn start(
     if !machine(state).is_some_and(|machine| hives.contains(&machine)) {
         return Vec::new();
     }
-    covers!(covered, "BOOT-03", "BOOT-06", "BOOT-07", "BOOT-13", "BOOT-29", "CONF-41");
-    state.configuration_key = resolve_key(state).unwrap_or(None);
+    covers!(covered, "BOOT-03");
+    let resolved = resolve_key(state);
+    // Where the way could not be made out, the next change of the hive has it tried again (P-181).
+    state.configuration_unread = resolved.is_err();
+    state.configuration_key = resolved.unwrap_or(None);
     let Some(key) = state.configuration_key else {
-        covers!(covered, "BOOT-19", "BOOT-20", "BOOT-21", "CONF-43", "CONF-54");
+        if !state.configuration_unread {
+            covers!(covered, "BOOT-19", "BOOT-20", "BOOT-21", "BOOT-29", "CONF-43", "CONF-54");
+        }
         return Vec::new();
     };
+    covers!(covered, "BOOT-06", "BOOT-07", "BOOT-13", "BOOT-29", "CONF-41");
     if state.layers_key.is_some() {
         covers!(covered, "BOOT-14", "CONF-42");
     }
@@ -171,7 +177,8 @@ impl Change<'_> {
                 .filter(|key| concern == Concern::Values && self.still_leads_to(state, *key));
             if let Some(key) = known {
                 let former = Some(self.former(state, key, manner));
-                looks.push(Look::at(state, key, former, (Reach::Changed, manner), covered));
+                looks.push(Look::at(state, key, (former, true), (Reach::Changed, manner), covered));
+                self.mark_unknown_name(covered);
             }
             if known.is_none() || is_doubtful {
                 looks.push(self.look_at_everything(state, manner, covered));
@@ -196,16 +203,35 @@ impl Change<'_> {
 
     fn look_at_everything(&self, state: &State, manner: Manner, covered: &mut Covered) -> Look {
         match resolve_key(state) {
-            Err(_) => Look::none(state),
-            Ok(None) => Look { key: None, ..Look::none(state) },
+            Err(_) => Look { is_unread: true, ..Look::none(state) },
+            Ok(None) => Look { key: None, is_unread: false, ..Look::none(state) },
             Ok(Some(key)) => {
                 let is_known = state.configuration_key == Some(key);
                 if !is_known {
                     covers!(covered, "CONF-44");
                 }
                 let former = is_known.then(|| self.former(state, key, manner));
-                Look::at(state, key, former, (Reach::Everything, manner), covered)
+                // Where a value of the key was set, what it says may be reported again (P-161).
+                let is_anew = state.configuration_unread || self.is_of_values();
+                Look::at(state, key, (former, is_anew), (Reach::Everything, manner), covered)
             }
+        }
+    }
+
+    /// Whether a value or a blanket tombstone of the parameters' key was set or removed.
+    fn is_of_values(&self) -> bool {
+        self.touched.iter().any(|touched| match touched {
+            Touched::Value(_, key, _) | Touched::Values(_, key) => {
+                is_configuration_key(self.before, *key)
+            }
+            Touched::Child(..) | Touched::Descriptor(..) => false,
+        })
+    }
+
+    /// A value of the parameters' key was set that no parameter has for its name.
+    fn mark_unknown_name(&self, covered: &mut Covered) {
+        if self.touched.iter().any(|t| matches!(t, Touched::Value(_, _, name) if !is_known(name))) {
+            covers!(covered, "CONF-21");
         }
     }
 
@@ -221,6 +247,8 @@ impl Change<'_> {
 struct Look {
     /// Where the path led.
     key: Option<Guid>,
+    /// Whether another has to be taken at the next change of the hive (P-181).
+    is_unread: bool,
     taken: Taken,
 }
 
@@ -228,39 +256,36 @@ impl Look {
     /// None was taken.
     fn none(state: &State) -> Look {
         let (limits, key) = (state.limits, state.configuration_key);
-        Look { key, taken: Taken { stages: Vec::new(), limits, events: Vec::new() } }
+        let taken = Taken { stages: Vec::new(), limits, events: Vec::new() };
+        Look { key, is_unread: state.configuration_unread, taken }
     }
 
     fn at(
         state: &State,
         key: Guid,
-        former: Option<Readings>,
+        (former, is_known_anew): (Option<Readings>, bool),
         (reach, manner): (Reach, Manner),
         covered: &mut Covered,
     ) -> Look {
         let readings = read(state, key, manner);
         let mut taken = take(state.limits, &readings, former.as_ref(), reach, covered);
         let nothing_changed = former.is_some_and(|former| former == readings);
-        if nothing_changed && reach == Reach::Everything && !state.configuration_unread {
+        if nothing_changed && reach == Reach::Everything && !is_known_anew {
             // The key was nothing but looked for, and what it says is known (P-161).
             taken.events.clear();
         }
-        if nothing_changed && reach == Reach::Changed {
-            covers!(covered, "CONF-21");
-        }
-        Look { key: Some(key), taken }
+        Look { key: Some(key), is_unread: false, taken }
     }
 
     fn is_as(&self, other: &Look) -> bool {
-        let of = |look: &Look| (look.key, look.taken.limits);
+        let of = |look: &Look| (look.key, look.is_unread, look.taken.limits);
         of(self) == of(other)
     }
 
     /// The state after it.
     fn after(&self, state: &State, covered: &mut Covered) -> State {
-        let unread = false;
-        let mut after =
-            State { configuration_key: self.key, configuration_unread: unread, ..state.clone() };
+        let (configuration_key, configuration_unread) = (self.key, self.is_unread);
+        let mut after = State { configuration_key, configuration_unread, ..state.clone() };
         put_in_force(&mut after, self.taken.limits, covered);
         after
     }

@@ -12,7 +12,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::Guid;
 use crate::layers::{BASE, machine};
 use crate::limits::Limits;
-use crate::names::{ValueName, fold};
+use crate::names::{FoldedName, ValueName, fold};
 use crate::parameters::{PARAMETERS, Parameter};
 use crate::resolution::{Resolver, Viewer};
 use crate::state::State;
@@ -96,6 +96,11 @@ enum Judged {
     Unknown,
 }
 
+/// Whether a parameter has this name.
+pub(crate) fn is_known(name: &FoldedName) -> bool {
+    PARAMETERS.iter().any(|parameter| parameter.name.eq_ignore_ascii_case(name.as_str()))
+}
+
 /// Whether a value of the configuration key is one that its parameter may not have.
 pub(crate) fn is_refused(name: &ValueName, value_type: u32, data: &Arc<[u8]>) -> bool {
     let parameter = PARAMETERS
@@ -152,8 +157,8 @@ pub(crate) fn take(
         }
         match judge(parameter, reading) {
             Judged::Good(number) if has_changed || reach == Reach::Everything => {
-                mark_good(parameter, number, covered);
                 if number != parameter.of(&taken.limits) {
+                    mark_good(parameter, number, covered);
                     taken.stages.push(taken.limits);
                     taken.limits = parameter.put(taken.limits, number);
                 }
@@ -162,6 +167,9 @@ pub(crate) fn take(
                 let retained = parameter.of(&taken.limits);
                 let ignored = &mut Covered::new();
                 let covered = if has_changed { &mut *covered } else { ignored };
+                if former.is_some() && refused != Refused::Missing {
+                    covers!(covered, "CONF-32", "CONF-34");
+                }
                 let event = self_config_invalid(parameter, refused, retained, covered);
                 taken.events.push(AuditPattern { optional: !has_changed, ..event });
             }

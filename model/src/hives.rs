@@ -177,7 +177,9 @@ pub(crate) fn walk(
             hops += 1;
             if hops > work.state.limits.symlink_depth_limit {
                 covers!(work.covered, "LINK-31", "SYS-45", "ERR-20", "CONF-05");
-                work.state.limits.mark_changed(&mut work.covered);
+                work.state
+                    .limits
+                    .mark_changed(|limits| limits.symlink_depth_limit, &mut work.covered);
                 if work.state.limits.differ(|limits| limits.symlink_depth_limit) {
                     covers!(work.covered, "LINK-33");
                 }

@@ -400,6 +400,14 @@ pub enum Environment {
         /// Whether it has them.
         is_supported: bool,
     },
+    /// From now on the source has snapshots, transactions that only read, or it answers
+    /// RSI_TXN_NOT_SUPPORTED to the begin of one (§7.3).
+    SnapshotSupport {
+        /// Which source.
+        source: SourceId,
+        /// Whether it has them.
+        is_supported: bool,
+    },
     /// The source refuses the next commit and keeps its transaction open (§5.1).
     RefusedCommit {
         /// Which source.

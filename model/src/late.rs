@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::audit::AuditPattern;
+use crate::audit_events::looked_at;
 use crate::backup::restored::Restored;
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Map, Target, Time};
@@ -213,22 +214,28 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
             covers!(covered, "RSI-41");
         }
     }
-    let mut arriving = vec![Arriving { state: first, covered, audit: Vec::new() }];
+    // Questions are among what is answered, and their answers are looked at as ever (P-390).
+    let reported = if stall.may_have_requests() { looked_at(&first) } else { None };
+    if reported.is_some() {
+        covers!(covered, "FAIL-29");
+    }
+    let audit = reported.into_iter().collect();
+    let mut arriving = vec![Arriving { state: first, covered, audit }];
     let ordered = in_order(&stall.late);
     for (index, late) in ordered.iter().enumerate() {
-        if is_never_there(late, &ordered[index + 1..]) {
+        if late.is_never_there(&ordered[index + 1..]) {
             continue;
         }
-        let mut next: Vec<Arriving> = Vec::new();
+        let mut next = Vec::new();
         for one in arriving {
             let Ok(all) = late.arrive(one, at) else { return vec![outside(state)] };
-            for one in all {
-                if !next.iter().any(|other| other.state == one.state) {
-                    next.push(one);
-                }
-            }
+            next.extend(all);
         }
-        arriving = next;
+        arriving = distinct(next);
+    }
+    for late in ordered.iter().filter(|late| late.creation().is_some()) {
+        let told = arriving.into_iter().flat_map(|one| late.tell_of_creation(one, at));
+        arriving = distinct(told.collect());
     }
     let outcome = || Outcome::Nothing;
     let steps = arriving.into_iter().map(|Arriving { state: next, covered, audit }| Step {
@@ -241,6 +248,16 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     steps.collect()
 }
 
+fn distinct(all: Vec<Arriving>) -> Vec<Arriving> {
+    let mut distinct: Vec<Arriving> = Vec::new();
+    for one in all {
+        if !distinct.iter().any(|other| other.state == one.state) {
+            distinct.push(one);
+        }
+    }
+    distinct
+}
+
 fn step_of(next: State) -> Step {
     let (covered, audit) = (Covered::new(), Vec::new());
     Step { outcome: Outcome::Nothing, covered, contest: None, audit, next }
@@ -250,15 +267,6 @@ fn step_of(next: State) -> Step {
 fn outside(state: &State) -> Step {
     let words = "a late change that waits for the write lock of an open transaction";
     Step { outcome: Outcome::Outside(words), ..step_of(state.clone()) }
-}
-
-/// A creation of which the layer is deleted before its record is asked for was never there (P-261).
-fn is_never_there(late: &Late, later: &[Late]) -> bool {
-    let Some(layer) = late.creation() else { return false };
-    later.iter().any(|other| match &other.change {
-        Change::Layer(name, sent) => *name == layer && *sent == Sent::Surely,
-        _ => false,
-    })
 }
 
 /// The requests in the order in which they are carried out: a commit frees the write lock for which those wait
@@ -304,24 +312,6 @@ impl Late {
             }
             Change::None | Change::Commit(..) | Change::Restore(_) => false,
         }
-    }
-
-    /// The key that it makes, and the layer of the entry that names it.
-    fn creation(&self) -> Option<FoldedName> {
-        if let Change::Mutation(Mutation::CreateKey { entry, .. }) = &self.change {
-            return Some(entry.layer.folded().clone());
-        }
-        let (Change::Contents(next), Some(effect)) = (&self.change, &self.effect) else {
-            return None;
-        };
-        let (About::Child(parent, name), Some(since)) = (&effect.about, &effect.since) else {
-            return None;
-        };
-        let is_made =
-            |target: &Target| matches!(target, Target::Key(key) if !since.keys.contains_key(key));
-        let entries = next.lookup(*parent, name.as_str())?;
-        let made = entries.iter().find(|(_, entry)| is_made(&entry.target));
-        made.map(|(layer, _)| layer.clone())
     }
 
     /// The same where the hives are given something besides.
@@ -397,32 +387,40 @@ impl Late {
             }
             return Ok(all);
         }
-        covers!(covered, "FAIL-21");
-        if effect.about.touched(self.hive).concerns_layers(&found) {
-            covers!(covered, "FAIL-23");
+        let arriving = Arriving { state, covered, audit };
+        if self.creation().is_some() {
+            return Ok(vec![arriving]);
         }
-        let untold = state.watches.clone();
-        let mut all = self.follow(effect, &found, Arriving { state, covered, audit }, at);
-        for arriving in &mut all {
-            if arriving.state.watches != untold {
-                covers!(arriving.covered, "FAIL-22");
-            }
+        let before = effect.before(&found, self.hive);
+        Ok(self.follow(effect, &before, arriving, at))
+    }
+
+    /// The record of a late creation is there, as the last of all that was in flight (P-380).
+    fn tell_of_creation(&self, mut arriving: Arriving, at: UnixTime) -> Vec<Arriving> {
+        let (Some(effect), Some(creation)) = (&self.effect, self.creation()) else {
+            return vec![arriving];
+        };
+        if !creation.is_named(&arriving.state) {
+            creation.drop(&mut arriving.state);
+            return vec![arriving];
         }
-        Ok(all)
+        let before = creation.without(&arriving.state);
+        self.follow(effect, &before, arriving, at)
     }
 
     /// The effects of a mutation that is done.
     fn follow(
         &self,
         effect: &Effect,
-        found: &State,
+        before: &State,
         arriving: Arriving,
         at: UnixTime,
     ) -> Vec<Arriving> {
-        let before = match &effect.since {
-            Some(_) => effect.before(found, self.hive),
-            None => found.clone(),
-        };
+        let mut shows = Covered::new();
+        covers!(shows, "FAIL-21");
+        if effect.about.touched(self.hive).concerns_layers(before) {
+            covers!(shows, "FAIL-23");
+        }
         let tellings = if arriving.state.watches.is_empty() {
             vec![Telling::Exact]
         } else {
@@ -434,10 +432,16 @@ impl Late {
             let Arriving { state, covered, audit } = &arriving;
             all.extend(by_the_kernel(state.clone(), *covered, audit.clone(), at, |work| {
                 let mut covered = work.covered;
-                effect.track_orphans(&before, &mut work.state, self.hive, &mut covered);
+                effect.track_orphans(before, &mut work.state, self.hive, &mut covered);
                 work.covered = covered;
-                committed_late(work, &before, touched, place, telling);
+                committed_late(work, before, touched, place, telling);
             }));
+        }
+        for told in &mut all {
+            told.covered.add(&shows);
+            if told.state.watches != arriving.state.watches {
+                covers!(told.covered, "FAIL-22");
+            }
         }
         all
     }

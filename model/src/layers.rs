@@ -187,7 +187,7 @@ pub(crate) fn check_total(
     let below_layers = is_layers_key(&work.state, parent.hive, parent.key());
     if full && below_layers && !work.state.layers.contains_key(name.folded()) {
         covers!(work.covered, "LAYER-59", "CONF-13");
-        work.state.limits.mark_changed(&mut work.covered);
+        work.state.limits.mark_changed(|limits| limits.max_total_layers, &mut work.covered);
         if !work.state.limits.differ(|limits| limits.max_total_layers) {
             covers!(work.covered, "LAYER-60");
         }

@@ -35,6 +35,7 @@ mod key_fds;
 mod key_security;
 mod keys;
 mod late;
+mod late_creations;
 mod layer_commit;
 mod layer_effects;
 mod layer_metadata;

@@ -52,9 +52,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Marks that a limit decides after a parameter was changed.
-    pub(crate) fn mark_changed(&self, covered: &mut Covered) {
-        if *self != Limits::default() {
+    /// Marks that a limit decides whose parameter was changed.
+    pub(crate) fn mark_changed(&self, of: impl Fn(&Limits) -> u32, covered: &mut Covered) {
+        if self.differ(of) {
             covers!(covered, "BOOT-10", "CONF-25");
         }
     }

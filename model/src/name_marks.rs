@@ -25,11 +25,12 @@ pub(crate) fn path_refused(
     };
     if errno == Errno::ENAMETOOLONG {
         covers!(covered, "ERR-19");
-        limits.mark_changed(covered);
         if text.len() > limits.max_total_path_length as usize {
             covers!(covered, "SYS-28", "CONF-09");
+            limits.mark_changed(|limits| limits.max_total_path_length, covered);
         } else {
             covers!(covered, "SYS-29", "CONF-08");
+            limits.mark_changed(|limits| limits.max_path_component_length, covered);
             let limit = limits.max_path_component_length as usize;
             let too_long = text.split(is_separator).find(|component| component.len() > limit);
             length(too_long.unwrap_or_default(), limits, covered);
@@ -58,7 +59,7 @@ fn misplaced_separator_or_depth(
         Some(_) => covers!(covered, "CONV-44", "SYS-26", "KEY-41"),
         None if components.count() > depth_max => {
             covers!(covered, "SYS-44", "CONF-07");
-            limits.mark_changed(covered);
+            limits.mark_changed(|limits| limits.max_key_depth, covered);
             return;
         }
         None => covers!(covered, "CONV-45", "SYS-27"),
@@ -111,7 +112,7 @@ pub(crate) fn value_name_refused(
     let text = std::str::from_utf8(name);
     if errno == Errno::ENAMETOOLONG {
         covers!(covered, "IOC-047", "ERR-19", "CONF-08");
-        limits.mark_changed(covered);
+        limits.mark_changed(|limits| limits.max_path_component_length, covered);
         if let Ok(text) = text {
             length(text, limits, covered);
         }

@@ -181,7 +181,7 @@ pub(crate) fn grant(
 ) -> Result<Granted, Errno> {
     if asked.len() > state.limits.max_hives_per_source as usize {
         covers!(covered, "REG-30", "CONF-15");
-        state.limits.mark_changed(covered);
+        state.limits.mark_changed(|limits| limits.max_hives_per_source, covered);
         return Err(Errno::ENOSPC);
     }
     if max_sequence == u64::MAX {
@@ -201,7 +201,7 @@ pub(crate) fn grant(
     }
     if state.slots.size() >= state.limits.max_registered_sources as usize {
         covers!(covered, "REG-31", "REG-29", "CONF-14");
-        state.limits.mark_changed(covered);
+        state.limits.mark_changed(|limits| limits.max_registered_sources, covered);
         return Err(Errno::ENOSPC);
     }
     Ok(Granted::NewSlot)

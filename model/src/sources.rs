@@ -57,6 +57,15 @@ fn simple(state: &State, environment: &Environment) -> Option<State> {
             }
             next
         }
+        Environment::SnapshotSupport { source, is_supported } => {
+            let mut next = state.clone();
+            if *is_supported {
+                next.without_snapshots.remove_mut(source);
+            } else {
+                next.without_snapshots.insert_mut(*source);
+            }
+            next
+        }
         Environment::RefusedCommit { source, refusal } => {
             let mut next = state.clone();
             next.commit_refusals.insert_mut(*source, *refusal);
@@ -147,6 +156,7 @@ fn reboot(state: &State) -> State {
         next_guid: state.next_guid,
         false_maxima: state.false_maxima.clone(),
         without_transactions: state.without_transactions.clone(),
+        without_snapshots: state.without_snapshots.clone(),
         orphans: Set::new_sync(),
         name_length_max: state.name_length_max,
         ..State::new()

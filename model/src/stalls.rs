@@ -90,6 +90,11 @@ impl Stall {
         self.in_flight.least > 0
     }
 
+    /// Whether a request may be in flight, be it that of a call in whose course the source has stopped.
+    pub(crate) fn may_have_requests(&self) -> bool {
+        self.begins || self.in_flight.most > 0
+    }
+
     /// The mutations in flight of a transaction.
     pub(crate) fn of_transaction(&self, id: TransactionId) -> Vec<Logged> {
         let mutation = |late: &Late| match &late.change {

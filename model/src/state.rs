@@ -83,6 +83,8 @@ pub struct State {
     pub(crate) next_stream: u64,
     /// Sources that have no transactions for reading and writing (§7.3).
     pub(crate) without_transactions: Set<SourceId>,
+    /// Sources that have no transactions that only read (§7.3).
+    pub(crate) without_snapshots: Set<SourceId>,
     /// What sources answer to their next commit instead of carrying it out.
     pub(crate) commit_refusals: Map<SourceId, CommitRefusal>,
     /// The armed watches, by the open file description that each belongs to (§4.2).
@@ -333,6 +335,7 @@ impl State {
             streams: Map::new_sync(),
             next_stream: 1,
             without_transactions: Set::new_sync(),
+            without_snapshots: Set::new_sync(),
             commit_refusals: Map::new_sync(),
             watches: Map::new_sync(),
             disarmed: Witness(Set::new_sync()),

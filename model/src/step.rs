@@ -87,6 +87,8 @@ pub(crate) struct Work<'a> {
     pub(crate) transaction: Option<TransactionId>,
     /// The transaction that the call commits.
     pub(crate) committing: Option<TransactionId>,
+    /// Whether the call has bound its transaction, for marks.
+    pub(crate) is_binding: bool,
     /// The last symbolic link that the walk has followed.
     pub(crate) followed_link: Option<(HiveId, Guid)>,
     /// The key of the parent fd that the path begins at.
@@ -137,6 +139,7 @@ impl<'a> Work<'a> {
             otherwise: Vec::new(),
             transaction: None,
             committing: None,
+            is_binding: false,
             followed_link: None,
             walk_start: None,
             fails_as: Outcome::Failed(Errno::EIO),

@@ -72,10 +72,7 @@ impl Store {
         }
         let result = work.carry_out(&request.operation);
         let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);
-        let not_found = Outcome::Failed(Status::NotFound);
-        let is_nowhere = answers.iter().any(|answer| answer.outcome == not_found);
-        if is_nowhere && is_read(&request.operation) && work.may_wait_for_any_volatile_data() {
-            // It looked in every hive, and may have waited there (P-72).
+        if work.may_have_looked_in_every_hive(&request.operation, &answers) {
             answers.push(work.refused(Status::TxnBusy));
         }
         if work.may_have_outlived_its_transaction(&request.operation) {
@@ -83,10 +80,14 @@ impl Store {
             answers.push(work.refused(Status::TxnBusy));
         }
         if self.storage_fails {
-            let failures: Vec<Answer> = answers
+            let mut failures: Vec<Answer> = answers
                 .iter()
                 .flat_map(|answer| work.storage_failures(&request.operation, answer))
                 .collect();
+            if answers.is_empty() {
+                // It looked before it was to wait for the lock (P-372).
+                failures.push(work.refused(Status::StorageError));
+            }
             answers.extend(failures);
         }
         answers
@@ -248,9 +249,38 @@ impl Work<'_> {
             let concerns = is_nowhere || holds(hive);
             concerns && ended.bound.as_ref().is_none_or(|bound| bound == hive) && was_locked(hive)
         });
-        // Outside transactions only a malformed request is RSI_INVALID, and that comes first (P-61).
+        may_have_waited && !self.is_malformed(operation)
+    }
+
+    /// Whether a request about a key is refused before anything is looked at. Outside transactions only
+    /// what is malformed is RSI_INVALID (P-61).
+    fn is_malformed(&self, operation: &Operation) -> bool {
         let mut outside = Work { transaction: 0, covered: Covered::new(), ..*self };
-        may_have_waited && !matches!(outside.carry_out(operation), Err(Status::Invalid))
+        matches!(outside.carry_out(operation), Err(Status::Invalid))
+    }
+
+    /// Whether the source may have looked in every hive for the key that a request names, and waited where
+    /// a transaction has volatile data (P-72, P-370). It knows of which hive its roots are.
+    fn may_have_looked_in_every_hive(&self, operation: &Operation, answers: &[Answer]) -> bool {
+        let is_answered =
+            |status| answers.iter().any(|answer| answer.outcome == Outcome::Failed(status));
+        let is_nowhere = is_answered(Status::NotFound) && is_read(operation);
+        let databases = || self.store.hives.values();
+        let is_found = named_key(operation).is_some_and(|key| {
+            databases().any(|database| database.keys.contains_key(&key))
+                && databases().all(|database| database.root != key)
+        });
+        let may_look = is_nowhere || (is_found && !is_answered(Status::Invalid));
+        may_look && !is_answered(Status::TxnBusy) && self.may_wait_for_any_volatile_data()
+    }
+
+    /// Whether a request is refused since its transaction is bound to another hive than its key's (P-66),
+    /// which takes a look for the key (P-372).
+    fn is_refused_for_its_hive(&self, operation: &Operation) -> bool {
+        let transaction = self.store.transactions.get(&self.transaction);
+        matches!(transaction, Some(Transaction::ReadWrite(Some(_))))
+            && named_key(operation).is_some()
+            && !self.is_malformed(operation)
     }
 
     /// What may be answered in place of `answer` when the backing store fails: nothing else to what
@@ -259,6 +289,8 @@ impl Work<'_> {
         let is_refused_without_a_look = [Status::Invalid, Status::TxnNotSupported]
             .map(Outcome::Failed)
             .contains(&answer.outcome);
+        let is_refused_without_a_look =
+            is_refused_without_a_look && !self.is_refused_for_its_hive(operation);
         if is_refused_without_a_look || !touches_storage(operation) {
             return Vec::new();
         }
@@ -291,6 +323,15 @@ fn changed_key(operation: &Operation) -> Option<Guid> {
         | Operation::DeleteValueEntry { guid, .. }
         | Operation::SetBlanketTombstone { guid, .. } => Some(*guid),
         _ => None,
+    }
+}
+
+/// The key that a request names, or below which it looks or changes something.
+fn named_key(operation: &Operation) -> Option<Guid> {
+    match operation {
+        Operation::Lookup { parent, .. } | Operation::EnumChildren { parent } => Some(*parent),
+        Operation::ReadKey { guid } | Operation::QueryValues { guid, .. } => Some(*guid),
+        _ => changed_key(operation),
     }
 }
 

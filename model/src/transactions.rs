@@ -106,6 +106,8 @@ pub(crate) struct Bound {
     pub(crate) contents: Option<Database>,
     /// The mutations in order (the mutation log of §5.1).
     pub(crate) log: rpds::VectorSync<Logged>,
+    /// Whether its source has refused to commit it, for marks.
+    pub(crate) is_refused: Witness<bool>,
 }
 
 /// A mutation that a transaction has taken.

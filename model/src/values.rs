@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
 use crate::layer_commit::committed;
-use crate::layers;
+use crate::layers::{self, Touched};
 use crate::name_marks;
 use crate::names::{LayerName, ValueName, parse_path};
 use crate::observation::Sizes;
@@ -24,7 +24,7 @@ use crate::state::{Generation, OpenKey, State};
 use crate::step::Work;
 use crate::transactions::Mutation;
 use crate::transactions::enlistment::{self, Access};
-use crate::value_marks;
+use crate::{value_marks, watches};
 
 /// `REG_BINARY`.
 pub const REG_BINARY: u32 = 3;
@@ -130,7 +130,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     check_type(work, write)?;
     if write.data.length() > work.state.limits.max_value_size as usize {
         covers!(work.covered, "VAL-57", "IOC-046", "ERR-24", "CONF-06");
-        work.state.limits.mark_changed(&mut work.covered);
+        work.state.limits.mark_changed(|limits| limits.max_value_size, &mut work.covered);
         if work.state.limits.differ(|limits| limits.max_value_size) {
             covers!(work.covered, "VAL-56");
         } else if work.state.configuration_key.is_none() {
@@ -171,7 +171,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     if count >= work.state.limits.max_layers_per_value as usize {
         if own.is_none() {
             covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24", "CONF-10");
-            work.state.limits.mark_changed(&mut work.covered);
+            work.state.limits.mark_changed(|limits| limits.max_layers_per_value, &mut work.covered);
             if work.state.limits.differ(|limits| limits.max_layers_per_value) {
                 covers!(work.covered, "LAYER-69");
             }
@@ -333,7 +333,7 @@ pub(crate) fn blanket(
     if work.state.is_orphaned(&open) {
         covers!(work.if_done, "DEL-28");
     }
-    let before = work.state.clone();
+    let unnumbered = work.state.clone();
     // Removing takes no number (D-30).
     let sequence = if set == 1 {
         covers!(work.if_done, "IOC-057", "SEQ-05", "VAL-25");
@@ -344,6 +344,7 @@ pub(crate) fn blanket(
         covers!(work.if_done, "IOC-059");
         None
     };
+    let before = work.state.clone();
     enlistment::bind(work, open.hive())?;
     let mutation = Mutation::SetBlanket { key: open.key(), layer, sequence, time: work.time };
     enlistment::lock_for(work, &open.place, || mutation.clone())?;
@@ -351,7 +352,26 @@ pub(crate) fn blanket(
     if is_layer_omitted {
         covers!(work.if_done, "IOC-056");
     }
-    written(work, &open, &before, mutation)
+    let done = written(work, &open, &before, mutation)?;
+    if work.transaction.is_none() {
+        asked_before_numbered(work, &unnumbered, &before, &open);
+    }
+    Ok(done)
+}
+
+/// What there is to tell of may have been asked for before there was a number, by which one that is stored is
+/// none of the future any more (P-354).
+fn asked_before_numbered(work: &mut Work<'_>, unnumbered: &State, before: &State, open: &OpenKey) {
+    let is_counted = unnumbered.next_sequence != before.next_sequence;
+    if !is_counted || work.state.watches.is_empty() || work.state.layers != before.layers {
+        return;
+    }
+    let mut other = State { watches: before.watches.clone(), ..work.state.clone() };
+    let touched = Touched::Values(open.hive(), open.key());
+    watches::changed(unnumbered, &mut other, touched, &open.place, &mut Covered::new());
+    if other.watches != work.state.watches {
+        work.otherwise.push((Outcome::Done, other));
+    }
 }
 
 /// A blanket tombstone may have its number, and be the first request of its call, or not (P-245).
@@ -457,7 +477,12 @@ fn mark_isolation(work: &mut Work<'_>, open: &OpenKey, name: &ValueName) {
         name.folded().as_str() == "precedence" && layers::is_metadata_key(state, hive, open.key());
     match (is_changed, work.own_contents(hive).is_some()) {
         (true, false) => covers!(work.covered, "TXN-70"),
-        (true, true) if is_precedence => covers!(work.covered, "TXN-72", "IOC-026"),
+        (true, true) => {
+            covers!(work.covered, "IOC-007", "IOC-026", "TXN-19", "TXN-20", "TXN-49", "TXN-88");
+            if is_precedence {
+                covers!(work.covered, "TXN-72");
+            }
+        }
         (_, true) => covers!(work.covered, "IOC-026"),
         (false, false) => {}
     }

@@ -8,6 +8,7 @@
 mod difference;
 mod dispatch;
 mod marks;
+mod pool;
 mod queue;
 mod records;
 #[cfg(test)]
@@ -23,7 +24,7 @@ use crate::input::Fd;
 use crate::observation::PollEvents;
 use crate::outcome::Outcome;
 use crate::security::rights;
-use crate::state::{DescriptionId, State, Witness};
+use crate::state::{DescriptionId, Place, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
     Batch, Died, changed, changed_somehow, layers_changed, possible_after_death, restored, resumed,
@@ -52,8 +53,18 @@ pub(crate) struct Watch {
     filter: u32,
     subtree: bool,
     queue: Queue,
-    /// Whether its key has been out of view, which it was told of.
-    was_lost: Witness<bool>,
+    since_armed: Witness<SinceArmed>,
+}
+
+/// What has happened since a watch was armed.
+#[derive(Clone, Copy, Debug, Default)]
+struct SinceArmed {
+    /// Events were read.
+    is_read: bool,
+    /// Its source has come back.
+    is_resumed: bool,
+    /// Its key has been out of view, which it was told of.
+    was_lost: bool,
 }
 
 /// `REG_IOC_NOTIFY`. It asks nothing of a source (P-145).
@@ -73,10 +84,12 @@ pub(crate) fn notify(
     let armed = work.state.watches.get(&open.description).cloned();
     let is_orphaned = work.state.is_orphaned(&open);
     if filter == 0 {
-        if armed.is_some_and(|watch| !watch.queue.is_empty()) {
-            covers!(work.covered, "DISP-15");
+        if let Some(armed) = armed {
+            covers!(work.covered, "WATCH-03", "DISP-14", "IOC-140");
+            if !armed.queue.is_empty() {
+                covers!(work.covered, "DISP-15");
+            }
         }
-        covers!(work.covered, "WATCH-03", "DISP-14", "IOC-140");
         if work.state.watches.remove_mut(&open.description) {
             work.state.disarmed.0.insert_mut(open.description);
         }
@@ -86,11 +99,18 @@ pub(crate) fn notify(
         covers!(work.covered, "DEL-44", "IOC-142", "ERR-12");
         return Err(Errno::ENOENT);
     }
-    let was_lost = Witness(armed.as_ref().is_some_and(|armed| armed.was_lost.0));
+    let was_lost = armed.as_ref().is_some_and(|armed| armed.since_armed.0.was_lost);
+    let since_armed = Witness(SinceArmed { was_lost, ..SinceArmed::default() });
     let queue = match armed {
         // What is queued stays (D-72).
         Some(armed) => {
-            covers!(work.covered, "DISP-10", "DISP-11", "DISP-12", "IOC-139");
+            covers!(work.covered, "DISP-10", "IOC-139");
+            if armed.filter != filter {
+                covers!(work.covered, "DISP-11");
+            }
+            if armed.subtree != (subtree == 1) {
+                covers!(work.covered, "DISP-12");
+            }
             if is_orphaned {
                 covers!(work.covered, "DEL-40", "IOC-143");
             }
@@ -103,7 +123,7 @@ pub(crate) fn notify(
     if others.any(|other| other.filter != filter) {
         covers!(work.covered, "DISP-13");
     }
-    let watch = Watch { hive, key, filter, subtree: subtree == 1, queue, was_lost };
+    let watch = Watch { hive, key, filter, subtree: subtree == 1, queue, since_armed };
     work.state.watches.insert_mut(open.description, watch);
     if !work.state.disarmed.0.is_empty() {
         work.state.disarmed.0.remove_mut(&open.description);
@@ -131,17 +151,11 @@ pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<
         work.alternatives.push(Outcome::Failed(Errno::EINVAL));
     }
     let events = QueuedEvents::new(open.description, watch.queue.clone(), capacity);
-    covers!(
-        work.covered,
-        "CONV-36",
-        "WATCH-02",
-        "WATCH-04",
-        "WATCH-05",
-        "WATCH-49",
-        "DISP-28",
-        "IOC-138"
-    );
+    covers!(work.covered, "WATCH-05", "WATCH-49", "DISP-28", "IOC-138");
     covers!(work.covered, "ABI-04", "ABI-14", "ABI-37", "CONST-39", "WATCH-15", "WATCH-52");
+    if watch.queue.length() > 1 {
+        covers!(work.covered, "WATCH-04");
+    }
     if watch.queue.length_in_bytes() > capacity {
         covers!(work.covered, "WATCH-51");
     }
@@ -175,10 +189,17 @@ pub(crate) fn closed(work: &mut Work<'_>, description: DescriptionId) {
 }
 
 impl State {
+    /// Whether there is a watch on the key at this place or on one above it, for marks.
+    pub(crate) fn is_watched(&self, place: &Place) -> bool {
+        let concerns = |watch: &Watch| watch.hive == place.hive && place.chain.contains(&watch.key);
+        self.watches.values().any(concerns)
+    }
+
     /// What is left in the queue of a watch after it was read.
     pub(crate) fn was_read(&mut self, description: DescriptionId, rest: Queue) {
         if let Some(watch) = self.watches.get(&description) {
-            let watch = Watch { queue: rest, ..watch.clone() };
+            let mut watch = Watch { queue: rest, ..watch.clone() };
+            watch.since_armed.0.is_read = true;
             self.watches.insert_mut(description, watch);
         }
     }

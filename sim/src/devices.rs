@@ -87,7 +87,7 @@ impl Devices {
                 Err(errno) => errno.returned(),
             },
             RawDeviceCall::Write { bytes } => match open.device.write(&bytes) {
-                Ok(()) => bytes.len() as i64,
+                Ok(length) => length as i64,
                 Err(errno) => errno.returned(),
             },
             RawDeviceCall::Poll => events(&open.device),
@@ -108,6 +108,8 @@ impl Devices {
     async fn close(&mut self, kernel: &Lcs<SimEnv>, source: SourceId) {
         let Some(open) = self.0.remove(&source) else { return };
         open.device.close();
+        // A read that waits ends by that.
+        kernel.settled().await;
         if let Some(serving) = open.serving {
             Handle::current().kill(serving.node.id());
         }

@@ -9,6 +9,7 @@ compile_error!(
      sets it, and without RUSTFLAGS in the environment"
 );
 
+mod breach;
 mod devices;
 mod env;
 mod memory;

@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use abi::errno::Errno;
 use conformance::oracle;
+use conformance::source_device::{Addressee, Breach, BrokenFrame, SourceCall, SourceCalled};
 use conformance::target::{Frame, WorldEvent};
 use futures::FutureExt;
 use futures::future::select_all;
@@ -21,6 +23,7 @@ use stores::{
 };
 
 use crate::StoreKind;
+use crate::breach::{self, Asked, TrafficOfAll};
 use crate::env::{Clock, Randomness, SimEnv};
 use crate::stall::{Kept, Stall};
 
@@ -31,6 +34,10 @@ pub struct Log {
     pub frames: Vec<Frame>,
     /// Deaths and stalls that came by themselves.
     pub events: Vec<WorldEvent>,
+    /// What sources got from their devices.
+    pub calls: Vec<SourceCalled>,
+    /// What has crossed the connections that are open.
+    pub traffic: TrafficOfAll,
 }
 
 /// The log of a world, shared by its tasks.
@@ -47,6 +54,15 @@ pub struct Armed {
     pub requests_left: u32,
     /// Whether the last request is carried out.
     pub executed: bool,
+}
+
+/// An armed end of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct ArmedEnd {
+    /// When it comes.
+    pub at: Armed,
+    /// How the process breaks the protocol in the end; none if it just dies.
+    pub breach: Option<Breach>,
 }
 
 /// What outlives a process of the source.
@@ -80,6 +96,9 @@ impl Storage {
 /// `RSI_TXN_READ_WRITE` (PSD-005 §11.1).
 const RSI_TXN_READ_WRITE: u32 = 0;
 
+/// `RSI_TXN_READ_ONLY`.
+const RSI_TXN_READ_ONLY: u32 = 1;
+
 /// What a source refuses that it could do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Refusals {
@@ -87,6 +106,8 @@ pub struct Refusals {
     pub commit: Option<CommitRefusal>,
     /// Transactions for reading and writing.
     pub transactions: bool,
+    /// Those for reading only.
+    pub snapshots: bool,
 }
 
 impl Refusals {
@@ -97,8 +118,13 @@ impl Refusals {
                 CommitRefusal::Busy => Status::TransactionBusy,
                 CommitRefusal::Failed => Status::StorageError,
             }),
-            Request::BeginTransaction { mode, .. } if *mode == RSI_TXN_READ_WRITE => {
-                self.transactions.then_some(Status::TransactionNotSupported)
+            Request::BeginTransaction { mode, .. } => {
+                let is_refused = match *mode {
+                    RSI_TXN_READ_WRITE => self.transactions,
+                    RSI_TXN_READ_ONLY => self.snapshots,
+                    _ => false,
+                };
+                is_refused.then_some(Status::TransactionNotSupported)
             }
             _ => None,
         }
@@ -110,7 +136,7 @@ pub struct Process {
     pub source: SourceId,
     pub device: Arc<Device<SimEnv>>,
     pub store: OpenStore,
-    pub armed: Arc<Mutex<Option<Armed>>>,
+    pub armed: Arc<Mutex<Option<ArmedEnd>>>,
     pub stall: Stall,
     pub refusals: Arc<Mutex<Refusals>>,
     pub log: SharedLog,
@@ -119,7 +145,7 @@ pub struct Process {
 
 /// What a process waits for.
 enum Next {
-    Request(Result<Vec<u8>, abi::errno::Errno>),
+    Request(Result<Vec<u8>, Errno>),
     /// The store wants to be asked, or the process has been released.
     Woken,
 }
@@ -148,10 +174,12 @@ impl Process {
 
     /// A request has been read. Whether the process lives on.
     fn take(&self, bytes: Vec<u8>) -> bool {
-        if let Some(executed) = self.fatal() {
+        if let Some(ArmedEnd { at, breach }) = self.fatal() {
             // A stalled source carries nothing out.
-            if executed && !self.stall.is_stalled() {
-                self.carry_out_unheard(&bytes);
+            let is_executed = at.executed && !self.stall.is_stalled();
+            let response = is_executed.then(|| self.carry_out_unheard(&bytes)).flatten();
+            if let Some(breach) = breach {
+                self.break_protocol(breach, &bytes, response);
             }
             lock(&self.log).events.push(WorldEvent::SourceDown(self.source));
             return false;
@@ -187,15 +215,39 @@ impl Process {
         self.send(&encode_response(&ResponseFrame { id, operation, response }))
     }
 
-    /// Carries a request out, unless it is refused, and nobody hears of either.
-    fn carry_out_unheard(&self, bytes: &[u8]) {
-        let Ok(frame) = decode_request(bytes) else { return };
-        if lock(&self.refusals).of(&frame.request).is_some() {
-            return;
+    /// Carries a request out, unless it is refused, and tells nobody. Returns its answer, if there is one at
+    /// once.
+    fn carry_out_unheard(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let frame = decode_request(bytes).ok()?;
+        let (id, operation) = (frame.id, frame.request.operation());
+        if let Some(status) = lock(&self.refusals).of(&frame.request) {
+            let response = Response::Failed(status);
+            return Some(encode_response(&ResponseFrame { id, operation, response }));
         }
         let now = self.clock.now();
         lock(&self.store).submit(frame, now);
-        while lock(&self.store).poll(now).is_some() {}
+        let mut own = None;
+        while let Some(response) = lock(&self.store).poll(now) {
+            if response.id == id {
+                own = Some(encode_response(&response));
+            }
+        }
+        own
+    }
+
+    /// Answers a request by a frame that breaks the protocol. `response` is the right answer, if the request was
+    /// carried out; a second one comes after it.
+    fn break_protocol(&self, breach: Breach, request: &[u8], response: Option<Vec<u8>>) {
+        if breach == Breach::SecondResponse
+            && let Some(response) = &response
+        {
+            self.send(response);
+        }
+        let asked = (Asked::of(request), response);
+        let (breach, frame) = breach::frame(breach, self.source, asked, &lock(&self.log).traffic);
+        let addressee = Addressee::Caller;
+        let broken = hand_in(&self.device, self.source, (breach, addressee), &frame);
+        lock(&self.log).events.push(WorldEvent::ProtocolBroken(broken));
     }
 
     /// Carries out and answers what was kept, if the process has been released. Whether it lives on.
@@ -216,7 +268,7 @@ impl Process {
     /// The next request, or the moment at which the store wants to be asked or the process is released.
     async fn next(&self) -> Next {
         let wake = if self.stall.is_stalled() { None } else { lock(&self.store).next_wake() };
-        let read = self.device.read().map(Next::Request).boxed();
+        let read = self.read().map(Next::Request).boxed();
         let released = self.stall.released().map(|()| Next::Woken).boxed();
         let mut awaited = vec![read, released];
         if let Some(at) = wake {
@@ -224,6 +276,34 @@ impl Process {
             awaited.push(madsim::time::sleep(left).map(|()| Next::Woken).boxed());
         }
         select_all(awaited).await.0
+    }
+
+    /// The next request. A buffer that is too short for it is tried first.
+    async fn read(&self) -> Result<Vec<u8>, Errno> {
+        let at_once = self.device.try_read_with_capacity(SHORT_LENGTH);
+        let waited = at_once == Err(Errno::EAGAIN);
+        let read = if waited {
+            self.returned(SourceCall::ReadNothing, &at_once);
+            self.device.read_with_capacity(SHORT_LENGTH).await
+        } else {
+            at_once
+        };
+        if read == Err(Errno::EIO) {
+            self.returned(SourceCall::ReadAtTheEnd, &read);
+            return read;
+        }
+        self.returned(SourceCall::ReadTooShort { waited }, &read);
+        let whole = self.device.try_read_with_capacity(REQUEST_LENGTH_MAX);
+        let stated = whole.as_deref().ok().and_then(<[u8]>::first_chunk);
+        let stated = stated.copied().map_or(u32::MAX, u32::from_le_bytes);
+        self.returned(SourceCall::ReadWhole { stated }, &whole);
+        whole
+    }
+
+    /// Notes what a read returned.
+    fn returned(&self, call: SourceCall, result: &Result<Vec<u8>, Errno>) {
+        let result = returned(result.as_ref().map(Vec::len).map_err(|errno| *errno));
+        lock(&self.log).calls.push(SourceCalled { source: self.source, call, result });
     }
 
     /// Hands in what the store has ready, or keeps it.
@@ -244,24 +324,56 @@ impl Process {
             return true;
         }
         self.tap(false, response);
-        self.device.write(response).is_ok()
+        let written = self.device.write(response);
+        let (call, result) = (SourceCall::Write { length: response.len() }, returned(written));
+        lock(&self.log).calls.push(SourceCalled { source: self.source, call, result });
+        written.is_ok()
     }
 
-    /// Counts a request towards an armed death; says whether it is fatal, and then executed.
-    fn fatal(&self) -> Option<bool> {
+    /// Counts a request towards an armed end; returns that with the last of them.
+    fn fatal(&self) -> Option<ArmedEnd> {
         let mut armed = lock(&self.armed);
-        let death = armed.as_mut()?;
+        let death = &mut armed.as_mut()?.at;
         death.requests_left = death.requests_left.saturating_sub(1);
         if death.requests_left > 0 {
             return None;
         }
-        armed.take().map(|death| death.executed)
+        armed.take()
     }
 
     fn tap(&self, is_request: bool, bytes: &[u8]) {
         let frame = Frame { source: self.source, is_request, bytes: bytes.to_vec() };
-        lock(&self.log).frames.push(frame);
+        let mut log = lock(&self.log);
+        let traffic = log.traffic.entry(self.source).or_default();
+        if is_request {
+            traffic.asked = Asked::of(bytes);
+        } else {
+            traffic.answered = Asked::of(bytes);
+        }
+        log.frames.push(frame);
     }
+}
+
+/// Less than the header of a request.
+const SHORT_LENGTH: usize = 21;
+/// A buffer for any request.
+const REQUEST_LENGTH_MAX: usize = 1 << 30;
+
+/// What a call returns: a length, or a negative errno.
+fn returned(result: Result<usize, Errno>) -> i64 {
+    result.map_or_else(Errno::returned, |length| i64::try_from(length).unwrap_or(i64::MAX))
+}
+
+/// Sends a frame that breaks the protocol. What the source got for it.
+pub fn hand_in(
+    device: &Device<SimEnv>,
+    source: SourceId,
+    (breach, addressee): (Breach, Addressee),
+    frame: &[u8],
+) -> BrokenFrame {
+    let result = returned(device.write(frame));
+    let hung_up = device.readiness().hung_up;
+    BrokenFrame { source, breach, addressee, result, hung_up }
 }
 
 /// Opens the store of a process that starts.

@@ -100,6 +100,15 @@ impl Stall {
         lock(&self.0).kept.push_back(kept);
     }
 
+    /// The first request that was kept, if the source is stalled.
+    pub fn first_request(&self) -> Option<Vec<u8>> {
+        let inner = lock(&self.0);
+        inner.kept.iter().find_map(|kept| match kept {
+            Kept::Request(bytes) => Some(bytes.clone()),
+            Kept::Response(_) => None,
+        })
+    }
+
     /// What was kept first, of a source that is released; with the last of it the source serves again.
     pub fn take(&self) -> Option<Kept> {
         let mut inner = lock(&self.0);

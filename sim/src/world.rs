@@ -1,18 +1,21 @@
 //! The world as a target: calls go to the kernel half, faults to its sources.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use conformance::address_space::AddressSpace;
 use conformance::audit::AuditRecord;
 use conformance::oracle::RawHive;
 use conformance::plan::{Fault, SourceHive};
+use conformance::source_device::SourceCalled;
 use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Started, Target, WorldEvent};
 use lcs::env::UserMemory;
 use lcs::security::Token;
-use lcs::{Caller, HiveRegistration, Lcs, Process, Registration};
+use lcs::{Caller, Device, HiveRegistration, Lcs, Process, Registration};
 use madsim::runtime::{Handle, NodeHandle};
 use registry_model::errno::Errno;
 use registry_model::input::{ProcessId, RSI_HIVE_PRIVATE, SourceId};
@@ -26,7 +29,7 @@ use crate::devices::{Devices, Machine};
 use crate::env::{AuditLog, Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
 use crate::seed;
-use crate::source::{self, Armed, OpenStore, Refusals, SharedLog, Storage, lock};
+use crate::source::{self, ArmedEnd, OpenStore, Refusals, SharedLog, Storage, lock};
 use crate::stall::Stall;
 use crate::stream::MemoryStream;
 use crate::tokens;
@@ -36,9 +39,6 @@ pub(crate) static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
 
 /// How often the world looks whether a killed process is gone, a millisecond apart.
 const KILL_LOOKS_MAX: u32 = 1_000;
-
-/// How often the world looks whether a released process has answered what it kept, a millisecond apart.
-const RELEASE_LOOKS_MAX: u32 = 1_000;
 
 /// A simulated machine.
 pub struct World {
@@ -65,7 +65,7 @@ struct Source {
     storage: Storage,
     storage_id: u64,
     incarnation: u32,
-    armed: Arc<Mutex<Option<Armed>>>,
+    armed: Arc<Mutex<Option<ArmedEnd>>>,
     /// Of the process that runs.
     stall: Stall,
     refusals: Arc<Mutex<Refusals>>,
@@ -77,6 +77,8 @@ struct Source {
 struct Running {
     node: NodeHandle,
     store: OpenStore,
+    /// The process's own, which goes with it.
+    device: Weak<Device<SimEnv>>,
     /// The hives that it was started with.
     hives: Vec<SourceHive>,
 }
@@ -188,11 +190,13 @@ impl World {
         let registration = Registration { hives: hives.collect(), max_sequence };
         *lock(&source.armed) = None;
         source.stall = Stall::default();
+        lock(&self.log).traffic.remove(&id);
         if let Err(errno) = device.register(&registration) {
             source.storage.kill();
             started.refused = Some(Errno::from_number(-(errno.returned() as i32)));
             return Ok(started);
         }
+        let held = Arc::downgrade(&device);
         let process = source::Process {
             source: id,
             device,
@@ -205,23 +209,9 @@ impl World {
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
         drop(node.spawn(process.serve()));
-        source.running = Some(Running { node, store, hives: asked.to_vec() });
+        source.running = Some(Running { node, store, device: held, hives: asked.to_vec() });
         self.kernel.settled().await;
         Ok(started)
-    }
-
-    async fn restart(
-        &mut self,
-        index: usize,
-        hives: Option<&[SourceHive]>,
-    ) -> Result<Vec<WorldEvent>, String> {
-        let source = self.source(index)?;
-        *lock(&source.armed) = None;
-        if source.running.is_some() {
-            return Ok(Vec::new());
-        }
-        let hives = hives.unwrap_or(&source.hives).to_vec();
-        Ok(vec![WorldEvent::SourceStarted(self.start_source(index, &hives).await?)])
     }
 
     /// Kills the process of a source and waits until the kernel has seen its device close.
@@ -243,25 +233,6 @@ impl World {
         }
         self.kernel.settled().await;
         true
-    }
-
-    /// Releases a source that is stalled, and waits until the kernel has seen what it had kept.
-    async fn release(&mut self, index: usize) -> Result<Vec<WorldEvent>, String> {
-        let (id, stall) = {
-            let source = self.source(index)?;
-            (source.id, source.stall.clone())
-        };
-        if !stall.release() {
-            return Ok(Vec::new());
-        }
-        for _ in 0..RELEASE_LOOKS_MAX {
-            if stall.is_serving() {
-                break;
-            }
-            madsim::time::sleep(Duration::from_millis(1)).await;
-        }
-        self.kernel.settled().await;
-        Ok(vec![WorldEvent::SourceReleased(id)])
     }
 
     fn token(&mut self, token: &ModelToken) -> Arc<Token> {
@@ -302,6 +273,7 @@ impl World {
         // What the last processes caused was answered by nobody and is not looked at.
         self.take_frames();
         lock(&self.log).events.clear();
+        lock(&self.log).calls.clear();
         self.audit.take();
         self.kernel = boot_kernel(self.clock.clone(), self.randomness.clone(), self.audit.clone());
         let mut events = vec![WorldEvent::Rebooted];
@@ -316,62 +288,6 @@ impl World {
             events.push(WorldEvent::SourceStarted(self.start_source(index, &hives).await?));
         }
         Ok(events)
-    }
-
-    async fn make_fault(&mut self, fault: &Fault) -> Result<Vec<WorldEvent>, String> {
-        match fault {
-            Fault::Reboot => self.reboot().await,
-            Fault::StoreEntry(entry) => self.store_entry(entry),
-            Fault::Wait { duration_ms } => {
-                madsim::time::sleep(Duration::from_millis(u64::from(*duration_ms))).await;
-                self.kernel.settled().await;
-                Ok(Vec::new())
-            }
-            Fault::RefuseCommit { source, refusal } => {
-                let source = self.source(*source)?;
-                if source.running.is_none() {
-                    return Ok(Vec::new());
-                }
-                lock(&source.refusals).commit = Some(*refusal);
-                Ok(vec![WorldEvent::CommitRefused { source: source.id, refusal: *refusal }])
-            }
-            Fault::TransactionSupport { source, is_supported } => {
-                let source = self.source(*source)?;
-                lock(&source.refusals).transactions = !is_supported;
-                let (source, is_supported) = (source.id, *is_supported);
-                Ok(vec![WorldEvent::TransactionsChanged { source, is_supported }])
-            }
-            Fault::FalseMaximum { source, max_sequence } => {
-                self.source(*source)?;
-                let source = &mut self.sources[*source];
-                source.false_maximum = Some(*max_sequence);
-                let (source, max_sequence) = (source.id, *max_sequence);
-                Ok(vec![WorldEvent::MaximumFalsified { source, max_sequence }])
-            }
-            Fault::KillSource { source } => {
-                let id = self.source(*source)?.id;
-                let killed = self.kill(*source).await;
-                Ok(if killed { vec![WorldEvent::SourceDown(id)] } else { Vec::new() })
-            }
-            Fault::KillSourceAt { source, request, executed } => {
-                let armed = Armed { requests_left: *request, executed: *executed };
-                *lock(&self.source(*source)?.armed) = Some(armed);
-                Ok(Vec::new())
-            }
-            Fault::StallSource { source } => {
-                let source = self.source(*source)?;
-                let begun = source.running.is_some() && source.stall.begin();
-                Ok(begun.then_some(WorldEvent::SourceStalled(source.id)).into_iter().collect())
-            }
-            Fault::StallSourceAt { source, request, executed } => {
-                let armed = Armed { requests_left: *request, executed: *executed };
-                self.source(*source)?.stall.arm(armed);
-                Ok(Vec::new())
-            }
-            Fault::ReleaseSource { source } => self.release(*source).await,
-            Fault::RestartSource { source } => self.restart(*source, None).await,
-            Fault::RestartSourceAs { source, hives } => self.restart(*source, Some(hives)).await,
-        }
     }
 
     fn source(&self, index: usize) -> Result<&Source, String> {
@@ -516,6 +432,10 @@ impl Target for World {
 
     fn take_frames(&mut self) -> Vec<Frame> {
         std::mem::take(&mut lock(&self.log).frames)
+    }
+
+    fn take_source_calls(&mut self) -> Vec<SourceCalled> {
+        std::mem::take(&mut lock(&self.log).calls)
     }
 
     fn take_audit_events(&mut self) -> Vec<AuditRecord> {

@@ -9,6 +9,7 @@ use conformance::oracle::RawHive;
 use conformance::plan::{Fault, SourceHive};
 use conformance::script;
 use conformance::script::answer::StepAnswer;
+use conformance::source_device::SourceCalled;
 use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Target, WorldEvent};
 use madsim::runtime::Runtime;
 use registry_model::input::{ProcessId, SourceId};
@@ -64,6 +65,9 @@ impl Target for Talkative {
     }
     fn take_frames(&mut self) -> Vec<Frame> {
         self.world.take_frames()
+    }
+    fn take_source_calls(&mut self) -> Vec<SourceCalled> {
+        self.world.take_source_calls()
     }
     fn take_audit_events(&mut self) -> Vec<AuditRecord> {
         std::mem::take(&mut self.events)

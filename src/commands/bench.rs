@@ -2,6 +2,10 @@
 //!
 //! Ratios are taken within one run, since machines differ from hour to hour.
 
+mod machine;
+mod transfers;
+mod tree;
+
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -44,6 +48,10 @@ impl Row {
 
 /// Measures every row.
 pub fn bench(arguments: &BenchArguments) -> CommandResult {
+    if let Some(keys) = arguments.high_water_of_backup {
+        println!("{}", transfers::high_water_of_backup(keys)?);
+        return Ok(Exit::Conforms);
+    }
     let time = Duration::from_secs(u64::from(arguments.seconds));
     let memory = SimRunner { store: StoreKind::Memory };
     let sqlite = SimRunner { store: StoreKind::Sqlite };
@@ -73,6 +81,13 @@ pub fn bench(arguments: &BenchArguments) -> CommandResult {
     ] {
         add(name, "times", growth(runner)?, 3.0, 1.5, false);
     }
+    // A backup reads a key by two requests, twice. A restore asks for each record by one of its own, and for
+    // the removal of what was there by as many: 15 MB/s are 200,000 requests a second.
+    let (backup, restore) = transfers::speeds(time)?;
+    add("backup of 20,000 keys into a pipe", "MB/s", backup, 50.0, 100.0, true);
+    add("restore of them, over as many", "MB/s", restore, 15.0, 30.0, true);
+    let memory_growth = transfers::growth_of_memory()?;
+    add("memory of a backup, 80,000 keys over 20,000", "times", memory_growth, 1.2, 1.1, false);
     let missed = rows.iter().filter(|row| !row.holds()).count();
     match arguments.format {
         Format::Human => println!("{} rows, {missed} below their floor", rows.len()),

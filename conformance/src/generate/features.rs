@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::{ACCESS, Generator, HANDLES, KEY_NAMES, LAYER_NAMES, PRECEDENCES};
-use crate::plan::{Action, Fault, Handle, KeyReference, Step, Text};
+use crate::plan::{Action, Fault, Handle, KeyReference, SourceHive, Step, Text};
 
 impl Generator {
     pub(super) fn get(&mut self) {
@@ -227,6 +227,44 @@ impl Generator {
         }
     }
 
+    /// A layer goes while another source than that of its metadata is down, which hears of it when it is back
+    /// (D-55). Whether it has shows when the layer is there again.
+    pub(super) fn delete_layer_while_down(&mut self) {
+        let serves = |hives: &Vec<SourceHive>, name| hives.iter().any(|hive| hive.name == name);
+        let others = |hives: &Vec<SourceHive>| !serves(hives, "Machine") && serves(hives, "Users");
+        let Some(source) = self.plan.sources.iter().position(others) else {
+            return self.delete_layer();
+        };
+        if self.down.contains(&true) {
+            return self.get();
+        }
+        let path = self.paths.iter().find(|path| path.starts_with("Users\\")).cloned();
+        let key = KeyReference::Path(Text::from(path.as_deref().unwrap_or("Users")));
+        let (name, layer) = (self.value_name(), Text::from(self.pick(LAYER_NAMES)));
+        let (value_type, data) = self.data();
+        let create =
+            Action::LayerCreate { name: layer.clone(), precedence: Some(1), enabled: None };
+        self.sequence += 4;
+        self.act(4, create.clone());
+        let set = Action::Set {
+            key: key.clone(),
+            name: name.clone(),
+            value_type,
+            data,
+            layer: layer.clone(),
+            expected_sequence: 0,
+        };
+        self.act(3, set);
+        self.plan.steps.push(Step::Fault(Fault::KillSource { source }));
+        self.act(3, Action::LayerDelete { name: layer });
+        self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));
+        if self.chance(2) {
+            self.get();
+        }
+        self.act(4, create);
+        self.act(3, Action::Get { key, name, data_capacity: None, layer_capacity: None });
+    }
+
     /// A conditional write, aimed at the sequence number of a write just before it.
     pub(super) fn set_if(&mut self) {
         let (key, name, layer) = (self.key(), self.value_name(), self.layer());
@@ -317,6 +355,7 @@ impl Generator {
                 }
             }
         };
+        let fault = self.maybe_a_breach(fault, 6);
         self.plan.steps.push(Step::Fault(fault));
         // A dead source makes everything fail; most come back soon.
         if self.down[source] && !self.chance(5) {

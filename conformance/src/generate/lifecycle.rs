@@ -171,6 +171,7 @@ impl Generator {
             (1, 3, Generator::refuse_commit),
             (0, 1, Generator::lose_transactions),
             (0, 4, Generator::stall),
+            (0, 3, Generator::stall_inside),
             (1, 3, Generator::bind_too_many),
             (1, 3, Generator::transact_on_layers),
             (0, 3, Generator::leave_open),
@@ -179,9 +180,10 @@ impl Generator {
             (1, 3, Generator::meet_limit),
             (0, 2, Generator::unset_parameter),
             (0, 1, Generator::lose_parameters),
-            (0, 2, Generator::back_up_and_restore),
-            (0, 1, Generator::back_up_something),
-            (0, 1, Generator::restore_something),
+            (1, 3, Generator::back_up_and_restore),
+            (0, 2, Generator::back_up_something),
+            (0, 2, Generator::restore_something),
+            (0, 3, Generator::transfer_at_a_stalling_source),
         ]
     }
 

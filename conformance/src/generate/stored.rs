@@ -220,7 +220,7 @@ mod tests {
     use crate::generate::{Profile, plan_of_seed};
 
     fn records(profile: Profile) -> Vec<StoredRecord> {
-        let plans = (0..200).map(|seed| plan_of_seed(seed, profile, 200));
+        let plans = (0..300).map(|seed| plan_of_seed(seed, profile, 200));
         let steps = plans.flat_map(|plan| plan.steps);
         let record = |step| match step {
             Step::Fault(Fault::StoreEntry(entry)) => Some(entry.record),

@@ -48,8 +48,10 @@
 //! kill source [N] [at request N executed|unexecuted]    restart source [N]
 //! stall source [N] [at request N executed|unexecuted]   release source [N]
 //! restart source [N] as HIVE ...             with other hives than its own
+//! break source [N] HOW [at request N executed|unexecuted]
 //! reboot                                     compare views              wait 40s
 //! refuse commit source N busy|failed         transactions source N on|off
+//! snapshots source N on|off
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
 //! store entry PATH value NAME TYPE DATA      store entry PATH blanket
 //! store entry PATH child NAME hidden|key|link|missing|of LAYER
@@ -81,9 +83,13 @@
 //! given by path is opened, and where `set` creates it created, outside of the transaction. `close`
 //! and `pass` work on transactions too. `wait` lets time pass, in `s` or `ms`. `refuse commit source
 //! 0 busy` (or `failed`) has a source refuse its next commit, and `transactions source 0 off` has it
-//! answer that it has none, until `on`. A stalled source
+//! answer that it has none, until `on`; `snapshots` is the same for
+//! transactions that only read. A stalled source
 //! reads and keeps what comes, and answers nothing; released, it carries out what it kept and answers
-//! all of it late.
+//! all of it late. A source that is to break the protocol sends one frame that does, for which it has to be
+//! refused and cut off, and is dead then: `second-response`, `wrong-operation`, `unknown-request`,
+//! `other-connection` (a request that another source has), `truncated`, `overlong`, `headless` or `ends-early`.
+//! Without a request it does so at once; a stalled one then answers the first request that it has kept so.
 //!
 //! A device is a process of its own that opens the source device: it answers nothing by itself until
 //! `register` is accepted, and then serves what it registered from an empty store in memory, which

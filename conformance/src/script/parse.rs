@@ -5,6 +5,7 @@ use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
 use super::{Script, ScriptError, StepLines, actor, parse_action, source, store_entry};
 use crate::plan::{Action, ActorIndex, Fault, Step};
+use crate::source_device::Breach;
 use registry_model::input::CommitRefusal;
 
 /// Most bytes of value data in one script. Few words can mean many bytes, and a script must not
@@ -165,8 +166,8 @@ impl Parser {
         let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
-            "kill" | "stall" | "release" | "restart" | "reboot" | "compare" | "store" | "wait"
-            | "refuse" | "transactions" => {
+            "kill" | "stall" | "break" | "release" | "restart" | "reboot" | "compare" | "store"
+            | "wait" | "refuse" | "transactions" | "snapshots" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
                     world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
@@ -293,13 +294,14 @@ const EXPECTATION_ADVICE: &str = "write `-> ANSWER` below an action or a restart
 const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` and such a word";
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `stall source [N] [at request N executed|unexecuted]`, `release source [N]`, `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
-    `transactions source N on|off`, `reboot`, `wait 40s` or `compare views`";
+    `break source [N] HOW [at request N executed|unexecuted]`, `transactions source N on|off`, \
+    `snapshots source N on|off`, `reboot`, `wait 40s` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
     if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
 }
 
-/// Takes what follows `kill`, `stall`, `release`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
+/// Takes what follows `kill`, `stall`, `break`, `release`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
 /// sources.
 fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step, Complaint> {
     let step = match verb {
@@ -311,7 +313,15 @@ fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step,
         "store" => Step::Fault(store(words, sources)?),
         "wait" => Step::Fault(wait(words)?),
         "refuse" => Step::Fault(refuse_commit(words, sources)?),
-        "transactions" => Step::Fault(transaction_support(words, sources)?),
+        "break" => Step::Fault(break_protocol(words, sources)?),
+        "transactions" => {
+            let (source, is_supported) = support(words, sources)?;
+            Step::Fault(Fault::TransactionSupport { source, is_supported })
+        }
+        "snapshots" => {
+            let (source, is_supported) = support(words, sources)?;
+            Step::Fault(Fault::SnapshotSupport { source, is_supported })
+        }
         _ => {
             words.expect("views")?;
             Step::CompareViews
@@ -352,8 +362,8 @@ fn refuse_commit(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complai
     Ok(Fault::RefuseCommit { source, refusal })
 }
 
-/// What follows `transactions`.
-fn transaction_support(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+/// What follows `transactions` or `snapshots`: of which source, and whether it has them.
+fn support(words: &mut Words<'_>, sources: usize) -> Result<(usize, bool), Complaint> {
     let source = numbered_source(words, sources)?;
     let is_supported = match words.bare("`on` or `off`")? {
         ("on", _) => true,
@@ -362,7 +372,7 @@ fn transaction_support(words: &mut Words<'_>, sources: usize) -> Result<Fault, C
             return Err(Complaint::new(span, format!("`{word}` cannot stand here"), "on or off"));
         }
     };
-    Ok(Fault::TransactionSupport { source, is_supported })
+    Ok((source, is_supported))
 }
 
 /// Takes a duration such as `40s` or `1500ms`.
@@ -396,6 +406,20 @@ fn stall(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
     Ok(match at_request(words)? {
         None => Fault::StallSource { source },
         Some((request, executed)) => Fault::StallSourceAt { source, request, executed },
+    })
+}
+
+/// What follows `break`.
+fn break_protocol(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let source = named_source(words, sources)?;
+    let (word, span) = words.bare("how the protocol is broken")?;
+    let breach = Breach::of_word(word).ok_or_else(|| {
+        let all = Breach::ALL.map(Breach::word).join(", ");
+        Complaint::new(span, format!("`{word}` is no way to break the protocol"), &all)
+    })?;
+    Ok(match at_request(words)? {
+        None => Fault::BreakProtocol { source, breach },
+        Some((request, executed)) => Fault::BreakProtocolAt { source, breach, request, executed },
     })
 }
 
@@ -439,6 +463,7 @@ fn named_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complain
     let span = match words.peek() {
         None => return Ok(0),
         Some(_) if matches!(words.peek_bare(), Some("at" | "as")) => return Ok(0),
+        Some(_) if words.peek_bare().and_then(Breach::of_word).is_some() => return Ok(0),
         Some(token) => token.span,
     };
     numbered(words, sources, span)

@@ -61,6 +61,13 @@ fn fault_words(fault: &Fault) -> String {
         Fault::KillSourceAt { source, request, executed } => {
             format!("kill source {source} {}", at_request(*request, *executed))
         }
+        Fault::BreakProtocol { source, breach } => {
+            format!("break source {source} {}", breach.word())
+        }
+        Fault::BreakProtocolAt { source, breach, request, executed } => {
+            let when = at_request(*request, *executed);
+            format!("break source {source} {} {when}", breach.word())
+        }
         Fault::StallSource { source } => format!("stall source {source}"),
         Fault::StallSourceAt { source, request, executed } => {
             format!("stall source {source} {}", at_request(*request, *executed))
@@ -86,6 +93,9 @@ fn fault_words(fault: &Fault) -> String {
         }
         Fault::TransactionSupport { source, is_supported } => {
             format!("transactions source {source} {}", if *is_supported { "on" } else { "off" })
+        }
+        Fault::SnapshotSupport { source, is_supported } => {
+            format!("snapshots source {source} {}", if *is_supported { "on" } else { "off" })
         }
         Fault::FalseMaximum { source, max_sequence } => {
             format!("store maximum source {source} {max_sequence}")

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 use registry_model::input::CommitRefusal;
 use registry_model::security::{Group, Privilege, Sid, Token, TokenFields, TokenLevel};
 use registry_model::store_entry::{
@@ -18,6 +19,7 @@ use crate::plan::{
 };
 use crate::script::words::CAPACITY_MAX;
 use crate::sddl;
+use crate::source_device::Breach;
 use crate::twist::{FdReference, Layout, Pointer, PointerFault, Twist};
 
 /// Any plan whose actors have distinct names and whose faults strike sources that it has.
@@ -236,6 +238,13 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         (source.clone(), 1..=u32::MAX, any::<bool>()).prop_map(|(source, request, executed)| {
             Fault::StallSourceAt { source, request, executed }
         }),
+        (source.clone(), select(&Breach::ALL[..]))
+            .prop_map(|(source, breach)| Fault::BreakProtocol { source, breach }),
+        (source.clone(), select(&Breach::ALL[..]), 1..=u32::MAX, any::<bool>()).prop_map(
+            |(source, breach, request, executed)| {
+                Fault::BreakProtocolAt { source, breach, request, executed }
+            }
+        ),
         source.clone().prop_map(|source| Fault::ReleaseSource { source }),
         source.clone().prop_map(|source| Fault::RestartSource { source }),
         (source, vec(hives(), 1..3))
@@ -249,6 +258,8 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         }),
         (0..source_count, any::<bool>())
             .prop_map(|(source, is_supported)| Fault::TransactionSupport { source, is_supported }),
+        (0..source_count, any::<bool>())
+            .prop_map(|(source, is_supported)| Fault::SnapshotSupport { source, is_supported }),
         (0..source_count, any::<u64>())
             .prop_map(|(source, max_sequence)| Fault::FalseMaximum { source, max_sequence }),
     ]

@@ -124,6 +124,9 @@ fn every_statement_has_a_canonical_form() {
         kill source
         kill source 1 at request 3 executed
         stall source 1 at request 2 unexecuted
+        break source second-response
+        break source 1 ends-early at request 2 executed
+        snapshots source 1 off
         release source 1
         store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
         store entry Machine/A value "" tombstone hex:00 like base
@@ -173,6 +176,9 @@ fn every_statement_has_a_canonical_form() {
             kill source 0
             kill source 1 at request 3 executed
             stall source 1 at request 2 unexecuted
+            break source 0 second-response
+            break source 1 ends-early at request 2 executed
+            snapshots source 1 off
             release source 1
             store entry Machine\A value x dword 7 in gpo sequence=9 through GPO
             store entry Machine\A value "" tombstone hex:00 like base

@@ -15,7 +15,7 @@ use super::target::{Gone, StoreTarget};
 use crate::script::store::{answer, request_words, step_words};
 use crate::target::Frame;
 use crate::trace::Trace;
-use crate::wire::{Rule, WireMonitor, codec};
+use crate::wire::{Rule, ServedRoot, WireMonitor, codec};
 
 /// The one source of a run.
 const SOURCE: SourceId = SourceId(0);
@@ -352,8 +352,12 @@ impl<'a> Execution<'a> {
         }
         self.names.registered(&registration);
         self.monitor.connection_opened(SOURCE);
-        let roots: Vec<_> = registration.hives.iter().map(|hive| hive.root.0).collect();
-        self.monitor.registered(SOURCE, registration.max_sequence, &roots);
+        let served: Vec<ServedRoot> = registration
+            .hives
+            .iter()
+            .map(|hive| ServedRoot::new(&String::from_utf8_lossy(&hive.name), None, hive.root.0))
+            .collect();
+        self.monitor.registered(SOURCE, registration.max_sequence, &served);
         self.next_request_id = FIRST_REQUEST_ID;
         self.is_running = true;
         self.trace.record("start", ended, &registration.max_sequence.to_le_bytes());
@@ -368,7 +372,12 @@ impl<'a> Execution<'a> {
         if !kill {
             self.collect()?;
         }
-        let now = self.target.now();
+        if self.interrupt().is_err() {
+            // More could have happened than is kept: the source may answer what it can, and then ends.
+            self.collect()?;
+            self.interrupt().map_err(|_| undecided())?;
+        }
+        self.in_flight.clear();
         if kill {
             self.target.kill();
         } else {
@@ -376,14 +385,17 @@ impl<'a> Execution<'a> {
         }
         self.statistics.endings += 1;
         self.is_running = false;
-        for sent in std::mem::take(&mut self.in_flight) {
-            let interrupted = self.judge.interrupted(&sent.request, sent.began, now);
-            interrupted.map_err(|_| undecided())?;
-        }
         self.answered.clear();
         self.labels.values_mut().for_each(|id| *id = None);
         self.monitor.connection_closed(SOURCE);
         Ok(())
+    }
+
+    /// What is in flight may have been carried out or not.
+    fn interrupt(&mut self) -> Result<(), Refusal> {
+        let requests: Vec<_> =
+            self.in_flight.iter().map(|sent| (sent.request.clone(), sent.began)).collect();
+        self.judge.interrupted(&requests, self.target.now())
     }
 
     fn clock(&self) -> RangeInclusive<u64> {

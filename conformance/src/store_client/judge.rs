@@ -8,14 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use registry_model::Mismatch;
 use registry_model::coverage::Covered;
 use registry_model::store::{
-    Answer, BUSY_TIMEOUT_MS, Description, Outcome, Registration, Request, Response, Start, Status,
-    Store,
+    Answer, BUSY_TIMEOUT_MS, Description, Operation, Outcome, Registration, Request, Response,
+    Start, Status, Store,
 };
 
 /// Most states that are kept; beyond them nothing is decided.
 const STATES_MAX: usize = 2_048;
 /// Most requests that are judged in every order.
 const TOGETHER_MAX: usize = 12;
+/// Most requests that a death may interrupt; a set of them has as many bits.
+const INTERRUPTED_MAX: usize = 128;
 
 /// A request and its response, with the time between which it was carried out.
 #[derive(Clone, Debug)]
@@ -87,7 +89,7 @@ impl Judge {
             match start.register(registration) {
                 Ok(state) => {
                     self.covered.add(&start.covered);
-                    states.push(state);
+                    add_new(&mut states, vec![state]);
                 }
                 Err(mismatch) => refusal = refusal.or(Some((mismatch, start.covered))),
             }
@@ -119,21 +121,43 @@ impl Judge {
         if self.states.is_empty() { Err(expected) } else { Ok(()) }
     }
 
-    /// The process ended between the sending of a request and its answer: it was carried out, or
-    /// it was not.
+    /// The process ended between the sending of these requests, each with the time, and their answers:
+    /// any of them were carried out, in any order, and the others were not. One that waited may have gone
+    /// on when another ended its transaction.
     pub(super) fn interrupted(
         &mut self,
-        request: &Request,
-        began: u64,
+        requests: &[(Request, u64)],
         ended: u64,
     ) -> Result<(), Refusal> {
-        let mut carried_out = Vec::new();
-        for state in &self.states {
-            let answers = state.answer(request, began, ended);
-            carried_out.extend(answers.iter().map(|answer| answer.next().clone()));
+        if requests.len() > INTERRUPTED_MAX {
+            return Err(Refusal::TooMany);
         }
-        add_new(&mut self.states, carried_out);
-        if self.states.len() > STATES_MAX { Err(Refusal::TooMany) } else { Ok(()) }
+        let requests: Vec<&(Request, u64)> =
+            requests.iter().filter(|(request, _)| may_last(request, requests)).collect();
+        let mut possible = self.states.clone();
+        let mut by_set = BTreeMap::from([(0u128, self.states.clone())]);
+        while !by_set.is_empty() {
+            let mut larger: BTreeMap<u128, Vec<Store>> = BTreeMap::new();
+            for (set, states) in &by_set {
+                for (position, (request, began)) in requests.iter().enumerate() {
+                    if set >> position & 1 == 0 {
+                        let next = changed(states, request, (*began, ended));
+                        add_new(larger.entry(set | 1 << position).or_default(), next);
+                    }
+                }
+            }
+            larger.retain(|_, states| !states.is_empty());
+            for states in larger.values() {
+                add_new(&mut possible, states.clone());
+            }
+            let count: usize = larger.values().map(Vec::len).sum();
+            if possible.len().max(count) > STATES_MAX {
+                return Err(Refusal::TooMany);
+            }
+            by_set = larger;
+        }
+        self.states = possible;
+        Ok(())
     }
 
     /// Judges what was answered together, exchanges in the order of their responses.
@@ -210,6 +234,26 @@ fn after(states: &[Store], exchange: &Exchange, covered: &mut Covered) -> Vec<St
             covered.add(&answer.covered);
             add_new(&mut next, vec![state]);
         }
+    }
+    next
+}
+
+/// Whether a request can leave something behind when the process ends: one of a transaction can only if
+/// that is committed, and otherwise holds up others. An abort lets others go on.
+fn may_last(request: &Request, requests: &[(Request, u64)]) -> bool {
+    let commit = Operation::CommitTransaction { transaction: request.transaction };
+    request.transaction == 0
+        || matches!(request.operation, Operation::AbortTransaction { .. })
+        || requests.iter().any(|(other, _)| other.operation == commit)
+}
+
+/// The states after a request was carried out next, as far as it has changed them.
+fn changed(states: &[Store], request: &Request, (began, ended): (u64, u64)) -> Vec<Store> {
+    let mut next = Vec::new();
+    for state in states {
+        let answers = state.answer(request, began, ended);
+        let changed = answers.iter().map(Answer::next).filter(|after| *after != state);
+        next.extend(changed.cloned());
     }
     next
 }

@@ -325,6 +325,11 @@ impl CallRules {
         self.orphans.appeared(process, observation, requests.as_deref());
     }
 
+    /// The id under which the transaction of an fd was begun, as far as that is known.
+    pub(super) fn transaction_of(&self, place: (ProcessId, Fd)) -> Option<u64> {
+        self.objects.id_of(place)
+    }
+
     /// The rule that asks for an abort which has not come, and the transaction.
     pub(super) fn unaborted(&self, transactions: &Transactions) -> Option<(u64, Rule)> {
         self.objects.unaborted(transactions)

@@ -2,7 +2,7 @@
 
 use super::frame::{Guid, Operation};
 use super::late::Next;
-use super::records::Flags;
+use super::records::{Flags, Moment};
 use super::rules::{Failure, Held, Rule};
 use super::statuses::Answerable;
 
@@ -18,8 +18,23 @@ pub(super) struct Sent {
     /// The transaction of its header; 0 for none.
     pub(super) transaction: u64,
     pub(super) answerable: Answerable,
+    /// When it was sent, as what a source says of its keys is dated.
+    pub(super) moment: Moment,
     /// When it was sent, Unix nanoseconds, if the time is told.
     pub(super) sent_at: Option<u64>,
+}
+
+impl Sent {
+    /// Whether it may take path entries away.
+    fn is_removal(&self) -> bool {
+        matches!(
+            self.operation,
+            Operation::HideEntry
+                | Operation::DeleteEntry
+                | Operation::DropKey
+                | Operation::DeleteLayer
+        )
+    }
 }
 
 /// What the monitor learns from a response to a request, beside its shape.
@@ -32,6 +47,9 @@ pub(super) enum Effect {
         name: Vec<u8>,
         layer: Vec<u8>,
         child: Guid,
+        /// Whether a request that removes entries was in flight at the same time: it may have been carried
+        /// out later.
+        may_be_gone: bool,
     },
     /// A path entry inside a transaction: only its failure counts.
     EntryEnlisted {
@@ -57,8 +75,8 @@ pub(super) enum Effect {
         parent: Guid,
         name: Vec<u8>,
     },
-    /// The record of a key in a transaction.
-    KeyEnlisted {
+    /// The drop of a key outside of transactions.
+    KeyDropped {
         guid: Guid,
     },
     /// Children of a key were asked for: the one of this name, or all.
@@ -80,6 +98,9 @@ pub(super) enum Effect {
     Committed {
         transaction: u64,
     },
+    Aborted {
+        transaction: u64,
+    },
 }
 
 /// The state of one connection, which begins when a source opens the device.
@@ -90,6 +111,14 @@ pub(super) struct Connection {
     pub(super) is_resumed: bool,
     /// Whether a response had a status other than success.
     pub(super) has_failed: bool,
+    /// Whether the world keeps the source from answering.
+    is_stalled: bool,
+    /// When it was last let go on, Unix nanoseconds, if the time is told.
+    released_at: Option<u64>,
+    /// Whether every slot was taken when a call timed out, and none was free since.
+    is_full: bool,
+    /// Whether another call has timed out then, which had no slot.
+    has_kept_waiting: bool,
     last_id: Option<u64>,
     /// By request id. Seldom more than a few.
     in_flight: Vec<(u64, Sent)>,
@@ -125,6 +154,9 @@ impl Connection {
         if count > 1 {
             held.mark(Rule::Multiplexed);
         }
+        if self.has_kept_waiting && count == in_flight_max {
+            held.mark(Rule::WaitersTakeNoSlot);
+        }
         held.require(Rule::InFlight, count <= in_flight_max, || {
             format!("{count} are in flight, of at most {in_flight_max}")
         })
@@ -150,6 +182,7 @@ impl Connection {
             return Err(Failure::new(rule, format!("no request {id} is in flight")));
         };
         let (_, sent) = self.in_flight.remove(place);
+        self.is_full = false;
         held.mark(Rule::ResponseKnown);
         held.mark(Rule::ResponseOnce);
         if self.in_flight.iter().any(|(of, _)| *of < id) {
@@ -158,9 +191,26 @@ impl Connection {
         Ok(sent)
     }
 
-    fn put(&mut self, id: u64, sent: Sent) {
+    fn put(&mut self, id: u64, mut sent: Sent) {
         self.in_flight.retain(|(of, _)| *of != id);
+        let is_removal = sent.is_removal();
+        for (_, other) in &mut self.in_flight {
+            if let Effect::EntryCreated { may_be_gone, .. } = &mut other.effect {
+                *may_be_gone |= is_removal;
+            }
+        }
+        if let Effect::EntryCreated { may_be_gone, .. } = &mut sent.effect {
+            *may_be_gone = self.in_flight.iter().any(|(_, other)| other.is_removal());
+        }
         self.in_flight.push((id, sent));
+    }
+
+    /// A call has given up. Whether it, or one before it, has left a request behind that carried a number.
+    pub(super) fn gave_up(&mut self, in_flight_max: usize) -> bool {
+        let is_full = self.in_flight.len() >= in_flight_max;
+        self.has_kept_waiting |= self.is_full && is_full;
+        self.is_full = is_full;
+        self.in_flight.iter().any(|(_, sent)| sent.is_numbered)
     }
 
     /// Whether a request was ever sent on it.
@@ -168,9 +218,23 @@ impl Connection {
         self.last_id.is_some()
     }
 
-    /// When the first request was sent that waits for its answer, if that is known.
+    /// The world keeps the source from answering.
+    pub(super) fn stalled(&mut self) {
+        self.is_stalled = true;
+    }
+
+    /// The source may answer again.
+    pub(super) fn released(&mut self, now: Option<u64>) {
+        (self.is_stalled, self.released_at) = (false, now);
+    }
+
+    /// Since when the source has owed an answer, if it does and that is known.
     pub(super) fn waits_since(&self) -> Option<u64> {
-        self.in_flight.iter().filter_map(|(_, sent)| sent.sent_at).min()
+        if self.is_stalled {
+            return None;
+        }
+        let since = self.in_flight.iter().filter_map(|(_, sent)| sent.sent_at).min()?;
+        Some(since.max(self.released_at.unwrap_or_default()))
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -231,6 +231,9 @@ pub(super) fn parse_request(
     let mut reader = Reader { rest: payload };
     let request = reader.request(operation)?;
     reader.finish()?;
+    if let Request::QueryValues { name: [_, ..], query_all: 1, .. } = request {
+        return Err("query_all goes with an empty name".to_owned());
+    }
     Ok(request)
 }
 
@@ -409,9 +412,6 @@ impl<'a> Reader<'a> {
 
     fn query_values(&mut self) -> Result<Request<'a>, ShapeError> {
         let (guid, name, query_all) = (self.guid()?, self.bytes()?, self.flag()?);
-        if query_all == 1 && !name.is_empty() {
-            return Err("query_all goes with an empty name".to_owned());
-        }
         Ok(Request::QueryValues { guid, name, query_all })
     }
 

@@ -48,6 +48,11 @@ impl Keys {
         self.seen.insert(guid);
     }
 
+    /// A client that is no kernel drops a key. A root may be among them: its GUID may come again (P-68).
+    pub(super) fn dropped_by_client(&mut self, guid: Guid) {
+        self.roots.remove(&guid);
+    }
+
     pub(super) fn is_root(&self, guid: Guid) -> bool {
         self.roots.contains(&guid)
     }

@@ -47,6 +47,8 @@ pub(super) struct Late {
     allowed: BTreeMap<(SourceId, Next), usize>,
     /// Transactions that were begun for nobody.
     begun: BTreeSet<u64>,
+    /// The transaction whose commit was under way as its lifetime ended.
+    committing: Option<u64>,
 }
 
 impl Late {
@@ -67,6 +69,27 @@ impl Late {
             Operation::Flush => held.mark(Rule::LateFlush),
             _ => {}
         }
+    }
+
+    /// A commit was cut off by the end of its transaction's lifetime. It may be on the way (P-158): the
+    /// source may read it after other calls that take no time.
+    pub(super) fn cut_off(&mut self, transaction: u64) {
+        self.committing = Some(transaction);
+    }
+
+    /// Whether a request is the commit that was cut off.
+    pub(super) fn takes_commit(&mut self, request: &Request<'_>) -> bool {
+        let Request::CommitTransaction { transaction } = *request else { return false };
+        let is_it = self.committing == Some(transaction);
+        if is_it {
+            self.committing = None;
+        }
+        is_it
+    }
+
+    /// All is quiet: what was on the way has come.
+    pub(super) fn quiescent(&mut self) {
+        self.committing = None;
     }
 
     /// A transaction is aborted.
@@ -90,5 +113,6 @@ impl Late {
     pub(super) fn disconnected(&mut self, source: SourceId) {
         self.allowed.retain(|(of, _), _| *of != source);
         self.begun.clear();
+        self.committing = None;
     }
 }

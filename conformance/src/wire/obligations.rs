@@ -15,7 +15,8 @@ pub(super) struct Obligations {
     touched: BTreeMap<(SourceId, Guid), Rule>,
     /// Who got the deletion of each layer.
     layer_deletions: BTreeMap<Vec<u8>, BTreeSet<SourceId>>,
-    /// Whether a connection came or went, which sends a deletion to one source only (D-55).
+    /// Whether a connection came or went, or a source registered, which sends a deletion to one source
+    /// only (D-55).
     connections_changed: bool,
 }
 

@@ -21,11 +21,14 @@ struct Parameter {
     min: u32,
     max: u32,
     may_be: BTreeSet<u32>,
+    /// What may still be in force until the call or the registration is over that reads it.
+    former: BTreeSet<u32>,
 }
 
 impl Parameter {
     fn new(name: &'static str, default: u32, min: u32, max: u32) -> Parameter {
-        Parameter { name, min, max, may_be: BTreeSet::from([default]) }
+        let (may_be, former) = (BTreeSet::from([default]), BTreeSet::new());
+        Parameter { name, min, max, may_be, former }
     }
 
     fn valid(&self, value_type: u32, data: &[u8]) -> Option<u32> {
@@ -66,9 +69,22 @@ impl Parameters {
         (first, last)
     }
 
-    /// The most requests that may be in flight at a source.
+    /// The most requests that may be in flight at a source. A lower number is in force when all that is
+    /// read with it has been answered (P-182).
     pub(super) fn in_flight_max(&self) -> usize {
-        self.in_flight.may_be.last().copied().unwrap_or(self.in_flight.max) as usize
+        let highest = self.in_flight.may_be.last().max(self.in_flight.former.last());
+        highest.copied().unwrap_or(self.in_flight.max) as usize
+    }
+
+    /// The call or the registration is over in which parameters may have been read. Unless every source has
+    /// answered, that may not have come to its end.
+    pub(super) fn settled(&mut self, is_all_answered: bool) {
+        for parameter in [&mut self.lifetime_ms, &mut self.in_flight] {
+            let former = std::mem::take(&mut parameter.former);
+            if !is_all_answered {
+                parameter.may_be.extend(former);
+            }
+        }
     }
 
     /// From now on what is stored need not be what is in force.
@@ -125,7 +141,8 @@ impl Parameters {
             let numbers: Vec<u32> = own.iter().filter_map(valid).collect();
             match (&own[..], &numbers[..]) {
                 ([entry], [number]) if is_certain && entry.layer == b"base" => {
-                    parameter.may_be = BTreeSet::from([*number]);
+                    let before = std::mem::replace(&mut parameter.may_be, [*number].into());
+                    parameter.former.extend(before);
                 }
                 _ => parameter.may_be.extend(numbers),
             }

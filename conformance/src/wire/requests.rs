@@ -7,6 +7,7 @@ use super::connection::{Effect, Sent};
 use super::fields;
 use super::frame::{self, Guid, Header, Operation, Request};
 use super::late::Next;
+use super::records::Moment;
 use super::rules::{Failure, Rule};
 use super::sequences::Calls;
 use super::settings;
@@ -39,7 +40,11 @@ impl WireMonitor {
         };
         let answerable = parsed.as_ref().map_or_else(
             |_| Answerable::default(),
-            |parsed| Answerable::of(parsed, source, &self.transactions),
+            |parsed| Answerable::of(parsed, source, &self.transactions, &self.records),
+        );
+        let moment = parsed.as_ref().map_or_else(
+            |_| Moment::default(),
+            |parsed| self.records.sent(source, header.transaction, parsed),
         );
         let is_numbered = parsed.as_ref().is_ok_and(|parsed| sequence(parsed).is_some());
         match effect {
@@ -56,7 +61,8 @@ impl WireMonitor {
         let transaction = header.transaction;
         let sent_at = self.now;
         let next = parsed.as_ref().ok().and_then(Next::after);
-        let sent = Sent { operation, effect, is_numbered, next, transaction, answerable, sent_at };
+        let sent =
+            Sent { operation, effect, is_numbered, next, transaction, answerable, moment, sent_at };
         let connection = self.connections.entry(source).or_default();
         let in_flight_max = self.parameters.in_flight_max();
         connection.sent(&mut self.held, header.request_id, sent, in_flight_max)?;
@@ -68,15 +74,19 @@ impl WireMonitor {
         }
         let is_between = self.is_told_of_calls && !self.call_rules.log.is_recording();
         let kind = (operation, header.transaction);
-        self.call_rules.log.sent(source, header.request_id, kind, &request);
+        let is_cut_off = self.late.takes_commit(&request);
+        if !is_cut_off {
+            self.call_rules.log.sent(source, header.request_id, kind, &request);
+        }
         let located = |failure: Failure| Failure {
             message: format!("{} {}: {}", operation.name(), header.request_id, failure.message),
             ..failure
         };
         self.names(&request).map_err(located)?;
         if is_between {
-            let allowed =
-                settings::may_come_between_calls(&request) || self.late.takes(source, &request);
+            let allowed = is_cut_off
+                || settings::may_come_between_calls(&request)
+                || self.late.takes(source, &request);
             let message = || "no call is under way".to_owned();
             self.held.require(Rule::BetweenCalls, allowed, message).map_err(located)?;
         }
@@ -95,25 +105,29 @@ impl WireMonitor {
     pub(super) fn unjudged_request(&mut self, source: SourceId, bytes: &[u8]) {
         let Some((header, payload)) = frame::split_header(bytes, true) else { return };
         let Some(operation) = Operation::from_code(header.op_code) else { return };
-        let connection = self.connections.entry(source).or_default();
+        let mut sent = Sent {
+            operation,
+            effect: Effect::Nothing,
+            is_numbered: false,
+            next: None,
+            transaction: header.transaction,
+            answerable: Answerable::default(),
+            moment: Moment::default(),
+            sent_at: None,
+        };
         let Ok((parsed, _)) = frame::parse_request_and_rest(operation, payload) else {
-            let (effect, answerable) = (Effect::Nothing, Answerable::default());
-            let (is_numbered, transaction) = (false, header.transaction);
-            let (next, sent_at) = (None, None);
-            let sent =
-                Sent { operation, effect, is_numbered, next, transaction, answerable, sent_at };
+            let connection = self.connections.entry(source).or_default();
             connection.unjudged(&mut self.held, header.request_id, sent);
             return;
         };
-        let number = sequence(&parsed);
-        let effect = effect(&parsed, &header);
-        let answerable = Answerable::of(&parsed, source, &self.transactions);
         if let Request::DropKey { guid } = parsed {
-            self.records.dropped((source, guid));
+            self.keys.dropped_by_client(guid);
         }
-        let (is_numbered, transaction) = (false, header.transaction);
-        let (next, sent_at) = (None, None);
-        let sent = Sent { operation, effect, is_numbered, next, transaction, answerable, sent_at };
+        let number = sequence(&parsed);
+        sent.effect = effect(&parsed, &header);
+        sent.answerable = Answerable::of(&parsed, source, &self.transactions, &self.records);
+        sent.moment = self.records.sent(source, header.transaction, &parsed);
+        let connection = self.connections.entry(source).or_default();
         connection.unjudged(&mut self.held, header.request_id, sent);
         if let Some((_, number)) = number {
             self.sequences.foreign(number);
@@ -288,12 +302,10 @@ impl WireMonitor {
                 Ok(())
             }
             Request::DropKey { guid } if self.transfers.is_restore(header.transaction) => {
-                self.records.dropped((source, guid));
                 self.keys.key_torn_down(held, guid)
             }
             Request::DropKey { guid } => {
                 self.obligations.untouched(source, guid);
-                self.records.dropped((source, guid));
                 if self.call_rules.orphans.dropped(guid) {
                     held.mark(Rule::OrphanDropped);
                 }
@@ -380,7 +392,7 @@ fn effect(request: &Request<'_>, header: &Header) -> Effect {
         Request::CreateEntry { child, .. } if in_transaction => Effect::EntryEnlisted { child },
         Request::CreateEntry { parent, child_name, layer, child, .. } => {
             let (name, layer) = (child_name.to_vec(), layer.to_vec());
-            Effect::EntryCreated { parent, name, layer, child }
+            Effect::EntryCreated { parent, name, layer, child, may_be_gone: false }
         }
         Request::SetValue { guid, .. } => touched(guid, Rule::SetTouchesKey),
         Request::DeleteValueEntry { guid, .. } => touched(guid, Rule::DeleteTouchesKey),
@@ -392,7 +404,7 @@ fn effect(request: &Request<'_>, header: &Header) -> Effect {
             let flags = (volatile_key, symlink);
             Effect::KeyCreated { guid, flags, parent, name: name.to_vec() }
         }
-        Request::CreateKey { guid, .. } => Effect::KeyEnlisted { guid },
+        Request::DropKey { guid } if !in_transaction => Effect::KeyDropped { guid },
         Request::Lookup { parent, child_name } => {
             Effect::Children { parent, name: Some(child_name.to_vec()) }
         }
@@ -403,6 +415,7 @@ fn effect(request: &Request<'_>, header: &Header) -> Effect {
         Request::ReadKey { guid } => Effect::KeyRead { guid },
         Request::BeginTransaction { transaction, .. } => Effect::Began { transaction },
         Request::CommitTransaction { transaction } => Effect::Committed { transaction },
+        Request::AbortTransaction { transaction } => Effect::Aborted { transaction },
         _ => Effect::Nothing,
     }
 }

@@ -9,6 +9,7 @@ use super::connection::{Effect, Sent};
 use super::fields;
 use super::frame::{self, Guid, KeyMetadata, PathEntry, RESPONSE_BIT, Success, ValueEntry};
 use super::keys::shown;
+use super::records::Moment;
 use super::rules::{Failure, Rule};
 use super::statuses;
 
@@ -31,7 +32,7 @@ impl WireMonitor {
             format!("total_len is {stated}, and there are {} bytes", bytes.len())
         })?;
         let connection = self.connections.entry(source).or_default();
-        let Sent { operation, effect, is_numbered, next, transaction, answerable, .. } =
+        let Sent { operation, effect, is_numbered, next, transaction, answerable, moment, .. } =
             connection.answered(&mut self.held, header.request_id)?;
         let op_code = operation.code() | RESPONSE_BIT;
         self.held.require(Rule::ResponseOpCode, header.op_code == op_code, || {
@@ -50,11 +51,11 @@ impl WireMonitor {
         }
         self.call_rules.log.answered(source, header.request_id, status, success.as_ref());
         let judged =
-            statuses::judge(&mut self.held, &self.records, source, (operation, answerable), status);
+            statuses::judge(&mut self.held, &self.records, (operation, answerable, moment), status);
         if !self.seeded.has(source) {
             judged?;
         }
-        self.apply(source, &effect, success.is_some());
+        self.apply((source, moment), &effect, success.is_some());
         if success.is_some() && !self.call_rules.log.is_recording() {
             self.late.succeeded(source, next);
             self.late.answered(&mut self.held, operation, transaction);
@@ -68,7 +69,8 @@ impl WireMonitor {
             self.parameters.returned(*guid, entries, blankets.len());
         }
         let checked = self.success(source, &effect, &success);
-        let checked = checked.and_then(|()| self.recorded(source, transaction, &effect, &success));
+        let checked =
+            checked.and_then(|()| self.recorded((source, moment), transaction, &effect, &success));
         match checked {
             // Not the source's own doing. What follows in the response is not looked at.
             Err(failure) if self.seeded.excuses(source, failure.rule, payload) => Ok(()),
@@ -79,10 +81,13 @@ impl WireMonitor {
         }
     }
 
-    fn apply(&mut self, source: SourceId, effect: &Effect, succeeded: bool) {
+    fn apply(&mut self, (source, moment): (SourceId, Moment), effect: &Effect, succeeded: bool) {
         match effect {
-            Effect::EntryCreated { parent, name, layer, child } if succeeded => {
+            Effect::EntryCreated { parent, name, layer, child, may_be_gone } if succeeded => {
                 self.keys.entry_stored(source, *child, *parent, name, layer);
+                if *may_be_gone {
+                    self.keys.entry_removed(source, *parent, name, layer);
+                }
             }
             Effect::EntryCreated { child, .. } | Effect::EntryEnlisted { child } if !succeeded => {
                 self.keys.entry_refused(*child);
@@ -103,14 +108,19 @@ impl WireMonitor {
             }
             Effect::KeyCreated { guid, flags, parent, name } if succeeded => {
                 self.keys.record_stored(source, *guid);
-                self.records.created((source, *guid), *flags, (*parent, name));
+                self.records.created(((source, *guid), moment), *flags, (*parent, name));
             }
-            // A source that takes it had no record of it: a volatile one went with the process before.
-            Effect::KeyEnlisted { guid } if succeeded => self.records.dropped((source, *guid)),
+            Effect::KeyDropped { guid } => self.records.drop_answered((source, *guid)),
             Effect::Began { transaction } => self.transactions.began(*transaction, succeeded),
             Effect::Committed { transaction } => {
                 self.transactions.committed(*transaction, succeeded);
                 self.call_rules.orphans.committed(*transaction, succeeded);
+                if succeeded {
+                    self.records.transaction_ended(source, *transaction);
+                }
+            }
+            Effect::Aborted { transaction } => {
+                self.records.transaction_ended(source, *transaction);
             }
             _ => {}
         }
@@ -210,7 +220,7 @@ impl WireMonitor {
     /// Compares what a source says of keys with what it said before, and learns from it.
     fn recorded(
         &mut self,
-        source: SourceId,
+        (source, moment): (SourceId, Moment),
         transaction: u64,
         effect: &Effect,
         success: &Success<'_>,
@@ -230,17 +240,18 @@ impl WireMonitor {
             Success::Entries { metadata, .. } | Success::Children { metadata, .. } => {
                 metadata.iter().try_for_each(|key| {
                     let flags = (key.volatile_key, key.symlink);
-                    records.returned(held, (source, key.guid), flags)
+                    records.returned(held, ((source, key.guid), moment), flags)
                 })
             }
             Success::Key { name, parent, metadata } => {
                 let Effect::KeyRead { guid } = *effect else { return Ok(()) };
                 let flags = (metadata.volatile_key, metadata.symlink);
-                records.returned(held, (source, guid), flags)?;
+                let place = (source, guid);
+                records.returned(held, (place, moment), flags)?;
                 if self.keys.is_root(guid) {
                     return Ok(());
                 }
-                records.read(held, (source, guid), (*parent, name))
+                records.read(held, (place, moment), (*parent, name))
             }
             _ => Ok(()),
         }

@@ -9,40 +9,71 @@ use super::frame::Guid;
 use super::keys::shown;
 use super::rules::{Failure, Held, Rule};
 
+/// A hive that a source has registered: which one, and its root.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServedRoot {
+    /// The name in lower case.
+    name: String,
+    /// The scope of a private hive.
+    scope: Option<[u8; 16]>,
+    root: Guid,
+}
+
+impl ServedRoot {
+    /// The hive of this name, global without a scope, and its root GUID.
+    pub fn new(name: &str, scope: Option<[u8; 16]>, root: [u8; 16]) -> ServedRoot {
+        ServedRoot { name: name.to_lowercase(), scope, root }
+    }
+
+    pub(super) fn root(&self) -> Guid {
+        self.root
+    }
+}
+
 /// What is known of roots.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Roots {
     /// Whose live connection serves a root. Several, if sources registered one GUID for several
     /// hives.
     homes: BTreeMap<Guid, BTreeSet<SourceId>>,
-    /// Roots of this boot that have lost a connection.
-    once_lost: BTreeSet<Guid>,
+    /// What each live connection serves.
+    served: BTreeMap<SourceId, Vec<ServedRoot>>,
+    /// Hives of this boot that have lost a connection.
+    once_lost: BTreeSet<ServedRoot>,
+    /// Roots of hives that were registered again, with the connection that serves them.
+    resumed: BTreeSet<(Guid, SourceId)>,
     /// The root GUID of each hive on a source's disk, by source and name in lower case.
     kept: BTreeMap<(SourceId, String), Guid>,
 }
 
 impl Roots {
     /// A source has registered or resumed hives with these roots.
-    pub(super) fn registered(&mut self, source: SourceId, roots: &[Guid]) {
-        for root in roots {
-            self.homes.entry(*root).or_default().insert(source);
+    pub(super) fn registered(&mut self, source: SourceId, hives: &[ServedRoot]) {
+        for hive in hives {
+            self.homes.entry(hive.root).or_default().insert(source);
+            if self.once_lost.contains(hive) {
+                self.resumed.insert((hive.root, source));
+            }
         }
+        self.served.entry(source).or_default().extend_from_slice(hives);
     }
 
     /// A connection is gone.
     pub(super) fn disconnected(&mut self, source: SourceId) {
-        for (root, homes) in &mut self.homes {
-            if homes.remove(&source) {
-                self.once_lost.insert(*root);
-            }
+        for homes in self.homes.values_mut() {
+            homes.remove(&source);
         }
         self.homes.retain(|_, homes| !homes.is_empty());
+        self.once_lost.extend(self.served.remove(&source).unwrap_or_default());
+        self.resumed.retain(|(_, of)| *of != source);
     }
 
     /// The machine went down.
     pub(super) fn rebooted(&mut self) {
         self.homes.clear();
+        self.served.clear();
         self.once_lost.clear();
+        self.resumed.clear();
     }
 
     /// Checks that a request about a root goes to a source that has registered it.
@@ -61,7 +92,7 @@ impl Roots {
         if sources.len() > 1 {
             held.mark(Rule::RootAtHome);
         }
-        if self.once_lost.contains(&key) {
+        if self.resumed.contains(&(key, source)) {
             held.mark(Rule::RootResumed);
         }
         Ok(())
@@ -80,10 +111,10 @@ impl Roots {
         })
     }
 
-    /// Whether any of these roots has lost a connection since the machine came up: a slot that is
-    /// registered again.
-    pub(super) fn is_resumed(&self, roots: &[Guid]) -> bool {
-        roots.iter().any(|root| self.once_lost.contains(root))
+    /// Whether any of these hives has lost a connection since the machine came up: a slot that is
+    /// registered again. A hive of another slot may have the same root GUID (P-50).
+    pub(super) fn is_resumed(&self, hives: &[ServedRoot]) -> bool {
+        hives.iter().any(|hive| self.once_lost.contains(hive))
     }
 
     /// Whether a source keeps hives on a disk: one of those that were started, and not one that a

@@ -49,6 +49,8 @@ rules! {
         "request ids only grow on one connection";
     InFlight covers ["RSI-09"] cites []
         "at most MaxConcurrentRSIRequests requests are in flight";
+    WaitersTakeNoSlot covers ["RSI-31"] cites []
+        "all slots are there for requests after callers have waited for one in vain";
     KnownOpCode covers [] cites ["CONST-41" "CONST-42" "CONST-43" "CONST-44" "CONST-45"]
         "the op code is one of the table";
     ResponseKnown covers ["RSI-50"] cites ["RSI-21" "RSI-24"]
@@ -249,6 +251,8 @@ rules! {
         "a sequence number is given out once";
     SequenceAfterFailure covers ["SEQ-08"] cites []
         "the number of a failed request is not given out again";
+    SequenceAfterTimeout covers ["SEQ-09"] cites []
+        "the number of a request that timed out is not given out again";
     SequenceAboveStored covers ["SEQ-13" "REG-06" "BOOT-12"] cites ["SEQ-15"]
         "a new sequence number is above what the sources reported";
     SequenceAfterReboot covers ["SEQ-14"] cites []
@@ -269,7 +273,7 @@ rules! {
         "transaction ids go up in the order in which transactions were created";
     OneHive covers [] cites ["TXN-10" "TXN-11" "D-80"]
         "all requests of a transaction are about one hive";
-    CommitRetried covers ["TXN-64" "IOC-192"] cites []
+    CommitRetried covers ["TXN-64" "IOC-192" "OP-63"] cites []
         "a commit that failed is sent again";
     TransactionOwned covers [] cites ["OP-65" "TXN-36"]
         "a transaction that a source has open belongs to an open fd";

@@ -28,6 +28,7 @@ pub(super) struct Sequences {
     used: BTreeSet<u64>,
     last_source: Option<SourceId>,
     has_failed: bool,
+    has_timed_out: bool,
     has_registered_late: bool,
 }
 
@@ -42,6 +43,7 @@ impl Sequences {
             used: BTreeSet::new(),
             last_source: None,
             has_failed: false,
+            has_timed_out: false,
             has_registered_late: false,
         }
     }
@@ -65,6 +67,11 @@ impl Sequences {
     /// A request that carried a number was refused or lost.
     pub(super) fn failed(&mut self) {
         self.has_failed = true;
+    }
+
+    /// A request that carried a number was not answered in time.
+    pub(super) fn timed_out(&mut self) {
+        self.has_timed_out = true;
     }
 
     /// Checks a number that a request takes under `rule`.
@@ -137,6 +144,9 @@ impl Sequences {
         }
         if self.has_failed {
             held.mark(Rule::SequenceAfterFailure);
+        }
+        if self.has_timed_out {
+            held.mark(Rule::SequenceAfterTimeout);
         }
     }
 

@@ -3,7 +3,7 @@
 use registry_model::input::SourceId;
 
 use super::frame::{Guid, Operation, Request};
-use super::records::Records;
+use super::records::{Moment, Records};
 use super::rules::{Failure, Held, Rule};
 use super::transactions::Transactions;
 
@@ -18,8 +18,8 @@ const NOT_SUPPORTED: u32 = 9;
 pub(super) struct Answerable {
     /// A write whose condition may fail.
     is_conditional: bool,
-    /// A removal of a value of this key.
-    removes_from: Option<Guid>,
+    /// A removal of a value of this key, which was there when it was sent.
+    removes_from: Option<(SourceId, Guid)>,
     /// An abort of this transaction, which its source has open.
     aborts_open: bool,
 }
@@ -30,13 +30,16 @@ impl Answerable {
         request: &Request<'_>,
         source: SourceId,
         transactions: &Transactions,
+        records: &Records,
     ) -> Answerable {
         let mut of = Answerable::default();
         match *request {
             Request::SetValue { expected_sequence, .. } => {
                 of.is_conditional = expected_sequence != 0
             }
-            Request::DeleteValueEntry { guid, .. } => of.removes_from = Some(guid),
+            Request::DeleteValueEntry { guid, .. } => {
+                of.removes_from = Some((source, guid)).filter(|place| records.is_present(*place));
+            }
             Request::AbortTransaction { transaction } => {
                 of.aborts_open = transactions.owes_abort(transaction)
                     && transactions.source(transaction) == Some(source);
@@ -51,15 +54,14 @@ impl Answerable {
 pub(super) fn judge(
     held: &mut Held,
     records: &Records,
-    source: SourceId,
-    (operation, of): (Operation, Answerable),
+    (operation, of, asked): (Operation, Answerable, Moment),
     status: u32,
 ) -> Result<(), Failure> {
     let is_allowed = match status {
         NOT_FOUND => match operation {
             Operation::DropKey | Operation::DeleteLayer => false,
             Operation::DeleteValueEntry => {
-                !of.removes_from.is_some_and(|key| records.is_present((source, key)))
+                !of.removes_from.is_some_and(|place| records.is_present_since(place, asked))
             }
             _ => true,
         },

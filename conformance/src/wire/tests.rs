@@ -5,9 +5,11 @@ mod answers;
 mod calls;
 mod golden;
 mod kernel;
+mod records;
 mod roots;
 mod settings;
 mod source;
+mod timeouts;
 mod transcript;
 mod transfers;
 
@@ -72,7 +74,13 @@ fn security_descriptor() -> Vec<u8> {
     bytes
 }
 
+/// A hive of its own for each root.
+fn served(root: [u8; 16]) -> ServedRoot {
+    ServedRoot::new(&format!("Hive{}", root[0]), None, root)
+}
+
 /// A monitor with a source that has registered, and frames with running ids.
+#[derive(Clone)]
 struct Wire {
     monitor: WireMonitor,
     last_id: u64,
@@ -85,7 +93,7 @@ impl Wire {
 
     fn of(mut monitor: WireMonitor) -> Wire {
         monitor.connection_opened(SOURCE);
-        monitor.registered(SOURCE, 100, &[ROOT]);
+        monitor.registered(SOURCE, 100, &[served(ROOT)]);
         Wire { monitor, last_id: 0 }
     }
 

@@ -124,7 +124,7 @@ fn take(
     let header = decode_request_header(bytes).map_err(|_| End::BadRequest)?;
     let response = Response::Failed(Status::Invalid);
     let frame = ResponseFrame { id: header.id, operation: header.operation, response };
-    device.write(&encode_response(&frame)).map_err(ended_by)
+    device.write(&encode_response(&frame)).map(|_| ()).map_err(ended_by)
 }
 
 /// EIO is what a device that was closed meanwhile answers.

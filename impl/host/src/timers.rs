@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -18,6 +19,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub(crate) struct Timers {
     clock: Clock,
+    next_timer: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -26,7 +28,6 @@ pub(crate) struct Timers {
 struct State {
     /// By deadline, then by timer.
     waiting: BTreeMap<(u64, u64), Waker>,
-    next_timer: u64,
     /// When the thread looks again by itself; 0 while it is awake.
     next_look: u64,
     stopped: bool,
@@ -35,7 +36,12 @@ struct State {
 impl Timers {
     /// Starts the timer thread. It ends with `stop`.
     pub(crate) fn start(clock: Clock) -> io::Result<Arc<Timers>> {
-        let timers = Timers { clock, state: Mutex::default(), changed: Condvar::new() };
+        let timers = Timers {
+            clock,
+            next_timer: AtomicU64::new(0),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
         let timers = Arc::new(timers);
         let running = Arc::clone(&timers);
         thread::Builder::new().name("timers".to_owned()).spawn(move || running.run())?;
@@ -49,9 +55,8 @@ impl Timers {
 
     /// Completes at `deadline`, in Unix nanoseconds.
     pub(crate) fn sleep_until(self: &Arc<Timers>, deadline: u64) -> Sleep {
-        let mut state = self.lock();
-        state.next_timer += 1;
-        Sleep { key: (deadline, state.next_timer), timers: Arc::clone(self) }
+        let timer = self.next_timer.fetch_add(1, Ordering::Relaxed);
+        Sleep { key: (deadline, timer), timers: Arc::clone(self), is_waiting: false }
     }
 
     fn run(&self) {
@@ -88,12 +93,16 @@ impl Timers {
 pub(crate) struct Sleep {
     key: (u64, u64),
     timers: Arc<Timers>,
+    /// Whether the thread may know of it. Most are never waited for: what they are the deadline of is
+    /// there already.
+    is_waiting: bool,
 }
 
 impl Future for Sleep {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.is_waiting = true;
         let mut state = self.timers.lock();
         // Asked under the lock: a deadline that passes now is found by the thread.
         if self.timers.clock.now() >= self.key.0 {
@@ -114,6 +123,8 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.timers.lock().waiting.remove(&self.key);
+        if self.is_waiting {
+            self.timers.lock().waiting.remove(&self.key);
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! one that a [`restore`] writes in. A backup holds nobody up. A restore keeps others from changing
 //! its hive as a transaction does, and from getting sequence numbers.
 
+mod awaited;
 mod channel;
 mod format;
 mod output;

@@ -107,12 +107,12 @@ impl<E: Env> Device<E> {
         self.wire.try_read_with_capacity(capacity)
     }
 
-    /// Takes one whole response.
+    /// Takes one whole response, and returns its length.
     ///
     /// # Errors
     /// EINVAL for what is no response to an unanswered request; the connection ends then (D-90).
-    pub fn write(&self, frame: &[u8]) -> Result<(), Errno> {
-        self.wire.write(frame)
+    pub fn write(&self, frame: &[u8]) -> Result<usize, Errno> {
+        self.wire.write(frame).map(|()| frame.len())
     }
 
     /// What poll() reports.

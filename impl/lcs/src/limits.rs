@@ -23,5 +23,7 @@ pub const SECTION_ENTRIES_MAX: usize = 65_536;
 pub const SURVEY_BYTES_KEPT_MAX: usize = 16 << 20;
 /// Keys that a walk asks for ahead of the one at hand.
 pub const KEYS_AHEAD_MAX: usize = 32;
+/// Keys whose content is waited for together, so that neither side wakes the other for each of them.
+pub const KEYS_AT_ONCE: usize = 8;
 /// Mutations of a restore that are on the way at once.
 pub const RESTORE_REQUESTS_MAX: usize = 64;

@@ -139,7 +139,12 @@ impl Database {
     pub(super) fn orphans(&self) -> Vec<Guid> {
         let named: BTreeSet<Guid> = self.named().map(|(guid, _)| guid).collect();
         let keys = self.keys.keys().copied();
-        keys.filter(|guid| *guid != self.root && !named.contains(guid)).collect()
+        keys.filter(|guid| !self.is_root(*guid) && !named.contains(guid)).collect()
+    }
+
+    /// Whether the key with this GUID is there and a hive root: it has no parent (KEY-24, P-371).
+    pub(super) fn is_root(&self, guid: Guid) -> bool {
+        self.keys.get(&guid).is_some_and(|record| record.parent.is_none())
     }
 
     /// Removes the record, the values and the blanket tombstones of a key.

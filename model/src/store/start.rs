@@ -208,7 +208,7 @@ impl Start {
 
     fn root(&self, name: &KeyName) -> Option<Guid> {
         let database = self.databases.get(name.folded())?;
-        database.keys.contains_key(&database.root).then_some(database.root)
+        database.is_root(database.root).then_some(database.root)
     }
 
     fn admits(&self, registration: &Registration) -> bool {
@@ -250,7 +250,7 @@ impl Start {
         };
         match self.databases.get(name.folded()) {
             None => Database::new(root, record()),
-            Some(database) if database.keys.contains_key(&root) => database.clone(),
+            Some(database) if database.is_root(root) => database.clone(),
             Some(database) => {
                 let keys = database.keys.insert(root, record());
                 Database { root, keys, ..database.clone() }

@@ -22,8 +22,14 @@ pub(crate) use super::commit::commit;
 
 /// `reg_begin_transaction`.
 pub(crate) fn begin(work: &mut Work<'_>) -> Outcome {
-    covers!(work.covered, "SYS-10", "SYS-89", "SYS-90", "SYS-91", "SYS-93", "TXN-12", "TXN-43");
-    covers!(work.covered, "TXN-48", "TXN-84", "TXN-86");
+    covers!(work.covered, "SYS-10", "SYS-89", "SYS-90", "SYS-91", "TXN-48");
+    if !work.state.without_transactions.is_empty() {
+        covers!(work.covered, "TXN-12");
+    }
+    let process = work.caller.process;
+    if work.state.transaction_fds.keys().any(|(holder, _)| *holder == process) {
+        covers!(work.covered, "TXN-84");
+    }
     let id = TransactionId(work.state.next_transaction);
     work.state.next_transaction += 1;
     let lifetime_ms = u64::from(work.state.limits.transaction_timeout_ms);
@@ -63,10 +69,18 @@ pub(crate) fn status(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     let errno = transaction.terminal_errno().filter(|_| state != REG_TXN_COMMITTED);
     covers!(work.covered, "IOC-196", "IOC-197", "IOC-204", "CONST-23", "TXN-42");
     match state {
-        REG_TXN_ACTIVE_UNBOUND | REG_TXN_ACTIVE_BOUND => covers!(work.covered, "IOC-199"),
+        REG_TXN_ACTIVE_UNBOUND => covers!(work.covered, "IOC-199", "SYS-92"),
+        REG_TXN_ACTIVE_BOUND => {
+            covers!(work.covered, "IOC-199");
+            if transaction.bound().is_some_and(|bound| bound.is_refused.0) {
+                covers!(work.covered, "IOC-188");
+            }
+        }
         REG_TXN_COMMITTED => covers!(work.covered, "IOC-198", "IOC-200", "TXN-29", "IOC-182"),
         REG_TXN_ABORTED => covers!(work.covered, "IOC-198", "IOC-201"),
-        REG_TXN_TIMED_OUT => covers!(work.covered, "IOC-198", "IOC-202", "TXN-37", "TXN-44"),
+        REG_TXN_TIMED_OUT => {
+            covers!(work.covered, "IOC-198", "IOC-202", "TXN-37", "TXN-43", "TXN-44", "SYS-93");
+        }
         _ => covers!(work.covered, "IOC-198", "IOC-203", "TXN-17", "FAIL-07"),
     }
     let terminal_errno = errno.map_or(0, |errno| errno.number().unsigned_abs());
@@ -87,6 +101,9 @@ pub(crate) fn poll(work: &mut Work<'_>, id: TransactionId) -> Outcome {
         Some(Phase::Committed) => covers!(work.covered, "IOC-183"),
         Some(Phase::TimedOut) => covers!(work.covered, "FAIL-33"),
         Some(Phase::SourceDown(_)) => covers!(work.covered, "FAIL-08"),
+        Some(Phase::Bound(bound)) if bound.is_refused.0 => {
+            covers!(work.covered, "IOC-191", "TXN-63");
+        }
         _ => {}
     }
     Outcome::Polled(PollEvents { readable: false, terminal })
@@ -112,9 +129,12 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd, id: TransactionId) -> Outcome {
             if bound.log.iter().any(|logged| logged.mutation.takes_number()) {
                 covers!(work.covered, "SEQ-10");
             }
-            if !work.state.watches.is_empty() {
-                covers!(work.covered, "DISP-46");
+            if bound.log.iter().any(|logged| work.state.is_watched(&logged.origin)) {
+                covers!(work.covered, "DISP-46", "WATCH-11");
             }
+        }
+        if bound.is_refused.0 {
+            covers!(work.covered, "TXN-65", "IOC-192");
         }
         let has_descriptor = bound.log.iter().any(|logged| logged.mutation.layer().is_none());
         if has_descriptor {

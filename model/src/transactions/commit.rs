@@ -31,8 +31,12 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     })?;
     work.commit_may_stall(id, &bound);
     if let Some(refusal) = take_refusal(&mut work.state, bound.hive) {
-        covers!(work.covered, "IOC-188", "IOC-189", "IOC-190", "IOC-191", "IOC-192");
-        covers!(work.covered, "TXN-61", "TXN-62", "TXN-63", "TXN-64", "TXN-65");
+        if bound.log.iter().any(|logged| work.state.is_watched(&logged.origin)) {
+            covers!(work.covered, "IOC-190", "TXN-62");
+        }
+        if let Some(bound) = work.state.bound_mut(id) {
+            bound.is_refused.0 = true;
+        }
         if work.is_doubtful(id) {
             // The refusal came too late for the caller (P-158).
             timed_out(work, id);
@@ -63,11 +67,13 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         work.audit.extend(looked_at(&work.state));
     }
     committed_transaction(work, &before, &touched);
-    covers!(work.covered, "TXN-01", "TXN-28", "IOC-181", "TXN-31", "TXN-77", "TXN-78", "SRC-12");
+    covers!(work.covered, "TXN-28", "IOC-181", "TXN-31", "SRC-12");
     mark_committed(work, &before, &bound);
     mark_rewritten(work, &before, id, &bound);
     if work.is_doubtful(id) {
-        late(work, id);
+        // The caller is told that the lifetime has ended, and what the source has carried out stands (§10.1,
+        // "Transaction timeout").
+        timed_out(work, id);
     }
     Ok(Outcome::Done)
 }
@@ -130,7 +136,7 @@ fn bound(work: &mut Work<'_>, id: TransactionId) -> Result<Bound, Errno> {
         Some(Phase::Committed) => covers!(work.covered, "IOC-193", "ERR-15"),
         Some(Phase::Aborted) => covers!(work.covered, "DEL-18", "ERR-15"),
         Some(Phase::TimedOut) => {
-            covers!(work.covered, "IOC-195", "ERR-21", "TXN-54");
+            covers!(work.covered, "IOC-195", "ERR-21", "TXN-43", "TXN-54", "SYS-93");
             return Err(Errno::ETIMEDOUT);
         }
         Some(Phase::SourceDown(_)) => {
@@ -190,12 +196,6 @@ fn died_before_the_answer(work: &mut Work<'_>, bound: &Bound) {
     work.may_have_ended_uncounted_in(state);
 }
 
-/// The lifetime may have ended while the commit was in flight. The caller is told so, and what the source
-/// has carried out stands (§10.1, "Transaction timeout").
-fn late(work: &mut Work<'_>, id: TransactionId) {
-    timed_out(work, id);
-}
-
 /// The lifetime may have ended before the answer came that has brought the registry to where it is.
 fn timed_out(work: &mut Work<'_>, id: TransactionId) {
     let mut state = work.state.clone();
@@ -236,7 +236,16 @@ fn mark_committed(work: &mut Work<'_>, before: &State, bound: &Bound) {
     if bound.log.is_empty() {
         return;
     }
-    covers!(work.covered, "IOC-086", "TXN-29", "IOC-182", "OP-54", "TXN-58");
+    covers!(work.covered, "IOC-086", "TXN-29", "IOC-182", "OP-54", "TXN-58", "TXN-77");
+    if bound.log.len() > 1 {
+        covers!(work.covered, "TXN-01", "TXN-78");
+    }
+    if bound.is_refused.0 {
+        covers!(work.covered, "TXN-64", "IOC-192");
+        if bound.log.iter().any(|logged| before.is_watched(&logged.origin)) {
+            covers!(work.covered, "TXN-61", "IOC-189");
+        }
+    }
     if bound.log.iter().any(|logged| logged.mutation.layer().is_none()) {
         covers!(work.covered, "IOC-133", "IOC-135");
     }

@@ -6,16 +6,16 @@
 
 use std::sync::Arc;
 
-use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, TransactionId};
+use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, Transaction, TransactionId};
 use crate::abi::NO_FD;
 use crate::audit_events::looked_at;
 use crate::coverage::covers;
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;
-use crate::input::Fd;
+use crate::input::{Fd, SourceId};
 use crate::layers;
 use crate::outcome::Outcome;
-use crate::state::{Place, State};
+use crate::state::{Place, State, Witness};
 use crate::step::Work;
 
 /// What an operation is to a transaction.
@@ -56,7 +56,7 @@ pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) ->
             return Err(Errno::EXDEV);
         }
         Some(_) if access == Access::Read => {
-            covers!(work.covered, "IOC-006", "IOC-007", "TXN-19", "TXN-20", "TXN-49", "TXN-88");
+            covers!(work.covered, "IOC-006");
             if has_set_precedence(&work.state, id) {
                 covers!(work.covered, "TXN-71");
             }
@@ -117,9 +117,11 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
         covers!(work.covered, "ERR-35", "SRC-16", "SRC-40", "SYS-95");
         return Err(Errno::ENOTSUP);
     }
-    covers!(work.covered, "SYS-11", "SYS-92", "TXN-83");
+    covers!(work.covered, "SYS-11");
     let log = rpds::VectorSync::new_sync();
-    work.state.set_phase(id, Phase::Bound(Bound { hive, contents: None, log }));
+    let bound = Bound { hive, contents: None, log, is_refused: Witness(false) };
+    work.state.set_phase(id, Phase::Bound(bound));
+    work.is_binding = true;
     work.requested(hive);
     Ok(())
 }
@@ -135,12 +137,19 @@ pub(crate) fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno
     };
     let bound = work.state.bound_to(slot);
     if bound.len() < work.state.limits.max_bound_transactions_per_source as usize {
-        if work.state.transactions.values().any(|t| t.terminal_errno().is_some()) {
+        let limit = work.state.limits.max_bound_transactions_per_source as usize;
+        let transactions = || work.state.transactions.values();
+        let ended = transactions().filter(|t| t.terminal_errno().is_some()).count();
+        if bound.len() + ended >= limit {
             covers!(work.covered, "TXN-89");
+        }
+        // That which is to be bound is none that might have been counted.
+        let unbound = transactions().filter(|t| t.phase == Phase::Unbound).count();
+        if bound.len() + unbound > limit {
+            covers!(work.covered, "TXN-86");
         }
         let others = work.state.slots.keys().filter(|other| **other != slot);
         let mut bound_to_others = others.map(|other| work.state.bound_to(*other).len());
-        let limit = work.state.limits.max_bound_transactions_per_source as usize;
         if bound_to_others.any(|count| count >= limit) {
             covers!(work.covered, "TXN-87");
         }
@@ -156,9 +165,19 @@ pub(crate) fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno
 
 /// Whether the source of a hive answers to RSI_BEGIN_TRANSACTION for reading and writing.
 pub(crate) fn has_transactions(state: &State, hive: HiveId) -> bool {
-    let slot = state.hives.get(&hive).and_then(|hive| state.slots.get(&hive.slot));
-    let source = slot.and_then(|slot| slot.connection);
+    let source = connection(state, hive);
     source.is_some_and(|source| !state.without_transactions.contains(&source))
+}
+
+/// Whether it answers to one that only reads.
+pub(crate) fn has_snapshots(state: &State, hive: HiveId) -> bool {
+    let source = connection(state, hive);
+    source.is_some_and(|source| !state.without_snapshots.contains(&source))
+}
+
+fn connection(state: &State, hive: HiveId) -> Option<SourceId> {
+    let slot = state.hives.get(&hive).and_then(|hive| state.slots.get(&hive.slot));
+    slot.and_then(|slot| slot.connection)
 }
 
 /// The write lock of a hive, for a mutation in the transaction of the call or in none. A transaction
@@ -172,13 +191,19 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     match work.state.lock_holder(hive) {
         Some(holder) if Some(holder) != own => {
             work.settle(holder);
-            covers!(work.covered, "TXN-80", "ERR-30", "SRC-37");
+            covers!(work.covered, "ERR-30", "SRC-37");
             if own.is_none() {
                 work.must_have_waited();
             }
             Err(Errno::EBUSY)
         }
-        _ => {
+        holder => {
+            let (began, _) = work.span();
+            let has_just_ended =
+                |t: &Transaction| t.phase == Phase::TimedOut && t.deadline.latest >= began;
+            if holder.is_none() && work.state.transactions.values().any(has_just_ended) {
+                covers!(work.covered, "TXN-80");
+            }
             let stored = work.state.database(hive).clone();
             if let Some(bound) = own.and_then(|id| work.state.bound_mut(id))
                 && bound.contents.is_none()
@@ -211,10 +236,12 @@ pub(crate) fn lock_for(
 /// call has no transaction: then it is carried out at once.
 pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutation) -> bool {
     let Some(id) = work.transaction else { return false };
-    mark_enlisted(work, id, &mutation);
-    if !work.state.watches.is_empty() {
+    mark_enlisted(work, &mutation);
+    if work.state.is_watched(origin) {
         // Nobody is told of it before the commit.
-        covers!(work.covered, "WATCH-09", "WATCH-11");
+        covers!(work.covered, "TXN-81", "WATCH-09");
+    }
+    if !work.state.watches.is_empty() {
         // Who looks already now for what to tell then may report what cannot be read (P-112).
         work.audit.extend(looked_at(&work.state));
     }
@@ -248,12 +275,12 @@ fn has_set_precedence(state: &State, id: TransactionId) -> bool {
     })
 }
 
-fn mark_enlisted(work: &mut Work<'_>, id: TransactionId, mutation: &Mutation) {
-    covers!(work.covered, "IOC-002", "TXN-50", "TXN-81", "IOC-087");
+fn mark_enlisted(work: &mut Work<'_>, mutation: &Mutation) {
+    covers!(work.covered, "IOC-002", "TXN-50", "IOC-087");
     if mutation.takes_number() {
         covers!(work.covered, "SEQ-11");
     }
-    if work.state.bound(id).is_some_and(|bound| !bound.log.is_empty()) {
+    if !work.is_binding {
         return;
     }
     match mutation {
@@ -282,7 +309,9 @@ fn mark_ended(work: &mut Work<'_>, phase: &Phase, access: Access) {
     }
     match phase {
         Phase::Committed | Phase::Aborted => covers!(work.covered, "ERR-15"),
-        Phase::TimedOut => covers!(work.covered, "ERR-07", "ERR-21", "TXN-38"),
+        Phase::TimedOut => {
+            covers!(work.covered, "ERR-07", "ERR-21", "TXN-38", "TXN-43", "SYS-93");
+        }
         Phase::SourceDown(_) => {
             covers!(work.covered, "ERR-05", "ERR-22", "FAIL-07", "FAIL-09", "TXN-17");
         }
@@ -299,5 +328,8 @@ fn mark_other_hive(work: &mut Work<'_>, bound: HiveId, asked: HiveId, access: Ac
     let slot = |hive| work.state.hives.get(&hive).map(|hive| hive.slot);
     if slot(bound) == slot(asked) && access == Access::Mutation {
         covers!(work.covered, "TXN-10");
+    }
+    if slot(bound) != slot(asked) {
+        covers!(work.covered, "TXN-83");
     }
 }

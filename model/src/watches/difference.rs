@@ -52,8 +52,8 @@ pub(super) enum Unread {
     /// watches that reach them (P-315).
     Name(BTreeSet<Guid>),
     /// All names below the key, and so what lies below those: watches of subkeys, and those that go
-    /// deeper (P-183).
-    Names,
+    /// deeper (P-183), but for a key that was an orphan before, below which nothing is told (P-173).
+    Names { of_orphan: bool },
     /// The name of a child, for the watches of the child.
     NameOf(Guid),
 }
@@ -227,7 +227,8 @@ impl<'a> Views<'a> {
         differences
             .retain(|difference| !matches!(difference, Difference::Unknown(Unread::Name(_))));
         differences.extend(self.unreadable_children(parent));
-        differences.push(Difference::Unknown(Unread::Names));
+        let of_orphan = self.was_orphan(parent);
+        differences.push(Difference::Unknown(Unread::Names { of_orphan }));
         differences
     }
 

@@ -8,17 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::difference::{Difference, Event, Unread, Views};
 use super::marks;
-use super::queue::Strand;
-use super::records::{Kind, Record};
+use super::pool::Strand;
+use super::records::Record;
 use super::{REG_NOTIFY_SD, REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
-use crate::access;
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId, Map, Target};
+use crate::database::{Guid, HiveId, Map};
 use crate::layers::Touched;
 use crate::limits::Limits;
-use crate::names::{FoldedName, KeyName};
+use crate::names::KeyName;
 use crate::resolution::Viewer;
-use crate::security::rights;
 use crate::state::{DescriptionId, Place, SlotId, State};
 
 /// Queues the events of one change that a call has made between two states.
@@ -62,7 +60,7 @@ pub(crate) fn changed_somehow(
             (views.unknown_child(parent, name, place.name()), above)
         }
     };
-    let mut told = Told { state: after, of_watches: BTreeMap::new() };
+    let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
     told.tell(&place, &differences, covered);
     let mut batch = Batch::new();
     batch.add(told);
@@ -102,8 +100,9 @@ pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered
         state.watches.iter().map(|(id, watch)| (*id, watch.clone())).collect();
     for (id, mut watch) in watches {
         if hives.contains(&watch.hive) {
-            covers!(covered, "DISP-47", "DISP-48", "DISP-49", "DISP-51", "FAIL-10", "FAIL-13");
+            covers!(covered, "DISP-47", "DISP-48", "DISP-49", "FAIL-10", "FAIL-13");
             covers!(covered, "DISP-22", "IOC-141", "REG-40", "REG-42");
+            watch.since_armed.0.is_resumed = true;
             watch.queue.overflow(limit, covered);
             state.watches.insert_mut(id, watch);
         }
@@ -234,7 +233,7 @@ impl Batch {
             Touched::Descriptor(..) => {}
         }
         marks::disarmed(after, &place, covered);
-        let mut told = Told { state: after, of_watches: BTreeMap::new() };
+        let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
         told.tell(&place, &differences, covered);
         self.add(told);
     }
@@ -249,7 +248,7 @@ impl Batch {
     ) {
         let viewer = Viewer::global();
         let views = Views::of(before, after, hive, &viewer);
-        let mut told = Told { state: after, of_watches: BTreeMap::new() };
+        let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
         for key in views.keys() {
             let mut differences = views.values_by_layers(key);
             differences.extend(views.children_by_layers(key));
@@ -306,10 +305,13 @@ impl Batch {
             } else {
                 arrivals.into_iter().for_each(|arrival| watch.arrive(arrival, limit, covered));
             }
-            if limit != queue_limit(&Limits::default()) {
+            let has_overflown = watch.queue.has_overflow() && !had_overflow;
+            let default = queue_limit(&Limits::default());
+            let decides = has_overflown && watch.queue.length() == limit;
+            if limit != default && (decides || watch.queue.length() > default) {
                 covers!(covered, "DISP-57", "CONF-04");
             }
-            overflowed |= watch.queue.has_overflow() && !had_overflow;
+            overflowed |= has_overflown;
             state.watches.insert_mut(id, watch);
         }
         overflowed
@@ -337,9 +339,8 @@ impl Watch {
     }
 
     fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
-        covers!(covered, "WATCH-01", "DISP-01", "DISP-02", "KEY-11");
         if let Arrival::Events(strands) = &arrival {
-            self.was_lost.0 |= strands.iter().flatten().any(Record::is_of_own_loss);
+            self.since_armed.0.was_lost |= strands.iter().flatten().any(Record::is_of_own_loss);
         }
         match arrival {
             Arrival::Events(strands) => self.queue.arrive(strands, limit, covered),
@@ -353,6 +354,7 @@ impl Watch {
 
 /// What each watch hears of one change.
 struct Told<'a> {
+    before: &'a State,
     state: &'a State,
     of_watches: BTreeMap<DescriptionId, Heard>,
 }
@@ -417,48 +419,18 @@ impl Told<'_> {
             Unread::Name(lost) if lost.iter().any(|key| watch.is_on(place.hive, *key)) => {
                 return true;
             }
-            Unread::Name(_) | Unread::Names => REG_NOTIFY_SUBKEY,
+            Unread::Name(_) | Unread::Names { .. } => REG_NOTIFY_SUBKEY,
             Unread::NameOf(child) => return watch.is_on(place.hive, *child),
         };
         let Some(path) = below(watch, place, limits) else { return false };
-        let is_orphan = self.state.orphans.contains(&(watch.hive, watch.key));
         let descends = watch.subtree && is_reached(path.len() + 1, limits);
         watch.filter & filter != 0
             || match unread {
                 // KEY_DELETED is for every filter.
                 Unread::Name(lost) => descends && !lost.is_empty(),
-                Unread::Names => descends && !is_orphan,
+                Unread::Names { of_orphan } => descends && !of_orphan,
                 _ => false,
             }
-    }
-
-    /// A subtree watch is told of the coming or going of a key that whoever has it could not open, or of
-    /// what is below such a key.
-    fn mark_unchecked(
-        &self,
-        id: DescriptionId,
-        place: &Place,
-        event: &Event,
-        covered: &mut Covered,
-    ) {
-        let is_of_name = matches!(event.kind, Kind::SubkeyCreated | Kind::SubkeyDeleted);
-        let fd = self.state.open_keys.values().find(|open| open.description == id);
-        let Some(open) = fd.filter(|_| is_of_name) else { return };
-        let database = self.state.database(place.hive);
-        let named = database.lookup(place.key(), FoldedName::of(&event.name).as_str());
-        let targets = named.into_iter().flat_map(|entries| entries.values());
-        let keys = targets.map(|entry| entry.target).chain([Target::Key(place.key())]);
-        let is_closed = |target: Target| {
-            let Target::Key(key) = target else { return false };
-            let record = database.keys.get(&key).filter(|_| key != open.key());
-            let Some(Ok(descriptor)) = record.map(|record| &record.descriptor) else {
-                return false;
-            };
-            access::would_deny(&open.origin.0.token, descriptor, rights::KEY_ENUMERATE_SUB_KEYS)
-        };
-        if keys.into_iter().any(is_closed) {
-            covers!(covered, "SEC-51");
-        }
     }
 
     /// The record of an event for a watch; nothing if it is not for it, and `Some(None)` if no record can
@@ -479,9 +451,9 @@ impl Told<'_> {
         let concerns = event.kind.category().is_none_or(|bit| watch.filter & bit != 0);
         match (path, concerns) {
             (Some(path), true) => {
-                marks::told(self.state, watch, place, event, covered);
+                marks::told((self.before, self.state), watch, place, event, covered);
                 if watch.subtree {
-                    self.mark_unchecked(id, place, event, covered);
+                    marks::unchecked(self.state, id, place, event, covered);
                 }
                 Some(Record::of(event.kind, &event.name, watch.subtree.then_some(path)))
             }

@@ -6,12 +6,14 @@
 use super::difference::Event;
 use super::records::Kind;
 use super::{REG_NOTIFY_SUBKEY, Watch};
+use crate::access;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, Target};
 use crate::layers::Touched;
 use crate::names::FoldedName;
 use crate::resolution::Viewer;
-use crate::state::{OpenKey, Place, State};
+use crate::security::rights;
+use crate::state::{DescriptionId, OpenKey, Place, State};
 
 /// A change that an fd would be told of that is disarmed, and another is that is armed on the same key.
 pub(super) fn disarmed(state: &State, place: &Place, covered: &mut Covered) {
@@ -42,21 +44,32 @@ pub(super) fn unhidden(before: &State, after: &State, touched: Touched<'_>, cove
 
 /// What a told event shows about its watch.
 pub(super) fn told(
-    state: &State,
+    (before, after): (&State, &State),
     watch: &Watch,
     place: &Place,
     event: &Event,
     covered: &mut Covered,
 ) {
     covered.add(&event.shows);
-    covers!(covered, "DISP-05", "DISP-20", "DISP-29");
+    covers!(covered, "WATCH-01", "DISP-01", "DISP-05", "DISP-20", "DISP-29");
     if event.kind == Kind::KeyDeleted {
         covers!(covered, "DISP-21", "IOC-141");
     }
+    if watch.since_armed.0.is_read {
+        covers!(covered, "CONV-36", "WATCH-02");
+    }
+    if watch.since_armed.0.is_resumed {
+        covers!(covered, "DISP-51");
+    }
+    let was_orphan = before.orphans.contains(&(watch.hive, watch.key));
+    let now = now_in_place_of(after, watch);
+    if matches!(now, Some(Some(other)) if other != watch.key) {
+        covers!(covered, "DISP-02", "KEY-11");
+    }
     if place.key() == watch.key {
         covers!(covered, "DISP-37");
-        let is_back = || now_in_place_of(state, watch) == Some(Some(watch.key));
-        if event.kind != Kind::KeyDeleted && watch.was_lost.0 && is_back() {
+        let is_back = now == Some(Some(watch.key));
+        if event.kind != Kind::KeyDeleted && watch.since_armed.0.was_lost && is_back {
             covers!(covered, "DISP-17");
         }
         if watch.subtree {
@@ -64,21 +77,21 @@ pub(super) fn told(
         } else {
             covers!(covered, "DISP-23");
         }
-        if state.orphans.contains(&(watch.hive, watch.key)) && event.child.is_none() {
+        if was_orphan && event.child.is_none() {
             covers!(covered, "DEL-40", "DEL-42", "WATCH-36");
         }
         return;
     }
     covers!(covered, "DISP-04", "DISP-24", "DISP-31", "DISP-36", "DISP-39");
-    if state.orphans.contains(&(watch.hive, watch.key)) {
+    if was_orphan {
         covers!(covered, "DISP-07");
     }
-    match now_in_place_of(state, watch) {
+    match now {
         Some(None) => covers!(covered, "DISP-06"),
         Some(Some(other)) if other != watch.key => covers!(covered, "DISP-08"),
         _ => {}
     }
-    way(state, watch, place, covered);
+    way(after, watch, place, covered);
 }
 
 /// The way by which the key was opened that has changed shows which ancestors were recorded.
@@ -131,6 +144,35 @@ pub(super) fn untold(
     });
     if watch.subtree && is_successor {
         covers!(covered, "DISP-09");
+    }
+}
+
+/// A subtree watch is told of the coming or going of a key that whoever has it could not open, or of
+/// what is below such a key.
+pub(super) fn unchecked(
+    state: &State,
+    id: DescriptionId,
+    place: &Place,
+    event: &Event,
+    covered: &mut Covered,
+) {
+    let is_of_name = matches!(event.kind, Kind::SubkeyCreated | Kind::SubkeyDeleted);
+    let fd = state.open_keys.values().find(|open| open.description == id);
+    let Some(open) = fd.filter(|_| is_of_name) else { return };
+    let database = state.database(place.hive);
+    let named = database.lookup(place.key(), FoldedName::of(&event.name).as_str());
+    let targets = named.into_iter().flat_map(|entries| entries.values());
+    let keys = targets.map(|entry| entry.target).chain([Target::Key(place.key())]);
+    let is_closed = |target: Target| {
+        let Target::Key(key) = target else { return false };
+        let record = database.keys.get(&key).filter(|_| key != open.key());
+        let Some(Ok(descriptor)) = record.map(|record| &record.descriptor) else {
+            return false;
+        };
+        access::would_deny(&open.origin.0.token, descriptor, rights::KEY_ENUMERATE_SUB_KEYS)
+    };
+    if keys.into_iter().any(is_closed) {
+        covers!(covered, "SEC-51");
     }
 }
 

@@ -6,12 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use super::pool::{Pool, Strand};
 use super::records::{Record, split};
 use crate::coverage::{Covered, covers};
 use crate::state::DescriptionId;
-
-/// Events whose order among themselves is fixed.
-pub(crate) type Strand = Vec<Record>;
 
 /// The events of a watch that have not been read, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,14 +27,6 @@ enum Item {
         pool: u32,
         count: usize,
     },
-}
-
-/// Events that one change caused, of which the order is open but for that within each strand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Pool {
-    strands: Vec<Strand>,
-    /// How many of them have been lost, nobody knows which.
-    lost: usize,
 }
 
 /// Whether the event that is read next fits into a buffer.
@@ -79,12 +69,12 @@ impl Queue {
         }
         let pool = self.pools.keys().next_back().map_or(0, |last| last.saturating_add(1));
         let count: usize = strands.iter().map(Vec::len).sum();
-        self.pools.insert(pool, Pool { strands, lost: 0 });
+        self.pools.insert(pool, Pool::of(strands));
         for _ in 0..count {
             if self.make_room(limit, covered) {
                 self.push_any_of(pool);
             } else {
-                self.lose_of(pool);
+                self.displaced_of(pool);
             }
         }
         self.forget_empty_pools();
@@ -126,8 +116,10 @@ impl Queue {
             let Some(oldest) = self.items.iter().position(|item| *item != Item::Overflow) else {
                 return;
             };
-            if let Item::AnyOf { pool, .. } = self.items[oldest] {
-                self.lose_of(pool);
+            if let Item::AnyOf { pool, .. } = self.items[oldest]
+                && let Some(pool) = self.pools.get_mut(&pool)
+            {
+                pool.lose_oldest();
             }
             self.take_from(oldest);
         }
@@ -140,9 +132,15 @@ impl Queue {
         }
     }
 
-    fn lose_of(&mut self, pool: u32) {
-        if let Some(pool) = self.pools.get_mut(&pool) {
-            pool.lost += 1;
+    /// An event of this pool is lost to OVERFLOW, behind all of the pool that are queued.
+    fn displaced_of(&mut self, of: u32) {
+        let counts = self.items.iter().map(|item| match item {
+            Item::AnyOf { pool, count } if *pool == of => *count,
+            _ => 0,
+        });
+        let queued = counts.sum();
+        if let Some(pool) = self.pools.get_mut(&of) {
+            pool.lose_after(queued);
         }
     }
 
@@ -227,26 +225,6 @@ impl Queue {
     /// Whether the order of the events is open.
     fn is_open(&self) -> bool {
         !self.pools.is_empty()
-    }
-}
-
-impl Pool {
-    /// The events that may be next: those at the head of a strand, and those behind lost ones.
-    fn next(&self) -> impl Iterator<Item = &Record> {
-        self.strands.iter().flat_map(|strand| strand.iter().take(self.lost + 1))
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> bool {
-        let place_in = |strand: &Strand| strand.iter().position(|record| record.bytes() == bytes);
-        let places = self.strands.iter().enumerate();
-        let place = places
-            .filter_map(|(index, strand)| Some((place_in(strand)?, index)))
-            .min()
-            .filter(|(skipped, _)| *skipped <= self.lost);
-        let Some((skipped, index)) = place else { return false };
-        self.strands[index].drain(..=skipped);
-        self.lost -= skipped;
-        true
     }
 }
 
@@ -438,12 +416,62 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_events_are_lost_and_the_one_that_overflow_takes_the_place_of() {
+        let lost = || vec![record("gone"), record("come"), record("lost")];
+        let mut strands = vec![lost()];
+        strands.extend((1..=14).map(|number| vec![record(&number.to_string())]));
+        let mut queue = Queue::default();
+        queue.arrive(strands, 16, &mut Covered::new());
+        let events = QueuedEvents::new(DescriptionId(0), queue, 10_000);
+        let may_read = |records: Vec<Record>| events.read(&joined(&records)).is_some();
+        let behind = |first: &[Record], last: u32| {
+            let mut records = first.to_vec();
+            records.extend(numbered(1..=last));
+            records.push(Record::overflow());
+            records
+        };
+        // The first is lost, and whichever came last.
+        assert!(may_read(behind(&lost()[1..], 13)));
+        assert!(!may_read(behind(&lost()[2..], 14)));
+        assert!(!may_read(behind(&[record("gone"), record("lost")], 13)));
+        // With the last of the strand behind all others.
+        assert!(may_read(behind(&lost()[1..2], 14)));
+    }
+
+    #[test]
+    fn what_is_lost_later_may_follow_what_was_read() {
+        let mut queue = Queue::default();
+        let strands = vec![vec![record("a"), record("b"), record("c")], vec![record("d")]];
+        queue.arrive(strands, 4, &mut Covered::new());
+        assert!(queue.take(record("a").bytes()));
+        queue.arrive(vec![numbered(1..=2)], 4, &mut Covered::new());
+        let events = QueuedEvents::new(DescriptionId(0), queue, 10_000);
+        let behind = |names: &[&str]| {
+            let mut records: Vec<Record> = names.iter().map(|name| record(name)).collect();
+            records.push(record("1"));
+            records.push(Record::overflow());
+            joined(&records)
+        };
+        assert!(events.read(&behind(&["c", "d"])).is_some());
+        assert!(events.read(&behind(&["b", "c"])).is_some());
+        assert!(events.read(&behind(&["b", "d"])).is_none());
+    }
+
+    #[test]
     fn what_stands_behind_lost_events_may_be_next() {
+        let mut queue = Queue::default();
+        let strands = vec![vec![record("a"), record("longer")], vec![record("b")]];
+        queue.arrive(strands, 2, &mut Covered::new());
+        assert_eq!((queue.length(), queue.next_fits(9)), (2, Next::Either));
+    }
+
+    #[test]
+    fn the_last_of_all_is_the_end_of_a_strand() {
         let mut queue = Queue::default();
         let strand = |short: &str| vec![record(short), record("longer")];
         queue.arrive(vec![strand("a"), strand("b")], 2, &mut Covered::new());
         queue.take(Record::overflow().bytes());
-        assert_eq!((queue.length(), queue.next_fits(9)), (1, Next::Either));
+        assert_eq!((queue.length(), queue.next_fits(9)), (1, Next::TooLong));
     }
 
     #[test]

@@ -518,3 +518,48 @@ fn a_path_that_cannot_be_read_leaves_what_is_in_force() {
     let step = resumption(&mut world);
     assert_eq!((size(step.next()), reported(&step).len()), (5_000, 0));
 }
+
+#[test]
+fn what_could_not_be_reached_is_read_at_the_next_change_of_the_hive() {
+    let mut world = World::with_layers();
+    world.transcript(&format!("dword {KEY} {SIZE} 5000\ncreate k Machine\\k"));
+    let number = world.state.next_sequence() + 1;
+    let record = StoredRecord::Child {
+        name: "Registry".to_owned(),
+        layer: "ghost".to_owned(),
+        target: StoredTarget::Hidden,
+        sequence: StoredSequence::Number(number),
+    };
+    store(&mut world, "Machine\\System", record);
+    world.environment(Environment::Reboot);
+    world.device(SOURCE, DeviceCall::Open);
+    let hives = ["Machine", "Users"].map(|hive| (hive, root_of(hive)));
+    let registration = Some(Registration::of_global_hives(hives, number - 2));
+    let contents = Contents::Kept;
+    world.device(SOURCE, DeviceCall::Register { registration, contents });
+    let key = fd(&mut world, "Machine\\k");
+    let set = write(key, "x", 4, &[0; 4], b"");
+    let first = step_of(&mut world, set.clone());
+    let second = step_of(&mut world, set);
+    let default = Limits::default().max_value_size;
+    assert_eq!((size(first.next()), reported(&first).len()), (default, 0));
+    assert_eq!((size(second.next()), reported(&second).len()), (5_000, 18));
+}
+
+#[test]
+fn a_commit_that_touches_the_path_and_the_key_may_report_again() {
+    let mut world = World::with_layers();
+    world.transcript(
+        "layer role 1
+         open l Machine\\System\\Registry\\Layers\\role
+         dword $l Enabled 0
+         open r Machine\\System\\Registry
+         begin t
+         hide $r in role with t
+         dword $r other 1 with t",
+    );
+    let fd = world.handle("t");
+    let step = step_of(&mut world, Call::Commit { fd });
+    assert_eq!(reported(&step), [] as [&str; 0]);
+    assert_eq!(step.audit.len(), 19);
+}

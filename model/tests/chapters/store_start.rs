@@ -146,6 +146,17 @@ fn a_dropped_root_is_made_anew() {
 }
 
 #[test]
+fn a_key_with_the_guid_of_a_dropped_root_is_no_root() {
+    let mut source = Source::new(&["Machine"]);
+    source.create(key(1), ROOT, "One", 1);
+    source.ask(drop_key(ROOT));
+    assert_eq!(source.ask(create_key(ROOT, "Two", key(1))), "ok");
+    source.restart();
+    assert_eq!(source.store.roots().collect::<Vec<_>>(), [("Machine", key(0xB1))]);
+    assert_eq!(source.ask(read_key(ROOT)), "NOT_FOUND");
+}
+
+#[test]
 fn a_source_whose_store_fails_registers_without_orphans_or_not_at_all() {
     let mut source = Source::new(&["Machine"]);
     source.create(key(1), ROOT, "One", 1);

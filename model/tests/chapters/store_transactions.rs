@@ -222,6 +222,45 @@ fn a_bound_transaction_looks_for_what_is_nowhere_as_a_reader_does() {
 }
 
 #[test]
+fn any_key_but_a_root_may_be_looked_for_in_every_hive() {
+    let mut source = Source::new(&["Machine", "Users"]);
+    source.create(key(1), ROOT, "One", 1);
+    let write = || set(key(1), "v", "base", "x", 2);
+    source.ask_in(8, begin(8));
+    source.ask_in(8, set(OTHER_ROOT, "v", "base", "x", 3));
+    assert_eq!(source.statuses(enum_children(key(1)), 25), ["ok"]);
+    source.ask_in(8, create_volatile_key(key(3), "Three", OTHER_ROOT));
+    assert_eq!(source.statuses(enum_children(key(1)), 24), ["ok"]);
+    assert_eq!(source.statuses(enum_children(key(1)), 25), ["ok", "TXN_BUSY"]);
+    assert_eq!(source.statuses(write(), 25), ["ok", "TXN_BUSY"]);
+    source.ask_in(7, begin(7));
+    assert_eq!(statuses_in(&source, 7, write(), 25), ["ok", "TXN_BUSY"]);
+    assert_eq!(source.statuses(lookup(ROOT, "One"), 25).len(), 1);
+}
+
+#[test]
+fn a_store_may_fail_before_the_lock_is_waited_for() {
+    let mut source = with_open_transaction();
+    let write = || set(key(1), "w", "base", "x", 5);
+    assert!(source.statuses(write(), 0).is_empty());
+    source.store = source.store.with_storage_failing(true);
+    assert_eq!(source.statuses(write(), 0), ["STORAGE_ERROR"]);
+}
+
+#[test]
+fn a_store_may_fail_where_a_key_of_another_hive_is_looked_for() {
+    let mut source = Source::new(&["Machine", "Users"]);
+    source.ask_in(7, begin(7));
+    source.ask_in(7, set(ROOT, "v", "base", "x", 1));
+    let write = || set(OTHER_ROOT, "v", "base", "x", 2);
+    assert_eq!(statuses_in(&source, 7, write(), 0), ["INVALID"]);
+    source.store = source.store.with_storage_failing(true);
+    assert_eq!(statuses_in(&source, 7, write(), 0), ["INVALID", "STORAGE_ERROR"]);
+    let malformed = Operation::QueryValues { guid: OTHER_ROOT, name: vec![], query_all: 2 };
+    assert_eq!(statuses_in(&source, 7, malformed, 0), ["INVALID"]);
+}
+
+#[test]
 fn a_drop_of_what_has_no_record_may_wait_for_any_hive() {
     let mut source = with_open_transaction();
     let drop = || Operation::DropKey { guid: key(9) };

@@ -14,6 +14,8 @@ const LIFETIMES_MS: &[u32] = &[2_000, 3_000, 5_000];
 /// The compiled-in lifetime, milliseconds, and the compiled-in length of a queue.
 const LIFETIME_MS: u32 = 30_000;
 const QUEUE_SIZE: u32 = 256;
+/// The longest lifetime, milliseconds.
+const LONG_LIFETIME_MS: u32 = 600_000;
 
 /// Each parameter with its range and values that a plan can live with.
 pub(super) const PARAMETERS: &[(&str, u32, u32, &[u32])] = &[
@@ -73,6 +75,12 @@ impl Generator {
         let lifetime_ms = LIFETIMES_MS[self.rng.random_range(0..LIFETIMES_MS.len())];
         self.set_parameter_to("TransactionTimeoutMs", lifetime_ms);
         self.life.settings.lifetime_ms = lifetime_ms;
+    }
+
+    /// Lets transactions outlive requests, whose time-outs are as long as their lifetimes by default.
+    pub(super) fn lengthen_lifetimes(&mut self) {
+        self.set_parameter_to("TransactionTimeoutMs", LONG_LIFETIME_MS);
+        self.life.settings.lifetime_ms = LONG_LIFETIME_MS;
     }
 
     fn parameter(&mut self) -> (&'static str, u32, u32, &'static [u32]) {

@@ -43,7 +43,7 @@ impl Generator {
         {
             self.change_inside(transaction, &met);
         }
-        self.begin_stall(source);
+        self.begin_stall(source, REQUEST_MAX);
         for _ in 0..self.rng.random_range(1..=3) {
             self.meet_stall(&met, transaction.as_ref());
         }
@@ -58,6 +58,44 @@ impl Generator {
         self.change();
     }
 
+    /// A transaction of which a change, or the commit, is not answered in time: what its state is then, and
+    /// when the answer has come, and what is told of it.
+    pub(in super::super) fn stall_inside(&mut self) {
+        let met = self.key_to_meet();
+        let source = self.source_of(&met.path);
+        if self.down[source] {
+            return self.get();
+        }
+        if !self.chance(3) {
+            self.lengthen_lifetimes();
+        }
+        let (handle, path) = (met.handle.clone(), Text::from(met.path.as_str()));
+        let (parent, access, flags) = (None, ALL_ACCESS, 0);
+        self.act(1, Action::Open { handle: handle.clone(), parent, path, access, flags });
+        self.remember(handle);
+        self.arm();
+        let transaction = self.begin();
+        self.change_inside(&transaction, &met);
+        let (request, executed, at_commit) = (1, self.chance(2), self.chance(2));
+        self.plan.steps.push(Step::Fault(Fault::StallSourceAt { source, request, executed }));
+        if at_commit {
+            self.commit(&transaction);
+        } else {
+            let change = self.change_of(met.key());
+            self.within(&transaction, 1, change);
+        }
+        self.ask_for_state(&transaction);
+        self.end_stall(source);
+        self.ask_for_state(&transaction);
+        if !at_commit {
+            self.commit(&transaction);
+        }
+        self.noted_all();
+        self.look();
+        self.look_at(&met);
+        self.close_transaction(&transaction);
+    }
+
     fn key_to_meet(&mut self) -> Met {
         let handle = Handle(self.pick(HANDLES).to_owned());
         let is_layer = self.chance(4);
@@ -69,8 +107,9 @@ impl Generator {
         Met { handle, path, is_layer }
     }
 
-    fn begin_stall(&mut self, source: usize) {
-        let (request, executed) = (self.rng.random_range(1..=REQUEST_MAX), self.chance(2));
+    /// The source stalls at once, or at one of the next requests.
+    pub(super) fn begin_stall(&mut self, source: usize, request_max: u32) {
+        let (request, executed) = (self.rng.random_range(1..=request_max), self.chance(2));
         let fault = if self.chance(3) {
             Fault::StallSource { source }
         } else {
@@ -148,12 +187,13 @@ impl Generator {
     }
 
     /// The source answers everything, or is gone and comes back.
-    fn end_stall(&mut self, source: usize) {
+    pub(super) fn end_stall(&mut self, source: usize) {
         self.calls += 1;
         if !self.chance(6) {
             return self.plan.steps.push(Step::Fault(Fault::ReleaseSource { source }));
         }
-        self.plan.steps.push(Step::Fault(Fault::KillSource { source }));
+        let death = self.maybe_a_breach(Fault::KillSource { source }, 2);
+        self.plan.steps.push(Step::Fault(death));
         self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));
     }
 }

@@ -6,8 +6,9 @@
 use proptest::prelude::*;
 use registry_model::input::StreamAccess;
 
-use super::super::Generator;
-use crate::plan::Action;
+use super::super::{Generator, HANDLES};
+use super::ALL_ACCESS;
+use crate::plan::{Action, Handle, KeyReference, Text};
 use crate::streams::Damage;
 
 /// The streams of a plan.
@@ -17,6 +18,10 @@ const SETTINGS: &[&str] = &["Machine\\System\\Registry", "Machine\\System\\Regis
 /// Records and bytes that a damage is about; a stream has fewer or more, round and round.
 const RECORDS_MAX: u32 = 40;
 const BYTES_MAX: u32 = 4_000;
+/// How often one stream is damaged.
+const DAMAGES_MAX: usize = 2;
+/// How far into a transfer its source may stall, in requests; a long one is over at times by then.
+const TRANSFER_REQUEST_MAX: u32 = 40;
 
 impl Generator {
     /// A backup, changes, and the restore of it.
@@ -35,12 +40,55 @@ impl Generator {
             }
         }
         self.look();
-        if self.chance(4) {
-            self.damage(&stream);
+        for _ in 0..DAMAGES_MAX {
+            if self.chance(4) {
+                self.damage(&stream);
+            }
         }
         self.restore(&path, &stream);
         let read = self.read_of(&path);
         self.act(3, read);
+    }
+
+    /// A transfer through an fd that was opened before, whose source stalls before it or in its course.
+    pub(in super::super) fn transfer_at_a_stalling_source(&mut self) {
+        let path = self.watched_path();
+        let (stream, source) = (self.pick(STREAMS).to_owned(), self.source_of(&path));
+        if self.down[source] {
+            return;
+        }
+        self.back_up(&path, &stream);
+        let handle = Handle(self.pick(HANDLES).to_owned());
+        let (name, text) = (handle.clone(), Text::from(path.as_str()));
+        let (access, flags) = (ALL_ACCESS, 0);
+        self.act(1, Action::Open { handle: name, parent: None, path: text, access, flags });
+        self.remember(handle.clone());
+        let key = KeyReference::Handle(handle);
+        let change = self.change_of(key.clone());
+        self.act(1, change);
+        if self.chance(6) {
+            self.damage(&stream);
+        }
+        self.begin_stall(source, TRANSFER_REQUEST_MAX);
+        let access = StreamAccess::ReadWrite;
+        if self.chance(4) {
+            self.life.streams.retain(|(name, _)| *name != stream);
+            self.act(6, Action::Backup { key: key.clone(), stream: stream.clone(), access });
+        } else {
+            self.act(6, Action::Restore { key: key.clone(), stream: stream.clone(), access });
+        }
+        if self.chance(3) {
+            let change = self.change_of(key);
+            self.act(1, change);
+        }
+        self.end_stall(source);
+        self.noted_all();
+        self.look();
+        let read = self.read_of(&path);
+        self.act(3, read);
+        if self.chance(2) {
+            self.restore(&path, &stream);
+        }
     }
 
     /// A restore of what some backup has left, into a key that need not be that of the backup.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::generate::{Profile, plan_of_seed};
 use crate::plan::{Action, Fault, Plan, Step, Text};
 use crate::script::{parse, print};
+use crate::source_device::Breach;
 
 const SEEDS: u64 = 200;
 
@@ -175,6 +176,22 @@ fn sources_stall_before_and_in_the_course_of_calls_and_end_in_both_ways() {
 }
 
 #[test]
+fn sources_break_the_protocol_in_calls_and_late() {
+    let text = text();
+    for breach in Breach::ALL {
+        let broken = |line: &&str| line.starts_with("break ") && line.contains(breach.word());
+        let count = text.lines().filter(broken).count();
+        assert!(count > 2, "{} occurs {count} times", breach.word());
+    }
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(" source ")).collect();
+    let late = |pair: &&[&str]| {
+        let is_at_once = !pair[1].contains("at request");
+        pair[0].starts_with("stall ") && pair[1].starts_with("break ") && is_at_once
+    };
+    assert!(lines.windows(2).any(|pair| late(&pair)), "no stalled source breaks the protocol");
+}
+
+#[test]
 fn layers_and_parameters_change_inside() {
     let text = text();
     let inside =
@@ -210,4 +227,28 @@ fn watches_are_disarmed_with_something_unread() {
     let unread = |pair: &&[&str]| pair[0].contains("set ") && pair[1].ends_with(" off");
     let count = lines.windows(2).filter(unread).count();
     assert!(count > 20, "{count} watches disarmed unread");
+}
+
+#[test]
+fn transfers_meet_sources_that_stall() {
+    let is_stall = |step: &Step| {
+        matches!(step, Step::Fault(Fault::StallSource { .. } | Fault::StallSourceAt { .. }))
+    };
+    let meets = |step: &Step, is_kind: IsKind| match step {
+        Step::Act { action, .. } => is_kind(action),
+        _ => false,
+    };
+    let kinds: [IsKind; 2] = [
+        |action| matches!(action, Action::Backup { .. }),
+        |action| matches!(action, Action::Restore { .. }),
+    ];
+    for is_kind in kinds {
+        let count: usize = plans()
+            .map(|plan| {
+                let pairs = plan.steps.windows(2);
+                pairs.filter(|pair| is_stall(&pair[0]) && meets(&pair[1], is_kind)).count()
+            })
+            .sum();
+        assert!(count > 10, "{count}");
+    }
 }

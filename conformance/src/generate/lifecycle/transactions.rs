@@ -306,6 +306,7 @@ impl Generator {
             0 => Fault::KillSource { source },
             _ => Fault::KillSourceAt { source, request, executed },
         };
+        let fault = self.maybe_a_breach(fault, 4);
         self.plan.steps.push(Step::Fault(fault));
         if self.chance(4) {
             let change = self.change_of(Generator::by_path(&path));

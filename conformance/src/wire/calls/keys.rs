@@ -125,6 +125,10 @@ fn statuses(
             return time_status(held, ended, &ended.requests[position..]);
         }
         let Some((rule, errno)) = request.status().and_then(errno_of) else { continue };
+        // What is looked for on behalf of watches alone fails no call (P-142, P-312).
+        if is_for_watches(operation, ended, position) && ended.failed() != Some(errno) {
+            continue;
+        }
         // What watches are told may be looked for in vain. But nothing goes on after a failure that
         // the caller is told of.
         let is_last = position + 1 == ended.requests.len() && ended.failed().is_some();
@@ -140,6 +144,19 @@ fn statuses(
         held.mark(Rule::StatusOk);
     }
     Ok(())
+}
+
+/// Whether a request looks at values although the operation does not need them: all do but the first one
+/// of a write (P-44).
+fn is_for_watches(operation: &KeyOperation<'_>, ended: &Ended<'_>, position: usize) -> bool {
+    let is_look = |request: &Logged| request.operation == Operation::QueryValues;
+    let needs_one = match operation {
+        KeyOperation::Set(_) => true,
+        KeyOperation::Unset { .. } | KeyOperation::Blanket { .. } => false,
+        _ => return false,
+    };
+    let is_first = !ended.requests[..position].iter().any(is_look);
+    is_look(&ended.requests[position]) && !(needs_one && is_first)
 }
 
 /// After a change, the status of the last write time that goes with it is what the caller gets.

@@ -165,14 +165,22 @@ fn the_limit_of_requests_in_flight_follows_the_settings() {
         in_flight(wire)
     };
     assert_eq!(in_flight(with_parameters()), 256);
-    assert_eq!(limited(8, "base"), 8);
+    assert_eq!(limited(8, "base"), 256, "what goes with it may be asked for still");
+    let in_force = |number: u32| {
+        let mut wire = with_parameters();
+        limit_to(&mut wire, number, "base");
+        wire.monitor.call_began();
+        in_flight(wire)
+    };
+    assert_eq!(in_force(8), 8);
     assert_eq!(limited(4_096, "base"), 4_096);
     assert_eq!(limited(4_097, "base"), 256, "it is out of range");
     assert_eq!(limited(8, "gpo"), 256, "the layer may have no effect");
     let mut wire = with_parameters();
     limit_to(&mut wire, 8, "base");
+    wire.monitor.call_began();
     wire.monitor.rebooted();
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     assert_eq!(in_flight(wire), 256);
 }

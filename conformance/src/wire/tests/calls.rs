@@ -8,6 +8,7 @@ use super::*;
 
 mod changes;
 mod expiry;
+mod looks;
 mod orphans;
 mod security;
 mod transactions;

@@ -13,7 +13,7 @@ fn nothing_goes_to_a_source_before_it_has_registered() {
     assert_eq!(to_other(&mut wire), Err(Rule::Registered));
     wire.monitor.connection_opened(OTHER);
     assert_eq!(to_other(&mut wire), Err(Rule::Registered));
-    wire.monitor.registered(OTHER, 0, &[ROOT]);
+    wire.monitor.registered(OTHER, 0, &[served(ROOT)]);
     assert_eq!(to_other(&mut wire), Ok(()));
     wire.monitor.connection_closed(OTHER);
     assert_eq!(to_other(&mut wire), Err(Rule::Registered));
@@ -47,7 +47,7 @@ fn request_ids_only_grow_on_one_connection() {
     wire.last_id = 8;
     assert_eq!(wire.send(0x01, lookup("a")), Err(Rule::RequestIdGrows));
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     wire.last_id = 0;
     assert_eq!(wire.send(0x01, lookup("a")), Ok(()));
 }
@@ -138,7 +138,7 @@ fn write_key_names_no_immutable_field() {
 fn sequence_numbers_go_up_over_all_sources() {
     let mut wire = Wire::new();
     wire.monitor.connection_opened(OTHER);
-    wire.monitor.registered(OTHER, 50, &[ROOT]);
+    wire.monitor.registered(OTHER, 50, &[served(ROOT)]);
     wire.send(0x21, set_value(101)).unwrap();
     wire.covers_none_of(&["SEQ-01", "SEQ-06"]);
     wire.send_to(OTHER, 0x21, 0, set_value(103)).unwrap();
@@ -176,7 +176,7 @@ fn a_reboot_begins_above_the_stored_numbers_again() {
     wire.monitor.rebooted();
     assert_eq!(wire.send(0x21, set_value(111)), Err(Rule::Registered));
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 105, &[ROOT]);
+    wire.monitor.registered(SOURCE, 105, &[served(ROOT)]);
     assert_eq!(wire.send(0x21, set_value(105)), Err(Rule::SequenceAboveStored));
     wire.covers_none_of(&["SEQ-14"]);
     wire.send(0x21, set_value(106)).unwrap();
@@ -280,7 +280,7 @@ fn a_guid_is_not_fresh_again_after_a_reboot() {
     wire.send(0x02, create_entry(NEW, 101)).unwrap();
     wire.monitor.rebooted();
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 101, &[ROOT]);
+    wire.monitor.registered(SOURCE, 101, &[served(ROOT)]);
     assert_eq!(wire.send(0x02, create_entry(NEW, 102)), Err(Rule::FreshGuid));
 }
 
@@ -391,11 +391,53 @@ fn a_layer_deletion_goes_to_every_registered_source() {
 #[test]
 fn a_source_that_resumes_may_get_a_deletion_alone() {
     let mut wire = Wire::new();
+    let deletion = |wire: &mut Wire| {
+        wire.send(0x50, payload().bytes("role")).unwrap();
+        wire.answer(0x50, payload().u32(0).u32(0)).unwrap();
+        wire.monitor.quiescent().map_err(|violation| violation.rule)
+    };
     wire.monitor.connection_opened(OTHER);
+    wire.monitor.quiescent().unwrap();
     wire.monitor.registered(OTHER, 0, &[]);
-    wire.send(0x50, payload().bytes("role")).unwrap();
-    wire.answer(0x50, payload().u32(0).u32(0)).unwrap();
-    assert_eq!(wire.monitor.quiescent(), Ok(()));
+    assert_eq!(deletion(&mut wire), Ok(()));
+    assert_eq!(deletion(&mut wire), Err(Rule::LayerEverywhere));
+}
+
+#[test]
+fn a_key_is_dropped_whose_layer_was_deleted_before_its_entry_was_told_of() {
+    let entry = || payload().guid(ROOT).bytes("Name").bytes("role").guid(NEW).u64(101);
+    let created = |wire: &mut Wire| {
+        wire.send(0x02, entry()).unwrap();
+        wire.last_id
+    };
+    let deleted = |wire: &mut Wire| {
+        wire.send(0x50, payload().bytes("role")).unwrap();
+        wire.last_id
+    };
+    let answer = |wire: &mut Wire, id: u64, op_code: u16| {
+        let response = if op_code == 0x50 { payload().u32(0).u32(0) } else { payload().u32(0) };
+        wire.frame(SOURCE, false, message(id, op_code | 0x8000, None, &response.0)).unwrap();
+    };
+    let drop = |wire: &mut Wire| {
+        wire.exchange(0x10, create_key(NEW), 0).unwrap();
+        wire.send(0x13, payload().guid(NEW))
+    };
+    let mut wire = Wire::new();
+    let (entry_id, layer_id) = (created(&mut wire), deleted(&mut wire));
+    answer(&mut wire, entry_id, 0x02);
+    answer(&mut wire, layer_id, 0x50);
+    assert_eq!(drop(&mut wire), Ok(()));
+    let mut wire = Wire::new();
+    let (layer_id, entry_id) = (deleted(&mut wire), created(&mut wire));
+    answer(&mut wire, layer_id, 0x50);
+    answer(&mut wire, entry_id, 0x02);
+    assert_eq!(drop(&mut wire), Ok(()));
+    let mut wire = Wire::new();
+    let layer_id = deleted(&mut wire);
+    answer(&mut wire, layer_id, 0x50);
+    let entry_id = created(&mut wire);
+    answer(&mut wire, entry_id, 0x02);
+    assert_eq!(drop(&mut wire), Err(Rule::DropNamed));
 }
 
 fn begin(wire: &mut Wire, id: u64, mode: u32) -> Result<(), Rule> {
@@ -452,7 +494,7 @@ fn the_end_of_a_connection_ends_its_transactions() {
     let mut wire = Wire::new();
     begin(&mut wire, 9, 0).unwrap();
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     assert_eq!(wire.send_to(SOURCE, 0x32, 9, payload().u64(9)), Err(Rule::TransactionOpen));
 }
 
@@ -463,7 +505,7 @@ fn a_resumed_source_gets_requests_on_its_new_connection() {
     wire.covers_none_of(&["REG-41"]);
     wire.monitor.connection_closed(SOURCE);
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     wire.send(0x01, lookup("a")).unwrap();
     wire.covers(&["REG-41"]);
 }

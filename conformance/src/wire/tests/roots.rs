@@ -7,7 +7,7 @@ const OTHER_ROOT: [u8; 16] = [3; 16];
 fn two_sources() -> Wire {
     let mut wire = Wire::new();
     wire.monitor.connection_opened(OTHER);
-    wire.monitor.registered(OTHER, 0, &[OTHER_ROOT]);
+    wire.monitor.registered(OTHER, 0, &[served(OTHER_ROOT)]);
     wire
 }
 
@@ -46,9 +46,20 @@ fn a_resumed_root_is_asked_on_the_new_connection() {
     wire.monitor.connection_closed(SOURCE);
     let new = SourceId(7);
     wire.monitor.connection_opened(new);
-    wire.monitor.registered(new, 0, &[ROOT]);
+    wire.monitor.registered(new, 0, &[served(ROOT)]);
     wire.frame(new, true, read_key(1, ROOT)).unwrap();
     wire.covers(&["REG-41"]);
+}
+
+#[test]
+fn a_hive_of_another_slot_with_that_root_is_no_resumption() {
+    let mut wire = two_sources();
+    wire.monitor.connection_closed(SOURCE);
+    let new = SourceId(7);
+    wire.monitor.connection_opened(new);
+    wire.monitor.registered(new, 0, &[ServedRoot::new("Elsewhere", None, ROOT)]);
+    wire.frame(new, true, read_key(1, ROOT)).unwrap();
+    wire.covers_none_of(&["REG-41", "REG-18"]);
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn a_registration_reads_parameters_and_layers_where_they_are() {
     read(&mut wire);
     assert_eq!(wire.overdue(), Ok(()));
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     wire.monitor.settings_registered(SOURCE, ROOT);
     assert_eq!(wire.overdue(), Err(Rule::ParametersRead), "so it is at a resumption");
     wire.covers(&["BOOT-06", "BOOT-07", "BOOT-13", "CONF-41"]);

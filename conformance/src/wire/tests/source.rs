@@ -30,7 +30,7 @@ fn a_response_answers_a_request_of_its_connection() {
     assert_eq!(wire.answer(0x01, payload().u32(1)), Err(Rule::ResponseKnown));
     wire.last_id = 1;
     wire.monitor.connection_opened(SOURCE);
-    wire.monitor.registered(SOURCE, 100, &[ROOT]);
+    wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     assert_eq!(wire.answer(0x01, payload().u32(1)), Err(Rule::ResponseKnown));
 }
 
@@ -214,6 +214,25 @@ fn a_source_that_was_started_and_never_answers_is_noticed() {
     };
     assert_eq!(waiting(true), Err(Rule::AllAnswered));
     assert_eq!(waiting(false), Ok(()), "a caller plays it");
+}
+
+#[test]
+fn a_source_owes_nothing_while_it_is_kept_from_answering() {
+    let mut wire = Wire::new();
+    wire.monitor.kept_roots(SOURCE, &[("Machine".to_owned(), ROOT)]).unwrap();
+    wire.monitor.time(1);
+    lookup(&mut wire);
+    wire.monitor.stalled(SOURCE);
+    let mut quiescent_at = |time: u64, is_released: bool| {
+        wire.monitor.time(time);
+        if is_released {
+            wire.monitor.released(SOURCE);
+        }
+        wire.monitor.quiescent().map_err(|violation| violation.rule)
+    };
+    assert_eq!(quiescent_at(200_000_000_000, false), Ok(()));
+    assert_eq!(quiescent_at(210_000_000_000, true), Ok(()));
+    assert_eq!(quiescent_at(340_000_000_000, false), Err(Rule::AllAnswered));
 }
 
 #[test]

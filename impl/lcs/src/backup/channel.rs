@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 use abi::Errno;
-use futures::future::BoxFuture;
 use rsi::{Guid, KeyMetadata, Request, Response, TransactionId};
 
+use super::awaited::Awaited;
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel, answered};
 use crate::limits::KEYS_AHEAD_MAX;
 use crate::resolve::{ChildGroup, Values};
-use crate::source::{Connection, Descriptors, Inquiry, LateEffect};
+use crate::source::{Connection, Descriptors, Inquiry, LateEffect, RequestError};
 use crate::state::HiveId;
 
 /// See the module.
@@ -29,7 +29,7 @@ pub struct Channel<E: Env> {
 }
 
 /// The content of a key, asked for.
-pub type Asked = BoxFuture<'static, Result<Content, Errno>>;
+pub type Asked = Awaited<Content>;
 
 /// What a source holds of a key and of the names below it, of all layers.
 pub struct Content {
@@ -48,11 +48,7 @@ impl<E: Env> Channel<E> {
         request: Request,
         descriptors: Descriptors,
     ) -> impl Future<Output = Result<Response, Failure>> + Send + use<E> {
-        let inquiry = Inquiry {
-            hive_index: Some(self.hive.index),
-            descriptors,
-            name_length_max: self.kernel.parameters.component_length_max(),
-        };
+        let inquiry = self.inquiry(descriptors);
         let deadline = self.kernel.request_deadline();
         let answer = self.connection.start(deadline, Some(self.transaction), request, inquiry);
         async move { answered(answer.await) }
@@ -83,20 +79,43 @@ impl<E: Env> Channel<E> {
         (in_flight_max / 8).clamp(1, KEYS_AHEAD_MAX)
     }
 
-    /// Asks for all of a key, by two requests.
-    pub fn read(&self, guid: Guid, descriptors: Descriptors) -> Asked {
-        let children = self.ask(Request::EnumChildren { parent: guid }, descriptors);
-        let query = Request::QueryValues { guid, value_name: Vec::new(), query_all: true };
-        let values = self.ask(query, descriptors);
-        Box::pin(async move {
-            let (
-                Response::EnumChildren { children, metadata },
-                Response::QueryValues { entries, blankets },
-            ) = (children.await?, values.await?)
-            else {
-                return Err(Errno::EIO);
-            };
-            Ok(Content { children, metadata, values: Values { entries, blankets } })
-        })
+    /// Asks for all of several keys, by two requests for each.
+    pub fn read_all(&self, guids: &[Guid], descriptors: Descriptors) -> Vec<Asked> {
+        let requests = guids.iter().flat_map(|guid| {
+            let values =
+                Request::QueryValues { guid: *guid, value_name: Vec::new(), query_all: true };
+            [Request::EnumChildren { parent: *guid }, values]
+        });
+        let deadline = self.kernel.request_deadline();
+        let (within, inquiry) = (Some(self.transaction), self.inquiry(descriptors));
+        let answers = self.connection.start_all(deadline, within, requests.collect(), inquiry);
+        let mut answers = answers.into_iter();
+        let pairs = std::iter::from_fn(|| Some((answers.next()?, answers.next()?)));
+        pairs.map(|(children, values)| Asked::new(content(children, values))).collect()
     }
+
+    fn inquiry(&self, descriptors: Descriptors) -> Inquiry {
+        Inquiry {
+            hive_index: Some(self.hive.index),
+            descriptors,
+            name_length_max: self.kernel.parameters.component_length_max(),
+        }
+    }
+}
+
+/// An answer that is to come.
+type Answering = Result<Response, RequestError>;
+
+async fn content(
+    children: impl Future<Output = Answering>,
+    values: impl Future<Output = Answering>,
+) -> Result<Content, Errno> {
+    let (
+        Response::EnumChildren { children, metadata },
+        Response::QueryValues { entries, blankets },
+    ) = (answered(children.await)?, answered(values.await)?)
+    else {
+        return Err(Errno::EIO);
+    };
+    Ok(Content { children, metadata, values: Values { entries, blankets } })
 }

@@ -12,6 +12,7 @@ use rsi::{Guid, KeyMetadata, PathEntry};
 
 use super::channel::{Asked, Channel, Content};
 use crate::env::Env;
+use crate::limits::KEYS_AT_ONCE;
 use crate::source::Descriptors;
 
 /// A name of a key: one path entry.
@@ -76,11 +77,17 @@ impl<'a, E: Env> Walk<'a, E> {
             // Many at a time, so that neither side wakes the other for every key.
             let more = if frame.asked <= self.ahead_max / 2 { self.ahead_max } else { 0 };
             frame.asked = frame.asked.max(more);
-            for met in std::iter::once(&mut met).chain(frame.ahead.iter_mut().take(more)) {
-                let guid = met.metadata.guid;
-                if met.content.is_none() && !self.kept.contains_key(&guid) && may_enter(guid) {
-                    met.content = Some(self.channel.read(guid, Descriptors::Checked));
-                }
+            let near = std::iter::once(&mut met).chain(frame.ahead.iter_mut().take(more));
+            let wanted: Vec<&mut Met> = near
+                .filter(|met| {
+                    let guid = met.metadata.guid;
+                    met.content.is_none() && !self.kept.contains_key(&guid) && may_enter(guid)
+                })
+                .collect();
+            let guids: Vec<Guid> = wanted.iter().map(|met| met.metadata.guid).collect();
+            let asked = self.channel.read_all(&guids, Descriptors::Checked);
+            for (met, asked) in wanted.into_iter().zip(asked) {
+                met.content = Some(asked);
             }
             return Some(met);
         }
@@ -100,11 +107,24 @@ impl<'a, E: Env> Walk<'a, E> {
         let guid = met.metadata.guid;
         let content = match (self.kept.remove(&guid), met.content.take()) {
             (Some(kept), _) => kept,
-            (None, Some(asked)) => Arc::new(asked.await?),
-            (None, None) => Arc::new(self.channel.read(guid, Descriptors::Checked).await?),
+            (None, asked) => Arc::new(self.content(guid, asked).await?),
         };
         self.path.push(Frame { guid, ahead: named_below(guid, &content)?, asked: 0 });
         Ok(content)
+    }
+
+    async fn content(&mut self, guid: Guid, asked: Option<Asked>) -> Result<Content, Errno> {
+        let asked = asked.or_else(|| self.channel.read_all(&[guid], Descriptors::Checked).pop());
+        let mut asked = asked.ok_or(Errno::EIO)?;
+        if !asked.has_come()
+            && let Some(frame) = self.path.last_mut()
+        {
+            let behind = frame.ahead.iter_mut().take(KEYS_AT_ONCE - 1);
+            if let Some(last) = behind.rev().find_map(|met| met.content.as_mut()) {
+                last.come().await;
+            }
+        }
+        asked.take().await
     }
 }
 

@@ -174,22 +174,51 @@ impl<E: Env> Connection<E> {
         self.wait_for(deadline, Call { inquiry, ..Call::new(transaction, request) })
     }
 
+    /// As [`Connection::start`] for several requests, of which the source is told at once.
+    pub fn start_all(
+        &self,
+        deadline: u64,
+        transaction: Option<TransactionId>,
+        requests: Vec<Request>,
+        inquiry: Inquiry,
+    ) -> Vec<impl Future<Output = Result<Response, RequestError>> + Send + use<E>> {
+        let call = |request| Call { inquiry, ..Call::new(transaction, request) };
+        let (calls, receivers): (Vec<_>, Vec<_>) =
+            requests.into_iter().map(|request| with_caller(deadline, call(request))).unzip();
+        let tickets = self.shared.enqueue_all(calls);
+        let wait = |(index, receiver)| {
+            let ticket = tickets.as_ref().map_err(|error| *error).map(|tickets| tickets[index]);
+            self.answer_to(deadline, ticket, receiver)
+        };
+        receivers.into_iter().enumerate().map(wait).collect()
+    }
+
     fn wait_for(
         &self,
         deadline: u64,
         call: Call,
     ) -> impl Future<Output = Result<Response, RequestError>> + Send + use<E> {
-        let (sender, receiver) = oneshot::channel();
-        let call = Call { deadline: Some(deadline), caller: Some(sender), ..call };
+        let (call, receiver) = with_caller(deadline, call);
+        self.answer_to(deadline, self.shared.enqueue(call), receiver)
+    }
+
+    fn answer_to(
+        &self,
+        deadline: u64,
+        ticket: Result<Ticket, RequestError>,
+        receiver: oneshot::Receiver<Delivery>,
+    ) -> impl Future<Output = Result<Response, RequestError>> + Send + use<E> {
         let shared = Arc::clone(&self.shared);
-        let wait = self.shared.enqueue(call).map(|ticket| Wait { shared, ticket, receiver });
+        let wait = ticket.map(|ticket| Wait { shared, ticket, receiver, is_over: false });
         async move {
             let mut wait = wait?;
             let timer = pin!(wait.shared.env.sleep_until(deadline));
             // The receiver is polled first: a response that is there wins over its deadline.
             match select(&mut wait.receiver, timer).await {
-                Either::Left((Ok(delivery), _)) => delivery.outcome,
-                Either::Left((Err(oneshot::Canceled), _)) => Err(RequestError::Down),
+                Either::Left((delivered, _)) => {
+                    wait.is_over = true;
+                    delivered.map_or(Err(RequestError::Down), |delivery| delivery.outcome)
+                }
                 Either::Right(_) => wait.give_up(),
             }
         }
@@ -333,6 +362,17 @@ impl<E: Env> Shared<E> {
         Ok(ticket)
     }
 
+    /// One ticket for each.
+    fn enqueue_all(&self, calls: Vec<Call>) -> Result<Vec<Ticket>, RequestError> {
+        let mut state = self.lock();
+        if state.down.is_some() {
+            return Err(RequestError::Down);
+        }
+        let tickets = calls.into_iter().map(|call| state.dispatch.enqueue(call)).collect();
+        self.advance(state);
+        Ok(tickets)
+    }
+
     /// Fills free slots and wakes the readers; the lock is released before anybody is told.
     fn advance(&self, mut state: MutexGuard<'_, State>) {
         let expired = state.dispatch.advance(self.env.now());
@@ -352,15 +392,16 @@ impl<E: Env> Shared<E> {
         &self,
         bytes: &[u8],
     ) -> Result<(RequestId, Record, Result<Response, Malformed>), ProtocolError> {
-        let mut state = self.lock();
         let header = decode_response_header(bytes).map_err(ProtocolError::Frame)?;
         let unknown = ProtocolError::UnknownRequest(header.id);
-        let operation = state.dispatch.awaited(header.id).ok_or(unknown)?;
+        let operation = self.lock().dispatch.awaited(header.id).ok_or(unknown)?;
+        // Long responses take a while to read: others send requests meanwhile.
         let response = match decode_response(bytes, operation) {
             Ok(frame) => Ok(frame.response),
             Err(ResponseError::Payload(error)) => Err(Malformed::Payload(error)),
             Err(ResponseError::Frame(error)) => return Err(ProtocolError::Frame(error)),
         };
+        let mut state = self.lock();
         let record = state.dispatch.release(header.id).ok_or(unknown)?;
         self.advance(state);
         Ok((header.id, record, response))
@@ -415,6 +456,12 @@ impl State {
     }
 }
 
+/// A call with somebody who waits for its answer.
+fn with_caller(deadline: u64, call: Call) -> (Call, oneshot::Receiver<Delivery>) {
+    let (sender, receiver) = oneshot::channel();
+    (Call { deadline: Some(deadline), caller: Some(sender), ..call }, receiver)
+}
+
 fn answer(caller: Option<oneshot::Sender<Delivery>>, error: RequestError) {
     if let Some(caller) = caller {
         // A caller that has gone needs no answer.
@@ -427,6 +474,8 @@ struct Wait<E: Env> {
     shared: Arc<Shared<E>>,
     ticket: Ticket,
     receiver: oneshot::Receiver<Delivery>,
+    /// Whether the answer has been taken.
+    is_over: bool,
 }
 
 impl<E: Env> Wait<E> {
@@ -446,6 +495,9 @@ impl<E: Env> Wait<E> {
 
 impl<E: Env> Drop for Wait<E> {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         let withdrawn = self.shared.lock().dispatch.withdraw(self.ticket);
         drop(withdrawn);
         self.receiver.close();

@@ -171,8 +171,11 @@ impl Survey<'_> {
         }
     }
 
-    /// Whether the watched key itself goes out of view.
+    /// Whether the watched key itself goes out of view. An orphan has no name that could matter.
     fn look_at_own_name(&mut self) {
+        if self.is_orphaned {
+            return;
+        }
         let position = &self.watch.position;
         let Some(parent) = position.parent() else { return };
         let name = FoldedName::new(position.name());

@@ -97,6 +97,11 @@ impl Content {
         self
     }
 
+    /// Whether the root is there. A key with a parent that has got its GUID is none (P-371).
+    pub(super) fn has_root(&self) -> bool {
+        self.keys.get(&self.root).is_some_and(|key| key.parent.is_none())
+    }
+
     pub(super) fn has_key(&self, guid: Guid) -> bool {
         self.keys.contains_key(&guid)
     }

@@ -49,7 +49,7 @@ impl MemoryDisk {
             let former = shared.roots.get(&folded).copied();
             let kept = former.and_then(|root| shared.hives.remove(&root));
             let content = match kept {
-                Some(content) if content.has_key(content.root) => content,
+                Some(content) if content.has_root() => content,
                 // A root that was dropped is made anew; what else there is stays (P-68).
                 kept => {
                     let new = Content::new(root::random_guid(random), &name, now);

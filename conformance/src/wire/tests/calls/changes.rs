@@ -10,7 +10,7 @@ const USER: [u8; 16] = [6; 16];
 /// Beside `with_fds`, an fd in a hive without settings.
 fn with_user() -> Wire {
     let mut wire = with_fds();
-    wire.monitor.registered(SOURCE, 100, &[USERS]);
+    wire.monitor.registered(SOURCE, 100, &[served(USERS)]);
     let find = |wire: &mut Wire| wire.find(USERS, "alice", USER);
     wire.judge(&open(-1, b"Users\\alice"), &opened(ALICE), find).unwrap();
     wire

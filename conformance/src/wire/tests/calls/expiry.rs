@@ -70,6 +70,32 @@ fn what_is_refused_as_too_late_before_anything_is_sent_has_expired() {
 }
 
 #[test]
+fn a_commit_that_its_lifetime_cuts_off_may_be_on_the_way() {
+    let cut_off = || {
+        let mut wire = bound_in_time();
+        wire.monitor.time(OVER_AT);
+        wire.judge(&commit(), &failed(Errno::ETIMEDOUT), |_| ()).unwrap();
+        wire
+    };
+    let send = |wire: &mut Wire| wire.send_to(SOURCE, 0x31, ID, payload().u64(ID));
+    let mut wire = cut_off();
+    assert_eq!(send(&mut wire), Ok(()));
+    wire.answer(0x31, payload().u32(0)).unwrap();
+    assert_eq!(wire.monitor.quiescent(), Ok(()));
+    assert_eq!(send(&mut bound_in_time()), Err(Rule::BetweenCalls));
+    let mut wire = cut_off();
+    let read = |wire: &mut Wire| {
+        send(wire).unwrap();
+        wire.answer(0x31, payload().u32(0)).unwrap();
+        wire.ask(NEW, "v", 0);
+    };
+    assert_eq!(wire.judge(&query(b"v"), &failed(Errno::ENOENT), read), Ok(()));
+    let mut wire = cut_off();
+    let _ = wire.monitor.quiescent();
+    assert_eq!(send(&mut wire), Err(Rule::BetweenCalls));
+}
+
+#[test]
 fn a_lifetime_is_what_was_in_force_at_the_beginning() {
     const REGISTRY: [u8; 16] = [9; 16];
     let read = |wire: &mut Wire, lifetime_ms: u32| {

@@ -225,7 +225,7 @@ fn a_transaction_stays_in_one_hive() {
     const USERS: [u8; 16] = [5; 16];
     const USER: [u8; 16] = [6; 16];
     let mut wire = Wire::new();
-    wire.monitor.registered(SOURCE, 100, &[USERS]);
+    wire.monitor.registered(SOURCE, 100, &[served(USERS)]);
     wire.find(ROOT, "Name", NEW);
     wire.find(USERS, "alice", USER);
     wire.bind(ID, 0, 0);

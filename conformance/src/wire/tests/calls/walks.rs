@@ -153,7 +153,7 @@ fn the_status_of_a_last_write_time_reaches_the_caller() {
 fn an_fd_keeps_to_the_source_of_its_key() {
     let mut wire = with_fds();
     wire.monitor.connection_opened(OTHER);
-    wire.monitor.registered(OTHER, 100, &[[6; 16]]);
+    wire.monitor.registered(OTHER, 100, &[served([6; 16])]);
     let question = payload().guid(NEW).bytes("v").u8(0);
     assert_eq!(wire.send_to(OTHER, 0x20, 0, question), Err(Rule::KeyAtHome));
     let stray = wire.judge(&query(b"v"), &failed(Errno::EIO), |wire| {

@@ -3,13 +3,12 @@
 
 use std::collections::VecDeque;
 
-use abi::Errno;
-use futures::future::BoxFuture;
-
+use crate::backup::awaited::Awaited;
 use crate::limits::RESTORE_REQUESTS_MAX;
+use abi::Errno;
 
 /// An answer that is to come.
-pub type Pending = BoxFuture<'static, Result<(), Errno>>;
+pub type Pending = Awaited<()>;
 
 /// See the module.
 pub struct Pipeline {
@@ -46,9 +45,13 @@ impl Pipeline {
     }
 
     async fn wait_until(&mut self, left: usize) -> Result<(), Errno> {
+        let newest = self.pending.len().checked_sub(left + 1);
+        if let Some(newest) = newest.and_then(|newest| self.pending.get_mut(newest)) {
+            newest.come().await;
+        }
         while self.pending.len() > left {
             if let Some(oldest) = self.pending.pop_front()
-                && let Err(errno) = oldest.await
+                && let Err(errno) = oldest.take().await
             {
                 self.pending.clear();
                 return Err(errno);

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use abi::Errno;
-use futures::future::FutureExt;
 use rsi::{Guid, KeyMetadata, Request, Status};
 
 use super::commit::Restored;
@@ -14,6 +13,7 @@ use super::metadata_way::MetadataWay;
 use super::pipeline::Pipeline;
 use super::section::Section;
 use super::teardown::Teardown;
+use crate::backup::awaited::Awaited;
 use crate::backup::channel::Channel;
 use crate::backup::format::Record;
 use crate::backup::reader::RecordReader;
@@ -203,7 +203,7 @@ impl<E: Env> Rebuild<'_, E> {
                 answer => Ok(answer?),
             }
         };
-        self.pipeline.push(pending.boxed()).await
+        self.pipeline.push(Awaited::new(pending)).await
     }
 
     /// Waits for all that was sent.

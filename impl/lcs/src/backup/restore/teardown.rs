@@ -7,14 +7,15 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use abi::Errno;
-use futures::future::FutureExt;
 use rsi::{Guid, Request};
 
 use super::pipeline::Pipeline;
+use crate::backup::awaited::Awaited;
 use crate::backup::channel::{Asked, Channel, Content};
 use crate::env::Env;
 use crate::key_file::Position;
 use crate::layers::BASE;
+use crate::limits::KEYS_AT_ONCE;
 use crate::source::Descriptors;
 use crate::turns::{Place, Share};
 
@@ -46,9 +47,8 @@ impl<'a, E: Env> Teardown<'a, E> {
         let met = above.chain([guid]).collect();
         let (removed, ahead) = (Vec::new(), VecDeque::from([(guid, None)]));
         let mut teardown = Self { channel, pipeline, target: guid, met, removed, ahead };
-        while let Some((guid, content)) = teardown.next() {
-            let content = content.await?;
-            teardown.empty(guid, content).await?;
+        while let Some((guid, content)) = teardown.next().await {
+            teardown.empty(guid, content?).await?;
         }
         // No key is left in another when they are dropped.
         teardown.pipeline.drain().await?;
@@ -60,14 +60,28 @@ impl<'a, E: Env> Teardown<'a, E> {
         Ok(removed)
     }
 
-    /// The next key that is to be emptied; those behind it are asked for as well.
-    fn next(&mut self) -> Option<(Guid, Asked)> {
-        for (guid, asked) in self.ahead.iter_mut().take(self.channel.keys_ahead_max()) {
-            asked
-                .get_or_insert_with(|| self.channel.read(*guid, Descriptors::LeftToReader).boxed());
+    /// The next key that is to be emptied; those behind it are asked for as well, several at a time.
+    async fn next(&mut self) -> Option<(Guid, Result<Content, Errno>)> {
+        let ahead_max = self.channel.keys_ahead_max();
+        let asked = self.ahead.iter().take_while(|(_, asked)| asked.is_some());
+        if asked.take(ahead_max).count() <= ahead_max / 2 {
+            let near = self.ahead.iter_mut().take(ahead_max);
+            let wanted: Vec<_> = near.filter(|(_, asked)| asked.is_none()).collect();
+            let guids: Vec<Guid> = wanted.iter().map(|(guid, _)| *guid).collect();
+            let asked = self.channel.read_all(&guids, Descriptors::LeftToReader);
+            for (place, asked) in wanted.into_iter().zip(asked) {
+                place.1 = Some(asked);
+            }
         }
         let (guid, asked) = self.ahead.pop_front()?;
-        Some((guid, asked?))
+        let mut asked = asked?;
+        let behind = self.ahead.iter_mut().take(KEYS_AT_ONCE - 1);
+        if !asked.has_come()
+            && let Some(last) = behind.rev().find_map(|(_, asked)| asked.as_mut())
+        {
+            last.come().await;
+        }
+        Some((guid, asked.take().await))
     }
 
     async fn empty(&mut self, guid: Guid, content: Content) -> Result<(), Errno> {
@@ -99,7 +113,7 @@ impl<'a, E: Env> Teardown<'a, E> {
 
     async fn send(&mut self, request: Request) -> Result<(), Errno> {
         let answer = self.channel.tell(request);
-        self.pipeline.push(async move { Ok(answer.await?) }.boxed()).await
+        self.pipeline.push(Awaited::new(async move { Ok(answer.await?) })).await
     }
 }
 

@@ -1,0 +1,136 @@
+//! The events of one change, which may be queued in several orders, and what a queue has lost of them.
+//!
+//! States P-143 and P-350 on PSD-005 §4.1 and §4.2, with D-71 and D-74: the order is open but for that within
+//! each strand, and lost are the first of it and the one in whose place OVERFLOW stands. Knows nothing of what
+//! events mean, nor of the queue.
+
+use std::collections::BTreeMap;
+
+use super::records::Record;
+
+/// Events whose order among themselves is fixed.
+pub(crate) type Strand = Vec<Record>;
+
+/// Events that one change caused, of which the order is open but for that within each strand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pool {
+    lanes: Vec<Lane>,
+    /// How many have been read.
+    read: usize,
+    /// How many have been lost, nobody knows which, by how many are read before them.
+    lost: BTreeMap<usize, usize>,
+}
+
+/// Events of a pool that were lost in between two reads.
+struct Loss {
+    /// How many are read before.
+    reads: usize,
+    /// How many are lost, those before included.
+    sum: usize,
+    /// How many more the strands have that may hold them.
+    room: usize,
+}
+
+/// A strand of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Lane {
+    /// What has not been read of it, lost events included.
+    rest: Strand,
+    /// How many of the pool were read when one of this strand was: what was lost before that was not of it.
+    read_at: usize,
+}
+
+impl Pool {
+    pub(super) fn of(strands: Vec<Strand>) -> Pool {
+        let lanes = strands.into_iter().map(|rest| Lane { rest, read_at: 0 }).collect();
+        Pool { lanes, read: 0, lost: BTreeMap::new() }
+    }
+
+    /// The next event is lost.
+    pub(super) fn lose_oldest(&mut self) {
+        let later = self.lost.split_off(&(self.read + 1));
+        self.lose_after(0);
+        for (reads, count) in later {
+            *self.lost.entry(reads - 1).or_default() += count;
+        }
+    }
+
+    /// The event behind so many is lost.
+    pub(super) fn lose_after(&mut self, count: usize) {
+        *self.lost.entry(self.read + count).or_default() += 1;
+    }
+
+    /// The events that may be next: those at the head of a strand, and those behind lost ones.
+    pub(super) fn next(&self) -> impl Iterator<Item = &Record> {
+        let losses = self.losses();
+        self.lanes.iter().flat_map(move |lane| {
+            let records = lane.rest.iter().enumerate();
+            let next = records.filter(|(skipped, _)| lane.may_skip(*skipped, &losses));
+            next.map(|(_, record)| record).collect::<Vec<_>>()
+        })
+    }
+
+    /// What is lost before the next event is read.
+    fn losses(&self) -> Vec<Loss> {
+        let mut sum = 0;
+        let losses = self.lost.range(..=self.read);
+        let losses = losses.map(|(reads, count)| {
+            sum += count;
+            let may_hold = self.lanes.iter().filter(|lane| lane.read_at <= *reads);
+            let held: usize = may_hold.map(|lane| lane.rest.len()).sum();
+            Loss { reads: *reads, sum, room: held.saturating_sub(sum) }
+        });
+        losses.collect()
+    }
+
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+        let losses = self.losses();
+        let place_in = |lane: &Lane| {
+            let mut records = lane.rest.iter().enumerate();
+            let found =
+                records.find(|(skipped, r)| r.bytes() == bytes && lane.may_skip(*skipped, &losses));
+            found.map(|(skipped, _)| skipped)
+        };
+        let places = self.lanes.iter().enumerate();
+        let place = places.filter_map(|(index, lane)| Some((place_in(lane)?, index))).min();
+        let Some((skipped, index)) = place else { return false };
+        self.read += 1;
+        let lane = &mut self.lanes[index];
+        let mut skipped_still = skipped;
+        for (_, count) in self.lost.range_mut(lane.read_at..self.read) {
+            let used = skipped_still.min(*count);
+            *count -= used;
+            skipped_still -= used;
+        }
+        lane.rest.drain(..=skipped);
+        lane.read_at = self.read;
+        self.forget();
+        true
+    }
+
+    /// What decides nothing any more.
+    fn forget(&mut self) {
+        self.lost.retain(|_, count| *count > 0);
+        self.lanes.retain(|lane| !lane.rest.is_empty());
+        if self.lost.is_empty() {
+            self.read = 0;
+            self.lanes.iter_mut().for_each(|lane| lane.read_at = 0);
+        }
+    }
+}
+
+impl Lane {
+    /// Whether so many events may have been lost before one of this strand is read. The other strands have to
+    /// have room for all other losses.
+    fn may_skip(&self, skipped: usize, losses: &[Loss]) -> bool {
+        let may_be_here = |loss: &&Loss| loss.reads >= self.read_at;
+        let elsewhere = losses.iter().rev().find(|loss| !may_be_here(loss));
+        let sum_elsewhere = elsewhere.map_or(0, |loss| loss.sum);
+        let most = losses.last().map_or(0, |loss| loss.sum - sum_elsewhere);
+        skipped <= most
+            && losses.iter().filter(may_be_here).all(|loss| {
+                let here = skipped.min(loss.sum - sum_elsewhere);
+                loss.room + here >= self.rest.len()
+            })
+    }
+}
