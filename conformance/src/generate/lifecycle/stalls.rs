@@ -66,7 +66,8 @@ impl Generator {
         if self.down[source] {
             return self.get();
         }
-        if !self.chance(3) {
+        let is_long = !self.chance(3) && self.life.transactions.is_empty();
+        if is_long {
             self.lengthen_lifetimes();
         }
         let (handle, path) = (met.handle.clone(), Text::from(met.path.as_str()));
@@ -94,6 +95,10 @@ impl Generator {
         self.look();
         self.look_at(&met);
         self.close_transaction(&transaction);
+        if is_long {
+            // A lock that is held for long is waited for longer than this edition follows.
+            self.shorten_lifetimes();
+        }
     }
 
     fn key_to_meet(&mut self) -> Met {
