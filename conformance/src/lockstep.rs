@@ -79,7 +79,8 @@ pub struct Run {
     pub trace: u128,
     /// The answer of every step that was taken, in order.
     pub answers: Vec<StepAnswer>,
-    /// The requests that each of these steps sent, as `script` has them, if they were to be kept.
+    /// The requests that each of these steps sent, and that at which the run ended, as `script` has them, if
+    /// they were to be kept.
     pub requests: Vec<Vec<String>>,
     /// The audit events of each of these steps, as `script` has them, if they were to be kept.
     pub audits: Vec<Vec<String>>,
@@ -113,6 +114,9 @@ pub async fn run_watched(
     execution.take_requests();
     execution.take_audits();
     let result = run_steps(&plan, &mut execution, options, &mut taken, watch).await;
+    if result.is_err() {
+        taken.unanswered_step(&mut execution, options);
+    }
     let tokens = (0..plan.actors.len()).map(|actor| execution.tokens.of(actor).clone()).collect();
     let (statistics, trace, states, history) = execution.finish();
     let Taken { answers, requests, audits } = taken;
@@ -152,6 +156,14 @@ impl Taken {
         if options.record_requests {
             self.requests.push(requests);
             self.audits.push(audits);
+        }
+    }
+
+    /// What the step sent at which the run ended without an answer that could be kept.
+    fn unanswered_step(&mut self, execution: &mut Execution<'_>, options: Options) {
+        if options.record_requests && self.requests.len() == execution.step {
+            self.requests.push(execution.take_requests());
+            self.audits.push(execution.take_audits());
         }
     }
 }

@@ -111,6 +111,9 @@ pub struct MetadataCache {
     pub layers_key: Option<Guid>,
     /// What was visible below it then.
     pub names: BTreeMap<FoldedName, Metadata>,
+    /// Keys among `names` that were read below a former Layers key, in the refresh that has turned the
+    /// path elsewhere: what becomes of them bears on nothing (P-03).
+    elsewhere: BTreeSet<Guid>,
     /// Names that calls have met there since.
     pub unread: BTreeSet<FoldedName>,
     /// Whether the metadata has been read since boot (P-20).
@@ -136,7 +139,8 @@ impl MetadataCache {
 
     /// Whether the values and the descriptor of a key can bear on the table.
     fn concerns_key(&self, guid: Guid) -> bool {
-        self.names.values().any(|metadata| metadata.guid == guid)
+        !self.elsewhere.contains(&guid)
+            && self.names.values().any(|metadata| metadata.guid == guid)
     }
 
     /// Takes up what is visible below the Layers key, but of the names that have had their turn in
@@ -149,6 +153,7 @@ impl MetadataCache {
         done: &BTreeSet<FoldedName>,
     ) {
         let is_same_key = self.layers_key.replace(layers_key) == Some(layers_key);
+        let here: BTreeSet<Guid> = names.values().map(|metadata| metadata.guid).collect();
         let mut known = std::mem::take(&mut self.names);
         for name in done {
             match known.remove(name) {
@@ -159,6 +164,13 @@ impl MetadataCache {
             }
         }
         self.names = names;
+        let is_elsewhere = |guid: &Guid| !here.contains(guid);
+        let read = self.names.values().map(|metadata| metadata.guid);
+        let away: BTreeSet<Guid> = read.filter(is_elsewhere).collect();
+        self.elsewhere = match is_same_key {
+            true => self.elsewhere.intersection(&away).copied().collect(),
+            false => away,
+        };
         self.unread.clear();
     }
 
