@@ -42,6 +42,9 @@ pub enum FieldPattern {
     GuidOrNil,
     /// Any of these.
     OneOf(Vec<FieldPattern>),
+    /// `bin(16)`, the GUID of one of these keys, or `nil`. Among all events of a step to which such a pattern
+    /// applies there is one for each of the keys, in any order.
+    EachOf(Vec<Guid>),
 }
 
 /// The event of a parameter whose value is refused. Those of one reading come in any order (P-163).

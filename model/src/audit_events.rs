@@ -6,6 +6,8 @@
 //! P-110 to P-112, P-162 and P-163. Does not decide whether anything is to be audited, nor what is
 //! malformed or invalid.
 
+use std::collections::BTreeSet;
+
 use crate::audit::{AuditPattern, FieldPattern, SELF_CONFIG_INVALID};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId};
@@ -188,12 +190,11 @@ pub(crate) fn bad_metadata(
     hive: HiveId,
     keys: &[Guid],
     covered: &mut Covered,
-) -> Vec<AuditPattern> {
+) -> AuditPattern {
     covers!(covered, "AUD-15", "AUD-34", "AUD-38", "LAYER-49", "SRC-42", "SRC-48");
-    let named = keys.iter().map(|key| FieldPattern::Key(*key));
-    let key = one_of(named.chain([FieldPattern::Nil]).collect());
-    let event = failure(hive_fields(state, [hive]), key, text(METADATA_CLASS), false, true);
-    vec![event; keys.len()]
+    let keys: BTreeSet<Guid> = keys.iter().copied().collect();
+    let key = FieldPattern::EachOf(keys.into_iter().collect());
+    failure(hive_fields(state, [hive]), key, text(METADATA_CLASS), false, true)
 }
 
 /// Why the value of a parameter is not used (§8.2 "Validation").

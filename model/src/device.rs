@@ -184,8 +184,8 @@ impl Work {
         let others = looked_at(&self.state);
         self.audit.extend(others.clone());
         if let Some((hive, keys)) = bad_at_registration(&self.state, serving) {
-            let events = bad_metadata(&self.state, hive, &keys, &mut self.covered);
-            self.audit.extend(events);
+            let event = bad_metadata(&self.state, hive, &keys, &mut self.covered);
+            self.audit.push(event);
             self.audit.extend(others);
         }
     }

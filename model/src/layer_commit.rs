@@ -233,8 +233,8 @@ fn report(work: &mut Work<'_>, hive: HiveId, taken: &Taken) {
     work.audit.extend(others.clone());
     if !taken.bad_descriptors.is_empty() {
         let keys = &taken.bad_descriptors;
-        let events = bad_metadata(&taken.state, hive, keys, &mut work.covered);
-        work.audit.extend(events);
+        let event = bad_metadata(&taken.state, hive, keys, &mut work.covered);
+        work.audit.push(event);
         work.audit.extend(others);
     }
 }

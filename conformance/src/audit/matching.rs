@@ -81,6 +81,7 @@ fn keys_in(field: &FieldPattern, keys: &mut BTreeSet<Guid>) {
         }
         FieldPattern::Map(fields) => fields.iter().for_each(|(_, field)| keys_in(field, keys)),
         FieldPattern::OneOf(fields) => fields.iter().for_each(|field| keys_in(field, keys)),
+        FieldPattern::EachOf(each) => keys.extend(each),
         _ => {}
     }
 }
@@ -116,9 +117,38 @@ pub(crate) fn admits(
     let fits =
         |pattern: &AuditPattern, event: usize| admits_one(pattern, &events[event], names).is_some();
     let assigned = assign(patterns, events.len(), fits)?;
-    events.iter().zip(assigned).try_fold(names.clone(), |names, (event, pattern)| {
-        admits_one(&patterns[pattern], event, &names)
-    })
+    let after =
+        events.iter().zip(assigned).try_fold(names.clone(), |names, (event, pattern)| {
+            admits_one(&patterns[pattern], event, &names)
+        })?;
+    patterns.iter().all(|pattern| has_each(pattern, &events, &after)).then_some(after)
+}
+
+/// Whether the events to which a pattern applies have each of the keys that it asks for. One that names no key may
+/// be any one's, and a GUID that nothing has named that of any key without one.
+fn has_each(pattern: &AuditPattern, events: &[Event<'_>], names: &Names) -> bool {
+    let each = pattern.fields.iter().find_map(|(name, field)| match field {
+        FieldPattern::EachOf(keys) => Some((*name, keys)),
+        _ => None,
+    });
+    let Some((field, keys)) = each else { return true };
+    let applies = |event: &&Event<'_>| admits_one(pattern, event, names).is_some();
+    let said = events.iter().filter(applies).flat_map(|(_, fields)| fields);
+    let said: Vec<&Value> =
+        said.filter(|(name, _)| name == field).map(|(_, value)| value).collect();
+    let nameless = said.iter().filter(|value| matches!(value, Value::Nil)).count();
+    let guids: BTreeSet<[u8; 16]> = said
+        .iter()
+        .filter_map(|value| match value {
+            Value::Bytes(bytes) => bytes.as_slice().try_into().ok(),
+            _ => None,
+        })
+        .collect();
+    let known: BTreeSet<[u8; 16]> = keys.iter().filter_map(|key| names.key(*key)).collect();
+    let unnamed = keys.iter().filter(|key| names.key(**key).is_none()).count();
+    let others = guids.difference(&known).count();
+    let missing = known.difference(&guids).count() + unnamed.saturating_sub(others);
+    others <= unnamed && missing <= nameless
 }
 
 /// The name of an event, and its fields.
@@ -157,6 +187,11 @@ fn field_admits(pattern: &FieldPattern, value: &Value, names: &Names) -> Option<
         (FieldPattern::GuidOrNil, Value::Bytes(got)) => unchanged(got.len() == 16),
         (FieldPattern::GuidOrNil, Value::Nil) => unchanged(true),
         (FieldPattern::OneOf(patterns), _) => one_admits(patterns, value, names),
+        (FieldPattern::EachOf(keys), _) => {
+            let keys = keys.iter().map(|key| FieldPattern::Key(*key));
+            let patterns: Vec<FieldPattern> = keys.chain([FieldPattern::Nil]).collect();
+            one_admits(&patterns, value, names)
+        }
         _ => None,
     }
 }
@@ -249,6 +284,38 @@ mod tests {
         let both = field_admits(&either, &guid(8), &one).unwrap();
         assert_eq!(both.key(Guid(2)), Some([8; 16]));
         assert_eq!(field_admits(&either, &guid(9), &both), None);
+    }
+
+    #[test]
+    fn each_key_has_an_event_or_one_that_names_none() {
+        let due = AuditPattern {
+            event: "E",
+            fields: vec![("key_guid", FieldPattern::EachOf(vec![Guid(1), Guid(2)]))],
+            optional: false,
+            repeats: true,
+        };
+        let of = |guid: Option<u8>| {
+            let value = guid.map_or(vec![0xC0], |byte| [&[0xC4, 16][..], &[byte; 16]].concat());
+            let payload = [&[0x81, 0xA8][..], b"key_guid", &value].concat();
+            AuditRecord { event: "E".to_owned(), payload }
+        };
+        let holds = |guids: &[Option<u8>], names: &Names| {
+            let records: Vec<AuditRecord> = guids.iter().map(|guid| of(*guid)).collect();
+            admits(std::slice::from_ref(&due), &records, names).is_some()
+        };
+        let none = Names::default();
+        let one = none.with_key(Guid(1), [7; 16]).expect("a new key");
+        for names in [&none, &one] {
+            for guids in [&[Some(7), Some(8)][..], &[Some(8), Some(7), Some(8)], &[None, None]] {
+                assert!(holds(guids, names), "{guids:?}");
+            }
+            assert!(holds(&[Some(7), None], names) && holds(&[None, Some(8)], names));
+            for guids in [&[Some(7), Some(7)][..], &[Some(8)], &[None], &[], &[Some(8), Some(8)]] {
+                assert!(!holds(guids, names), "{guids:?}");
+            }
+        }
+        assert!(!holds(&[Some(8), Some(9)], &one));
+        assert!(!holds(&[Some(7), Some(8), Some(9)], &none));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Events as readable lines: `EVENT field=value ...`, a field of a map after its map's name.
 
+use registry_model::Guid;
 use registry_model::audit::{AuditPattern, FieldPattern};
 use registry_model::security::Sid;
 
@@ -86,6 +87,14 @@ fn field_words(
         },
         FieldPattern::UnsignedOrNil => "(a number or nil)".to_owned(),
         FieldPattern::GuidOrNil => "(a GUID or nil)".to_owned(),
+        FieldPattern::EachOf(keys) => {
+            let said = |key: &Guid| {
+                let fields = field_words(name, &FieldPattern::Key(*key), names, path_of);
+                fields.into_iter().map(|(_, words)| words).collect::<String>()
+            };
+            let said: Vec<String> = keys.iter().map(said).collect();
+            format!("(each of {}, or nil)", said.join(", "))
+        }
         FieldPattern::OneOf(patterns) => {
             let said = patterns.iter().flat_map(|one| field_words(name, one, names, path_of));
             let said: Vec<String> = said.map(|(_, words)| words).collect();
@@ -125,7 +134,6 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use registry_model::Guid;
     use registry_model::security::well_known::SYSTEM;
 
     use super::*;

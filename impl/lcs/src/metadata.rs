@@ -139,8 +139,7 @@ impl MetadataCache {
 
     /// Whether the values and the descriptor of a key can bear on the table.
     fn concerns_key(&self, guid: Guid) -> bool {
-        !self.elsewhere.contains(&guid)
-            && self.names.values().any(|metadata| metadata.guid == guid)
+        !self.elsewhere.contains(&guid) && self.names.values().any(|metadata| metadata.guid == guid)
     }
 
     /// Takes up what is visible below the Layers key, but of the names that have had their turn in
