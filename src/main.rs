@@ -103,6 +103,12 @@ pub struct RunArguments {
     /// Run one seed in this many twice and compare the traces; 1 runs all twice.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     twice_one_in: u64,
+    /// Run every seed twice, on another thread, and compare the traces.
+    #[arg(long, conflicts_with = "twice_one_in")]
+    determinism: bool,
+    /// List the situations in which no call was made: call, layers, sources and how far the call came.
+    #[arg(long)]
+    blind_spots: bool,
     /// The report on standard output.
     #[arg(long, value_enum, default_value = "human")]
     format: Format,

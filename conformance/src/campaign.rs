@@ -12,7 +12,7 @@ use crate::panics;
 use crate::plan::Plan;
 use crate::seeds::Seeds;
 use crate::statistics::Statistics;
-use crate::trace;
+use crate::trace::{self, first_difference};
 
 /// Runs one plan in a fresh world.
 pub trait Runner: Sync {
@@ -28,6 +28,8 @@ pub struct Campaign<'a> {
     pub jobs: usize,
     /// One seed in this many, by its place among them, runs a second time, on another thread, to compare traces.
     pub twice_one_in: u64,
+    /// How each plan is run.
+    pub options: Options,
     /// Makes the plan of a seed.
     pub plan: &'a (dyn Fn(u64) -> Plan + Sync),
     /// Makes a world and runs a plan in it.
@@ -146,17 +148,32 @@ impl Campaign<'_> {
             return first;
         }
         let what = format!(
-            "two runs of one plan differ: {}, then {}",
+            "two runs of one plan differ: {}, then {}; {}",
             first.in_words(),
-            second.in_words()
+            second.in_words(),
+            self.where_runs_differ(seed)
         );
         SeedResult { ending: Ending::Fault(what), ..first }
+    }
+
+    /// The first event in which two more runs of a seed differ.
+    fn where_runs_differ(&self, seed: u64) -> String {
+        let events = || {
+            in_fresh_thread(|| {
+                let options = Options { record_trace: true, ..self.options };
+                let run = panics::caught(|| self.runner.run(&(self.plan)(seed), seed, options));
+                run.map_or(Vec::new(), |run| run.events)
+            })
+        };
+        let (one, other) = (events(), events());
+        first_difference(&one, &other)
+            .unwrap_or_else(|| "two more runs, whose events were kept, were alike".to_owned())
     }
 
     fn run_once(&self, seed: u64) -> SeedResult {
         let outcome = panics::caught(|| {
             let plan = (self.plan)(seed);
-            self.runner.run(&plan, seed, Options::default())
+            self.runner.run(&plan, seed, self.options)
         });
         match outcome {
             Ok(run) => SeedResult {
@@ -281,7 +298,9 @@ mod tests {
         let plan = &|_| Plan::default();
         let is_time_over = &|| false;
         let seeds = seeds.into();
-        Campaign { seeds, jobs: 2, twice_one_in, plan, runner, cancelled, is_time_over }.run(sink)
+        let options = Options::default();
+        Campaign { seeds, jobs: 2, twice_one_in, options, plan, runner, cancelled, is_time_over }
+            .run(sink)
     }
 
     fn run_all(seeds: Range<u64>, twice_one_in: u64, runner: &dyn Runner) -> Summary {
@@ -323,8 +342,25 @@ mod tests {
         let runner = Told(|_| conforming(runs.fetch_add(1, Ordering::Relaxed).into()));
         let summary = run_all(5..6, 1, &runner);
         let what = "two runs of one plan differ: trace 00000000000000000000000000000000, \
-                    then trace 00000000000000000000000000000001";
+                    then trace 00000000000000000000000000000001; \
+                    two more runs, whose events were kept, were alike";
         assert_eq!(summary.faults, [SeedFault { seed: 5, what: what.to_owned() }]);
+    }
+
+    #[test]
+    fn the_first_event_that_differs_is_told() {
+        let runs = AtomicU64::new(0);
+        let runner = Told(|_| {
+            let mut trace = trace::Trace::keeping_events();
+            trace.record("call", 1, b"open");
+            let run = runs.fetch_add(1, Ordering::Relaxed);
+            trace.record("frame", 2, &run.to_le_bytes());
+            Run { events: trace.into_events(), ..conforming(run.into()) }
+        });
+        let summary = run_all(5..6, 1, &runner);
+        let [fault] = &summary.faults[..] else { panic!("{:?}", summary.faults) };
+        assert!(fault.what.contains("event 2 is\n  frame at 2 ns"), "{}", fault.what);
+        assert!(summary.findings.is_empty());
     }
 
     #[test]
@@ -385,6 +421,7 @@ mod tests {
             seeds: (5..100_000).into(),
             jobs: 1,
             twice_one_in: 1_000_000,
+            options: Options::default(),
             plan: &|_| Plan::default(),
             runner: &runner,
             cancelled: &AtomicBool::new(false),

@@ -21,6 +21,7 @@ use crate::lockstep::{Happening, Options, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
 use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
+use crate::situations::Surroundings;
 use crate::statistics::Statistics;
 use crate::streams::Streams;
 use crate::target::{RawCall, Target, WorldEvent};
@@ -65,6 +66,8 @@ pub struct Execution<'a> {
     pub(crate) looks: Vec<BTreeMap<KeyReference, Look>>,
     /// Whether an SD may have come from anywhere but inheritance.
     pub(crate) is_secured: bool,
+    /// What calls are counted by, if they are.
+    surroundings: Option<Surroundings>,
     /// Sources of the plan that are dead now.
     pub(crate) down: BTreeSet<SourceId>,
     pub(crate) devices: Devices,
@@ -79,6 +82,16 @@ pub struct Execution<'a> {
     pub(crate) history: Option<Vec<Happening>>,
     /// What the kernel sends, if it is recorded.
     pub(crate) transcript: Option<Transcript>,
+}
+
+/// What an execution leaves.
+pub(crate) struct Finished {
+    pub(crate) statistics: Statistics,
+    pub(crate) trace: Trace,
+    /// Those that agree with everything seen.
+    pub(crate) states: Vec<State>,
+    /// What happened, if it was recorded.
+    pub(crate) history: Vec<Happening>,
 }
 
 impl<'a> Execution<'a> {
@@ -97,11 +110,12 @@ impl<'a> Execution<'a> {
             beliefs: vec![Belief::at_first()],
             tokens: Tokens::of_actors(&plan.actors),
             statistics: Statistics::default(),
-            trace: Trace::default(),
+            trace: if options.record_trace { Trace::keeping_events() } else { Trace::default() },
             step: 0,
             handles: vec![BTreeMap::new(); plan.actors.len()],
             looks: vec![BTreeMap::new(); plan.actors.len()],
             is_secured: false,
+            surroundings: options.record_situations.then(Surroundings::default),
             down: BTreeSet::new(),
             devices: Devices::default(),
             streams: Streams::new(),
@@ -161,6 +175,7 @@ impl<'a> Execution<'a> {
         self.statistics.commits += u64::from(is_commit && observation == Observation::Done);
         self.is_secured |= may_secure(&input, self.tokens.is_system(actor));
         self.count(&observation, interrupted);
+        self.count_situation(&input, &observation, interrupted);
         self.check(Some(actor), &input, &observation)?;
         self.check_frames()?;
         // A call that times out has not asked for all that it needed.
@@ -315,6 +330,9 @@ impl<'a> Execution<'a> {
 
     /// Tells the bookkeeping and the wire monitor of an event.
     fn note(&mut self, event: &WorldEvent) -> Result<(), Stop> {
+        if let Some(surroundings) = &mut self.surroundings {
+            surroundings.note(event);
+        }
         match event {
             WorldEvent::SourceDown(source) => {
                 // What crossed before the death belongs to the old connection.
@@ -494,6 +512,16 @@ impl<'a> Execution<'a> {
         self.statistics.expiries += u64::from(is_expired);
     }
 
+    fn count_situation(&mut self, input: &Input, observation: &Observation, interrupted: bool) {
+        let (Some(surroundings), Some(belief)) = (&self.surroundings, self.beliefs.first()) else {
+            return;
+        };
+        let situation = surroundings.situation(input, &belief.state, observation, interrupted);
+        if let Some(situation) = situation {
+            *self.statistics.situations.entry(situation).or_default() += 1;
+        }
+    }
+
     /// An answer whose parts contradict each other.
     pub(crate) fn malformed(
         &self,
@@ -528,14 +556,15 @@ impl<'a> Execution<'a> {
         }))
     }
 
-    /// The statistics with the wire monitor's marks.
-    pub(crate) fn finish(self) -> (Statistics, u128, Vec<State>, Vec<Happening>) {
+    /// What is left of it, the statistics with the wire monitor's marks.
+    pub(crate) fn finish(self) -> Finished {
         let mut statistics = self.statistics;
         let covered = self.beliefs.first().map(|belief| belief.covered).unwrap_or_default();
         statistics.marked_by_model.add(&covered);
         statistics.marked_by_monitor.extend(self.monitor.covered());
         let states = self.beliefs.into_iter().map(|belief| belief.state).collect();
-        (statistics, self.trace.digest(), states, self.history.unwrap_or_default())
+        let history = self.history.unwrap_or_default();
+        Finished { statistics, trace: self.trace, states, history }
     }
 
     /// Whether what happens is kept.

@@ -29,6 +29,7 @@ pub mod script;
 mod sddl;
 pub mod seeds;
 pub mod shrink;
+pub mod situations;
 pub mod source_device;
 mod source_judged;
 pub mod statistics;

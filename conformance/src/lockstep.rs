@@ -9,11 +9,12 @@ use registry_model::security::Token;
 
 use crate::address_space::AddressSpace;
 use crate::divergence::{Divergence, Stop};
-use crate::execution::Execution;
+use crate::execution::{Execution, Finished};
 use crate::plan::{Plan, Step};
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
 use crate::target::{RawCall, Target};
+use crate::trace::TraceEvent;
 
 /// How to run a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Options {
     pub record: bool,
     /// Keep what the kernel sends in `Run::requests`, and what it audits in `Run::audits`.
     pub record_requests: bool,
+    /// Keep the events of the trace in `Run::events`.
+    pub record_trace: bool,
+    /// Count in which situations calls are made, in `Statistics::situations`.
+    pub record_situations: bool,
 }
 
 /// One thing that happened in a run, with all that is needed to do it again.
@@ -90,6 +95,8 @@ pub struct Run {
     pub states: Vec<State>,
     /// What happened, if it was to be recorded. View dumps are not in it.
     pub history: Vec<Happening>,
+    /// The events of the trace, if they were to be kept.
+    pub events: Vec<TraceEvent>,
 }
 
 /// Runs a plan on a target that has just been made.
@@ -118,10 +125,11 @@ pub async fn run_watched(
         taken.unanswered_step(&mut execution, options);
     }
     let tokens = (0..plan.actors.len()).map(|actor| execution.tokens.of(actor).clone()).collect();
-    let (statistics, trace, states, history) = execution.finish();
+    let Finished { statistics, trace, states, history } = execution.finish();
     let Taken { answers, requests, audits } = taken;
     let verdict = verdict_of(result);
-    Run { verdict, statistics, trace, answers, requests, audits, tokens, states, history }
+    let (trace, events) = (trace.digest(), trace.into_events());
+    Run { verdict, statistics, trace, answers, requests, audits, tokens, states, history, events }
 }
 
 impl Run {
@@ -137,6 +145,7 @@ impl Run {
             tokens: Vec::new(),
             states: vec![State::new()],
             history: Vec::new(),
+            events: Vec::new(),
         }
     }
 }

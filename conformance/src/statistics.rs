@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use registry_model::coverage::Covered;
 use registry_model::errno::Errno;
 
+use crate::situations::Situations;
+
 /// Counts over one run or many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -38,6 +40,8 @@ pub struct Statistics {
     pub expiries: u64,
     /// Views dumped and compared.
     pub views: u64,
+    /// In which situations calls were made, if that was to be counted.
+    pub situations: Situations,
     /// Requirement ids marked by the model.
     pub marked_by_model: Covered,
     /// Requirement ids marked by what watches the target.
@@ -68,6 +72,9 @@ impl Statistics {
         self.commits += other.commits;
         self.expiries += other.expiries;
         self.views += other.views;
+        for (situation, count) in &other.situations {
+            *self.situations.entry(*situation).or_default() += count;
+        }
         self.marked_by_model.add(&other.marked_by_model);
         self.marked_by_monitor.extend(&other.marked_by_monitor);
     }

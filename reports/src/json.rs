@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use conformance::campaign::Summary;
 use conformance::script;
+use conformance::situations::blind_spots;
 use serde::Serialize;
 
 /// Rises when a field changes its meaning or goes.
@@ -42,6 +43,9 @@ struct Counts {
     expiries: u64,
     views: u64,
     requirements: Vec<&'static str>,
+    /// What was never made, in words, if situations were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blind_spots: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +101,8 @@ pub fn document(summary: &Summary, elapsed: Duration, vacuous: &[String]) -> Str
             expiries: statistics.expiries,
             views: statistics.views,
             requirements: statistics.covered().into_iter().collect(),
+            blind_spots: (!statistics.situations.is_empty())
+                .then(|| blind_spots(&statistics.situations)),
         },
         divergences: divergences(summary),
         faults: faults(&summary.faults),

@@ -6,6 +6,7 @@ use conformance::generate::{Profile, plan_of_seed};
 use conformance::lockstep::{Options, Run, Verdict};
 use conformance::plan::Plan;
 use conformance::script::answer;
+use conformance::trace::first_difference;
 use sim::{SimRunner, StoreKind};
 
 const STORES: [StoreKind; 2] = [StoreKind::Sqlite, StoreKind::Memory];
@@ -46,6 +47,19 @@ fn a_trace_depends_on_the_plan_and_on_the_seed() {
     assert_ne!(trace, run(&other_plan, 5, StoreKind::Memory).trace);
     // The seed decides the GUIDs, which cross the wire.
     assert_ne!(trace, run(&plan, 6, StoreKind::Memory).trace);
+}
+
+#[test]
+fn the_first_event_that_differs_is_one_that_the_seed_decides() {
+    let plan = plan_of_seed(5, Profile::Calm, 40);
+    let events = |seed| {
+        let options = Options { record_trace: true, ..Options::default() };
+        SimRunner { store: StoreKind::Memory }.run(&plan, seed, options).events
+    };
+    assert_eq!(first_difference(&events(5), &events(5)), None);
+    let said = first_difference(&events(5), &events(6)).expect("the GUIDs differ");
+    // The sources register their hives before the first call, and the GUIDs of the roots are of the seed.
+    assert!(said.starts_with("event 1 is\n  event at "), "{said}");
 }
 
 #[test]

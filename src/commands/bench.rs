@@ -188,6 +188,7 @@ fn two_threads(runner: SimRunner, time: Duration) -> f64 {
         seeds: Seeds::from(0..seeds),
         jobs,
         twice_one_in: u64::MAX,
+        options: Options::default(),
         plan: &|seed| plan_of_seed(seed, Profile::Default, 100),
         runner: &runner,
         cancelled: &cancelled,

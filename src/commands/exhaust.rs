@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use conformance::campaign::Campaign;
 use conformance::exhaustive::Exhaustive;
+use conformance::lockstep::Options;
 use conformance::seeds::Seeds;
 use reports::terminal;
 
@@ -23,6 +24,7 @@ pub fn exhaust(arguments: &ExhaustArguments) -> CommandResult {
         seeds: Seeds::from(0..all.cases()),
         jobs,
         twice_one_in: arguments.twice_one_in,
+        options: Options::default(),
         plan: &|case| all.plan(case),
         runner: &runner,
         cancelled: &AtomicBool::new(false),

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use conformance::campaign::{Campaign, Event, Runner, Summary};
 use conformance::divergence::{Finding, Kind};
 use conformance::generate::plan_of_seed;
+use conformance::lockstep::Options;
 use conformance::seeds::Seeds;
+use conformance::situations::blind_spots;
 use conformance::{script, shrink};
 use reports::confidence::seeds_for_confidence;
 use reports::{json, terminal};
@@ -46,7 +48,8 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     let campaign = Campaign {
         seeds: seeds.clone(),
         jobs,
-        twice_one_in: arguments.twice_one_in,
+        options: Options { record_situations: arguments.blind_spots, ..Options::default() },
+        twice_one_in: if arguments.determinism { 1 } else { arguments.twice_one_in },
         plan: &|seed| plan_of_seed(seed, profile, calls),
         runner: &runner,
         cancelled: &CANCELLED,
@@ -125,6 +128,9 @@ fn finish(
                 println!("{ended}");
             }
             print!("{}", terminal::statistics(summary));
+            if arguments.blind_spots {
+                print!("{}", blind_spots(&summary.statistics.situations));
+            }
             let failed = summary.findings.len() as u64;
             if let Some(seeds) = seeds_for_confidence(failed, summary.seeds) {
                 println!(
