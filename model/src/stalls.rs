@@ -239,6 +239,8 @@ impl Work<'_> {
         if self.sent == Some(Sent::Surely) {
             covers!(self.covered, "RSI-39");
         }
+        // The source may also go while the call waits for it (§10.1, "Source crash").
+        self.may_have_ended_uncounted_in(self.state.clone());
         if !self.may_be_sent() {
             covers!(
                 self.covered,
@@ -293,6 +295,14 @@ impl Work<'_> {
         };
         let mut state = self.state.clone();
         state.will_arrive(hive, late);
+        self.unanswered_in(state);
+    }
+
+    /// Another state in which the call may have timed out, or have met the end of a source that did not answer.
+    pub(crate) fn unanswered_in(&mut self, state: State) {
+        if self.sent.is_some() {
+            self.may_have_ended_uncounted_in(state.clone());
+        }
         self.timed_out_in(state);
     }
 
@@ -316,6 +326,10 @@ impl Work<'_> {
             return;
         }
         let active = self.state.clone();
+        let mut dying = active.clone();
+        will_be_committed(&mut dying, id, bound);
+        // The transaction ends with its source, which has committed it or not (P-155, P-249).
+        self.may_have_ended_uncounted_in(dying);
         in_flight(&mut self.state, id, bound);
         let (began, ended) = self.span();
         let timeout = self.request_timeout_ms * NANOSECONDS_PER_MILLISECOND;
@@ -524,8 +538,12 @@ impl Purpose {
 
 /// The commit of a transaction is in flight, and its caller is gone.
 fn in_flight(state: &mut State, id: TransactionId, bound: &Bound) {
-    let hive = bound.hive;
     state.set_phase(id, Phase::TimedOut);
+    will_be_committed(state, id, bound);
+}
+
+fn will_be_committed(state: &mut State, id: TransactionId, bound: &Bound) {
+    let hive = bound.hive;
     let unanswered = state.stall_of(hive).map_or(Vec::new(), |stall| stall.of_transaction(id));
     let change = Change::Commit(Box::new(bound.clone()), unanswered);
     state.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });

@@ -187,7 +187,8 @@ impl<'a> Work<'a> {
     ///
     /// # Errors
     ///
-    /// EIO if the source is Down (P-05), ETIMEDOUT if it does not answer.
+    /// EIO if the source is Down (P-05), ETIMEDOUT if it does not answer. Where it may go while the call waits,
+    /// EIO is another end of it.
     pub(crate) fn request(&mut self, hive: HiveId) -> Result<(), Errno> {
         self.reach(hive)?;
         if self.state.is_stalled(hive) {

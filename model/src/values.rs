@@ -381,7 +381,7 @@ fn blanket_unanswered(work: &mut Work<'_>, open: &OpenKey, layer: &LayerName, se
     let sequence = (set == 1).then_some(unnumbered.next_sequence);
     if sequence.is_some() {
         work.state.next_sequence = work.state.next_sequence.saturating_add(1);
-        work.timed_out_in(work.state.clone());
+        work.unanswered_in(work.state.clone());
     }
     work.may_arrive(&open.place, Mutation::SetBlanket { key, layer, sequence, time });
     work.state = unnumbered;

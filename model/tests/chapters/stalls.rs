@@ -414,6 +414,52 @@ fn a_death_forgets_what_was_kept_or_shows_that_it_was_carried_out() {
 }
 
 #[test]
+fn a_call_that_waits_is_eio_when_its_source_dies() {
+    let mut world = with_key();
+    watched(&mut world);
+    stall(&mut world);
+    let down = Input::Environment(Environment::SourceDown { source: SOURCE });
+    let mut after: Vec<World> = Vec::new();
+    for step in world.steps_within(&unset(&world, "v"), 5 * SECOND, true) {
+        let Ok(state) = step.accept(&Observation::Failed(Errno::EIO)) else { continue };
+        for step in state.step(&down) {
+            let mut next = world.in_state(step.next(), 0);
+            next.resume(SOURCE, &["Machine", "Users"]);
+            after.push(next);
+        }
+    }
+    assert_eq!(lengths_of_events(&after), [8], "OVERFLOW alone");
+    check_each(
+        &after,
+        "get $k v",
+        expect![[r#"
+            sz "old" from base, sequence 5
+            ENOENT"#]],
+    );
+}
+
+#[test]
+fn a_commit_that_waits_ends_with_its_source() {
+    let mut world = with_key();
+    world.transcript("begin t\nset $k v new with t");
+    stall(&mut world);
+    let call = Call::Commit { fd: world.handle("t") };
+    let down = Input::Environment(Environment::SourceDown { source: SOURCE });
+    let mut after: Vec<World> = Vec::new();
+    for step in world.steps_within(&call, 5 * SECOND, true) {
+        let state = step.accept(&Observation::Failed(Errno::EIO)).unwrap();
+        after.extend(state.step(&down).iter().map(|step| world.in_state(step.next(), 0)));
+    }
+    check_each(
+        &after,
+        "status $t\nresume\nget $k v",
+        expect![[r#"
+            transaction state 5, errno 5; ok; sz "old" from base, sequence 5
+            transaction state 5, errno 5; ok; sz "new" from base, sequence 6"#]],
+    );
+}
+
+#[test]
 fn a_source_that_came_back_is_not_stalled() {
     let mut world = with_key();
     stall(&mut world);

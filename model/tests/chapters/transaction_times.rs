@@ -244,6 +244,25 @@ fn an_interrupted_commit_may_have_taken_place() {
 }
 
 #[test]
+fn an_interrupted_commit_is_done_and_told_of_or_neither() {
+    let mut world = with_lock();
+    let (fd, key) = (world.handle("t"), world.handle("k"));
+    world.call(Call::Notify { fd: key, filter: 7, subtree: 0 });
+    let after = world.steps(&Call::Commit { fd }, true).into_iter().map(|step| {
+        let answer = step.outcome.example(0).unwrap();
+        world.state = step.accept(&answer).unwrap();
+        world.transcript("down");
+        let events = world.call(Call::ReadEvents { fd: key, capacity: 1_000 }).0;
+        format!("{answer}: {events}")
+    });
+    expect![[r#"
+        ok: events VALUE_SET "v"
+        EIO: EAGAIN
+        EIO: EAGAIN"#]]
+    .assert_eq(&after.collect::<Vec<String>>().join("\n"));
+}
+
+#[test]
 fn a_first_mutation_that_is_interrupted_may_have_bound_the_transaction() {
     let mut world = World::with_layers();
     world.transcript("begin t");

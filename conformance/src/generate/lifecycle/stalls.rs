@@ -47,7 +47,11 @@ impl Generator {
         for _ in 0..self.rng.random_range(1..=3) {
             self.meet_stall(&met, transaction.as_ref());
         }
-        self.end_stall(source);
+        if self.chance(6) {
+            self.die_over_a_call(source, &met, transaction.as_ref());
+        } else {
+            self.end_stall(source);
+        }
         self.noted_all();
         self.look();
         self.look_at(&met);
@@ -189,6 +193,19 @@ impl Generator {
     fn switch_some_layer(&mut self) {
         let layer = self.some_layer();
         self.switch_layer(&layer);
+    }
+
+    /// The source goes while a call waits for it, and comes back.
+    fn die_over_a_call(&mut self, source: usize, met: &Met, transaction: Option<&Handle>) {
+        let (request, executed) = (self.rng.random_range(1..=2), false);
+        let death = Fault::KillSourceAt { source, request, executed };
+        let death = self.maybe_a_breach(death, 3);
+        self.plan.steps.push(Step::Fault(death));
+        self.meet_stall(met, transaction);
+        // It may not have been asked for anything.
+        self.plan.steps.push(Step::Fault(Fault::KillSource { source }));
+        self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));
+        self.calls += 3;
     }
 
     /// The source answers everything, or is gone and comes back.
