@@ -401,15 +401,18 @@ impl<'a> Views<'a> {
         events.into_iter().chain([unknown]).collect()
     }
 
-    /// The name and the parent of a key as an effective path entry has them, in the later view or else in
-    /// the earlier one (D-78).
+    /// The parent of a key and its name there, if an effective path entry leads from one to the other in the later
+    /// view or else in the earlier one (D-78). It is spelled as the entry that wins there now, whatever that leads
+    /// to, like all that the operation has to tell of the name (P-141).
     pub(super) fn effective_place(&self, key: Guid) -> Option<(Guid, KeyName)> {
         let place = |resolver: &Resolver<'a>| {
             let record = resolver.database.keys.get(&key)?;
             let (parent, name) = (record.parent?, record.name.folded().as_str());
             let (child, _) = resolver.child(parent, name, &mut Covered::new()).ok()?;
-            let child = child.filter(|child| child.key == key)?;
-            Some((parent, child.entry.name.clone()))
+            let spelling = &child.as_ref().filter(|child| child.key == key)?.entry.name;
+            let now = self.after.child(parent, name, &mut Covered::new()).ok();
+            let winner = now.and_then(|(child, _)| child).map(|child| &child.entry.name);
+            Some((parent, winner.unwrap_or(spelling).clone()))
         };
         place(&self.after).or_else(|| place(&self.before))
     }
