@@ -5,6 +5,7 @@
 //! event is written is in `records`, how a queue overflows in `queue`, what a change is in `difference`,
 //! and who is told of it in `dispatch`. Knows nothing of what a call changes, nor why.
 
+mod causes;
 mod difference;
 mod dispatch;
 mod marks;

@@ -4,16 +4,15 @@
 //! of §2.8, with D-70, D-74, P-141 and P-142. Recomputes both views from the rules of §2.7, wherever
 //! something that is stored, or the layer table, is not the same. Does not know who watches.
 
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use super::causes::{Cause, LayerChanges, shown_by_place};
 use super::records::Kind;
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId, Layered, PathEntry, Target, ValueEntry};
+use crate::database::{Guid, HiveId, Layered, PathEntry, Target};
 use crate::names::{FoldedName, KeyName};
 use crate::resolution::{EffectiveChild, EffectiveValue, Resolver, Viewer};
 use crate::state::State;
-use crate::values::REG_TOMBSTONE;
 
 /// One event, before anybody is told.
 #[derive(Clone, Debug)]
@@ -115,6 +114,18 @@ impl<'a> Views<'a> {
         keys(&self.before).chain(keys(&self.after)).collect()
     }
 
+    /// What a layer deletion orphans below keys that are not stored themselves: they were dropped from above it, and
+    /// what they named lives on (P-14). Nothing else can be seen of what lies below them.
+    pub(super) fn orphans_below_dropped(&self) -> Vec<(Guid, Difference)> {
+        if self.orphaned.is_empty() {
+            return Vec::new();
+        }
+        let stored = self.keys();
+        let parents = self.before.database.path_entries.keys();
+        let dropped = parents.filter(|parent| !stored.contains(parent));
+        dropped.filter_map(|parent| Some((*parent, self.masked_orphans(*parent)?))).collect()
+    }
+
     /// The later view of a key. Of one that was dropped in between it is that before the drop: what the drop
     /// takes away is told of by nobody, whether the key was open or not (P-136).
     fn after_of(&self, key: Guid) -> Resolver<'a> {
@@ -149,7 +160,7 @@ impl<'a> Views<'a> {
                 differences.push(Difference::Unknown(Unread::Values));
                 continue;
             };
-            let cause = Cause { old, new, blankets: (size(old_blankets), size(new_blankets)) };
+            let cause = Cause::of((old, new), (old_blankets, new_blankets));
             differences.push(match value_event(before, after) {
                 None => Difference::Unseen(Box::new(cause.unseen())),
                 Some(mut event) => {
@@ -390,15 +401,18 @@ impl<'a> Views<'a> {
         events.into_iter().chain([unknown]).collect()
     }
 
-    /// The name and the parent of a key as an effective path entry has them, in the later view or else in
-    /// the earlier one (D-78).
+    /// The parent of a key and its name there, if an effective path entry leads from one to the other in the later
+    /// view or else in the earlier one (D-78). It is spelled as the entry that wins there now, whatever that leads
+    /// to, like all that the operation has to tell of the name (P-141).
     pub(super) fn effective_place(&self, key: Guid) -> Option<(Guid, KeyName)> {
         let place = |resolver: &Resolver<'a>| {
             let record = resolver.database.keys.get(&key)?;
             let (parent, name) = (record.parent?, record.name.folded().as_str());
             let (child, _) = resolver.child(parent, name, &mut Covered::new()).ok()?;
-            let child = child.filter(|child| child.key == key)?;
-            Some((parent, child.entry.name.clone()))
+            let spelling = &child.as_ref().filter(|child| child.key == key)?.entry.name;
+            let now = self.after.child(parent, name, &mut Covered::new()).ok();
+            let winner = now.and_then(|(child, _)| child).map(|child| &child.entry.name);
+            Some((parent, winner.unwrap_or(spelling).clone()))
         };
         place(&self.after).or_else(|| place(&self.before))
     }
@@ -424,10 +438,6 @@ fn resolve_alike(before: &State, after: &State) -> bool {
         layers.map(|(name, layer)| (name.clone(), layer.precedence, layer.enabled)).collect()
     };
     before.layers == after.layers || ranks(before) == ranks(after)
-}
-
-fn size<T: Clone>(entries: Option<&Layered<T>>) -> usize {
-    entries.map_or(0, |entries| entries.size())
 }
 
 /// What became of an effective value, which is its type and its data (D-70).
@@ -461,133 +471,4 @@ fn child_events(
     let come = after.map(|_| Event::of(Kind::SubkeyCreated, name.spelling()));
     let lost = before.map(|before| Event::key_deleted(before.key, name));
     gone.into_iter().chain(come).chain(lost).collect()
-}
-
-fn tombstones(entries: Option<&Layered<ValueEntry>>) -> usize {
-    let entries = entries.into_iter().flat_map(|entries| entries.values());
-    entries.filter(|entry| entry.value_type == REG_TOMBSTONE).count()
-}
-
-/// How the entries of a name differ where the layers do not.
-struct Cause<'a> {
-    old: Option<&'a Layered<ValueEntry>>,
-    new: Option<&'a Layered<ValueEntry>>,
-    /// How many blanket tombstones the key had and has.
-    blankets: (usize, usize),
-}
-
-impl Cause<'_> {
-    /// What a change shows that nobody is told of.
-    fn unseen(&self) -> Covered {
-        let mut shows = Covered::new();
-        let (had, has) = self.blankets;
-        if has > had {
-            covers!(shows, "WATCH-39", "IOC-061");
-        }
-        if has == had {
-            covers!(shows, "WATCH-12");
-            if tombstones(self.new) < tombstones(self.old) && size(self.new) < size(self.old) {
-                covers!(shows, "VAL-08");
-            }
-        }
-        shows
-    }
-
-    fn shows(&self, kind: Kind) -> Covered {
-        let (old, new) = (tombstones(self.old), tombstones(self.new));
-        let is_removal = size(self.new) < size(self.old);
-        let mut shows = Covered::new();
-        covers!(shows, "WATCH-48", "IOC-061");
-        match (kind, self.blankets.1.cmp(&self.blankets.0)) {
-            (Kind::ValueSet, Ordering::Less) => {
-                covers!(shows, "WATCH-18", "WATCH-20", "WATCH-40", "WATCH-41", "VAL-10");
-            }
-            (Kind::ValueSet, _) if is_removal && new < old => {
-                covers!(shows, "WATCH-17", "WATCH-20", "VAL-07");
-            }
-            (Kind::ValueSet, _) if is_removal => covers!(shows, "WATCH-20"),
-            (Kind::ValueSet, _) => covers!(shows, "WATCH-16", "WATCH-20"),
-            (_, Ordering::Greater) => {
-                covers!(shows, "WATCH-23", "WATCH-24", "WATCH-38", "WATCH-41", "VAL-09");
-            }
-            (_, _) if new > old => covers!(shows, "WATCH-22", "WATCH-24", "VAL-06"),
-            (_, _) if is_removal => covers!(shows, "WATCH-21", "WATCH-24"),
-            (_, _) => covers!(shows, "WATCH-24"),
-        }
-        shows
-    }
-}
-
-/// What an event shows of a change of path entries where the layers did not change.
-fn shown_by_place(
-    kind: Kind,
-    old: Option<&Layered<PathEntry>>,
-    new: Option<&Layered<PathEntry>>,
-) -> Covered {
-    let hidden = |entries: Option<&Layered<PathEntry>>| {
-        let entries = entries.into_iter().flat_map(|entries| entries.values());
-        entries.filter(|entry| entry.target == Target::Hidden).count()
-    };
-    let is_hiding = hidden(new) > hidden(old);
-    let mut shows = Covered::new();
-    match kind {
-        Kind::SubkeyCreated if size(new) < size(old) && hidden(new) < hidden(old) => {
-            covers!(shows, "WATCH-26", "WATCH-27", "PATH-05");
-        }
-        Kind::SubkeyCreated if size(new) < size(old) => covers!(shows, "WATCH-27"),
-        Kind::SubkeyCreated => covers!(shows, "WATCH-25", "WATCH-27"),
-        Kind::SubkeyDeleted if is_hiding => covers!(shows, "WATCH-29", "WATCH-30", "PATH-04"),
-        Kind::SubkeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-28", "WATCH-30"),
-        Kind::SubkeyDeleted => covers!(shows, "WATCH-30"),
-        Kind::KeyDeleted if is_hiding => covers!(shows, "WATCH-34"),
-        Kind::KeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-33"),
-        _ => {}
-    }
-    shows
-}
-
-/// What has become of the layers (§4.1, "Layer operation events").
-#[derive(Clone, Copy)]
-struct LayerChanges {
-    deleted: bool,
-    moved: bool,
-    enabled: bool,
-    disabled: bool,
-}
-
-impl LayerChanges {
-    fn of(before: &State, after: &State) -> LayerChanges {
-        let pairs = || before.layers.iter().map(|(name, old)| (old, after.layers.get(name)));
-        let kept = || pairs().filter_map(|(old, new)| Some((old, new?)));
-        LayerChanges {
-            deleted: pairs().any(|(_, new)| new.is_none()),
-            moved: kept().any(|(old, new)| old.precedence != new.precedence),
-            enabled: kept().any(|(old, new)| !old.enabled && new.enabled),
-            disabled: kept().any(|(old, new)| old.enabled && !new.enabled),
-        }
-    }
-
-    fn shows(self, kind: Kind) -> Covered {
-        let mut shows = Covered::new();
-        covers!(shows, "WATCH-47", "WATCH-48", "FAIL-49");
-        if self.deleted {
-            covers!(shows, "WATCH-42");
-        }
-        if self.moved {
-            covers!(shows, "WATCH-43");
-        }
-        if self.enabled {
-            covers!(shows, "WATCH-44");
-        }
-        if self.disabled {
-            covers!(shows, "WATCH-45");
-        }
-        match kind {
-            Kind::ValueSet if self.deleted => covers!(shows, "WATCH-13", "WATCH-19"),
-            Kind::SubkeyCreated if self.deleted => covers!(shows, "WATCH-14"),
-            Kind::KeyDeleted => covers!(shows, "WATCH-66"),
-            _ => {}
-        }
-        shows
-    }
 }

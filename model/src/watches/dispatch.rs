@@ -258,6 +258,10 @@ impl Batch {
                 told.tell(&place, &differences, covered);
             }
         }
+        for (parent, orphans) in views.orphans_below_dropped() {
+            let place = ancestry(&views, (hive, parent), after, covered);
+            told.tell(&place, &[orphans], covered);
+        }
         self.add(told);
     }
 
