@@ -11,6 +11,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use rusqlite::ffi;
 
+use crate::image::Change;
 use crate::locks::{Level, SharedMemory, ShmHeld};
 use crate::world::{File, World};
 
@@ -35,6 +36,22 @@ pub(crate) struct Handle {
 impl Handle {
     fn is_alive(&self) -> bool {
         self.home.as_ref().is_none_or(|(world, incarnation)| world.incarnation() == *incarnation)
+    }
+
+    /// The stamp of a change; none of a temporary file, which nothing survives.
+    fn next_stamp(&self) -> Option<u64> {
+        self.home.as_ref().map(|(world, _)| world.next_stamp())
+    }
+
+    /// A change has been made, or a sync is to be. Answers `error` if the power fails with that.
+    fn done(&self, error: c_int) -> c_int {
+        match &self.home {
+            Some((world, _)) if world.fails_now() => {
+                world.kill();
+                error
+            }
+            _ => ffi::SQLITE_OK,
+        }
     }
 }
 
@@ -107,7 +124,7 @@ unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
         release_shared_memory(&mut handle);
         handle.file.with_locks(|locks| locks.lower(handle.level, Level::None));
         if let (Some(name), Some((world, _))) = (&handle.delete_on_close, &handle.home) {
-            world.delete(name);
+            world.delete(name, false);
         }
     }
     ffi::SQLITE_OK
@@ -148,8 +165,12 @@ unsafe extern "C" fn write(
     unsafe {
         let bytes = slice::from_raw_parts(bytes.cast::<u8>(), amount);
         with_handle(file, ffi::SQLITE_IOERR_WRITE, |handle| {
-            handle.file.with_image(|image| image.write(offset, bytes));
-            ffi::SQLITE_OK
+            let stamp = handle.next_stamp();
+            handle.file.with_image(|image| match stamp {
+                Some(stamp) => image.write(offset, bytes, stamp),
+                None => image.apply(&Change::Write { offset, bytes: bytes.to_vec() }),
+            });
+            handle.done(ffi::SQLITE_IOERR_WRITE)
         })
     }
 }
@@ -159,8 +180,12 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int 
     // SAFETY: SQLite gives an installed file.
     unsafe {
         with_handle(file, ffi::SQLITE_IOERR_TRUNCATE, |handle| {
-            handle.file.with_image(|image| image.truncate(size));
-            ffi::SQLITE_OK
+            let stamp = handle.next_stamp();
+            handle.file.with_image(|image| match stamp {
+                Some(stamp) => image.truncate(size, stamp),
+                None => image.apply(&Change::Resize { length: size }),
+            });
+            handle.done(ffi::SQLITE_IOERR_TRUNCATE)
         })
     }
 }
@@ -169,8 +194,11 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
     // SAFETY: SQLite gives an installed file.
     unsafe {
         with_handle(file, ffi::SQLITE_IOERR_FSYNC, |handle| {
-            handle.file.with_image(crate::image::Image::sync);
-            ffi::SQLITE_OK
+            let result = handle.done(ffi::SQLITE_IOERR_FSYNC);
+            if let Some((world, _)) = handle.home.as_ref().filter(|_| result == ffi::SQLITE_OK) {
+                world.sync(&handle.file);
+            }
+            result
         })
     }
 }

@@ -4,9 +4,10 @@
 //! process: [`Disk::kill`] starts a new incarnation, after which every handle of the old one
 //! answers `SQLITE_IOERR`, however late its connection is dropped, and no byte moves any more.
 //!
-//! It may not know what a registry is. What is written stays written (there is no power loss
-//! yet); every change of a file's bytes goes through `image`, which is where unsynced writes will
-//! be kept apart.
+//! A death of the process leaves what was written; [`Disk::lose_power`] takes back what was not synced,
+//! as far as [`PowerLoss`] says. [`Disk::fail_at`] lets the power fail in the middle of a coming change.
+//!
+//! It may not know what a registry is.
 //!
 //! The disk claims `SQLITE_IOCAP_POWERSAFE_OVERWRITE`, as the Unix VFS does by default: a write
 //! never harms bytes outside its own range. It claims nothing else.
@@ -15,6 +16,7 @@
 mod file;
 mod image;
 mod locks;
+mod power;
 mod vfs;
 mod world;
 
@@ -23,6 +25,7 @@ use std::sync::Arc;
 
 use world::World;
 
+pub use power::{Keep, PowerLoss};
 pub use vfs::set_thread_environment;
 
 /// One process's disk. Dropping it frees its files; handles still open then answer errors.
@@ -64,6 +67,29 @@ impl Disk {
         self.world.kill()
     }
 
+    /// The power fails: the process ends as by [`Disk::kill`], and of what was not synced as much stays as
+    /// `loss` says. Returns the new incarnation.
+    pub fn lose_power(&self, loss: PowerLoss) -> u64 {
+        self.world.lose_power(loss)
+    }
+
+    /// Lets the process end in the middle of a coming write, truncation, deletion or sync: 1 for the next; 0
+    /// for never. What was not synced by then is there until [`Disk::lose_power`].
+    pub fn fail_at(&self, change: u64) {
+        self.world.arm(change);
+    }
+
+    /// Whether that has happened.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.world.has_blown()
+    }
+
+    /// Whether syncs are answered from now on without making anything durable.
+    pub fn lie_about_syncs(&self, lies: bool) {
+        self.world.lie(lies);
+    }
+
     /// The current incarnation, counted from one.
     #[must_use]
     pub fn incarnation(&self) -> u64 {
@@ -76,13 +102,14 @@ impl Disk {
         self.world.find(name).map(|file| file.with_image(|image| image.bytes().to_vec()))
     }
 
-    /// Replaces the file `name`, creating it if need be.
+    /// Replaces the file `name`, creating it if need be, for good.
     pub fn write_file(&self, name: &str, bytes: &[u8]) {
-        self.world.find_or_create(name).with_image(|image| {
-            image.truncate(0);
-            image.write(0, bytes);
-            image.sync();
+        let file = self.world.find_or_create(name);
+        file.with_image(|image| {
+            image.truncate(0, self.world.next_stamp());
+            image.write(0, bytes, self.world.next_stamp());
         });
+        self.world.sync(&file);
     }
 
     /// The names and lengths (bytes) of all files, in order of name.

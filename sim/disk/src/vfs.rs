@@ -135,13 +135,20 @@ fn open_handle(temporary: bool, path: Option<&str>, flags: c_int) -> Result<Hand
 unsafe extern "C" fn delete(
     _vfs: *mut ffi::sqlite3_vfs,
     path: *const c_char,
-    _sync_directory: c_int,
+    sync_directory: c_int,
 ) -> c_int {
     // SAFETY: SQLite gives a C string.
     let Some(located) = unsafe { text(path) }.and_then(world::locate) else {
         return ffi::SQLITE_IOERR_DELETE;
     };
-    if located.world.delete(located.name) { ffi::SQLITE_OK } else { ffi::SQLITE_IOERR_DELETE_NOENT }
+    if !located.world.delete(located.name, sync_directory != 0) {
+        return ffi::SQLITE_IOERR_DELETE_NOENT;
+    }
+    if located.world.fails_now() {
+        located.world.kill();
+        return ffi::SQLITE_IOERR_DELETE;
+    }
+    ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn access(

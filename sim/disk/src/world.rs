@@ -4,11 +4,12 @@
 //! or looked for, and by nothing else, so that worlds on several threads do not meet.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::image::Image;
 use crate::locks::{FileLocks, SharedMemory};
+use crate::power::{PowerLoss, Undone};
 
 static WORLDS: RwLock<BTreeMap<u64, Arc<World>>> = RwLock::new(BTreeMap::new());
 
@@ -53,11 +54,36 @@ pub(crate) fn locate(path: &str) -> Option<Located<'_>> {
 pub(crate) struct World {
     incarnation: AtomicU64,
     files: Mutex<BTreeMap<String, Arc<File>>>,
+    /// What was done to the directory and is not durable yet, in order.
+    directory: Mutex<Vec<(u64, DirectoryChange)>>,
+    /// The next change's.
+    stamp: AtomicU64,
+    /// How many more changes and syncs there will be before the power fails in the middle of the last;
+    /// 0 if it will not.
+    fuse: AtomicU64,
+    has_blown: AtomicBool,
+    /// Whether a sync only says that it has been done.
+    lies: AtomicBool,
+}
+
+/// A change of the directory that a power loss may take back.
+#[derive(Debug)]
+enum DirectoryChange {
+    Created(String, Arc<File>),
+    Deleted(String, Arc<File>),
 }
 
 impl Default for World {
     fn default() -> World {
-        World { incarnation: AtomicU64::new(1), files: Mutex::default() }
+        World {
+            incarnation: AtomicU64::new(1),
+            files: Mutex::default(),
+            directory: Mutex::default(),
+            stamp: AtomicU64::new(0),
+            fuse: AtomicU64::new(0),
+            has_blown: AtomicBool::new(false),
+            lies: AtomicBool::new(false),
+        }
     }
 }
 
@@ -70,38 +96,157 @@ impl World {
     /// Ends an incarnation: its locks and shared memory are gone. Returns the next.
     pub(crate) fn kill(&self) -> u64 {
         let next = self.incarnation.fetch_add(1, Ordering::AcqRel) + 1;
-        for file in self.files.lock().unwrap_or_else(PoisonError::into_inner).values() {
+        for file in self.files().values() {
             file.forget_handles();
         }
         next
     }
 
+    /// Lets the power fail at the change or sync after so many more (1 for the next), or not at all (0).
+    pub(crate) fn arm(&self, changes_left: u64) {
+        self.fuse.store(changes_left, Ordering::Release);
+        self.has_blown.store(false, Ordering::Release);
+    }
+
+    /// Whether the power has failed since that was armed.
+    pub(crate) fn has_blown(&self) -> bool {
+        self.has_blown.load(Ordering::Acquire)
+    }
+
+    /// Lets every sync be a lie from now on, or none.
+    pub(crate) fn lie(&self, lies: bool) {
+        self.lies.store(lies, Ordering::Release);
+    }
+
+    /// A change or a sync is to be made. Whether the power fails in the middle of it.
+    pub(crate) fn fails_now(&self) -> bool {
+        let left = self.fuse.load(Ordering::Acquire);
+        if left == 0 {
+            return false;
+        }
+        self.fuse.store(left - 1, Ordering::Release);
+        if left == 1 {
+            self.has_blown.store(true, Ordering::Release);
+        }
+        left == 1
+    }
+
+    /// The stamp of a change that is made now.
+    pub(crate) fn next_stamp(&self) -> u64 {
+        self.stamp.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// What was written to a file is durable, and so is its name.
+    pub(crate) fn sync(&self, file: &Arc<File>) {
+        if self.lies.load(Ordering::Acquire) {
+            return;
+        }
+        file.with_image(Image::sync);
+        let mut directory = self.directory();
+        let is_creation = |change: &(u64, DirectoryChange)| {
+            matches!(&change.1, DirectoryChange::Created(_, created) if Arc::ptr_eq(created, file))
+        };
+        if let Some(last) = directory.iter().rposition(is_creation) {
+            directory.drain(..=last);
+        }
+    }
+
+    /// The power fails: ends an incarnation, and leaves of the unsynced changes what `loss` says. Returns
+    /// the next incarnation.
+    pub(crate) fn lose_power(&self, loss: PowerLoss) -> u64 {
+        let next = self.kill();
+        self.arm(0);
+        for change in loss.survivors(self.rewind()) {
+            match change {
+                Undone::Created(name, file) => {
+                    self.files().insert(name, file);
+                }
+                Undone::Deleted(name) => {
+                    self.files().remove(&name);
+                }
+                Undone::Changed(file, change) => file.with_image(|image| image.apply(&change)),
+            }
+        }
+        next
+    }
+
+    /// Goes back to what is durable. Returns what was not, in the order in which it was done.
+    fn rewind(&self) -> Vec<Undone> {
+        let mut files: Vec<Arc<File>> = self.files().values().map(Arc::clone).collect();
+        let mut undone = Vec::new();
+        for (stamp, change) in std::mem::take(&mut *self.directory()).into_iter().rev() {
+            undone.push((
+                stamp,
+                match change {
+                    DirectoryChange::Created(name, file) => {
+                        self.files().remove(&name);
+                        Undone::Created(name, file)
+                    }
+                    DirectoryChange::Deleted(name, file) => {
+                        files.push(Arc::clone(&file));
+                        self.files().insert(name.clone(), file);
+                        Undone::Deleted(name)
+                    }
+                },
+            ));
+        }
+        for file in files {
+            let changes = file.with_image(Image::rewind);
+            let changed = |(stamp, change)| (stamp, Undone::Changed(Arc::clone(&file), change));
+            undone.extend(changes.into_iter().map(changed));
+        }
+        undone.sort_by_key(|(stamp, _)| *stamp);
+        undone.into_iter().map(|(_, change)| change).collect()
+    }
+
     /// Ends the last incarnation and frees every file.
     pub(crate) fn end(&self) {
         self.incarnation.store(ENDED, Ordering::Release);
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.files().clear();
+        self.directory().clear();
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<File>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).get(name).map(Arc::clone)
+        self.files().get(name).map(Arc::clone)
     }
 
     pub(crate) fn find_or_create(&self, name: &str) -> Arc<File> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(files.entry(name.to_owned()).or_default())
+        let mut files = self.files();
+        if let Some(file) = files.get(name) {
+            return Arc::clone(file);
+        }
+        let file = Arc::<File>::default();
+        files.insert(name.to_owned(), Arc::clone(&file));
+        let change = DirectoryChange::Created(name.to_owned(), Arc::clone(&file));
+        self.directory().push((self.next_stamp(), change));
+        file
     }
 
-    /// Unlinks a file; open handles keep its bytes. False if there is none.
-    pub(crate) fn delete(&self, name: &str) -> bool {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(name).is_some()
+    /// Unlinks a file, for good if `is_synced`; open handles keep its bytes. False if there is none.
+    pub(crate) fn delete(&self, name: &str, is_synced: bool) -> bool {
+        let Some(file) = self.files().remove(name) else { return false };
+        let mut directory = self.directory();
+        if is_synced && !self.lies.load(Ordering::Acquire) {
+            directory.clear();
+        } else {
+            directory.push((self.next_stamp(), DirectoryChange::Deleted(name.to_owned(), file)));
+        }
+        true
     }
 
     pub(crate) fn list(&self) -> Vec<(String, usize)> {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files
+        self.files()
             .iter()
             .map(|(name, file)| (name.clone(), file.with_image(|image| image.bytes().len())))
             .collect()
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, Arc<File>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directory(&self) -> MutexGuard<'_, Vec<(u64, DirectoryChange)>> {
+        self.directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
