@@ -176,9 +176,14 @@ impl Execution<'_> {
             };
             dump.insert(path, found);
         }
-        // A path that another state knows of is tried too, and must be absent in this one.
-        for path in self.paths_to_dump(token, below) {
-            dump.entry(path).or_insert(Found::Absent);
+        // A path that another state knows of is tried too. In this one it is absent, unless it is another
+        // spelling of one that is there.
+        let others = self.paths_to_dump(token, below);
+        let others: Vec<Path> = others.into_iter().filter(|path| !dump.contains_key(path)).collect();
+        for path in others {
+            let spelled = dump.iter().find(|(known, _)| folded(known) == folded(&path));
+            let found = spelled.map_or(Found::Absent, |(_, found)| found.clone());
+            dump.insert(path, found);
         }
         Ok(dump)
     }

@@ -240,14 +240,15 @@ impl<E: Env> Kernel<E> {
     ///
     /// # Errors
     /// ENOMEM, EIO for a source that is Down, EBUSY for one transaction too many on the source, ENOTSUP where the source has none,
-    /// and those of a request. A transaction that could not be bound is as before.
+    /// and those of a request. A transaction that could not be bound is as before; one whose source has gone since it
+    /// was bound has ended.
     pub async fn join(
         &self,
         transaction: Option<TransactionId>,
         hive: HiveId,
     ) -> Result<(), Errno> {
         let Some(id) = transaction else { return Ok(()) };
-        {
+        let incarnation = {
             let mut state = self.state();
             state.transactions.check_usable(id, hive)?;
             state.transactions.check_room(id)?;
@@ -259,7 +260,8 @@ impl<E: Env> Kernel<E> {
             }
             let bound_max = self.parameters.bound_transactions_max();
             state.transactions.reserve(id, hive.slot, bound_max)?;
-        }
+            state.slot(hive.slot).incarnation
+        };
         let mut reservation = Reservation { kernel: self, id, is_settled: false };
         self.env.yield_point("bind a transaction").await;
         let id_at_source = self.state().transactions.id_at_source(id);
@@ -272,17 +274,19 @@ impl<E: Env> Kernel<E> {
             ))
         );
         begun?;
-        let (bound, binding) = {
+        let binding = Binding { hive, incarnation, id_at_source };
+        let (bound, is_lost) = {
             let mut state = self.state();
-            let incarnation = state.slot(hive.slot).incarnation;
-            let binding = Binding { hive, incarnation, id_at_source };
-            // A connection that ended behind its answer has nothing left of the transaction.
-            let is_active = state.is_active(hive.slot);
-            let bound =
-                if is_active { state.transactions.bind(id, binding) } else { Err(Errno::EIO) };
-            (bound, binding)
+            let bound = state.transactions.bind(id, binding);
+            let is_same = state.slot(hive.slot).incarnation == incarnation;
+            (bound, !(is_same && state.is_active(hive.slot)))
         };
         drop(reservation);
+        if is_lost {
+            // The connection ended behind its answer, and the transaction with it (P-401).
+            drop(self.end_transaction(id, End::SourceDown));
+            return Err(Errno::EIO);
+        }
         if bound.is_err() {
             drop(self.send_abort(binding));
         }

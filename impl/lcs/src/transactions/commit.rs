@@ -147,12 +147,19 @@ impl<E: Env> Kernel<E> {
     /// fault of the commit (D-52).
     ///
     /// # Errors
-    /// That of a transaction that had ended before.
+    /// That of a transaction that had ended before, otherwise than with a source that has gone since it
+    /// answered (P-420).
     fn settle_commit(
         self: &Arc<Self>,
         commit: Commit,
     ) -> impl Future<Output = Result<(), Errno>> + Send + use<E> {
-        let was_active = self.state().transactions.check_active(commit.transaction);
+        let was_active = {
+            let transactions = &mut self.state().transactions;
+            match transactions.commit_of_lost_source(commit.transaction) {
+                true => Ok(()),
+                false => transactions.check_active(commit.transaction),
+            }
+        };
         let accepted_since = commit.fate.commit();
         drop(self.end_transaction(commit.transaction, End::Committed));
         let (sender, receiver) = oneshot::channel();

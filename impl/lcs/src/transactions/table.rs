@@ -396,6 +396,16 @@ impl Transactions {
         Some(Ended { binding, commit_in_flight, _waiting: waiting })
     }
 
+    /// Its source had committed it before it went Down, though nobody had looked at the answer yet: the
+    /// transaction is committed, and not one whose source is Down (P-420).
+    pub fn commit_of_lost_source(&mut self, id: TransactionId) -> bool {
+        let record = self.records.get_mut(&id);
+        let lost = record.filter(|record| matches!(record.phase, Phase::Over(End::SourceDown)));
+        let Some(record) = lost else { return false };
+        record.phase = Phase::Over(End::Committed);
+        true
+    }
+
     /// Completes, with an error, when it ends; at once if it has.
     pub fn end_of(&mut self, id: TransactionId) -> oneshot::Receiver<()> {
         let (sender, receiver) = oneshot::channel();
