@@ -41,4 +41,10 @@ impl Belief {
         covered.add(&step.covered);
         Belief { state, names: self.names.clone(), due, covered }
     }
+
+    /// What is believed once the events that were due have come, which have told these names.
+    pub(crate) fn audited(&self, names: Names) -> Belief {
+        let (state, covered) = (self.state.clone(), self.covered);
+        Belief { state, names, due: Vec::new(), covered }
+    }
 }

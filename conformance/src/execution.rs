@@ -79,6 +79,8 @@ pub struct Execution<'a> {
     pub(crate) history: Option<Vec<Happening>>,
     /// What the kernel sends, if it is recorded.
     pub(crate) transcript: Option<Transcript>,
+    /// Who went on at each choice of each block.
+    pub(crate) schedules: Vec<Vec<u32>>,
 }
 
 impl<'a> Execution<'a> {
@@ -111,6 +113,7 @@ impl<'a> Execution<'a> {
             audits: Vec::new(),
             history: options.record.then(Vec::new),
             transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
+            schedules: Vec::new(),
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
@@ -157,10 +160,7 @@ impl<'a> Execution<'a> {
             let observation = Some(observation.clone());
             history.push(Happening { input: input.clone(), observation, raw });
         }
-        let is_commit = matches!(&input, Input::Call { call: Call::Commit { .. }, .. });
-        self.statistics.commits += u64::from(is_commit && observation == Observation::Done);
-        self.is_secured |= may_secure(&input, self.tokens.is_system(actor));
-        self.count(&observation, interrupted);
+        self.note_call(actor, &input, &observation, interrupted);
         self.check(Some(actor), &input, &observation)?;
         self.check_frames()?;
         // A call that times out has not asked for all that it needed.
@@ -376,9 +376,7 @@ impl<'a> Execution<'a> {
                     Ok(state) => {
                         if next.is_empty() {
                             self.applied = step.covered;
-                            if let (Some(contest), true) = (&step.contest, is_read(input)) {
-                                count_contest(&mut self.statistics, contest);
-                            }
+                            count_contest(&mut self.statistics, input, &step);
                         }
                         next.push(belief.after(&step, state));
                     }
@@ -468,6 +466,26 @@ impl<'a> Execution<'a> {
         let what = format!("a message on the wire, {violation}");
         let expected = "a message that keeps the rule".to_owned();
         self.diverged(Kind::Wire, None, what, &requirements, expected, got)
+    }
+
+    /// Takes note of a call that was answered, before it is judged.
+    pub(crate) fn note_call(
+        &mut self,
+        actor: ActorIndex,
+        input: &Input,
+        observation: &Observation,
+        interrupted: bool,
+    ) {
+        let is_commit = matches!(input, Input::Call { call: Call::Commit { .. }, .. });
+        self.statistics.commits += u64::from(is_commit && *observation == Observation::Done);
+        self.is_secured |= may_secure(input, self.tokens.is_system(actor));
+        self.count(observation, interrupted);
+    }
+
+    /// Takes note of the step that the model takes in a call that was judged.
+    pub(crate) fn note_step(&mut self, input: &Input, step: &ModelStep) {
+        self.applied = step.covered;
+        count_contest(&mut self.statistics, input, step);
     }
 
     pub(crate) fn count(&mut self, observation: &Observation, interrupted: bool) {
@@ -602,7 +620,8 @@ fn is_read(input: &Input) -> bool {
     )
 }
 
-fn count_contest(statistics: &mut Statistics, contest: &registry_model::Contest) {
+fn count_contest(statistics: &mut Statistics, input: &Input, step: &ModelStep) {
+    let (Some(contest), true) = (&step.contest, is_read(input)) else { return };
     statistics.reads += 1;
     if contest.active >= 2 {
         statistics.contested += 1;
