@@ -18,6 +18,7 @@ pub mod exhaustive;
 mod expand;
 pub mod generate;
 pub mod laws;
+pub mod linearizability;
 pub mod lockstep;
 pub mod oracle;
 pub mod panics;

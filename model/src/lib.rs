@@ -47,6 +47,7 @@ mod links;
 pub mod memory;
 mod name_marks;
 pub mod names;
+mod numbering;
 pub mod observation;
 mod open_marks;
 mod outcome;

@@ -3,6 +3,7 @@
 //! Ratios are taken within one run, since machines differ from hour to hour.
 
 mod machine;
+mod overlapping;
 mod transfers;
 mod tree;
 
@@ -88,6 +89,10 @@ pub fn bench(arguments: &BenchArguments) -> CommandResult {
     add("restore of them, over as many", "MB/s", restore, 15.0, 30.0, true);
     let memory_growth = transfers::growth_of_memory()?;
     add("memory of a backup, 80,000 keys over 20,000", "times", memory_growth, 1.2, 1.1, false);
+    for (name, operations, overlap, floor, goal) in overlapping::ROWS {
+        let speed = overlapping::speed(operations, overlap, time)?;
+        add(name, "operations/s", speed, floor, goal, true);
+    }
     let missed = rows.iter().filter(|row| !row.holds()).count();
     match arguments.format {
         Format::Human => println!("{} rows, {missed} below their floor", rows.len()),

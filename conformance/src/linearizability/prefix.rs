@@ -1,0 +1,46 @@
+//! The longest prefix of a history that is linearizable, and the operation by whose return it ends.
+//!
+//! A search of the whole history knows every answer, also of what is under way where it ends. A prefix does
+//! not: what is under way at its end may yet answer anything. So the search's end is where to begin to
+//! look, and no prefix that ends before it needs a look.
+
+use super::history::History;
+use super::search::{Ending, Search, Stuck};
+use super::{Budget, Decision, EndStates, Operation, SequentialSpecification};
+
+/// Steps for each prefix that is tried.
+const STEPS_MAX: u64 = 1_000_000;
+/// Prefixes that are tried; beyond that, the one that the whole history has led to stands.
+const PREFIXES_MAX: usize = 64;
+
+/// The decision on a history that a search has found no order for.
+pub(super) fn longest<S: SequentialSpecification>(
+    specification: &S,
+    initial: &[S::State],
+    operations: &[Operation<S::Operation>],
+    whole: &History,
+    found: Stuck<S::State>,
+) -> Decision<S::State> {
+    let budget = Budget { steps_max: STEPS_MAX, end_states: EndStates::One };
+    let Some(first) = found.operation else {
+        // Nothing was tried: there is no state to begin in.
+        return Decision::Undecided { explored: 0 };
+    };
+    let mut longest_prefix = found.order.clone();
+    for operation in whole.returning_from(first).take(PREFIXES_MAX) {
+        let prefix = whole.until(operation);
+        match Search::new(specification, operations, &prefix, budget).run(initial) {
+            Ending::Found { order, .. } => longest_prefix = order,
+            Ending::Stuck(Stuck { states, .. }) => {
+                return Decision::NotLinearizable {
+                    longest_prefix,
+                    cannot_be_placed: operation,
+                    states,
+                };
+            }
+            Ending::OutOfBudget => break,
+        }
+    }
+    let Stuck { order: longest_prefix, states, .. } = found;
+    Decision::NotLinearizable { longest_prefix, cannot_be_placed: first, states }
+}

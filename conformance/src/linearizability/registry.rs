@@ -1,0 +1,393 @@
+//! The registry as a sequential specification: the model, and what an order of overlapping calls leaves to
+//! be tried beside the order.
+//!
+//! Sequence numbers are observations (PSD-005 §2.7, P-440). A call takes one at a moment of its own, so the
+//! order of the numbers need not be that in which the calls took effect: a call that returned before another
+//! began has the lower number, no two have the same, and none is left out if every call was answered. What the
+//! wire has shown of a call's number narrows this down, and makes the check much shorter.
+//!
+//! Knows nothing of how calls were made to overlap. Audit events and messages on the wire are judged elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_model::coverage::Covered;
+use registry_model::input::{Call, Input};
+use registry_model::observation::Observation;
+use registry_model::{Outcome, State, Step};
+
+use super::{Budget, Decision, EndStates, Operation, SequentialSpecification, check};
+use crate::describe;
+
+/// Symbols that one input may give to what it makes.
+const SYMBOLS_EACH: u64 = 1 << 20;
+
+/// An input of the model, with what was seen of it.
+#[derive(Clone, Debug)]
+pub struct RegistryInput {
+    /// What happened. The times of a call that was never answered end with the history.
+    pub input: Input,
+    /// The answer. None for what has no answer, and for a call without one.
+    pub observation: Option<Observation>,
+    /// The sequence numbers of which the call took one, if it took any; any, if that is not known.
+    pub numbers: Option<BTreeSet<u64>>,
+}
+
+/// What a history of the registry comes to. Inputs are named by their places in the history that was given.
+#[derive(Clone, Debug)]
+pub enum Judgement {
+    /// It is linearizable.
+    Linearizable {
+        /// In this order, for example. Calls without an answer may be missing.
+        order: Vec<usize>,
+        /// All states that agree with what was seen.
+        states: Vec<State>,
+        /// The requirements that were applied on the way, in that order.
+        covered: Covered,
+    },
+    /// It is not.
+    NotLinearizable(Box<Obstacle>),
+    /// The budget did not suffice for an order, or for all states.
+    Undecided {
+        /// Steps that were taken.
+        explored: u64,
+    },
+    /// What was answered depends on something that the model does not judge; on what.
+    Outside(String),
+}
+
+/// Where a history of the registry ceases to be linearizable.
+#[derive(Clone, Debug)]
+pub struct Obstacle {
+    /// An order for the longest prefix that is linearizable.
+    pub longest_prefix: Vec<usize>,
+    /// The call that cannot be placed after it.
+    pub cannot_be_placed: usize,
+    /// What it might have answered, one thing a line.
+    pub expected: String,
+    /// What it has.
+    pub got: String,
+    /// The requirements that the model applied.
+    pub requirements: Vec<&'static str>,
+}
+
+/// Judges a history that began in one of these states.
+pub fn judge(initial: &[State], history: &[Operation<RegistryInput>], steps_max: u64) -> Judgement {
+    let registry = Registry::new(initial, history);
+    let roots: Vec<Possible> = initial.iter().map(|state| registry.root(state)).collect();
+    let places: Vec<Operation<usize>> = history
+        .iter()
+        .enumerate()
+        .map(|(place, Operation { process, invoked, returned, .. })| Operation {
+            process: *process,
+            invoked: *invoked,
+            returned: *returned,
+            operation: place,
+        })
+        .collect();
+    let budget = Budget { steps_max, end_states: EndStates::All };
+    match check(&registry, roots.clone(), &places, budget) {
+        Decision::Linearizable { order, states, are_all: true } => {
+            registry.linearizable(&roots, order, states)
+        }
+        Decision::Linearizable { .. } => Judgement::Undecided { explored: steps_max },
+        Decision::NotLinearizable { longest_prefix, cannot_be_placed, states } => {
+            let obstacle = registry.obstacle(longest_prefix, cannot_be_placed, &states);
+            Judgement::NotLinearizable(Box::new(obstacle))
+        }
+        Decision::Undecided { explored } => Judgement::Undecided { explored },
+    }
+}
+
+/// What the registry may be in the course of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Possible {
+    Known(Box<Known>),
+    /// Nothing can be said of what follows.
+    Outside(&'static str),
+}
+
+/// A state, with the numbers that inputs have taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    state: State,
+    /// The lowest number that was free.
+    first: u64,
+    /// Which input has taken which number.
+    taken: BTreeMap<u64, usize>,
+    /// How many inputs have taken effect.
+    placed: usize,
+}
+
+impl Known {
+    /// The lowest number above all that were taken.
+    fn next(&self) -> u64 {
+        let last = self.taken.last_key_value();
+        last.map_or(self.first, |(number, _)| number.saturating_add(1))
+    }
+
+    /// How many lower numbers others must have taken.
+    fn gaps(&self) -> u64 {
+        (self.next() - self.first).saturating_sub(self.taken.len() as u64)
+    }
+}
+
+/// The specification of one history.
+struct Registry<'a> {
+    history: &'a [Operation<RegistryInput>],
+    /// For each input, how many overlap with it, itself included.
+    overlapping: Vec<usize>,
+    /// How many numbers an input may take.
+    numbers_each_max: u64,
+    /// The first symbol that no initial state has given out.
+    first_symbol: u64,
+}
+
+impl SequentialSpecification for Registry<'_> {
+    type State = Possible;
+    type Operation = usize;
+
+    fn step(&self, possible: &Possible, place: &usize) -> Vec<Possible> {
+        self.marked_steps(possible, *place, true).into_iter().map(|(_, after)| after).collect()
+    }
+
+    fn step_unanswered(&self, possible: &Possible, place: &usize) -> Vec<Possible> {
+        self.marked_steps(possible, *place, false).into_iter().map(|(_, after)| after).collect()
+    }
+
+    fn fingerprint(&self, possible: &Possible) -> u64 {
+        let Possible::Known(known) = possible else { return 0 };
+        let mix = |sum: u64, (number, place): (&u64, &usize)| {
+            (sum ^ number ^ (*place as u64).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        };
+        known.taken.iter().fold(known.first, mix)
+    }
+}
+
+impl<'a> Registry<'a> {
+    fn new(initial: &[State], history: &'a [Operation<RegistryInput>]) -> Registry<'a> {
+        let overlaps = |one: &Operation<RegistryInput>, other: &Operation<RegistryInput>| {
+            !is_before(one, other) && !is_before(other, one)
+        };
+        let count = |one| history.iter().filter(|other| overlaps(one, other)).count();
+        Registry {
+            history,
+            overlapping: history.iter().map(count).collect(),
+            numbers_each_max: history.iter().map(numbers_max).max().unwrap_or_default(),
+            first_symbol: initial.iter().map(State::next_symbol).max().unwrap_or_default(),
+        }
+    }
+
+    fn root(&self, state: &State) -> Possible {
+        Possible::Known(Box::new(Known {
+            state: state.with_symbols_from(self.symbols_of(self.history.len())),
+            first: state.next_sequence(),
+            taken: BTreeMap::new(),
+            placed: 0,
+        }))
+    }
+
+    /// The first symbol of what an input makes. It does not depend on the order, so that states which
+    /// several orders lead to are equal.
+    fn symbols_of(&self, place: usize) -> u64 {
+        self.first_symbol + place as u64 * SYMBOLS_EACH
+    }
+
+    /// What may follow an input, with what was marked.
+    fn marked_steps(
+        &self,
+        possible: &Possible,
+        place: usize,
+        is_answered: bool,
+    ) -> Vec<(Covered, Possible)> {
+        let Possible::Known(known) = possible else {
+            return vec![(Covered::new(), possible.clone())];
+        };
+        let mut all = Vec::new();
+        let mut takes_numbers = false;
+        let next = known.next();
+        for number in std::iter::once(next).chain(self.numbers(known, place)) {
+            for step in self.steps(known, place, number) {
+                if let Outcome::Outside(what) = step.outcome {
+                    return vec![(step.covered, Possible::Outside(what))];
+                }
+                let Some(state) = self.answered(&step, place, is_answered) else { continue };
+                let is_call = !self.is_environment(place);
+                let is_taken = is_call && state.next_sequence() != number;
+                takes_numbers |= is_taken;
+                // Without a number to take, the first turn has said it all.
+                if !is_taken && number != next {
+                    continue;
+                }
+                let after = if is_call {
+                    self.after_call(known, place, number, state)
+                } else {
+                    Some(self.after_environment(known, state))
+                };
+                let after = after.filter(|known| self.may_be(known));
+                all.extend(after.map(|known| (step.covered, Possible::Known(Box::new(known)))));
+            }
+            if !takes_numbers {
+                break;
+            }
+        }
+        all
+    }
+
+    fn steps(&self, known: &Known, place: usize, number: u64) -> Vec<Step> {
+        let state = known.state.with_symbols_from(self.symbols_of(place));
+        state.with_next_sequence(number).step(&self.history[place].operation.input)
+    }
+
+    fn answered(&self, step: &Step, place: usize, is_answered: bool) -> Option<State> {
+        match &self.history[place].operation.observation {
+            Some(observation) if is_answered => step.accept(observation).ok(),
+            // What waits has not taken effect.
+            _ => Some(step.next().clone()).filter(|_| !matches!(step.outcome, Outcome::Waits)),
+        }
+    }
+
+    /// The numbers beside the next one that a call may take.
+    fn numbers(&self, known: &Known, place: usize) -> Vec<u64> {
+        let next = known.next();
+        let is_free = |number: &u64| *number != next && !known.taken.contains_key(number);
+        match &self.history[place].operation.numbers {
+            Some(numbers) => numbers.iter().copied().filter(is_free).collect(),
+            None => {
+                // So many others may have the lower ones.
+                let free = (known.first..).filter(|number| !known.taken.contains_key(number));
+                free.take(self.overlapping[place]).filter(is_free).collect()
+            }
+        }
+    }
+
+    /// What is known after a call that took the numbers from `first` on, as far as it took any; `None` if it
+    /// cannot have taken them.
+    fn after_call(&self, known: &Known, place: usize, first: u64, state: State) -> Option<Known> {
+        let mut taken = known.taken.clone();
+        for number in first..state.next_sequence() {
+            let may_take = self.may_take(known, place, number);
+            if !may_take || taken.insert(number, place).is_some() {
+                return None;
+            }
+        }
+        let after = Known { taken, placed: known.placed + 1, ..known.clone() };
+        Some(self.at_rest(after, state))
+    }
+
+    /// What is known after something that may have set the counter.
+    fn after_environment(&self, known: &Known, state: State) -> Known {
+        let is_set = state.next_sequence() != known.next();
+        let placed = known.placed + 1;
+        let after = if is_set {
+            Known { first: state.next_sequence(), taken: BTreeMap::new(), placed, ..known.clone() }
+        } else {
+            Known { placed, ..known.clone() }
+        };
+        self.at_rest(after, state)
+    }
+
+    /// The state between inputs: its counter is above every number that was taken.
+    fn at_rest(&self, known: Known, state: State) -> Known {
+        let state = state.with_symbols_from(self.symbols_of(self.history.len()));
+        Known { state: state.with_next_sequence(known.next()), ..known }
+    }
+
+    fn may_take(&self, known: &Known, place: usize, number: u64) -> bool {
+        let operation = &self.history[place];
+        let numbers = operation.operation.numbers.as_ref();
+        let above = known.taken.range(number..);
+        numbers.is_none_or(|numbers| numbers.contains(&number))
+            && above.into_iter().all(|(_, other)| !is_before(&self.history[*other], operation))
+    }
+
+    /// Whether what has not taken effect is enough to take the numbers that were left out.
+    fn may_be(&self, known: &Known) -> bool {
+        let left = (self.history.len() - known.placed) as u64;
+        known.gaps() <= left.saturating_mul(self.numbers_each_max)
+    }
+
+    fn is_environment(&self, place: usize) -> bool {
+        matches!(self.history[place].operation.input, Input::Environment(_) | Input::Device { .. })
+    }
+
+    fn linearizable(
+        &self,
+        roots: &[Possible],
+        order: Vec<usize>,
+        ends: Vec<Possible>,
+    ) -> Judgement {
+        let mut states: Vec<State> = Vec::new();
+        for end in ends {
+            match end {
+                Possible::Outside(what) => return Judgement::Outside(what.to_owned()),
+                Possible::Known(known) if states.contains(&known.state) => {}
+                Possible::Known(known) => states.push(known.state),
+            }
+        }
+        let covered = self.marks(roots, &order);
+        Judgement::Linearizable { order, states, covered }
+    }
+
+    /// What is marked in this order.
+    fn marks(&self, roots: &[Possible], order: &[usize]) -> Covered {
+        let mut ways: Vec<(Covered, Possible)> =
+            roots.iter().map(|root| (Covered::new(), root.clone())).collect();
+        for place in order {
+            let mut next: Vec<(Covered, Possible)> = Vec::new();
+            for (before, possible) in &ways {
+                let is_answered = self.history[*place].returned.is_some();
+                for (mut covered, after) in self.marked_steps(possible, *place, is_answered) {
+                    covered.add(before);
+                    if next.iter().all(|(_, known)| *known != after) {
+                        next.push((covered, after));
+                    }
+                }
+            }
+            ways = next;
+        }
+        ways.first().map(|(covered, _)| *covered).unwrap_or_default()
+    }
+
+    fn obstacle(
+        &self,
+        longest_prefix: Vec<usize>,
+        cannot_be_placed: usize,
+        states: &[Possible],
+    ) -> Obstacle {
+        let mut expected = BTreeSet::new();
+        let mut requirements = BTreeSet::new();
+        for possible in states {
+            let Possible::Known(known) = possible else { continue };
+            for step in self.steps(known, cannot_be_placed, known.next()) {
+                expected.insert(describe::outcome(&step.outcome));
+                requirements.extend(step.covered.iter());
+            }
+        }
+        let observation = &self.history[cannot_be_placed].operation.observation;
+        Obstacle {
+            longest_prefix,
+            cannot_be_placed,
+            expected: expected.into_iter().collect::<Vec<_>>().join("\nor "),
+            got: observation.as_ref().map_or_else(String::new, describe::observation),
+            requirements: requirements.into_iter().collect(),
+        }
+    }
+}
+
+/// How many numbers an input may take: a restore takes one for each entry.
+fn numbers_max(operation: &Operation<RegistryInput>) -> u64 {
+    match &operation.operation.input {
+        Input::RawCall { .. } | Input::Call { call: Call::Restore { .. }, .. } => u64::MAX,
+        Input::Call { .. } => 1,
+        Input::Device { .. } | Input::Environment(_) => 0,
+    }
+}
+
+/// Whether one has returned before the other began.
+fn is_before<O>(one: &Operation<O>, other: &Operation<O>) -> bool {
+    one.returned.is_some_and(|returned| returned < other.invoked)
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

@@ -1,0 +1,236 @@
+//! Small histories of the registry, made by hand.
+
+use registry_model::errno::Errno;
+use registry_model::input::{
+    Call, Caller, Contents, DeviceCall, Environment, Fd, ProcessId, Registration, SourceId,
+};
+use registry_model::security::Token;
+
+use super::*;
+
+const SOURCE: SourceId = SourceId(0);
+const KEY_ALL_ACCESS: u32 = 0x000F_003F;
+const REG_DWORD: u32 = 4;
+/// The fd that every process has of the key of the tests.
+const KEY: Fd = 3;
+const STEPS_MAX: u64 = 100_000;
+
+fn input(process: u32, call: Call) -> Input {
+    let caller = Caller { process: ProcessId(process), token: Token::system() };
+    Input::Call { caller, call, began: 100, ended: 200, interrupted: false }
+}
+
+/// Takes a state through an input that is answered as the model expects.
+fn expected(state: &State, input: &Input) -> State {
+    let step = state.step(input).swap_remove(0);
+    let answer = step.outcome.example(KEY).expect("an answer");
+    assert!(!matches!(answer, Observation::Failed(_)), "{input:?}: {answer}");
+    step.accept(&answer).expect("an example conforms")
+}
+
+/// A source with a key that the processes 0 to 2 have open.
+fn booted() -> State {
+    let device = |call| Input::Device { source: SOURCE, token: Token::system(), call, at: 0 };
+    let registration = Some(Registration::of_global_hives([("Machine", [1; 16])], 0));
+    let register = DeviceCall::Register { registration, contents: Contents::Kept };
+    let mut state = expected(&State::new(), &device(DeviceCall::Open));
+    state = expected(&state, &device(register));
+    for process in 0..3 {
+        state = expected(&state, &input(process, create(-1, "Machine\\k")));
+    }
+    state
+}
+
+fn create(parent: Fd, path: &str) -> Call {
+    Call::CreateKey {
+        parent,
+        path: path.as_bytes().to_vec(),
+        desired_access: KEY_ALL_ACCESS,
+        flags: 0,
+        layer: None,
+        transaction: -1,
+    }
+}
+
+fn set(data: u8) -> Call {
+    set_if(data, 0)
+}
+
+fn set_if(data: u8, expected_sequence: u64) -> Call {
+    Call::SetValue {
+        fd: KEY,
+        name: b"v".to_vec(),
+        value_type: REG_DWORD,
+        data: vec![data; 4],
+        layer: Vec::new(),
+        transaction: -1,
+        expected_sequence,
+    }
+}
+
+fn get() -> Call {
+    let name = b"v".to_vec();
+    Call::QueryValue { fd: KEY, name, transaction: -1, data_capacity: 64, layer_capacity: 64 }
+}
+
+fn value(data: u8, sequence: u64) -> Observation {
+    let (data, layer) = (vec![data; 4], b"base".to_vec());
+    Observation::Value { value_type: REG_DWORD, data, sequence, layer }
+}
+
+fn call(
+    process: u32,
+    (invoked, returned): (u64, u64),
+    call: Call,
+    observation: Observation,
+) -> Operation<RegistryInput> {
+    let (input, observation) = (input(process, call), Some(observation));
+    let operation = RegistryInput { input, observation, numbers: None };
+    Operation { process, invoked, returned: Some(returned), operation }
+}
+
+fn with_number(mut operation: Operation<RegistryInput>, number: u64) -> Operation<RegistryInput> {
+    operation.operation.numbers = Some(BTreeSet::from([number]));
+    operation
+}
+
+fn states(history: &[Operation<RegistryInput>]) -> Vec<State> {
+    match judge(&[booted()], history, STEPS_MAX) {
+        Judgement::Linearizable { states, .. } => states,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn obstacle(history: &[Operation<RegistryInput>]) -> Obstacle {
+    match judge(&[booted()], history, STEPS_MAX) {
+        Judgement::NotLinearizable(obstacle) => *obstacle,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn writes_that_overlap_have_either_order_and_either_order_of_numbers() {
+    let writes =
+        [call(0, (0, 9), set(1), Observation::Done), call(1, (1, 8), set(2), Observation::Done)];
+    assert_eq!(states(&writes).len(), 4);
+}
+
+#[test]
+fn writes_that_do_not_overlap_have_rising_numbers() {
+    let next = booted().next_sequence();
+    let writes =
+        [call(0, (0, 1), set(1), Observation::Done), call(1, (2, 3), set(2), Observation::Done)];
+    let [state] = &states(&writes)[..] else { panic!("one order, and one order of numbers") };
+    assert_eq!(state.next_sequence(), next + 2);
+    let read = |sequence| call(0, (4, 5), get(), value(2, sequence));
+    assert_eq!(states(&[&writes[..], &[read(next + 1)]].concat()).len(), 1);
+    let [first, second] = writes;
+    let swapped = [with_number(first, next + 1), with_number(second, next)];
+    assert_eq!(obstacle(&swapped).cannot_be_placed, 1);
+}
+
+#[test]
+fn a_read_decides_the_order_and_the_numbers() {
+    let next = booted().next_sequence();
+    let history = |data, sequence| {
+        [
+            call(0, (0, 9), set(1), Observation::Done),
+            call(1, (1, 8), set(2), Observation::Done),
+            call(2, (10, 11), get(), value(data, sequence)),
+        ]
+    };
+    for (data, sequence) in [(1, next), (1, next + 1), (2, next), (2, next + 1)] {
+        assert_eq!(states(&history(data, sequence)).len(), 1, "{data} numbered {sequence}");
+    }
+    assert_eq!(obstacle(&history(1, next + 2)).cannot_be_placed, 2);
+}
+
+#[test]
+fn what_the_wire_has_shown_of_a_number_is_kept_to() {
+    let next = booted().next_sequence();
+    let writes = [
+        with_number(call(0, (0, 9), set(1), Observation::Done), next + 1),
+        with_number(call(1, (1, 8), set(2), Observation::Done), next),
+    ];
+    assert_eq!(states(&writes).len(), 2, "the order of the numbers is not that of the effects");
+}
+
+#[test]
+fn a_read_of_what_was_overwritten_cannot_be_placed() {
+    let next = booted().next_sequence();
+    let history = [
+        call(0, (0, 1), set(1), Observation::Done),
+        call(1, (2, 3), set(2), Observation::Done),
+        call(2, (4, 5), get(), value(1, next)),
+    ];
+    let obstacle = obstacle(&history);
+    assert_eq!((obstacle.longest_prefix, obstacle.cannot_be_placed), (vec![0, 1], 2));
+    assert!(obstacle.expected.contains(&format!("{}", next + 1)), "{}", obstacle.expected);
+    assert_ne!(obstacle.expected, obstacle.got);
+    assert!(!obstacle.requirements.is_empty());
+}
+
+#[test]
+fn one_of_two_conditional_writes_has_to_fail() {
+    let next = booted().next_sequence();
+    let history = |second: Observation| {
+        [
+            call(0, (0, 1), set(1), Observation::Done),
+            call(0, (2, 9), set_if(2, next), Observation::Done),
+            call(1, (3, 8), set_if(3, next), second),
+        ]
+    };
+    assert!(!states(&history(Observation::Failed(Errno::EAGAIN))).is_empty());
+    obstacle(&history(Observation::Done));
+}
+
+#[test]
+fn keys_that_were_created_at_once_are_the_same_keys_in_either_order() {
+    let next = booted().next_sequence();
+    let opened = |fd| Observation::Opened { fd, disposition: Some(1) };
+    let history = [
+        with_number(call(0, (0, 9), create(KEY, "a"), opened(7)), next),
+        with_number(call(1, (1, 8), create(KEY, "b"), opened(7)), next + 1),
+    ];
+    assert_eq!(states(&history).len(), 1);
+}
+
+#[test]
+fn a_call_without_an_answer_has_taken_effect_or_not() {
+    let mut write = call(0, (0, 9), set(1), Observation::Done);
+    (write.returned, write.operation.observation) = (None, None);
+    let read = call(1, (1, 2), get(), Observation::Failed(Errno::ENOENT));
+    assert_eq!(states(&[write, read]).len(), 2);
+}
+
+#[test]
+fn a_call_that_overlaps_with_the_death_of_its_source_may_have_come_before_it() {
+    let down = Environment::SourceDown { source: SOURCE };
+    let down = RegistryInput { input: Input::Environment(down), observation: None, numbers: None };
+    let down = Operation { process: 9, invoked: 5, returned: Some(5), operation: down };
+    let mut write = call(0, (0, 9), set(1), Observation::Failed(Errno::EIO));
+    let Input::Call { interrupted, .. } = &mut write.operation.input else { panic!("a call") };
+    *interrupted = true;
+    let read = call(1, (10, 11), get(), Observation::Failed(Errno::EIO));
+    assert!(states(&[write, down, read]).len() > 1);
+}
+
+#[test]
+fn marks_are_those_of_the_order_that_was_found() {
+    let write = call(0, (0, 9), set(1), Observation::Done);
+    let read = call(1, (10, 11), get(), value(1, booted().next_sequence()));
+    let Judgement::Linearizable { order, covered, .. } =
+        judge(&[booted()], &[write, read], STEPS_MAX)
+    else {
+        panic!("a write and a read of it");
+    };
+    assert_eq!(order, [0, 1]);
+    assert!(covered.iter().count() > 5, "{:?}", covered.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_the_budget_does_not_suffice_for_is_undecided() {
+    let writes: Vec<_> =
+        (0..3).map(|process| call(process, (0, 9), set(1), Observation::Done)).collect();
+    assert!(matches!(judge(&[booted()], &writes, 10), Judgement::Undecided { .. }));
+}
