@@ -6,6 +6,7 @@ use registry_model::coverage::Covered;
 use registry_model::{State, Step as ModelStep};
 
 use crate::audit::Names;
+use crate::linearizability::registry::Noted;
 
 /// A state that is possible.
 #[derive(Clone, Debug)]
@@ -39,6 +40,14 @@ impl Belief {
         let due = self.due.iter().chain(&step.audit).cloned().collect();
         let mut covered = self.covered;
         covered.add(&step.covered);
+        Belief { state, names: self.names.clone(), due, covered }
+    }
+
+    /// What is believed after calls that overlapped, which led to `state`.
+    pub(crate) fn after_block(&self, noted: &Noted, state: State) -> Belief {
+        let due = self.due.iter().chain(&noted.audit).cloned().collect();
+        let mut covered = self.covered;
+        covered.add(&noted.covered);
         Belief { state, names: self.names.clone(), due, covered }
     }
 

@@ -11,7 +11,7 @@ use registry_model::errno::Errno;
 use registry_model::input::{Call, Caller, Environment, Fd, Input, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::security::Token;
-use registry_model::{Outcome, State, Step as ModelStep};
+use registry_model::{Contest, Outcome, State, Step as ModelStep};
 
 use crate::alias;
 use crate::belief::Belief;
@@ -23,7 +23,7 @@ use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
 use crate::streams::Streams;
-use crate::target::{RawCall, Target, WorldEvent};
+use crate::target::{Frame, RawCall, Target, WorldEvent};
 use crate::tokens::Tokens;
 use crate::trace::Trace;
 use crate::typed;
@@ -376,7 +376,7 @@ impl<'a> Execution<'a> {
                     Ok(state) => {
                         if next.is_empty() {
                             self.applied = step.covered;
-                            count_contest(&mut self.statistics, input, &step);
+                            count_contest(&mut self.statistics, input, step.contest);
                         }
                         next.push(belief.after(&step, state));
                     }
@@ -433,17 +433,24 @@ impl<'a> Execution<'a> {
     }
 
     pub(crate) fn check_frames(&mut self) -> Result<(), Stop> {
+        self.checked_frames().map(drop)
+    }
+
+    /// Checks the frames since the last time, and returns them.
+    pub(crate) fn checked_frames(&mut self) -> Result<Vec<Frame>, Stop> {
         let now = self.target.now();
-        for frame in self.target.take_frames() {
+        let frames = self.target.take_frames();
+        for frame in &frames {
             self.trace.record("frame", now, &frame.bytes);
             if let Some(transcript) = &mut self.transcript {
-                transcript.observe(&frame);
+                transcript.observe(frame);
             }
-            if let Err(violation) = self.monitor.observe(&frame) {
+            if let Err(violation) = self.monitor.observe(frame) {
                 return Err(self.violated(&violation, describe::text(&frame.bytes)));
             }
         }
-        self.judge_source_calls()
+        self.judge_source_calls()?;
+        Ok(frames)
     }
 
     /// The requests that the kernel sent since the last time of asking, if they are recorded.
@@ -480,12 +487,6 @@ impl<'a> Execution<'a> {
         self.statistics.commits += u64::from(is_commit && *observation == Observation::Done);
         self.is_secured |= may_secure(input, self.tokens.is_system(actor));
         self.count(observation, interrupted);
-    }
-
-    /// Takes note of the step that the model takes in a call that was judged.
-    pub(crate) fn note_step(&mut self, input: &Input, step: &ModelStep) {
-        self.applied = step.covered;
-        count_contest(&mut self.statistics, input, step);
     }
 
     pub(crate) fn count(&mut self, observation: &Observation, interrupted: bool) {
@@ -620,8 +621,9 @@ fn is_read(input: &Input) -> bool {
     )
 }
 
-fn count_contest(statistics: &mut Statistics, input: &Input, step: &ModelStep) {
-    let (Some(contest), true) = (&step.contest, is_read(input)) else { return };
+/// Counts how contested the resolution of a read was.
+pub(crate) fn count_contest(statistics: &mut Statistics, input: &Input, contest: Option<Contest>) {
+    let (Some(contest), true) = (contest, is_read(input)) else { return };
     statistics.reads += 1;
     if contest.active >= 2 {
         statistics.contested += 1;

@@ -7,23 +7,30 @@
 
 mod audits;
 mod block;
-mod order;
+mod numbers;
 mod overlaps;
 
-use registry_model::State;
 use registry_model::input::Input;
 
 use crate::alias;
 use crate::describe;
 use crate::divergence::{Kind, Stop};
-use crate::execution::Execution;
+use crate::execution::{Execution, count_contest};
+use crate::linearizability;
+use crate::linearizability::registry::{Judgement, Linearized, Obstacle, RegistryInput, judge};
 use crate::lockstep::Happening;
-use crate::plan::{Action, Parallel, STRANDS_MAX};
+use crate::plan::{Action, ActorIndex, Parallel, STRANDS_MAX};
 use crate::schedule::Recorder;
 use crate::script::answer::StepAnswer;
 use crate::target::WorldEvent;
 use block::{Block, Made};
-use order::{Operation, Ordered};
+use numbers::Numbered;
+
+/// Steps of the model that one block may take for each state that it may begin in.
+const STEPS_MAX: u64 = 300_000;
+
+/// A call of a block; its process is the strand.
+type Operation = linearizability::Operation<RegistryInput>;
 
 impl Execution<'_> {
     /// Makes the calls of a block and judges them.
@@ -47,114 +54,138 @@ impl Execution<'_> {
         called.map_err(Stop::HarnessFault)?;
         self.trace.record_value("schedule", self.target.now(), &picks);
         self.schedules.push(picks);
-        let operations = self.operations(made)?;
+        let events = self.target.take_events();
+        if events.iter().any(is_disturbance) {
+            let why = "a source died or stalled while calls overlapped";
+            return Err(Stop::Indeterminate(why.to_owned()));
+        }
+        let numbered = Numbered::of(&self.checked_frames()?);
+        let actors: Vec<ActorIndex> = made.iter().map(|made| made.actor).collect();
+        let operations = self.operations(made, &numbered)?;
         self.judge_overlapping(&operations)?;
+        self.tell_monitor(&operations, &actors)?;
+        self.settle_audits_in_any_order()?;
+        self.environment(events)?;
         Ok(StepAnswer::Nothing)
     }
 
     /// The calls as operations, noted in the trace and in the statistics.
-    fn operations(&mut self, made: Vec<Made>) -> Result<Vec<Operation>, Stop> {
+    fn operations(&mut self, made: Vec<Made>, numbered: &Numbered) -> Result<Vec<Operation>, Stop> {
         self.statistics.blocks += 1;
         self.statistics.overlaps += overlaps::of_most_mutated(&made, |actor, fd| {
             let state = &self.beliefs.first()?.state;
             state.key_of_fd(self.process(actor), fd)
         });
         let mut operations = Vec::new();
-        for made in made {
-            self.trace.record_value("call", made.began, &(made.strand, &made.call));
-            self.trace.record_value("answer", made.ended, &made.answer);
-            let what = || describe::call(&made.call);
+        for Made { strand, actor, call, answer, invoked, returned, began, ended } in made {
+            self.trace.record_value("call", began, &(strand, &call));
+            self.trace.record_value("answer", ended, &answer);
             let observation =
-                made.answer.map_err(|fault| self.malformed(made.actor, what(), fault))?;
-            let (caller, call) = (self.caller(made.actor), made.call);
-            let (began, ended) = (made.began, made.ended);
+                answer.map_err(|fault| self.malformed(actor, describe::call(&call), fault))?;
+            let caller = self.caller(actor);
+            let numbers = numbered.of_call(&call);
             let input = Input::Call { caller, call, began, ended, interrupted: false };
-            self.note_call(made.actor, &input, &observation, false);
-            let (actor, strand) = (made.actor, made.strand);
-            let (invoked, returned) = (made.invoked, made.returned);
-            operations.push(Operation { strand, actor, input, observation, invoked, returned });
+            self.note_call(actor, &input, &observation, false);
+            let operation = RegistryInput { input, observation: Some(observation), numbers };
+            let (process, returned) = (strand as u32, Some(returned));
+            operations.push(linearizability::Operation { process, invoked, returned, operation });
         }
         Ok(operations)
     }
 
+    /// Keeps what may be believed after these calls in any order that gives their answers.
     fn judge_overlapping(&mut self, operations: &[Operation]) -> Result<(), Stop> {
-        let events = self.target.take_events();
-        if events.iter().any(is_disturbance) {
-            let why = "a source died or stalled while calls overlapped";
-            return Err(Stop::Indeterminate(why.to_owned()));
-        }
-        let (mut ends, mut longest) = (Vec::new(), Vec::new());
+        let (mut ends, mut farthest) = (Vec::new(), None::<Box<Obstacle>>);
         for belief in self.beliefs.clone() {
-            match order::search(&belief, operations)? {
-                Ordered::Found { order, ends: more } => {
+            let initial = std::slice::from_ref(&belief.state);
+            match judge(initial, operations, STEPS_MAX) {
+                Judgement::Linearizable(linearized) => {
                     if ends.is_empty() {
-                        self.note_order(belief.state.clone(), operations, &order);
+                        self.note_order(operations, &linearized);
                     }
-                    ends.extend(more);
+                    let Linearized { states, noted, .. } = *linearized;
+                    ends.extend(states.into_iter().map(|state| belief.after_block(&noted, state)));
                 }
-                Ordered::None { prefix } if prefix.len() >= longest.len() => longest = prefix,
-                Ordered::None { .. } => {}
+                Judgement::NotLinearizable(obstacle) => {
+                    let length = obstacle.longest_prefix.len();
+                    let is_farther = |other: &Box<Obstacle>| length > other.longest_prefix.len();
+                    if farthest.as_ref().is_none_or(is_farther) {
+                        farthest = Some(obstacle);
+                    }
+                }
+                Judgement::Undecided { explored } => {
+                    let why = format!("no order of overlapping calls in {explored} steps");
+                    return Err(Stop::Indeterminate(why));
+                }
+                Judgement::Outside(what) => return Err(Stop::Outside(what)),
             }
         }
-        if ends.is_empty() {
-            return Err(self.not_linearizable(operations, &longest));
+        match farthest {
+            Some(obstacle) if ends.is_empty() => Err(self.not_linearizable(operations, &obstacle)),
+            _ => self.replace_beliefs(ends, "calls that overlapped"),
         }
-        self.replace_beliefs(ends, "calls that overlapped")?;
-        self.tell_monitor(operations)?;
-        self.settle_audits_in_any_order()?;
-        self.environment(events)
     }
 
     /// What the wire monitor learns of the calls, whose frames it has judged by then.
-    fn tell_monitor(&mut self, operations: &[Operation]) -> Result<(), Stop> {
-        self.check_frames()?;
+    fn tell_monitor(
+        &mut self,
+        operations: &[Operation],
+        actors: &[ActorIndex],
+    ) -> Result<(), Stop> {
         self.monitor.time(self.target.now());
-        for operation in operations {
-            let Input::Call { call, caller, .. } = &operation.input else { continue };
+        for (operation, actor) in operations.iter().zip(actors) {
+            let RegistryInput { input, observation, .. } = &operation.operation;
+            let (Input::Call { call, caller, .. }, Some(observation)) = (input, observation) else {
+                continue;
+            };
             let expanded = alias::expanded(call, &caller.token);
-            let call = expanded.as_ref().unwrap_or(call);
             self.monitor
-                .overlapping_call(self.process(operation.actor), call, &operation.observation)
+                .overlapping_call(
+                    self.process(*actor),
+                    expanded.as_ref().unwrap_or(call),
+                    observation,
+                )
                 .map_err(|violation| self.violated(&violation, describe::call(call)))?;
         }
         self.monitor.overlap_ended();
         Ok(())
     }
 
-    /// Takes note of the calls in the order that was found for them.
-    fn note_order(&mut self, mut state: State, operations: &[Operation], order: &[usize]) {
-        for operation in order.iter().map(|place| &operations[*place]) {
-            let Operation { input, observation, .. } = operation;
-            let steps = state.step(input);
-            let Some((step, next)) =
-                steps.iter().find_map(|step| Some((step, step.accept(observation).ok()?)))
-            else {
-                return;
-            };
-            self.note_step(input, step);
-            if let Some(history) = &mut self.history {
-                let (input, observation) = (input.clone(), Some(observation.clone()));
-                history.push(Happening { input, observation, raw: None });
-            }
-            state = next;
+    /// Takes note of an order that was found.
+    fn note_order(&mut self, operations: &[Operation], linearized: &Linearized) {
+        self.applied = linearized.noted.covered;
+        for (place, contest) in &linearized.noted.contests {
+            let input = &operations[*place].operation.input;
+            count_contest(&mut self.statistics, input, Some(*contest));
+        }
+        if let Some(history) = &mut self.history {
+            history.extend(linearized.order.iter().map(|place| {
+                let RegistryInput { input, observation, .. } = operations[*place].operation.clone();
+                Happening { input, observation, raw: None }
+            }));
         }
     }
 
-    /// Calls whose answers no order gives: the longest order of some of them, and the rest.
-    fn not_linearizable(&self, operations: &[Operation], longest: &[usize]) -> Stop {
+    /// Calls whose answers no order gives: the longest order of some of them, and the one that does not
+    /// come after it.
+    fn not_linearizable(&self, operations: &[Operation], obstacle: &Obstacle) -> Stop {
         let line = |place: usize| {
-            let Operation { strand, actor, input, observation, invoked, returned } =
+            let linearizability::Operation { process, invoked, returned, operation } =
                 &operations[place];
-            let name = &self.plan.actors[*actor].name;
-            let call = describe::input(input);
-            format!("{name}.{strand} [{invoked}..{returned}] {call} -> {observation}")
+            let returned = returned.map_or_else(String::new, |returned| returned.to_string());
+            let (call, answer) = (describe::input(&operation.input), &operation.observation);
+            let answer = answer.as_ref().map_or_else(String::new, describe::observation);
+            format!("{process} from {invoked} to {returned}: {call} -> {answer}")
         };
-        let left = (0..operations.len()).filter(|place| !longest.contains(place));
-        let got: Vec<String> = left.map(line).collect();
-        let expected: Vec<String> = longest.iter().map(|place| line(*place)).collect();
-        let expected = format!("{}\nand then one of the rest", expected.join("\n"));
-        let what = "calls that overlap: no order of them gives their answers".to_owned();
-        self.diverged(Kind::Order, None, what, &[], expected, got.join("\n"))
+        let Obstacle { longest_prefix, cannot_be_placed, expected, got, requirements } = obstacle;
+        let order: Vec<String> = longest_prefix.iter().map(|place| line(*place)).collect();
+        let what = format!(
+            "calls that overlap, of which the last has no place behind the others:\n{}\n{}",
+            order.join("\n"),
+            line(*cannot_be_placed)
+        );
+        let (expected, got) = (expected.clone(), got.clone());
+        self.diverged(Kind::Order, None, what, requirements, expected, got)
     }
 }
 

@@ -344,8 +344,6 @@ impl WireMonitor {
         self.call_began();
         self.calls = Calls::Concurrent;
         self.sequences.overlap_began();
-        // What one of them sends is nobody's for certain.
-        self.call_rules.log.stop();
     }
 
     /// One of the calls that overlap has ended, and every frame of all of them was observed. What it sent is
@@ -359,6 +357,8 @@ impl WireMonitor {
         call: &Call,
         observation: &Observation,
     ) -> Result<(), Violation> {
+        // What they have sent is nobody's for certain.
+        self.call_rules.log.stop();
         self.call_ended(process, call, observation, true)
     }
 

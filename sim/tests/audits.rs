@@ -7,13 +7,11 @@ use conformance::divergence::Kind;
 use conformance::lockstep::{self, Options, Run, Verdict};
 use conformance::oracle::RawHive;
 use conformance::plan::{Fault, SourceHive};
+use conformance::schedule::Scheduler;
 use conformance::script;
 use conformance::script::answer::StepAnswer;
 use conformance::source_device::SourceCalled;
-use conformance::schedule::Scheduler;
-use conformance::target::{
-    Answer, Frame, Overlapping, RawCall, RawDeviceCall, Target, WorldEvent,
-};
+use conformance::target::{Answer, Frame, Overlapping, RawCall, RawDeviceCall, Target, WorldEvent};
 use madsim::runtime::Runtime;
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token;
