@@ -97,6 +97,8 @@ pub struct Run {
     pub history: Vec<Happening>,
     /// The events of the trace, if they were to be kept.
     pub events: Vec<TraceEvent>,
+    /// Who went on at each choice of each block of overlapping calls, as a schedule that is replayed has it.
+    pub schedules: Vec<Vec<u32>>,
 }
 
 /// Runs a plan on a target that has just been made.
@@ -125,11 +127,24 @@ pub async fn run_watched(
         taken.unanswered_step(&mut execution, options);
     }
     let tokens = (0..plan.actors.len()).map(|actor| execution.tokens.of(actor).clone()).collect();
+    let schedules = std::mem::take(&mut execution.schedules);
     let Finished { statistics, trace, states, history } = execution.finish();
     let Taken { answers, requests, audits } = taken;
     let verdict = verdict_of(result);
     let (trace, events) = (trace.digest(), trace.into_events());
-    Run { verdict, statistics, trace, answers, requests, audits, tokens, states, history, events }
+    Run {
+        verdict,
+        statistics,
+        trace,
+        answers,
+        requests,
+        audits,
+        tokens,
+        states,
+        history,
+        events,
+        schedules,
+    }
 }
 
 impl Run {
@@ -146,6 +161,7 @@ impl Run {
             states: vec![State::new()],
             history: Vec::new(),
             events: Vec::new(),
+            schedules: Vec::new(),
         }
     }
 }
@@ -260,6 +276,7 @@ async fn run_steps(
 async fn take_step(execution: &mut Execution<'_>, step: &Step) -> Result<StepAnswer, Stop> {
     match step {
         Step::Act { actor, action } => execution.act(*actor, action).await,
+        Step::Parallel(parallel) => execution.parallel(parallel).await,
         Step::Fault(fault) => execution.fault(fault).await,
         Step::CompareViews => {
             execution.compare_views().await?;

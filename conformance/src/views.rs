@@ -179,7 +179,8 @@ impl Execution<'_> {
         // A path that another state knows of is tried too. In this one it is absent, unless it is another
         // spelling of one that is there.
         let others = self.paths_to_dump(token, below);
-        let others: Vec<Path> = others.into_iter().filter(|path| !dump.contains_key(path)).collect();
+        let others: Vec<Path> =
+            others.into_iter().filter(|path| !dump.contains_key(path)).collect();
         for path in others {
             let spelled = dump.iter().find(|(known, _)| folded(known) == folded(&path));
             let found = spelled.map_or(Found::Absent, |(_, found)| found.clone());
