@@ -19,6 +19,7 @@ use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
 use crate::lockstep::{Happening, Options, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
+use crate::power::{self, Power};
 use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
@@ -69,6 +70,7 @@ pub struct Execution<'a> {
     pub(crate) down: BTreeSet<SourceId>,
     pub(crate) devices: Devices,
     pub(crate) streams: Streams,
+    pub(crate) power: Power,
     processes: Vec<ProcessId>,
     pub(crate) monitor: WireMonitor,
     /// What the model has marked in the last step that was allowed.
@@ -105,6 +107,7 @@ impl<'a> Execution<'a> {
             down: BTreeSet::new(),
             devices: Devices::default(),
             streams: Streams::new(),
+            power: Power::default(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
             applied: Covered::new(),
@@ -112,6 +115,9 @@ impl<'a> Execution<'a> {
             history: options.record.then(Vec::new),
             transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
         };
+        if power::may_fail(plan) {
+            execution.step_environment(Environment::PowerMayFail)?;
+        }
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
         execution.processes = plan.actors.iter().map(|_| execution.target.new_process()).collect();
@@ -229,6 +235,7 @@ impl<'a> Execution<'a> {
         let now = self.target.now();
         self.trace.record_value("fault", now, fault);
         let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
+        self.power.faulted(fault);
         let answer = match fault {
             Fault::StoreEntry(_) if events.is_empty() => StepAnswer::NotStored,
             Fault::RestartSource { .. } | Fault::RestartSourceAs { .. } => events
@@ -255,15 +262,25 @@ impl<'a> Execution<'a> {
     pub(crate) fn environment(&mut self, events: Vec<WorldEvent>) -> Result<(), Stop> {
         let at = self.target.now();
         self.judge_broken_frames(&events)?;
+        for event in &events {
+            if let WorldEvent::SourceDidNotStart { source, problem } = event {
+                return Err(self.did_not_start(*source, problem));
+            }
+        }
+        let is_power_lost = events.contains(&WorldEvent::PowerLost);
+        let mut loss = if is_power_lost { Some(self.power_lost(&events)?) } else { None };
         for event in events {
             self.trace.record_value("event", at, &event);
             self.note(&event)?;
             let environment = match event {
-                WorldEvent::ProtocolBroken(_) => continue,
+                WorldEvent::ProtocolBroken(_)
+                | WorldEvent::PowerFailed(_)
+                | WorldEvent::SourceDidNotStart { .. } => continue,
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
                 WorldEvent::SourceReleased(source) => Environment::SourceReleased { source, at },
                 WorldEvent::Rebooted => Environment::Reboot,
+                WorldEvent::PowerLost => loss.take().unwrap_or(Environment::Reboot),
                 WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),
                 WorldEvent::MaximumFalsified { source, max_sequence } => {
                     Environment::FalseMaximum { source, max_sequence }
@@ -290,6 +307,7 @@ impl<'a> Execution<'a> {
 
     /// Takes every belief through something that happened to the world.
     fn step_environment(&mut self, environment: Environment) -> Result<(), Stop> {
+        let is_boot = matches!(environment, Environment::Reboot | Environment::PowerLoss { .. });
         let input = Input::Environment(environment);
         if let Some(history) = &mut self.history {
             history.push(Happening { input: input.clone(), observation: None, raw: None });
@@ -304,7 +322,7 @@ impl<'a> Execution<'a> {
                     self.applied = step.covered;
                 }
                 let mut after = belief.after(&step, step.next().clone());
-                if input == Input::Environment(Environment::Reboot) {
+                if is_boot {
                     after.names = after.names.after_reboot();
                 }
                 next.push(after);
@@ -341,9 +359,12 @@ impl<'a> Execution<'a> {
             }
             WorldEvent::CommitRefused { .. }
             | WorldEvent::ProtocolBroken(_)
+            | WorldEvent::SourceDidNotStart { .. }
             | WorldEvent::TransactionsChanged { .. }
             | WorldEvent::SnapshotsChanged { .. } => {}
-            WorldEvent::Rebooted => {
+            WorldEvent::PowerFailed(_) => self.power.failed(),
+            WorldEvent::Rebooted | WorldEvent::PowerLost => {
+                self.power.is_back();
                 self.monitor.rebooted();
                 self.down.clear();
                 self.devices.rebooted();

@@ -22,6 +22,7 @@ pub mod lockstep;
 pub mod oracle;
 pub mod panics;
 pub mod plan;
+mod power;
 mod raw;
 mod registrations;
 pub mod requirements;

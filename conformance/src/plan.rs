@@ -5,10 +5,12 @@
 //! meaning, call by call, is in `expand`.
 
 mod fault;
+mod power;
 mod registration;
 mod source_hive;
 
 pub use fault::Fault;
+pub use power::{DiskFault, Keep, PowerLoss};
 pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
 use registry_model::input::StreamAccess;
 use registry_model::security::Token;

@@ -157,6 +157,7 @@ fn serve(
         refusals: Arc::default(),
         log: Arc::clone(machine.log),
         clock: machine.clock.clone(),
+        disk: None,
     };
     let node = Handle::current().create_node().name(format!("device {}", source.0)).build();
     drop(node.spawn(process.serve()));

@@ -68,7 +68,7 @@ pub struct ArmedEnd {
 /// What outlives a process of the source.
 pub enum Storage {
     /// A file system in memory under the real SQLite.
-    Sqlite(Disk),
+    Sqlite(Arc<Disk>),
     /// The persistent part of a memory store.
     Memory(MemoryDisk),
 }
@@ -80,7 +80,7 @@ impl Storage {
     /// Fresh storage. `world_id` must be unused in this process.
     pub fn new(kind: StoreKind, world_id: u64) -> Storage {
         match kind {
-            StoreKind::Sqlite => Storage::Sqlite(Disk::new(world_id)),
+            StoreKind::Sqlite => Storage::Sqlite(Arc::new(Disk::new(world_id))),
             StoreKind::Memory => Storage::Memory(MemoryDisk::new()),
         }
     }
@@ -88,7 +88,16 @@ impl Storage {
     /// Ends every handle of the process that used it.
     pub fn kill(&self) {
         if let Storage::Sqlite(disk) = self {
+            disk.fail_at(0);
             disk.kill();
+        }
+    }
+
+    /// The file system, if it is one. The persistent part of a memory store is durable at once.
+    pub fn disk(&self) -> Option<&Arc<Disk>> {
+        match self {
+            Storage::Sqlite(disk) => Some(disk),
+            Storage::Memory(_) => None,
         }
     }
 }
@@ -141,6 +150,8 @@ pub struct Process {
     pub refusals: Arc<Mutex<Refusals>>,
     pub log: SharedLog,
     pub clock: Clock,
+    /// What it writes to, if its power can fail.
+    pub disk: Option<Arc<Disk>>,
 }
 
 /// What a process waits for.
@@ -169,7 +180,17 @@ impl Process {
                 }
             }
             self.answer();
+            if self.has_lost_power() {
+                let mut log = lock(&self.log);
+                let died =
+                    [WorldEvent::PowerFailed(self.source), WorldEvent::SourceDown(self.source)];
+                return log.events.extend(died);
+            }
         }
+    }
+
+    fn has_lost_power(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.has_failed())
     }
 
     /// A request has been read. Whether the process lives on.
@@ -310,7 +331,9 @@ impl Process {
     fn answer(&self) {
         let now = self.clock.now();
         loop {
-            let Some(response) = lock(&self.store).poll(now) else { return };
+            let response = lock(&self.store).poll(now);
+            // What it would say then nobody hears.
+            let Some(response) = response.filter(|_| !self.has_lost_power()) else { return };
             if !self.send(&encode_response(&response)) {
                 return;
             }
@@ -439,6 +462,7 @@ pub fn raw_hives(store: &OpenStore) -> Result<Vec<oracle::RawHive>, String> {
                     volatile_key: key.volatile_key,
                     symlink: key.symlink,
                     sd: key.sd,
+                    last_write_time: key.last_write_time,
                 })
                 .collect(),
             values: hive

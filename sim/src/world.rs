@@ -1,6 +1,7 @@
 //! The world as a target: calls go to the kernel half, faults to its sources.
 
 mod faults;
+mod power;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -206,6 +207,7 @@ impl World {
             refusals: Arc::clone(&source.refusals),
             log: Arc::clone(&self.log),
             clock: self.clock.clone(),
+            disk: source.storage.disk().cloned(),
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
         drop(node.spawn(process.serve()));
@@ -265,6 +267,14 @@ impl World {
     }
 
     async fn reboot(&mut self) -> Result<Vec<WorldEvent>, String> {
+        self.go_down().await;
+        let mut events = vec![WorldEvent::Rebooted];
+        events.extend(self.start_all().await?);
+        Ok(events)
+    }
+
+    /// Ends everything that runs, and boots another kernel.
+    pub(crate) async fn go_down(&mut self) {
         for index in 0..self.sources.len() {
             self.kill(index).await;
         }
@@ -276,9 +286,6 @@ impl World {
         lock(&self.log).calls.clear();
         self.audit.take();
         self.kernel = boot_kernel(self.clock.clone(), self.randomness.clone(), self.audit.clone());
-        let mut events = vec![WorldEvent::Rebooted];
-        events.extend(self.start_all().await?);
-        Ok(events)
     }
 
     async fn start_all(&mut self) -> Result<Vec<WorldEvent>, String> {

@@ -156,6 +156,7 @@ mod error;
 mod expectation;
 mod parse;
 mod parse_action;
+mod power;
 mod print;
 mod raw;
 mod requests;

@@ -3,7 +3,7 @@
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
-use super::{Script, ScriptError, StepLines, actor, parse_action, source, store_entry};
+use super::{Script, ScriptError, StepLines, actor, parse_action, power, source, store_entry};
 use crate::plan::{Action, ActorIndex, Fault, Step};
 use crate::source_device::Breach;
 use registry_model::input::CommitRefusal;
@@ -167,7 +167,7 @@ impl Parser {
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
             "kill" | "stall" | "break" | "release" | "restart" | "reboot" | "compare" | "store"
-            | "wait" | "refuse" | "transactions" | "snapshots" => {
+            | "wait" | "refuse" | "transactions" | "snapshots" | "power-loss" | "disk" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
                     world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
@@ -295,10 +295,15 @@ const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` 
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `stall source [N] [at request N executed|unexecuted]`, `release source [N]`, `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
     `break source [N] HOW [at request N executed|unexecuted]`, `transactions source N on|off`, \
-    `snapshots source N on|off`, `reboot`, `wait 40s` or `compare views`";
+    `snapshots source N on|off`, `reboot`, `power-loss ...`, `disk ...`, `wait 40s` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
-    if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
+    match verb {
+        "store" => store_entry::USAGE,
+        "power-loss" => power::POWER_USAGE,
+        "disk" => power::DISK_USAGE,
+        _ => WORLD_USAGE,
+    }
 }
 
 /// Takes what follows `kill`, `stall`, `break`, `release`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
@@ -310,6 +315,8 @@ fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step,
         "release" => Step::Fault(Fault::ReleaseSource { source: named_source(words, sources)? }),
         "restart" => Step::Fault(restart(words, sources)?),
         "reboot" => Step::Fault(Fault::Reboot),
+        "power-loss" => Step::Fault(power::parse_power_loss(words, sources)?),
+        "disk" => Step::Fault(power::parse_disk(words, sources)?),
         "store" => Step::Fault(store(words, sources)?),
         "wait" => Step::Fault(wait(words)?),
         "refuse" => Step::Fault(refuse_commit(words, sources)?),
@@ -470,7 +477,7 @@ fn named_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complain
 }
 
 /// Takes `source N`.
-fn numbered_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
+pub(super) fn numbered_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
     words.expect("source")?;
     let span = words.peek().map_or((0, 0), |token| token.span);
     numbered(words, sources, span)

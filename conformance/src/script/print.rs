@@ -3,6 +3,7 @@
 use super::actor::actor_words;
 use super::data::typed_words;
 use super::device::device_words;
+use super::power::{disk_words, power_loss_words};
 use super::raw::raw_words;
 use super::security;
 use super::source::hive_word;
@@ -79,6 +80,11 @@ fn fault_words(fault: &Fault) -> String {
             format!("restart source {source} as{hives}")
         }
         Fault::Reboot => "reboot".to_owned(),
+        Fault::PowerLoss(loss) => format!("power-loss {}", power_loss_words(loss)),
+        Fault::PowerLossAt { source, io, loss } => {
+            format!("power-loss source {source} at io {io} {}", power_loss_words(loss))
+        }
+        Fault::Disk { source, fault } => disk_words(*source, *fault),
         Fault::Wait { duration_ms } if duration_ms % 1000 == 0 => {
             format!("wait {}s", duration_ms / 1000)
         }

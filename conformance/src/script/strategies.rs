@@ -14,8 +14,8 @@ use registry_model::store_entry::{
 };
 
 use crate::plan::{
-    Action, Actor, Fault, Handle, KeyReference, Plan, PlannedHive, PlannedRegistration,
-    PlannedRoot, RawArgument, SourceHive, Step, Text,
+    Action, Actor, DiskFault, Fault, Handle, Keep, KeyReference, Plan, PlannedHive,
+    PlannedRegistration, PlannedRoot, PowerLoss, RawArgument, SourceHive, Step, Text,
 };
 use crate::script::words::CAPACITY_MAX;
 use crate::sddl;
@@ -250,6 +250,11 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         (source, vec(hives(), 1..3))
             .prop_map(|(source, hives)| Fault::RestartSourceAs { source, hives }),
         Just(Fault::Reboot),
+        power_losses().prop_map(Fault::PowerLoss),
+        (0..source_count, 1..=u32::MAX, power_losses())
+            .prop_map(|(source, io, loss)| Fault::PowerLossAt { source, io, loss }),
+        (0..source_count, select(&[DiskFault::Lies, DiskFault::Heals][..]))
+            .prop_map(|(source, fault)| Fault::Disk { source, fault }),
         any::<u32>().prop_map(|duration_ms| Fault::Wait { duration_ms }),
         store_entries().prop_map(Fault::StoreEntry),
         (0..source_count, any::<bool>()).prop_map(|(source, is_busy)| {
@@ -264,6 +269,11 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
             .prop_map(|(source, max_sequence)| Fault::FalseMaximum { source, max_sequence }),
     ]
     .boxed()
+}
+
+fn power_losses() -> impl Strategy<Value = PowerLoss> {
+    (select(&Keep::ALL[..]), any::<bool>(), any::<u32>())
+        .prop_map(|(keep, torn, chance)| PowerLoss { keep, torn, chance })
 }
 
 fn store_entries() -> BoxedStrategy<StoreEntry> {

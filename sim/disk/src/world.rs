@@ -143,9 +143,7 @@ impl World {
         }
         file.with_image(Image::sync);
         let mut directory = self.directory();
-        let is_creation = |change: &(u64, DirectoryChange)| {
-            matches!(&change.1, DirectoryChange::Created(_, created) if Arc::ptr_eq(created, file))
-        };
+        let is_creation = |change: &(u64, DirectoryChange)| matches!(&change.1, DirectoryChange::Created(_, created) if Arc::ptr_eq(created, file));
         if let Some(last) = directory.iter().rposition(is_creation) {
             directory.drain(..=last);
         }

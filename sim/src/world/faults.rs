@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conformance::plan::{Fault, SourceHive};
+use conformance::plan::{DiskFault, Fault, SourceHive};
 use conformance::source_device::{Addressee, Breach};
 use conformance::target::WorldEvent;
 
@@ -18,6 +18,19 @@ impl World {
     pub(super) async fn make_fault(&mut self, fault: &Fault) -> Result<Vec<WorldEvent>, String> {
         match fault {
             Fault::Reboot => self.reboot().await,
+            Fault::PowerLoss(loss) => self.lose_power(*loss).await,
+            Fault::PowerLossAt { source, io, .. } => {
+                if let Some(disk) = self.source(*source)?.storage.disk() {
+                    disk.fail_at(u64::from(*io));
+                }
+                Ok(Vec::new())
+            }
+            Fault::Disk { source, fault } => {
+                if let Some(disk) = self.source(*source)?.storage.disk() {
+                    disk.lie_about_syncs(*fault == DiskFault::Lies);
+                }
+                Ok(Vec::new())
+            }
             Fault::StoreEntry(entry) => self.store_entry(entry),
             Fault::Wait { duration_ms } => {
                 madsim::time::sleep(Duration::from_millis(u64::from(*duration_ms))).await;

@@ -1,0 +1,78 @@
+//! The words of power losses and of disks that are not as they should be.
+
+use super::error::Complaint;
+use super::parse::numbered_source;
+use super::words::{Words, parse_number};
+use crate::plan::{DiskFault, Fault, Keep, PowerLoss};
+
+/// How a power loss is written.
+pub(super) const POWER_USAGE: &str =
+    "write `power-loss [source N at io K] keep=none|prefix|some|all [torn] [chance=N]`";
+/// How it is written what is wrong with a disk.
+pub(super) const DISK_USAGE: &str = "write `disk source N lies|heals`";
+
+/// What follows `power-loss`.
+pub(super) fn parse_power_loss(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let mut at = None;
+    if words.peek_bare() == Some("source") {
+        let source = numbered_source(words, sources)?;
+        words.expect("at")?;
+        words.expect("io")?;
+        let (number, span) = words.bare("the number of a change or sync of the disk")?;
+        let io: u32 = parse_number(number, span, "the number of a change or sync of the disk")?;
+        if io == 0 {
+            let advice = "write 1 for the next change or sync";
+            return Err(Complaint::new(span, "they are counted from 1", advice));
+        }
+        at = Some((source, io));
+    }
+    let (word, span) = words.bare("what is kept")?;
+    let keep = word.strip_prefix("keep=").and_then(Keep::of_word).ok_or_else(|| {
+        Complaint::new(span, format!("`{word}` does not say what is kept"), POWER_USAGE)
+    })?;
+    let torn = words.peek_bare() == Some("torn");
+    if torn {
+        words.expect("torn")?;
+    }
+    let mut chance = 0;
+    if words.peek().is_some() {
+        let (word, span) = words.bare("`chance=N`")?;
+        let number = word.strip_prefix("chance=").ok_or_else(|| {
+            Complaint::new(span, format!("`{word}` cannot stand here"), POWER_USAGE)
+        })?;
+        chance = parse_number(number, span, "a number for chance")?;
+    }
+    let loss = PowerLoss { keep, torn, chance };
+    Ok(match at {
+        None => Fault::PowerLoss(loss),
+        Some((source, io)) => Fault::PowerLossAt { source, io, loss },
+    })
+}
+
+/// What follows `disk`.
+pub(super) fn parse_disk(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
+    let source = numbered_source(words, sources)?;
+    let (word, span) = words.bare("what is wrong with it")?;
+    let fault = match word {
+        "lies" => DiskFault::Lies,
+        "heals" => DiskFault::Heals,
+        _ => return Err(Complaint::new(span, format!("no disk does `{word}`"), DISK_USAGE)),
+    };
+    Ok(Fault::Disk { source, fault })
+}
+
+/// How power is lost.
+pub(super) fn power_loss_words(loss: &PowerLoss) -> String {
+    let PowerLoss { keep, torn, chance } = loss;
+    let torn = if *torn { " torn" } else { "" };
+    let chance = if *chance == 0 { String::new() } else { format!(" chance={chance}") };
+    format!("keep={}{torn}{chance}", keep.word())
+}
+
+/// What is wrong with a disk.
+pub(super) fn disk_words(source: usize, fault: DiskFault) -> String {
+    match fault {
+        DiskFault::Lies => format!("disk source {source} lies"),
+        DiskFault::Heals => format!("disk source {source} heals"),
+    }
+}
