@@ -157,7 +157,10 @@ impl<'a> Execution<'a> {
         let events = self.target.take_events();
         self.judge_broken_frames(&events)?;
         self.foretell_stalls(&events)?;
-        let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
+        // What a disk refuses fails what its source was asked for, and changes nothing (P-453).
+        let interrupted = events
+            .iter()
+            .any(|event| matches!(event, WorldEvent::SourceDown(_) | WorldEvent::DiskFailed(_)));
         let input = input(self.caller(actor), interrupted);
         if let Some(history) = &mut self.history {
             let observation = Some(observation.clone());
@@ -275,6 +278,7 @@ impl<'a> Execution<'a> {
             let environment = match event {
                 WorldEvent::ProtocolBroken(_)
                 | WorldEvent::PowerFailed(_)
+                | WorldEvent::DiskFailed(_)
                 | WorldEvent::SourceDidNotStart { .. } => continue,
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
@@ -362,7 +366,11 @@ impl<'a> Execution<'a> {
             | WorldEvent::SourceDidNotStart { .. }
             | WorldEvent::TransactionsChanged { .. }
             | WorldEvent::SnapshotsChanged { .. } => {}
-            WorldEvent::PowerFailed(_) => self.power.failed(),
+            WorldEvent::PowerFailed(_) => {
+                self.power.failed();
+                self.statistics.power_losses_within += 1;
+            }
+            WorldEvent::DiskFailed(_) => self.statistics.disk_failures += 1,
             WorldEvent::Rebooted | WorldEvent::PowerLost => {
                 self.power.is_back();
                 self.monitor.rebooted();

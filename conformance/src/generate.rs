@@ -30,7 +30,7 @@ pub enum Profile {
     Default,
     /// The same without any fault.
     Calm,
-    /// Many more deaths and reboots, and power losses.
+    /// Many more deaths and reboots, and power losses, and disks that fail.
     Crash,
     /// Callers with different rights, SDs that change, layers that only some may write, links,
     /// private layers and hives. Faults are rare.
@@ -259,6 +259,8 @@ impl Generator {
         if self.profile == Profile::Crash {
             table.push((0, 8, Generator::lose_power));
             table.push((0, 8, Generator::lose_power_within));
+            table.push((0, 3, Generator::trouble_a_disk));
+            table.push((0, 2, Generator::dawdle));
         }
         table
     }

@@ -73,19 +73,26 @@ impl Execution<'_> {
         let recovered = recovered(found.unwrap_or_default(), events);
         let losses = self.beliefs.iter().map(|belief| belief.state.changes_lost(&recovered));
         let Some(fewest) = losses.flatten().min() else {
-            let expected = "what each hive was after some of its changes, with all that was committed or flushed";
-            return Err(self.diverged(
-                Kind::Recovery,
-                None,
-                "what sources have found on their disks after a power loss".to_owned(),
-                &REQUIREMENTS,
-                expected.to_owned(),
-                recovered.iter().map(described).collect::<Vec<_>>().join("\n"),
-            ));
+            return Err(self.unlikely(&recovered));
         };
         self.statistics.changes_lost += fewest as u64;
         self.statistics.marked_by_monitor.extend(REQUIREMENTS);
         Ok(Environment::PowerLoss { recovered })
+    }
+
+    /// What was found cannot have been left. Shows it beside what would be there if nothing were lost.
+    fn unlikely(&self, recovered: &[RecoveredHive]) -> Stop {
+        let state = &self.beliefs[0].state;
+        let wrong = recovered.iter().filter(|hive| {
+            let one = std::slice::from_ref(*hive);
+            self.beliefs.iter().all(|belief| belief.state.changes_lost(one).is_none())
+        });
+        let (expected, got): (Vec<_>, Vec<_>) =
+            wrong.map(|hive| (state.lines_of(hive).join("\n"), hive.lines().join("\n"))).unzip();
+        let what = "what is on the disks after a power loss: everything, or what was there before \
+                    the last changes if those were neither committed nor flushed";
+        let (expected, got) = (expected.join("\n"), got.join("\n"));
+        self.diverged(Kind::Recovery, None, what.to_owned(), &REQUIREMENTS, expected, got)
     }
 
     /// A source did not start with what it has found on its disk.
@@ -152,18 +159,4 @@ fn recovered_hive(source: SourceId, hive: RawHive) -> RecoveredHive {
         values: values.collect(),
         blankets: blankets.collect(),
     }
-}
-
-/// What was found of a hive, in a few words.
-fn described(hive: &RecoveredHive) -> String {
-    let highest = hive.entries.iter().map(|entry| entry.sequence);
-    let highest = highest.chain(hive.values.iter().map(|value| value.sequence)).max().unwrap_or(0);
-    format!(
-        "{}: {} keys, {} path entries, {} value entries, {} blanket tombstones, the highest number {highest}",
-        hive.name,
-        hive.keys.len(),
-        hive.entries.len(),
-        hive.values.len(),
-        hive.blankets.len(),
-    )
 }

@@ -75,6 +75,8 @@ pub enum WorldEvent {
     PowerLost,
     /// The power has failed under a source, which is dead. That of the machine is lost.
     PowerFailed(SourceId),
+    /// A disk has refused a change, and its source goes on.
+    DiskFailed(SourceId),
     /// A source did not start with what it has found on its disk.
     SourceDidNotStart {
         /// Which source.

@@ -171,12 +171,16 @@ impl State {
         found
     }
 
+    /// What a hive holds that a source keeps.
+    fn current(&self, kept: &Kept) -> Option<&Database> {
+        let is_it = |database: &&Database| database.kept().as_ref() == Some(kept);
+        self.databases.values().find(is_it).or_else(|| self.shelf.get(kept))
+    }
+
     /// Those of the candidates that look like this; `None` of a hive that is not known.
     fn possible(&self, recovered: &RecoveredHive) -> Option<Vec<(usize, Database)>> {
         let kept = recovered.kept();
-        let behind =
-            self.databases.values().find(|database| database.kept().as_ref() == Some(&kept));
-        let current = behind.or_else(|| self.shelf.get(&kept))?;
+        let current = self.current(&kept)?;
         let looks_like = |database: &Database| {
             let mut restarted = database.clone();
             restarted.restart();
@@ -187,7 +191,75 @@ impl State {
     }
 }
 
+impl State {
+    /// What the hive would hold if nothing were lost, in the words of [`RecoveredHive::lines`]; nothing of a hive
+    /// that is not known.
+    pub fn lines_of(&self, recovered: &RecoveredHive) -> Vec<String> {
+        let Some(current) = self.current(&recovered.kept()) else { return Vec::new() };
+        let mut database = current.clone();
+        database.restart();
+        let mut lines = Vec::new();
+        for entry in database.path_entries.values().flat_map(|names| names.values()) {
+            lines.extend(entry.values().map(|entry| {
+                let is_hidden = entry.target == Target::Hidden;
+                entry_line(entry.name.folded(), entry.layer.folded(), entry.sequence, is_hidden)
+            }));
+        }
+        for value in database.values.values().flat_map(|names| names.values()) {
+            lines.extend(value.values().map(|value| {
+                let what = (value.value_type, value.data.len());
+                value_line(value.name.folded(), value.layer.folded(), value.sequence, what)
+            }));
+        }
+        for blankets in database.blankets.values() {
+            lines.extend(blankets.iter().map(|(layer, set)| blanket_line(layer, set.sequence)));
+        }
+        with_heading(&recovered.name, database.keys.size(), lines)
+    }
+}
+
+fn with_heading(hive: &str, keys: usize, mut lines: Vec<String>) -> Vec<String> {
+    lines.sort();
+    lines.insert(0, format!("{hive}: {keys} keys"));
+    lines
+}
+
+fn entry_line(name: &FoldedName, layer: &FoldedName, sequence: u64, is_hidden: bool) -> String {
+    let hidden = if is_hidden { ", hidden" } else { "" };
+    format!("  {sequence:>4} key {name} in {layer}{hidden}")
+}
+
+fn value_line(
+    name: &FoldedName,
+    layer: &FoldedName,
+    sequence: u64,
+    (value_type, length): (u32, usize),
+) -> String {
+    format!("  {sequence:>4} value {name} in {layer}, type {value_type}, {length} bytes")
+}
+
+fn blanket_line(layer: &FoldedName, sequence: u64) -> String {
+    format!("  {sequence:>4} blanket tombstone in {layer}")
+}
+
 impl RecoveredHive {
+    /// What was found, a line for each entry, in the order of the sequence numbers.
+    pub fn lines(&self) -> Vec<String> {
+        let folded = FoldedName::of;
+        let entries = self.entries.iter().map(|entry| {
+            let is_hidden = entry.target.is_none();
+            entry_line(&folded(&entry.name), &folded(&entry.layer), entry.sequence, is_hidden)
+        });
+        let values = self.values.iter().map(|value| {
+            let what = (value.value_type, value.data.len());
+            value_line(&folded(&value.name), &folded(&value.layer), value.sequence, what)
+        });
+        let blankets = self.blankets.iter();
+        let blankets = blankets.map(|set| blanket_line(&folded(&set.layer), set.sequence));
+        let lines = entries.chain(values).chain(blankets).collect();
+        with_heading(&self.name, self.keys.len(), lines)
+    }
+
     fn kept(&self) -> Kept {
         (self.source, FoldedName::of(&self.name), self.scope)
     }

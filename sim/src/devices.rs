@@ -158,6 +158,7 @@ fn serve(
         log: Arc::clone(machine.log),
         clock: machine.clock.clone(),
         disk: None,
+        delay_ms: Arc::default(),
     };
     let node = Handle::current().create_node().name(format!("device {}", source.0)).build();
     drop(node.spawn(process.serve()));

@@ -3,7 +3,9 @@
 //! A process is a task on a madsim node of its own. Its death is the end of the task; the disk
 //! stays. Every frame that crosses the device is seen here.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use abi::errno::Errno;
 use conformance::oracle;
@@ -150,8 +152,10 @@ pub struct Process {
     pub refusals: Arc<Mutex<Refusals>>,
     pub log: SharedLog,
     pub clock: Clock,
-    /// What it writes to, if its power can fail.
+    /// What it writes to, if that is one that can fail.
     pub disk: Option<Arc<Disk>>,
+    /// How long it takes before it carries a request out.
+    pub delay_ms: Arc<AtomicU32>,
 }
 
 /// What a process waits for.
@@ -174,19 +178,43 @@ impl Process {
                 Next::Request(Err(_)) => return,
                 Next::Request(Ok(bytes)) => {
                     self.tap(true, &bytes);
+                    self.dawdle().await;
                     if !self.take(bytes) {
                         return;
                     }
                 }
             }
             self.answer();
-            if self.has_lost_power() {
-                let mut log = lock(&self.log);
-                let died =
-                    [WorldEvent::PowerFailed(self.source), WorldEvent::SourceDown(self.source)];
-                return log.events.extend(died);
+            if self.has_ended_by_its_disk() {
+                return;
             }
         }
+    }
+
+    /// Lets time pass, if the source is slow.
+    async fn dawdle(&self) {
+        let delay_ms = self.delay_ms.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            madsim::time::sleep(Duration::from_millis(u64::from(delay_ms))).await;
+        }
+    }
+
+    /// Whether the process ends since the power has failed, or since its disk is full (LORE-038). Tells of that,
+    /// and of a change that the disk has refused.
+    fn has_ended_by_its_disk(&self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let mut log = lock(&self.log);
+        if disk.take_error() {
+            log.events.push(WorldEvent::DiskFailed(self.source));
+        }
+        if disk.has_failed() {
+            log.events.push(WorldEvent::PowerFailed(self.source));
+        }
+        let ends = disk.has_failed() || lock(&self.store).fatal_error().is_some();
+        if ends {
+            log.events.push(WorldEvent::SourceDown(self.source));
+        }
+        ends
     }
 
     fn has_lost_power(&self) -> bool {

@@ -4,7 +4,7 @@ mod faults;
 mod power;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -69,6 +69,8 @@ struct Source {
     armed: Arc<Mutex<Option<ArmedEnd>>>,
     /// Of the process that runs.
     stall: Stall,
+    /// How long the process takes before it carries a request out.
+    delay_ms: Arc<AtomicU32>,
     refusals: Arc<Mutex<Refusals>>,
     /// What the next registration reports in place of the highest sequence number.
     false_maximum: Option<u64>,
@@ -123,6 +125,10 @@ impl World {
         source.incarnation += 1;
         // The clean close of a process that ended by itself must not write any more.
         source.storage.kill();
+        if let Some(disk) = source.storage.disk() {
+            disk.fill(false);
+            disk.err_at(0);
+        }
         // SQLite's names for shared memory databases are process-wide.
         let name = format!("storage{}-{}", source.storage_id, source.incarnation);
         let now = self.clock.now();
@@ -191,6 +197,7 @@ impl World {
         let registration = Registration { hives: hives.collect(), max_sequence };
         *lock(&source.armed) = None;
         source.stall = Stall::default();
+        source.delay_ms = Arc::default();
         lock(&self.log).traffic.remove(&id);
         if let Err(errno) = device.register(&registration) {
             source.storage.kill();
@@ -208,6 +215,7 @@ impl World {
             log: Arc::clone(&self.log),
             clock: self.clock.clone(),
             disk: source.storage.disk().cloned(),
+            delay_ms: Arc::clone(&source.delay_ms),
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
         drop(node.spawn(process.serve()));
@@ -339,6 +347,7 @@ impl Target for World {
                         incarnation: 0,
                         armed: Arc::default(),
                         stall: Stall::default(),
+                        delay_ms: Arc::default(),
                         refusals: Arc::default(),
                         false_maximum: None,
                         running: None,

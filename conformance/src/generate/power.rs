@@ -1,11 +1,12 @@
-//! Power losses, between calls and in the middle of what is written in several steps, and what makes them tell:
-//! writes that were committed or flushed just before, and writes that were not.
+//! Power losses, between calls and in the middle of what is written in several steps; disks that refuse, and
+//! sources that are slow. What makes a power loss tell are writes that were committed or flushed just before, and
+//! writes that were not.
 
 use proptest::prelude::*;
 use registry_model::input::StreamAccess;
 
 use super::{Generator, LAYER_NAMES};
-use crate::plan::{Action, Fault, Handle, Keep, KeyReference, PowerLoss, Step, Text};
+use crate::plan::{Action, DiskFault, Fault, Handle, Keep, KeyReference, PowerLoss, Step, Text};
 
 /// The most changes and syncs of a disk before its power fails: a call makes a few.
 const IO_MAX: u32 = 24;
@@ -63,6 +64,48 @@ impl Generator {
             }
         }
         self.end_with(loss);
+    }
+
+    /// A disk refuses a change, or every one that needs room; in the end it does not any more.
+    pub(super) fn trouble_a_disk(&mut self) {
+        if self.down.contains(&true) {
+            return self.lose_power();
+        }
+        let source = self.rng.random_range(0..self.plan.sources.len());
+        let is_full = self.chance(3);
+        let io = self.rng.random_range(1..IO_MAX);
+        let fault = if is_full { DiskFault::Full } else { DiskFault::FailsAt { io } };
+        self.happens_to_disk(source, fault);
+        let key = KeyReference::Path(self.path());
+        for _ in 0..self.rng.random_range(2..6) {
+            match self.rng.random_range(0..4) {
+                0 => self.create_key(),
+                1 => self.get(),
+                _ => self.write(&key),
+            }
+        }
+        self.happens_to_disk(source, DiskFault::Heals);
+        if is_full {
+            self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));
+        }
+    }
+
+    /// A source takes its time over a few calls.
+    pub(super) fn dawdle(&mut self) {
+        let source = self.rng.random_range(0..self.plan.sources.len());
+        let delay_ms = self.rng.random_range(1..400);
+        self.calls += 1;
+        self.plan.steps.push(Step::Fault(Fault::SlowSource { source, delay_ms }));
+        let key = KeyReference::Path(self.path());
+        self.write(&key);
+        self.get();
+        self.create_layer();
+        self.plan.steps.push(Step::Fault(Fault::SlowSource { source, delay_ms: 0 }));
+    }
+
+    fn happens_to_disk(&mut self, source: usize, fault: DiskFault) {
+        self.calls += 1;
+        self.plan.steps.push(Step::Fault(Fault::Disk { source, fault }));
     }
 
     fn write(&mut self, key: &KeyReference) {

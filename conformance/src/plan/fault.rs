@@ -102,6 +102,13 @@ pub enum Fault {
         /// What.
         fault: DiskFault,
     },
+    /// A source is slow from now on: it takes so long before it carries a request out. A death ends it.
+    SlowSource {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// How long; 0 for not at all.
+        delay_ms: u32,
+    },
     /// A record is put into a store behind the kernel's back, whether or not its source lives.
     /// Nothing happens where its place is not there.
     StoreEntry(StoreEntry),

@@ -47,6 +47,13 @@ pub struct PowerLoss {
 /// What may be wrong with a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DiskFault {
+    /// No file of it can grow. A start of its source finds that somebody has made room.
+    Full,
+    /// A coming change of a file fails and changes nothing, once. A start of its source takes that back.
+    FailsAt {
+        /// 1 for the next write or truncation.
+        io: u32,
+    },
     /// It says that everything is durable that it was asked to make so, and does nothing for it.
     Lies,
     /// Nothing any more.

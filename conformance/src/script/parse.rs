@@ -167,7 +167,7 @@ impl Parser {
         match verb {
             "actor" | "source" => self.declaration(verb, first, &mut words),
             "kill" | "stall" | "break" | "release" | "restart" | "reboot" | "compare" | "store"
-            | "wait" | "refuse" | "transactions" | "snapshots" | "power-loss" | "disk" => {
+            | "wait" | "refuse" | "transactions" | "snapshots" | "power-loss" | "disk" | "slow" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
                     world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
@@ -295,7 +295,7 @@ const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` 
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `stall source [N] [at request N executed|unexecuted]`, `release source [N]`, `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
     `break source [N] HOW [at request N executed|unexecuted]`, `transactions source N on|off`, \
-    `snapshots source N on|off`, `reboot`, `power-loss ...`, `disk ...`, `wait 40s` or `compare views`";
+    `snapshots source N on|off`, `reboot`, `power-loss ...`, `disk ...`, `slow source N by 40ms`, `wait 40s` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
     match verb {
@@ -316,9 +316,15 @@ fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step,
         "restart" => Step::Fault(restart(words, sources)?),
         "reboot" => Step::Fault(Fault::Reboot),
         "power-loss" => Step::Fault(power::parse_power_loss(words, sources)?),
+        "slow" => {
+            let source = numbered_source(words, sources)?;
+            words.expect("by")?;
+            let delay_ms = duration_ms(words)?;
+            Step::Fault(Fault::SlowSource { source, delay_ms })
+        }
         "disk" => Step::Fault(power::parse_disk(words, sources)?),
         "store" => Step::Fault(store(words, sources)?),
-        "wait" => Step::Fault(wait(words)?),
+        "wait" => Step::Fault(Fault::Wait { duration_ms: duration_ms(words)? }),
         "refuse" => Step::Fault(refuse_commit(words, sources)?),
         "break" => Step::Fault(break_protocol(words, sources)?),
         "transactions" => {
@@ -383,7 +389,7 @@ fn support(words: &mut Words<'_>, sources: usize) -> Result<(usize, bool), Compl
 }
 
 /// Takes a duration such as `40s` or `1500ms`.
-fn wait(words: &mut Words<'_>) -> Result<Fault, Complaint> {
+fn duration_ms(words: &mut Words<'_>) -> Result<u32, Complaint> {
     let advice = "write a number of seconds or milliseconds, as in `wait 40s` or `wait 1500ms`";
     let (text, span) = words.bare("a duration").map_err(|missing| missing.or_advise(advice))?;
     let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
@@ -395,9 +401,7 @@ fn wait(words: &mut Words<'_>) -> Result<Fault, Complaint> {
     };
     let number: u32 = parse_number(digits, span, "a duration")?;
     let duration_ms = number.checked_mul(unit_ms);
-    let duration_ms =
-        duration_ms.ok_or_else(|| Complaint::new(span, "a duration that is too long", advice))?;
-    Ok(Fault::Wait { duration_ms })
+    duration_ms.ok_or_else(|| Complaint::new(span, "a duration that is too long", advice))
 }
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {

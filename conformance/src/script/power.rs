@@ -9,22 +9,15 @@ use crate::plan::{DiskFault, Fault, Keep, PowerLoss};
 pub(super) const POWER_USAGE: &str =
     "write `power-loss [source N at io K] keep=none|prefix|some|all [torn] [chance=N]`";
 /// How it is written what is wrong with a disk.
-pub(super) const DISK_USAGE: &str = "write `disk source N lies|heals`";
+pub(super) const DISK_USAGE: &str =
+    "write `disk source N lies|full|heals` or `disk source N fails at io K`";
 
 /// What follows `power-loss`.
 pub(super) fn parse_power_loss(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
     let mut at = None;
     if words.peek_bare() == Some("source") {
         let source = numbered_source(words, sources)?;
-        words.expect("at")?;
-        words.expect("io")?;
-        let (number, span) = words.bare("the number of a change or sync of the disk")?;
-        let io: u32 = parse_number(number, span, "the number of a change or sync of the disk")?;
-        if io == 0 {
-            let advice = "write 1 for the next change or sync";
-            return Err(Complaint::new(span, "they are counted from 1", advice));
-        }
-        at = Some((source, io));
+        at = Some((source, at_io(words)?));
     }
     let (word, span) = words.bare("what is kept")?;
     let keep = word.strip_prefix("keep=").and_then(Keep::of_word).ok_or_else(|| {
@@ -49,6 +42,18 @@ pub(super) fn parse_power_loss(words: &mut Words<'_>, sources: usize) -> Result<
     })
 }
 
+/// Takes `at io K`.
+fn at_io(words: &mut Words<'_>) -> Result<u32, Complaint> {
+    words.expect("at")?;
+    words.expect("io")?;
+    let what = "the number of a change or sync of the disk";
+    let (number, span) = words.bare(what)?;
+    match parse_number(number, span, what)? {
+        0 => Err(Complaint::new(span, "they are counted from 1", "write 1 for the next one")),
+        io => Ok(io),
+    }
+}
+
 /// What follows `disk`.
 pub(super) fn parse_disk(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
     let source = numbered_source(words, sources)?;
@@ -56,6 +61,8 @@ pub(super) fn parse_disk(words: &mut Words<'_>, sources: usize) -> Result<Fault,
     let fault = match word {
         "lies" => DiskFault::Lies,
         "heals" => DiskFault::Heals,
+        "full" => DiskFault::Full,
+        "fails" => DiskFault::FailsAt { io: at_io(words)? },
         _ => return Err(Complaint::new(span, format!("no disk does `{word}`"), DISK_USAGE)),
     };
     Ok(Fault::Disk { source, fault })
@@ -71,8 +78,11 @@ pub(super) fn power_loss_words(loss: &PowerLoss) -> String {
 
 /// What is wrong with a disk.
 pub(super) fn disk_words(source: usize, fault: DiskFault) -> String {
-    match fault {
-        DiskFault::Lies => format!("disk source {source} lies"),
-        DiskFault::Heals => format!("disk source {source} heals"),
-    }
+    let fault = match fault {
+        DiskFault::Lies => "lies".to_owned(),
+        DiskFault::Full => "full".to_owned(),
+        DiskFault::FailsAt { io } => format!("fails at io {io}"),
+        DiskFault::Heals => "heals".to_owned(),
+    };
+    format!("disk source {source} {fault}")
 }

@@ -85,10 +85,10 @@ fn fault_words(fault: &Fault) -> String {
             format!("power-loss source {source} at io {io} {}", power_loss_words(loss))
         }
         Fault::Disk { source, fault } => disk_words(*source, *fault),
-        Fault::Wait { duration_ms } if duration_ms % 1000 == 0 => {
-            format!("wait {}s", duration_ms / 1000)
+        Fault::Wait { duration_ms } => format!("wait {}", duration_word(*duration_ms)),
+        Fault::SlowSource { source, delay_ms } => {
+            format!("slow source {source} by {}", duration_word(*delay_ms))
         }
-        Fault::Wait { duration_ms } => format!("wait {duration_ms}ms"),
         Fault::StoreEntry(entry) => store_entry_words(entry),
         Fault::RefuseCommit { source, refusal } => {
             let how = match refusal {
@@ -106,6 +106,13 @@ fn fault_words(fault: &Fault) -> String {
         Fault::FalseMaximum { source, max_sequence } => {
             format!("store maximum source {source} {max_sequence}")
         }
+    }
+}
+
+fn duration_word(duration_ms: u32) -> String {
+    match duration_ms % 1000 {
+        0 => format!("{}s", duration_ms / 1000),
+        _ => format!("{duration_ms}ms"),
     }
 }
 

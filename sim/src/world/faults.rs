@@ -1,12 +1,13 @@
 //! The faults of a world: what happens to its sources and to the machine.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use conformance::plan::{DiskFault, Fault, SourceHive};
+use conformance::plan::{Fault, SourceHive};
 use conformance::source_device::{Addressee, Breach};
 use conformance::target::WorldEvent;
 
-use super::World;
+use super::{World, power};
 use crate::breach::{self, Asked};
 use crate::source::{self, Armed, ArmedEnd, lock};
 
@@ -27,8 +28,12 @@ impl World {
             }
             Fault::Disk { source, fault } => {
                 if let Some(disk) = self.source(*source)?.storage.disk() {
-                    disk.lie_about_syncs(*fault == DiskFault::Lies);
+                    power::break_disk(disk, *fault);
                 }
+                Ok(Vec::new())
+            }
+            Fault::SlowSource { source, delay_ms } => {
+                self.source(*source)?.delay_ms.store(*delay_ms, Ordering::Relaxed);
                 Ok(Vec::new())
             }
             Fault::StoreEntry(entry) => self.store_entry(entry),

@@ -1,7 +1,9 @@
 //! The power of the machine: what every disk has when it is back.
 
-use conformance::plan::{Keep, PowerLoss};
+use conformance::plan::{DiskFault, Keep, PowerLoss};
 use conformance::target::WorldEvent;
+
+use simulated_disk::Disk;
 
 use super::World;
 
@@ -24,6 +26,20 @@ impl World {
             });
         }
         Ok(events)
+    }
+}
+
+/// Lets something be wrong with a disk, or nothing any more.
+pub(super) fn break_disk(disk: &Disk, fault: DiskFault) {
+    match fault {
+        DiskFault::Lies => disk.lie_about_syncs(true),
+        DiskFault::Full => disk.fill(true),
+        DiskFault::FailsAt { io } => disk.err_at(u64::from(io)),
+        DiskFault::Heals => {
+            disk.lie_about_syncs(false);
+            disk.fill(false);
+            disk.err_at(0);
+        }
     }
 }
 
