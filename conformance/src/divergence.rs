@@ -19,6 +19,8 @@ pub enum Kind {
     Wire,
     /// The audit events of a call.
     Audit,
+    /// What a power loss has left.
+    Recovery,
     /// The expectation of a script.
     Expectation,
 }
@@ -34,6 +36,7 @@ impl Kind {
             Kind::Oracle => "oracle",
             Kind::Wire => "wire",
             Kind::Audit => "audit",
+            Kind::Recovery => "recovery",
             Kind::Expectation => "expectation",
         }
     }

@@ -19,6 +19,7 @@ use crate::describe;
 use crate::divergence::{Divergence, Kind, Stop};
 use crate::lockstep::{Happening, Options, RawHappening};
 use crate::plan::{ActorIndex, Fault, Handle, KeyReference, Plan};
+use crate::power::{self, Power};
 use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::situations::Surroundings;
@@ -72,6 +73,7 @@ pub struct Execution<'a> {
     pub(crate) down: BTreeSet<SourceId>,
     pub(crate) devices: Devices,
     pub(crate) streams: Streams,
+    pub(crate) power: Power,
     processes: Vec<ProcessId>,
     pub(crate) monitor: WireMonitor,
     /// What the model has marked in the last step that was allowed.
@@ -121,6 +123,7 @@ impl<'a> Execution<'a> {
             down: BTreeSet::new(),
             devices: Devices::default(),
             streams: Streams::new(),
+            power: Power::default(),
             processes: Vec::new(),
             monitor: WireMonitor::new(),
             applied: Covered::new(),
@@ -129,6 +132,9 @@ impl<'a> Execution<'a> {
             transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
             schedules: Vec::new(),
         };
+        if power::may_fail(plan) {
+            execution.step_environment(Environment::PowerMayFail)?;
+        }
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
         execution.processes = plan.actors.iter().map(|_| execution.target.new_process()).collect();
@@ -168,7 +174,10 @@ impl<'a> Execution<'a> {
         let events = self.target.take_events();
         self.judge_broken_frames(&events)?;
         self.foretell_stalls(&events)?;
-        let interrupted = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
+        // What a disk refuses fails what its source was asked for, and changes nothing (P-453).
+        let interrupted = events
+            .iter()
+            .any(|event| matches!(event, WorldEvent::SourceDown(_) | WorldEvent::DiskFailed(_)));
         let input = input(self.caller(actor), interrupted);
         if let Some(history) = &mut self.history {
             let observation = Some(observation.clone());
@@ -244,6 +253,7 @@ impl<'a> Execution<'a> {
         let now = self.target.now();
         self.trace.record_value("fault", now, fault);
         let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
+        self.power.faulted(fault);
         let answer = match fault {
             Fault::StoreEntry(_) if events.is_empty() => StepAnswer::NotStored,
             Fault::RestartSource { .. } | Fault::RestartSourceAs { .. } => events
@@ -270,15 +280,26 @@ impl<'a> Execution<'a> {
     pub(crate) fn environment(&mut self, events: Vec<WorldEvent>) -> Result<(), Stop> {
         let at = self.target.now();
         self.judge_broken_frames(&events)?;
+        for event in &events {
+            if let WorldEvent::SourceDidNotStart { source, problem } = event {
+                return Err(self.did_not_start(*source, problem));
+            }
+        }
+        let is_power_lost = events.contains(&WorldEvent::PowerLost);
+        let mut loss = if is_power_lost { Some(self.power_lost(&events)?) } else { None };
         for event in events {
             self.trace.record_value("event", at, &event);
             self.note(&event)?;
             let environment = match event {
-                WorldEvent::ProtocolBroken(_) => continue,
+                WorldEvent::ProtocolBroken(_)
+                | WorldEvent::PowerFailed(_)
+                | WorldEvent::DiskFailed(_)
+                | WorldEvent::SourceDidNotStart { .. } => continue,
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
                 WorldEvent::SourceReleased(source) => Environment::SourceReleased { source, at },
                 WorldEvent::Rebooted => Environment::Reboot,
+                WorldEvent::PowerLost => loss.take().unwrap_or(Environment::Reboot),
                 WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),
                 WorldEvent::MaximumFalsified { source, max_sequence } => {
                     Environment::FalseMaximum { source, max_sequence }
@@ -305,6 +326,7 @@ impl<'a> Execution<'a> {
 
     /// Takes every belief through something that happened to the world.
     fn step_environment(&mut self, environment: Environment) -> Result<(), Stop> {
+        let is_boot = matches!(environment, Environment::Reboot | Environment::PowerLoss { .. });
         let input = Input::Environment(environment);
         if let Some(history) = &mut self.history {
             history.push(Happening { input: input.clone(), observation: None, raw: None });
@@ -319,7 +341,7 @@ impl<'a> Execution<'a> {
                     self.applied = step.covered;
                 }
                 let mut after = belief.after(&step, step.next().clone());
-                if input == Input::Environment(Environment::Reboot) {
+                if is_boot {
                     after.names = after.names.after_reboot();
                 }
                 next.push(after);
@@ -359,9 +381,16 @@ impl<'a> Execution<'a> {
             }
             WorldEvent::CommitRefused { .. }
             | WorldEvent::ProtocolBroken(_)
+            | WorldEvent::SourceDidNotStart { .. }
             | WorldEvent::TransactionsChanged { .. }
             | WorldEvent::SnapshotsChanged { .. } => {}
-            WorldEvent::Rebooted => {
+            WorldEvent::PowerFailed(_) => {
+                self.power.failed();
+                self.statistics.power_losses_within += 1;
+            }
+            WorldEvent::DiskFailed(_) => self.statistics.disk_failures += 1,
+            WorldEvent::Rebooted | WorldEvent::PowerLost => {
+                self.power.is_back();
                 self.monitor.rebooted();
                 self.down.clear();
                 self.devices.rebooted();

@@ -10,6 +10,7 @@ mod breaches;
 mod chaos;
 mod features;
 mod lifecycle;
+mod power;
 mod registrations;
 mod security;
 mod stored;
@@ -30,7 +31,7 @@ pub enum Profile {
     Default,
     /// The same without any fault.
     Calm,
-    /// Many more deaths and reboots.
+    /// Many more deaths and reboots, and power losses, and disks that fail.
     Crash,
     /// Callers with different rights, SDs that change, layers that only some may write, links,
     /// private layers and hives. Faults are rare.
@@ -235,7 +236,7 @@ impl Generator {
     /// The features with the lowest and the highest weight that a seed may give.
     fn features(&self) -> Vec<(u32, u32, Feature)> {
         let fault_max = self.profile.fault_weight_max();
-        vec![
+        let mut table: Vec<(u32, u32, Feature)> = vec![
             (20, 50, Generator::get),
             (20, 50, Generator::set),
             (0, 8, Generator::tombstone),
@@ -263,7 +264,14 @@ impl Generator {
             (0, fault_max.min(4), Generator::register),
             (0, fault_max.min(4), Generator::register_wrongly),
             (0, fault_max.min(2), Generator::lose_device),
-        ]
+        ];
+        if self.profile == Profile::Crash {
+            table.push((0, 8, Generator::lose_power));
+            table.push((0, 8, Generator::lose_power_within));
+            table.push((0, 3, Generator::trouble_a_disk));
+            table.push((0, 2, Generator::dawdle));
+        }
+        table
     }
 
     fn draw(&mut self, weights: &[(u32, Feature)]) -> Feature {

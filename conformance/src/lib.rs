@@ -24,6 +24,7 @@ pub mod oracle;
 pub mod panics;
 mod parallel;
 pub mod plan;
+mod power;
 mod raw;
 mod registrations;
 pub mod requirements;

@@ -264,6 +264,7 @@ async fn run_steps(
             }
             other => other?,
         };
+        execution.finish_power_loss().await?;
         taken.step(answer, execution, options);
         if options.views_after_each_step {
             execution.compare_views().await?;

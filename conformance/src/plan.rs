@@ -6,11 +6,13 @@
 
 mod fault;
 mod parallel;
+mod power;
 mod registration;
 mod source_hive;
 
 pub use fault::Fault;
 pub use parallel::{Parallel, STRANDS_MAX, Strand};
+pub use power::{DiskFault, Keep, PowerLoss};
 pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
 use registry_model::input::StreamAccess;
 use registry_model::security::Token;

@@ -31,6 +31,14 @@ pub struct Statistics {
     pub interrupted: u64,
     /// Faults that happened.
     pub faults: u64,
+    /// Power losses among these.
+    pub power_losses: u64,
+    /// Those of them that came in the middle of what a source wrote.
+    pub power_losses_within: u64,
+    /// Calls during which a disk refused a change.
+    pub disk_failures: u64,
+    /// Changes that had been answered, or were under way, and that power losses have taken back.
+    pub changes_lost: u64,
     /// Watch events read.
     pub events: u64,
     /// Watch events read that tell of lost ones.
@@ -73,6 +81,10 @@ impl Statistics {
         self.contested_at_equal_precedence += other.contested_at_equal_precedence;
         self.interrupted += other.interrupted;
         self.faults += other.faults;
+        self.power_losses += other.power_losses;
+        self.power_losses_within += other.power_losses_within;
+        self.disk_failures += other.disk_failures;
+        self.changes_lost += other.changes_lost;
         self.events += other.events;
         self.overflows += other.overflows;
         self.transactions += other.transactions;

@@ -72,6 +72,19 @@ pub enum WorldEvent {
     SourceStarted(Started),
     /// The machine went down.
     Rebooted,
+    /// The machine went down by a power loss.
+    PowerLost,
+    /// The power has failed under a source, which is dead. That of the machine is lost.
+    PowerFailed(SourceId),
+    /// A disk has refused a change, and its source goes on.
+    DiskFailed(SourceId),
+    /// A source did not start with what it has found on its disk.
+    SourceDidNotStart {
+        /// Which source.
+        source: SourceId,
+        /// Why, in words.
+        problem: String,
+    },
     /// A record was put into the store of a source.
     EntryStored {
         /// Which source.

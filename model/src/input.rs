@@ -11,6 +11,7 @@ pub use crate::device_call::{
 };
 use crate::front_door::RawCall;
 use crate::memory::AddressSpace;
+use crate::power::RecoveredHive;
 use crate::security::Token;
 use crate::store_entry::StoreEntry;
 
@@ -382,6 +383,14 @@ pub enum Environment {
     /// its compiled-in defaults, and no source has registered yet. What sources had stored in
     /// persistent keys is still there.
     Reboot,
+    /// From now on the power may fail. What is not durable is kept in mind from here on.
+    PowerMayFail,
+    /// The machine went down by a power loss and came up, as by `Reboot`, and sources have found this on their
+    /// disks. There is no step where the hives that were seen cannot be left.
+    PowerLoss {
+        /// What was seen; a hive that is missing here was not looked into.
+        recovered: Vec<RecoveredHive>,
+    },
     /// A record was put into a store behind the kernel's back. There is no step where the place
     /// that it names does not exist.
     StoreEntry(StoreEntry),

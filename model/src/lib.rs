@@ -52,6 +52,7 @@ pub mod observation;
 mod open_marks;
 mod outcome;
 pub mod parameters;
+pub mod power;
 mod raw;
 mod registration;
 mod removal_marks;

@@ -330,7 +330,7 @@ impl Outcome {
 
 impl State {
     pub(crate) fn bind_time(&mut self, hive: HiveId, key: Guid, time: UnixTime) {
-        bind_time(self.database_mut(hive), key, time);
+        bind_time(self.knowledge_mut(hive), key, time);
     }
 
     /// Inside a transaction nothing is learnt but of what it has itself.

@@ -143,7 +143,7 @@ fn raise_counter(state: &mut State, max_sequence: u64, hives: &[HiveId], covered
     let stored = hives.iter().map(|hive| state.database(*hive).max_sequence()).max();
     if stored > Some(max_sequence) {
         for hive in hives {
-            state.database_mut(*hive).seeded = true;
+            state.knowledge_mut(*hive).seeded = true;
         }
     }
 }

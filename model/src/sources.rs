@@ -20,6 +20,9 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Vec<Step>
     let next = match environment {
         Environment::SourceDown { source } => died(state, *source, &mut covered),
         Environment::Reboot => reboots(state),
+        Environment::PowerLoss { recovered } => {
+            reboots(state).iter().flat_map(|state| state.without_power(recovered)).collect()
+        }
         Environment::SourceReleased { source, at } => return late::released(state, *source, *at),
         other => simple(state, other).into_iter().collect(),
     };
@@ -39,6 +42,11 @@ fn simple(state: &State, environment: &Environment) -> Option<State> {
             next
         }
         Environment::SourceStalled { source } => stalled(state, *source),
+        Environment::PowerMayFail => {
+            let mut next = state.clone();
+            next.fear_power_loss();
+            next
+        }
         Environment::FalseMaximum { source, max_sequence } => {
             let mut next = state.clone();
             next.false_maxima.insert_mut(*source, *max_sequence);
@@ -47,6 +55,7 @@ fn simple(state: &State, environment: &Environment) -> Option<State> {
         Environment::StoreEntry(entry) => stored(state, entry)?,
         Environment::SourceDown { .. }
         | Environment::Reboot
+        | Environment::PowerLoss { .. }
         | Environment::SourceReleased { .. } => return None,
         Environment::TransactionSupport { source, is_supported } => {
             let mut next = state.clone();
@@ -155,6 +164,7 @@ fn reboot(state: &State) -> State {
         guids: state.guids.clone(),
         next_guid: state.next_guid,
         false_maxima: state.false_maxima.clone(),
+        past: state.past.clone(),
         without_transactions: state.without_transactions.clone(),
         without_snapshots: state.without_snapshots.clone(),
         orphans: Set::new_sync(),

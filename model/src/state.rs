@@ -14,6 +14,7 @@ use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
+use crate::power::Past;
 use crate::registration::Namespace;
 use crate::security::{SecurityDescriptor, Token};
 use crate::stalls::Stall;
@@ -104,6 +105,9 @@ pub struct State {
     pub(crate) next_guid: u64,
     /// The parameters in force (§8.1).
     pub(crate) limits: Limits,
+    /// What the hives were before the changes that are not durable yet (P-450); `None` where the power cannot
+    /// fail.
+    pub(crate) past: Option<Map<Kept, Past>>,
     /// The highest that MaxPathComponentLength has been while anything of what is stored was made: no
     /// name that the kernel stored is longer.
     pub(crate) name_length_max: u32,
@@ -346,6 +350,7 @@ impl State {
             enumerations: Map::new_sync(),
             next_guid: 1,
             limits: Limits::default(),
+            past: None,
             name_length_max: Limits::default().max_path_component_length,
         }
     }
@@ -368,6 +373,12 @@ impl State {
 
     /// The contents of a hive, to be changed.
     pub(crate) fn database_mut(&mut self, hive: HiveId) -> &mut Database {
+        self.keep_past(hive);
+        self.knowledge_mut(hive)
+    }
+
+    /// What is known of the contents of a hive, when no source changes them.
+    pub(crate) fn knowledge_mut(&mut self, hive: HiveId) -> &mut Database {
         self.databases.get_mut(&hive).expect("every hive id has a database")
     }
 

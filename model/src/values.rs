@@ -399,6 +399,7 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     if work.state.is_orphaned(&open) {
         covers!(work.covered, "DEL-32");
     }
+    work.state.is_durable(open.hive());
     Ok(Outcome::Done)
 }
 

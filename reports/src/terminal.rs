@@ -107,12 +107,16 @@ pub fn statistics(summary: &Summary) -> String {
     format!(
         "succeeded {} %, contested reads {} %, of these at equal precedence {} %\n\
          errors: {}\n\
-         faults {}, calls interrupted {}, views compared {}, requirements marked {}\n",
+         faults {}, power losses {} ({} within a call, {} changes lost), disk failures {}, calls interrupted {}, views compared {}, requirements marked {}\n",
         percent(statistics.succeeded, statistics.calls),
         percent(statistics.contested, statistics.reads),
         percent(statistics.contested_at_equal_precedence, statistics.contested),
         errnos.join(", "),
         statistics.faults,
+        statistics.power_losses,
+        statistics.power_losses_within,
+        statistics.changes_lost,
+        statistics.disk_failures,
         statistics.interrupted,
         statistics.views,
         statistics.covered().len(),

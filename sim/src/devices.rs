@@ -160,6 +160,8 @@ fn serve(
         log: Arc::clone(machine.log),
         clock: machine.clock.clone(),
         turnstile: machine.turnstile.clone(),
+        disk: None,
+        delay_ms: Arc::default(),
     };
     let node = Handle::current().create_node().name(format!("device {}", source.0)).build();
     drop(node.spawn(machine.turnstile.task(process.serve())));

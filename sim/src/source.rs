@@ -3,7 +3,9 @@
 //! A process is a task on a madsim node of its own. Its death is the end of the task; the disk
 //! stays. Every frame that crosses the device is seen here.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use abi::errno::Errno;
 use conformance::oracle;
@@ -69,7 +71,7 @@ pub struct ArmedEnd {
 /// What outlives a process of the source.
 pub enum Storage {
     /// A file system in memory under the real SQLite.
-    Sqlite(Disk),
+    Sqlite(Arc<Disk>),
     /// The persistent part of a memory store.
     Memory(MemoryDisk),
 }
@@ -81,7 +83,7 @@ impl Storage {
     /// Fresh storage. `world_id` must be unused in this process.
     pub fn new(kind: StoreKind, world_id: u64) -> Storage {
         match kind {
-            StoreKind::Sqlite => Storage::Sqlite(Disk::new(world_id)),
+            StoreKind::Sqlite => Storage::Sqlite(Arc::new(Disk::new(world_id))),
             StoreKind::Memory => Storage::Memory(MemoryDisk::new()),
         }
     }
@@ -89,7 +91,16 @@ impl Storage {
     /// Ends every handle of the process that used it.
     pub fn kill(&self) {
         if let Storage::Sqlite(disk) = self {
+            disk.fail_at(0);
             disk.kill();
+        }
+    }
+
+    /// The file system, if it is one. The persistent part of a memory store is durable at once.
+    pub fn disk(&self) -> Option<&Arc<Disk>> {
+        match self {
+            Storage::Sqlite(disk) => Some(disk),
+            Storage::Memory(_) => None,
         }
     }
 }
@@ -144,6 +155,10 @@ pub struct Process {
     pub clock: Clock,
     /// Where a request and a response wait on their way, while calls overlap.
     pub turnstile: Turnstile,
+    /// What it writes to, if that is one that can fail.
+    pub disk: Option<Arc<Disk>>,
+    /// How long it takes before it carries a request out.
+    pub delay_ms: Arc<AtomicU32>,
 }
 
 /// What a process waits for.
@@ -167,13 +182,47 @@ impl Process {
                 Next::Request(Ok(bytes)) => {
                     self.tap(true, &bytes);
                     self.turnstile.yield_point().await;
+                    self.dawdle().await;
                     if !self.take(bytes) {
                         return;
                     }
                 }
             }
             self.answer().await;
+            if self.has_ended_by_its_disk() {
+                return;
+            }
         }
+    }
+
+    /// Lets time pass, if the source is slow.
+    async fn dawdle(&self) {
+        let delay_ms = self.delay_ms.load(Ordering::Relaxed);
+        if delay_ms > 0 {
+            madsim::time::sleep(Duration::from_millis(u64::from(delay_ms))).await;
+        }
+    }
+
+    /// Whether the process ends since the power has failed, or since its disk is full (LORE-038). Tells of that,
+    /// and of a change that the disk has refused.
+    fn has_ended_by_its_disk(&self) -> bool {
+        let Some(disk) = &self.disk else { return false };
+        let mut log = lock(&self.log);
+        if disk.take_error() {
+            log.events.push(WorldEvent::DiskFailed(self.source));
+        }
+        if disk.has_failed() {
+            log.events.push(WorldEvent::PowerFailed(self.source));
+        }
+        let ends = disk.has_failed() || lock(&self.store).fatal_error().is_some();
+        if ends {
+            log.events.push(WorldEvent::SourceDown(self.source));
+        }
+        ends
+    }
+
+    fn has_lost_power(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.has_failed())
     }
 
     /// A request has been read. Whether the process lives on.
@@ -315,7 +364,8 @@ impl Process {
         let now = self.clock.now();
         loop {
             let polled = lock(&self.store).poll(now);
-            let Some(response) = polled else { return };
+            // What it would say then nobody hears.
+            let Some(response) = polled.filter(|_| !self.has_lost_power()) else { return };
             self.turnstile.yield_point().await;
             if !self.send(&encode_response(&response)) {
                 return;
@@ -445,6 +495,7 @@ pub fn raw_hives(store: &OpenStore) -> Result<Vec<oracle::RawHive>, String> {
                     volatile_key: key.volatile_key,
                     symlink: key.symlink,
                     sd: key.sd,
+                    last_write_time: key.last_write_time,
                 })
                 .collect(),
             values: hive

@@ -1,9 +1,10 @@
 //! The world as a target: calls go to the kernel half, faults to its sources.
 
 mod faults;
+mod power;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ struct Source {
     armed: Arc<Mutex<Option<ArmedEnd>>>,
     /// Of the process that runs.
     stall: Stall,
+    /// How long the process takes before it carries a request out.
+    delay_ms: Arc<AtomicU32>,
     refusals: Arc<Mutex<Refusals>>,
     /// What the next registration reports in place of the highest sequence number.
     false_maximum: Option<u64>,
@@ -130,6 +133,10 @@ impl World {
         source.incarnation += 1;
         // The clean close of a process that ended by itself must not write any more.
         source.storage.kill();
+        if let Some(disk) = source.storage.disk() {
+            disk.fill(false);
+            disk.err_at(0);
+        }
         // SQLite's names for shared memory databases are process-wide.
         let name = format!("storage{}-{}", source.storage_id, source.incarnation);
         let now = self.clock.now();
@@ -198,6 +205,7 @@ impl World {
         let registration = Registration { hives: hives.collect(), max_sequence };
         *lock(&source.armed) = None;
         source.stall = Stall::default();
+        source.delay_ms = Arc::default();
         lock(&self.log).traffic.remove(&id);
         if let Err(errno) = device.register(&registration) {
             source.storage.kill();
@@ -215,6 +223,8 @@ impl World {
             log: Arc::clone(&self.log),
             clock: self.clock.clone(),
             turnstile: self.turnstile.clone(),
+            disk: source.storage.disk().cloned(),
+            delay_ms: Arc::clone(&source.delay_ms),
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
         drop(node.spawn(self.turnstile.task(process.serve())));
@@ -327,6 +337,14 @@ impl World {
     }
 
     async fn reboot(&mut self) -> Result<Vec<WorldEvent>, String> {
+        self.go_down().await;
+        let mut events = vec![WorldEvent::Rebooted];
+        events.extend(self.start_all().await?);
+        Ok(events)
+    }
+
+    /// Ends everything that runs, and boots another kernel.
+    pub(crate) async fn go_down(&mut self) {
         for index in 0..self.sources.len() {
             self.kill(index).await;
         }
@@ -338,9 +356,6 @@ impl World {
         lock(&self.log).calls.clear();
         self.audit.take();
         self.kernel = self.new_kernel();
-        let mut events = vec![WorldEvent::Rebooted];
-        events.extend(self.start_all().await?);
-        Ok(events)
     }
 
     async fn start_all(&mut self) -> Result<Vec<WorldEvent>, String> {
@@ -400,6 +415,7 @@ impl Target for World {
                         incarnation: 0,
                         armed: Arc::default(),
                         stall: Stall::default(),
+                        delay_ms: Arc::default(),
                         refusals: Arc::default(),
                         false_maximum: None,
                         running: None,

@@ -65,6 +65,8 @@ pub struct RawKey {
     pub symlink: bool,
     /// The bytes of the SD.
     pub sd: Vec<u8>,
+    /// The last write time, in Unix nanoseconds.
+    pub last_write_time: u64,
 }
 
 /// A value entry, or a tombstone (§2.5).

@@ -63,7 +63,7 @@ fn guid_of(layer: usize) -> Guid {
 }
 
 fn key(guid: Guid) -> RawKey {
-    RawKey { guid, volatile_key: false, symlink: false, sd: vec![0; 20] }
+    RawKey { guid, volatile_key: false, symlink: false, sd: vec![0; 20], last_write_time: 0 }
 }
 
 fn empty_hive() -> RawHive {

@@ -3,7 +3,7 @@
 use registry_model::input::CommitRefusal;
 use registry_model::store_entry::StoreEntry;
 
-use super::SourceHive;
+use super::{DiskFault, PowerLoss, SourceHive};
 use crate::source_device::Breach;
 
 /// What may happen to the world.
@@ -82,6 +82,33 @@ pub enum Fault {
     },
     /// The machine goes down and comes up, and every source of the plan starts with its hives.
     Reboot,
+    /// The machine loses power and comes up, as by a reboot.
+    PowerLoss(PowerLoss),
+    /// The power fails in the middle of a coming change or sync of a source's disk: the source is dead at that
+    /// moment, and the machine goes down with the end of the step. A start or an end of the source, and a
+    /// reboot, takes it back.
+    PowerLossAt {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// 1 for the next write, truncation, deletion or sync.
+        io: u32,
+        /// How power is lost.
+        loss: PowerLoss,
+    },
+    /// Something is wrong with the disk of a source from now on.
+    Disk {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// What.
+        fault: DiskFault,
+    },
+    /// A source is slow from now on: it takes so long before it carries a request out. A death ends it.
+    SlowSource {
+        /// Position in `Plan::sources`.
+        source: usize,
+        /// How long; 0 for not at all.
+        delay_ms: u32,
+    },
     /// A record is put into a store behind the kernel's back, whether or not its source lives.
     /// Nothing happens where its place is not there.
     StoreEntry(StoreEntry),

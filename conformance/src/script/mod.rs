@@ -166,6 +166,7 @@ mod expectation;
 mod parallel;
 mod parse;
 mod parse_action;
+mod power;
 mod print;
 mod raw;
 mod requests;

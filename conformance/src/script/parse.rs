@@ -3,7 +3,9 @@
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
-use super::{Script, ScriptError, StepLines, actor, parallel, parse_action, source, store_entry};
+use super::{
+    Script, ScriptError, StepLines, actor, parallel, parse_action, power, source, store_entry,
+};
 use crate::plan::{Action, ActorIndex, Fault, Parallel, Step, Strand};
 use crate::source_device::Breach;
 use registry_model::input::CommitRefusal;
@@ -191,7 +193,7 @@ impl Parser {
             }
             "actor" | "source" => self.declaration(verb, first, &mut words),
             "kill" | "stall" | "break" | "release" | "restart" | "reboot" | "compare" | "store"
-            | "wait" | "refuse" | "transactions" | "snapshots" => {
+            | "wait" | "refuse" | "transactions" | "snapshots" | "power-loss" | "disk" | "slow" => {
                 let sources = self.script.plan.sources.len().max(1);
                 let step =
                     world_step(verb, &mut words, sources).map_err(|c| c.or_advise(usage(verb)))?;
@@ -365,10 +367,15 @@ const NO_VERB_ADVICE: &str = "begin with a word such as `get`, or with `ACTOR:` 
 const WORLD_USAGE: &str = "write `kill source [N] [at request N executed|unexecuted]`, \
     `stall source [N] [at request N executed|unexecuted]`, `release source [N]`, `restart source [N] [as HIVE ...]`, `refuse commit source N busy|failed`, \
     `break source [N] HOW [at request N executed|unexecuted]`, `transactions source N on|off`, \
-    `snapshots source N on|off`, `reboot`, `wait 40s` or `compare views`";
+    `snapshots source N on|off`, `reboot`, `power-loss ...`, `disk ...`, `slow source N by 40ms`, `wait 40s` or `compare views`";
 
 fn usage(verb: &str) -> &'static str {
-    if verb == "store" { store_entry::USAGE } else { WORLD_USAGE }
+    match verb {
+        "store" => store_entry::USAGE,
+        "power-loss" => power::POWER_USAGE,
+        "disk" => power::DISK_USAGE,
+        _ => WORLD_USAGE,
+    }
 }
 
 /// Takes what follows `kill`, `stall`, `break`, `release`, `restart`, `reboot`, `store`, `wait` or `compare` in a script of so many
@@ -380,8 +387,16 @@ fn world_step(verb: &str, words: &mut Words<'_>, sources: usize) -> Result<Step,
         "release" => Step::Fault(Fault::ReleaseSource { source: named_source(words, sources)? }),
         "restart" => Step::Fault(restart(words, sources)?),
         "reboot" => Step::Fault(Fault::Reboot),
+        "power-loss" => Step::Fault(power::parse_power_loss(words, sources)?),
+        "slow" => {
+            let source = numbered_source(words, sources)?;
+            words.expect("by")?;
+            let delay_ms = duration_ms(words)?;
+            Step::Fault(Fault::SlowSource { source, delay_ms })
+        }
+        "disk" => Step::Fault(power::parse_disk(words, sources)?),
         "store" => Step::Fault(store(words, sources)?),
-        "wait" => Step::Fault(wait(words)?),
+        "wait" => Step::Fault(Fault::Wait { duration_ms: duration_ms(words)? }),
         "refuse" => Step::Fault(refuse_commit(words, sources)?),
         "break" => Step::Fault(break_protocol(words, sources)?),
         "transactions" => {
@@ -446,7 +461,7 @@ fn support(words: &mut Words<'_>, sources: usize) -> Result<(usize, bool), Compl
 }
 
 /// Takes a duration such as `40s` or `1500ms`.
-fn wait(words: &mut Words<'_>) -> Result<Fault, Complaint> {
+fn duration_ms(words: &mut Words<'_>) -> Result<u32, Complaint> {
     let advice = "write a number of seconds or milliseconds, as in `wait 40s` or `wait 1500ms`";
     let (text, span) = words.bare("a duration").map_err(|missing| missing.or_advise(advice))?;
     let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
@@ -458,9 +473,7 @@ fn wait(words: &mut Words<'_>) -> Result<Fault, Complaint> {
     };
     let number: u32 = parse_number(digits, span, "a duration")?;
     let duration_ms = number.checked_mul(unit_ms);
-    let duration_ms =
-        duration_ms.ok_or_else(|| Complaint::new(span, "a duration that is too long", advice))?;
-    Ok(Fault::Wait { duration_ms })
+    duration_ms.ok_or_else(|| Complaint::new(span, "a duration that is too long", advice))
 }
 
 fn kill(words: &mut Words<'_>, sources: usize) -> Result<Fault, Complaint> {
@@ -540,7 +553,7 @@ fn named_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complain
 }
 
 /// Takes `source N`.
-fn numbered_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
+pub(super) fn numbered_source(words: &mut Words<'_>, sources: usize) -> Result<usize, Complaint> {
     words.expect("source")?;
     let span = words.peek().map_or((0, 0), |token| token.span);
     numbered(words, sources, span)

@@ -4,6 +4,7 @@ use super::actor::actor_words;
 use super::data::typed_words;
 use super::device::device_words;
 use super::parallel::words as parallel_words;
+use super::power::{disk_words, power_loss_words};
 use super::raw::raw_words;
 use super::security;
 use super::source::hive_word;
@@ -81,10 +82,15 @@ fn fault_words(fault: &Fault) -> String {
             format!("restart source {source} as{hives}")
         }
         Fault::Reboot => "reboot".to_owned(),
-        Fault::Wait { duration_ms } if duration_ms % 1000 == 0 => {
-            format!("wait {}s", duration_ms / 1000)
+        Fault::PowerLoss(loss) => format!("power-loss {}", power_loss_words(loss)),
+        Fault::PowerLossAt { source, io, loss } => {
+            format!("power-loss source {source} at io {io} {}", power_loss_words(loss))
         }
-        Fault::Wait { duration_ms } => format!("wait {duration_ms}ms"),
+        Fault::Disk { source, fault } => disk_words(*source, *fault),
+        Fault::Wait { duration_ms } => format!("wait {}", duration_word(*duration_ms)),
+        Fault::SlowSource { source, delay_ms } => {
+            format!("slow source {source} by {}", duration_word(*delay_ms))
+        }
         Fault::StoreEntry(entry) => store_entry_words(entry),
         Fault::RefuseCommit { source, refusal } => {
             let how = match refusal {
@@ -102,6 +108,13 @@ fn fault_words(fault: &Fault) -> String {
         Fault::FalseMaximum { source, max_sequence } => {
             format!("store maximum source {source} {max_sequence}")
         }
+    }
+}
+
+fn duration_word(duration_ms: u32) -> String {
+    match duration_ms % 1000 {
+        0 => format!("{}s", duration_ms / 1000),
+        _ => format!("{duration_ms}ms"),
     }
 }
 

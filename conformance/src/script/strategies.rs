@@ -14,8 +14,8 @@ use registry_model::store_entry::{
 };
 
 use crate::plan::{
-    Action, Actor, Fault, Handle, KeyReference, Parallel, Plan, PlannedHive, PlannedRegistration,
-    PlannedRoot, RawArgument, SourceHive, Step, Strand, Text,
+    Action, Actor, DiskFault, Fault, Handle, Keep, KeyReference, Parallel, Plan, PlannedHive,
+    PlannedRegistration, PlannedRoot, PowerLoss, RawArgument, SourceHive, Step, Strand, Text,
 };
 use crate::schedule::Schedule;
 use crate::script::words::CAPACITY_MAX;
@@ -265,6 +265,12 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
         (source, vec(hives(), 1..3))
             .prop_map(|(source, hives)| Fault::RestartSourceAs { source, hives }),
         Just(Fault::Reboot),
+        power_losses().prop_map(Fault::PowerLoss),
+        (0..source_count, any::<u32>())
+            .prop_map(|(source, delay_ms)| Fault::SlowSource { source, delay_ms }),
+        (0..source_count, 1..=u32::MAX, power_losses())
+            .prop_map(|(source, io, loss)| Fault::PowerLossAt { source, io, loss }),
+        (0..source_count, disk_faults()).prop_map(|(source, fault)| Fault::Disk { source, fault }),
         any::<u32>().prop_map(|duration_ms| Fault::Wait { duration_ms }),
         store_entries().prop_map(Fault::StoreEntry),
         (0..source_count, any::<bool>()).prop_map(|(source, is_busy)| {
@@ -279,6 +285,18 @@ fn faults(source_count: usize) -> BoxedStrategy<Fault> {
             .prop_map(|(source, max_sequence)| Fault::FalseMaximum { source, max_sequence }),
     ]
     .boxed()
+}
+
+fn disk_faults() -> impl Strategy<Value = DiskFault> {
+    prop_oneof![
+        select(&[DiskFault::Lies, DiskFault::Full, DiskFault::Heals][..]),
+        (1..=u32::MAX).prop_map(|io| DiskFault::FailsAt { io }),
+    ]
+}
+
+fn power_losses() -> impl Strategy<Value = PowerLoss> {
+    (select(&Keep::ALL[..]), any::<bool>(), any::<u32>())
+        .prop_map(|(keep, torn, chance)| PowerLoss { keep, torn, chance })
 }
 
 fn store_entries() -> BoxedStrategy<StoreEntry> {

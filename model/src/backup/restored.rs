@@ -46,7 +46,7 @@ impl Restored {
         Restored { place: open.place.clone(), database, removed, created, guids, next_guid }
     }
 
-    fn hive(&self) -> HiveId {
+    pub(super) fn hive(&self) -> HiveId {
         self.place.hive
     }
 
@@ -98,6 +98,7 @@ impl Restored {
         }
         let before = work.state.clone();
         self.carry_out(&mut work.state);
+        work.state.is_durable(self.hive());
         self.follow(work, &before);
     }
 

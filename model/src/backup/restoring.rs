@@ -165,6 +165,7 @@ fn commit(work: &mut Work<'_>, stream: StreamId, restored: &Restored) {
     streams::was_read(&mut work.state, stream, Position::End);
     // The source died when it had committed, and before the kernel knew (D-110).
     work.may_have_ended_uncounted_in(work.state.clone());
+    work.state.is_durable(restored.hive());
     work.fails_as = Outcome::Done;
     restored.follow(work, &before);
 }

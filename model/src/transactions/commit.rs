@@ -112,14 +112,16 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
 
 /// The source has carried a commit out, and the kernel knows nothing of it.
 pub(crate) fn carried_out(state: &mut State, bound: &Bound, unanswered: &[Logged]) {
-    for logged in bound.log.iter() {
-        logged.mutation.apply(state.database_mut(bound.hive));
-    }
-    for logged in unanswered {
-        // Nobody has asked for the last write time yet.
-        logged.mutation.change(state.database_mut(bound.hive));
-    }
-    keep_times(state, bound);
+    state.change_at_once(bound.hive, |state| {
+        for logged in bound.log.iter() {
+            logged.mutation.apply(state.database_mut(bound.hive));
+        }
+        for logged in unanswered {
+            // Nobody has asked for the last write time yet.
+            logged.mutation.change(state.database_mut(bound.hive));
+        }
+        keep_times(state, bound);
+    });
 }
 
 /// What a commit finds to be committed.
@@ -172,6 +174,8 @@ fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) {
     }
     batch.commit(state, covered);
     keep_times(state, bound);
+    // The source has answered (P-451).
+    state.is_durable(bound.hive);
     for key in unopened {
         dropped(state, bound.hive, key, covered);
     }

@@ -16,6 +16,7 @@ mod layers;
 mod limits;
 mod links;
 mod opening;
+mod power;
 mod private_hives;
 mod refreshes;
 mod registration;

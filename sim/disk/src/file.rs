@@ -165,6 +165,14 @@ unsafe extern "C" fn write(
     unsafe {
         let bytes = slice::from_raw_parts(bytes.cast::<u8>(), amount);
         with_handle(file, ffi::SQLITE_IOERR_WRITE, |handle| {
+            let length = handle.file.with_image(|image| image.bytes().len());
+            match &handle.home {
+                Some((world, _)) if world.is_full() && offset + bytes.len() > length => {
+                    return ffi::SQLITE_FULL;
+                }
+                Some((world, _)) if world.errs_now() => return ffi::SQLITE_IOERR_WRITE,
+                _ => {}
+            }
             let stamp = handle.next_stamp();
             handle.file.with_image(|image| match stamp {
                 Some(stamp) => image.write(offset, bytes, stamp),
@@ -180,6 +188,9 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int 
     // SAFETY: SQLite gives an installed file.
     unsafe {
         with_handle(file, ffi::SQLITE_IOERR_TRUNCATE, |handle| {
+            if handle.home.as_ref().is_some_and(|(world, _)| world.errs_now()) {
+                return ffi::SQLITE_IOERR_TRUNCATE;
+            }
             let stamp = handle.next_stamp();
             handle.file.with_image(|image| match stamp {
                 Some(stamp) => image.truncate(size, stamp),

@@ -85,6 +85,22 @@ impl Disk {
         self.world.has_blown()
     }
 
+    /// Lets no file grow from now on (`SQLITE_FULL`), or lets them again.
+    pub fn fill(&self, is_full: bool) {
+        self.world.fill(is_full);
+    }
+
+    /// Lets a coming write or truncation fail and change nothing: 1 for the next; 0 for none.
+    pub fn err_at(&self, change: u64) {
+        self.world.arm_error(change);
+    }
+
+    /// Whether one has failed since that was last asked.
+    #[must_use]
+    pub fn take_error(&self) -> bool {
+        self.world.take_error()
+    }
+
     /// Whether syncs are answered from now on without making anything durable.
     pub fn lie_about_syncs(&self, lies: bool) {
         self.world.lie(lies);

@@ -64,6 +64,11 @@ pub(crate) struct World {
     has_blown: AtomicBool,
     /// Whether a sync only says that it has been done.
     lies: AtomicBool,
+    /// Whether no file may grow.
+    is_full: AtomicBool,
+    /// How many more changes of files there will be before one fails; 0 if none will.
+    error_fuse: AtomicU64,
+    has_erred: AtomicBool,
 }
 
 /// A change of the directory that a power loss may take back.
@@ -83,6 +88,9 @@ impl Default for World {
             fuse: AtomicU64::new(0),
             has_blown: AtomicBool::new(false),
             lies: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            error_fuse: AtomicU64::new(0),
+            has_erred: AtomicBool::new(false),
         }
     }
 }
@@ -118,17 +126,43 @@ impl World {
         self.lies.store(lies, Ordering::Release);
     }
 
+    /// Lets no file grow from now on, or any.
+    pub(crate) fn fill(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Release);
+    }
+
+    /// Whether no file may grow.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Acquire)
+    }
+
+    /// Lets the change of a file after so many more (1 for the next) fail, or none (0).
+    pub(crate) fn arm_error(&self, changes_left: u64) {
+        self.error_fuse.store(changes_left, Ordering::Release);
+        self.has_erred.store(false, Ordering::Release);
+    }
+
+    /// Whether one has failed since that was last asked.
+    pub(crate) fn take_error(&self) -> bool {
+        self.has_erred.swap(false, Ordering::AcqRel)
+    }
+
+    /// A file is to be changed. Whether that fails.
+    pub(crate) fn errs_now(&self) -> bool {
+        let errs = burns_down(&self.error_fuse);
+        if errs {
+            self.has_erred.store(true, Ordering::Release);
+        }
+        errs
+    }
+
     /// A change or a sync is to be made. Whether the power fails in the middle of it.
     pub(crate) fn fails_now(&self) -> bool {
-        let left = self.fuse.load(Ordering::Acquire);
-        if left == 0 {
-            return false;
-        }
-        self.fuse.store(left - 1, Ordering::Release);
-        if left == 1 {
+        let fails = burns_down(&self.fuse);
+        if fails {
             self.has_blown.store(true, Ordering::Release);
         }
-        left == 1
+        fails
     }
 
     /// The stamp of a change that is made now.
@@ -246,6 +280,15 @@ impl World {
     fn directory(&self) -> MutexGuard<'_, Vec<(u64, DirectoryChange)>> {
         self.directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Counts one towards zero. Whether that was the last; nothing is counted at zero.
+fn burns_down(fuse: &AtomicU64) -> bool {
+    let left = fuse.load(Ordering::Acquire);
+    if left > 0 {
+        fuse.store(left - 1, Ordering::Release);
+    }
+    left == 1
 }
 
 /// One file: its bytes and who has locked it.

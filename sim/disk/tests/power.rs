@@ -92,6 +92,24 @@ fn a_disk_that_lies_loses_what_it_said_was_synced() {
 }
 
 #[test]
+fn a_full_disk_refuses_what_would_grow_and_an_error_one_change() {
+    let disk = Disk::new(3002);
+    let connection = open(&disk, "FULL").unwrap();
+    connection.execute_batch("CREATE TABLE t (x, filler)").unwrap();
+    let insert = |row: i64| connection.execute("INSERT INTO t VALUES (?1, zeroblob(9000))", [row]);
+    disk.fill(true);
+    let code = insert(1).unwrap_err().sqlite_error_code();
+    assert_eq!(code, Some(rusqlite::ErrorCode::DiskFull));
+    disk.fill(false);
+    disk.err_at(1);
+    let code = insert(1).unwrap_err().sqlite_error_code();
+    assert_eq!(code, Some(rusqlite::ErrorCode::SystemIoFailure));
+    assert!(disk.take_error() && !disk.take_error());
+    insert(1).unwrap();
+    assert_eq!(rows(&connection).unwrap(), [1]);
+}
+
+#[test]
 fn a_file_that_was_never_synced_may_be_gone_and_a_synced_one_is_not() {
     let disk = Disk::new(3001);
     let connection = open(&disk, "FULL").unwrap();

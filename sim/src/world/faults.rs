@@ -1,12 +1,13 @@
 //! The faults of a world: what happens to its sources and to the machine.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use conformance::plan::{Fault, SourceHive};
 use conformance::source_device::{Addressee, Breach};
 use conformance::target::WorldEvent;
 
-use super::World;
+use super::{World, power};
 use crate::breach::{self, Asked};
 use crate::source::{self, Armed, ArmedEnd, lock};
 
@@ -18,6 +19,23 @@ impl World {
     pub(super) async fn make_fault(&mut self, fault: &Fault) -> Result<Vec<WorldEvent>, String> {
         match fault {
             Fault::Reboot => self.reboot().await,
+            Fault::PowerLoss(loss) => self.lose_power(*loss).await,
+            Fault::PowerLossAt { source, io, .. } => {
+                if let Some(disk) = self.source(*source)?.storage.disk() {
+                    disk.fail_at(u64::from(*io));
+                }
+                Ok(Vec::new())
+            }
+            Fault::Disk { source, fault } => {
+                if let Some(disk) = self.source(*source)?.storage.disk() {
+                    power::break_disk(disk, *fault);
+                }
+                Ok(Vec::new())
+            }
+            Fault::SlowSource { source, delay_ms } => {
+                self.source(*source)?.delay_ms.store(*delay_ms, Ordering::Relaxed);
+                Ok(Vec::new())
+            }
             Fault::StoreEntry(entry) => self.store_entry(entry),
             Fault::Wait { duration_ms } => {
                 madsim::time::sleep(Duration::from_millis(u64::from(*duration_ms))).await;
