@@ -464,7 +464,7 @@ impl Late {
         let mut exact = state.clone();
         watches::layers_changed(&before, &mut exact, |hive| hives.contains(&hive), &mut covered);
         let mut unknown = state;
-        watches::resumed(&mut unknown, &hives, &mut Covered::new());
+        watches::unknown(&mut unknown, &hives);
         let mut states = vec![exact];
         if unknown != states[0] {
             states.push(unknown);

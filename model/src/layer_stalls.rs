@@ -12,7 +12,7 @@ use crate::layer_refresh::refresh;
 use crate::outcome::Outcome;
 use crate::state::State;
 use crate::step::Work;
-use crate::watches::{layers_changed, possible_unanswered, resumed};
+use crate::watches::{self, layers_changed, possible_unanswered};
 
 /// Tells of the layer operation that leads from one state to the other. What it changes in the hives of a
 /// source that does not answer nobody can tell (P-242).
@@ -39,7 +39,7 @@ pub(crate) fn tell_layers(
     }
     let exact = std::mem::replace(state, untold);
     layers_changed(before, state, |hive| !stalled.contains(&hive), &mut Covered::new());
-    resumed(state, &stalled, &mut Covered::new());
+    watches::unknown(state, &stalled);
     if exact != *state {
         work.otherwise.push((change.outcome_of(result), exact));
     }

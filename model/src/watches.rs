@@ -29,6 +29,7 @@ use crate::state::{DescriptionId, Place, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
     Batch, Died, changed, changed_somehow, layers_changed, possible_after_death, restored, resumed,
+    unknown,
 };
 pub use queue::QueuedEvents;
 use queue::{Next, Queue};
@@ -120,10 +121,6 @@ pub(crate) fn notify(
         None => Queue::default(),
     };
     let (hive, key) = (open.hive(), open.key());
-    let mut others = work.state.watches.values().filter(|watch| watch.is_on(hive, key));
-    if others.any(|other| other.filter != filter) {
-        covers!(work.covered, "DISP-13");
-    }
     let watch = Watch { hive, key, filter, subtree: subtree == 1, queue, since_armed };
     work.state.watches.insert_mut(open.description, watch);
     if !work.state.disarmed.0.is_empty() {

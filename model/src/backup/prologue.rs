@@ -100,7 +100,7 @@ impl<'a> Prologue<'a> {
                     is_high_here |= here > 0;
                 }
                 Some(Record::Unknown { .. }) => has_unknown = true,
-                Some(Record::Key(object)) => break Ok(Object::of(&object)?),
+                Some(Record::Key(object)) => break Ok(object),
                 Some(record) => break Err(record),
                 None => return Err(Errno::EINVAL),
             }
@@ -115,8 +115,9 @@ impl<'a> Prologue<'a> {
             }
             return Err(Errno::EPERM);
         }
+        // What has ended the manifest is judged now (P-203).
         let object = match end {
-            Ok(object) if object.guid == header.root => object,
+            Ok(object) if object.guid == header.root => Object::of(&object)?,
             Err(Record::Header(_)) => {
                 covers!(marks.refused, "RST-89");
                 return Err(Errno::EINVAL);

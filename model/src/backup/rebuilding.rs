@@ -226,7 +226,8 @@ impl Rebuilding {
             } else {
                 (self.remapped(line.parent).ok_or(Errno::EINVAL)?, Target::Key(key))
             };
-            let is_taken = self.is_taken(parent, line)?;
+            // RSI_HIDE_ENTRY is not refused: it takes the place of what was below the GUID before (P-430).
+            let is_taken = target != Target::Hidden && self.is_taken(parent, line)?;
             let sent = self.send_entry(parent, target, line);
             sent.map_err(|errno| if is_any_taken { Errno::EINVAL } else { errno })?;
             is_any_taken |= is_taken;
@@ -243,7 +244,8 @@ impl Rebuilding {
         Ok(())
     }
 
-    /// Whether the layer of an entry has one at its place, which the stream has brought.
+    /// Whether the layer of an entry has one at its place, which the stream has brought, or which was below the GUID
+    /// of its parent before (P-430).
     fn is_taken(&self, parent: Guid, line: &PathLine) -> Result<bool, Errno> {
         let (name, layer) = (self.key_name(&line.name)?, self.declared(&line.layer)?);
         let held = self.state.database(self.hive).lookup(parent, name.folded().as_str());
@@ -354,10 +356,15 @@ impl Rebuilding {
     }
 
     /// The model's number for a key that is made under this GUID: the one that it had in this hive, as long
-    /// as anything may remember it.
+    /// as anything may remember it. A source remembers what it still has below a key that was dropped (P-14,
+    /// P-430).
     fn number_of(&mut self, real: WireGuid) -> Guid {
-        let is_remembered =
-            |key: &Guid| self.removed.contains(key) || self.state.is_open(self.hive, *key);
+        let stored = &self.state.database(self.hive).path_entries;
+        let is_remembered = |key: &Guid| {
+            self.removed.contains(key)
+                || self.state.is_open(self.hive, *key)
+                || stored.contains_key(key)
+        };
         let known = self.state.keys_with_guid(real).find(is_remembered);
         known.unwrap_or_else(|| {
             let key = self.state.fresh_guid();

@@ -24,6 +24,9 @@ pub(super) struct Event {
     pub(super) child: Option<(Guid, KeyName)>,
     /// Whether nobody but the watches of the child is told.
     pub(super) is_for_child_alone: bool,
+    /// Whether a layer operation has orphaned the child out of view, which only the source's answer to the
+    /// deletion tells of (P-183).
+    pub(super) is_known_by_answer: bool,
     /// What it shows, if somebody is told of it.
     pub(super) shows: Covered,
 }
@@ -81,7 +84,9 @@ impl Difference {
 impl Event {
     fn of(kind: Kind, name: &str) -> Event {
         let name = name.to_owned();
-        Event { kind, name, child: None, is_for_child_alone: false, shows: Covered::new() }
+        let (is_for_child_alone, is_known_by_answer) = (false, false);
+        let shows = Covered::new();
+        Event { kind, name, child: None, is_for_child_alone, is_known_by_answer, shows }
     }
 
     fn key_deleted(child: Guid, name: &KeyName) -> Event {
@@ -251,6 +256,7 @@ impl<'a> Views<'a> {
             named.flat_map(|(_, entries)| self.lost(Some(entries), None, None)).collect();
         for event in &mut events {
             event.is_for_child_alone = true;
+            event.is_known_by_answer = true;
             covers!(event.shows, "DEL-41");
         }
         (!events.is_empty()).then_some(Difference::Events(events))
@@ -348,8 +354,9 @@ impl<'a> Views<'a> {
         for event in self.lost(old, before.as_ref().map(|before| before.key), spelling) {
             // No effective entry leads from its parent to it, on which a layer operation would go up
             // (D-78, P-147).
-            let is_for_child_alone = self.layers.is_some();
-            events.push(Event { is_for_child_alone, ..event });
+            let by_layers = self.layers.is_some();
+            let (is_for_child_alone, is_known_by_answer) = (by_layers, by_layers);
+            events.push(Event { is_for_child_alone, is_known_by_answer, ..event });
         }
         for event in &mut events {
             event.shows = self.layers.map_or_else(
@@ -366,28 +373,32 @@ impl<'a> Views<'a> {
         events.into_iter().chain(unknown).collect()
     }
 
-    /// The keys that a name may have led to before and no longer does, but for those that are known to be
-    /// orphans now: the one that was in view, or any, if that cannot be told either.
+    /// The keys that a name may have led to before and no longer does: the one that was in view, or any, if that
+    /// cannot be told either.
     fn may_be_lost(&self, parent: Guid, name: &FoldedName) -> BTreeSet<Guid> {
-        let database = self.before.database;
-        let mut keys: BTreeSet<Guid> =
-            match self.before.child(parent, name.as_str(), &mut Covered::new()) {
-                Ok((child, _)) => child.into_iter().map(|child| child.key).collect(),
-                Err(_) => {
-                    let entries = database.lookup(parent, name.as_str()).into_iter();
-                    let targets = entries.flat_map(|entries| entries.values());
-                    let key_of = |entry: &PathEntry| match entry.target {
-                        Target::Key(key) => Some(key),
-                        Target::Hidden => None,
-                    };
-                    targets.filter_map(key_of).collect()
-                }
-            };
-        keys.retain(|key| !self.orphaned.contains(key));
-        keys
+        match self.before.child(parent, name.as_str(), &mut Covered::new()) {
+            Ok((child, _)) => self.not_orphaned(child.into_iter().map(|child| child.key)),
+            Err(_) => self.named(parent, name),
+        }
     }
 
-    /// What can be told of one child of a key if nobody knows what it was (P-135).
+    /// The keys that entries of a name led to before.
+    fn named(&self, parent: Guid, name: &FoldedName) -> BTreeSet<Guid> {
+        let entries = self.before.database.lookup(parent, name.as_str()).into_iter();
+        let targets = entries.flat_map(|entries| entries.values());
+        self.not_orphaned(targets.filter_map(|entry| match entry.target {
+            Target::Key(key) => Some(key),
+            Target::Hidden => None,
+        }))
+    }
+
+    /// Those that are not known for orphans now, of which it can be told what became of them.
+    fn not_orphaned(&self, keys: impl Iterator<Item = Guid>) -> BTreeSet<Guid> {
+        keys.filter(|key| !self.orphaned.contains(key)).collect()
+    }
+
+    /// What can be told of one child of a key if nobody knows what it was (P-135): any key that the name had may
+    /// have gone out of view (P-242, P-315).
     pub(super) fn unknown_child(
         &self,
         parent: Guid,
@@ -397,7 +408,7 @@ impl<'a> Views<'a> {
         let old = self.before.database.lookup(parent, name.as_str());
         let events = self.lost(old, None, Some(spelling));
         let events = (!events.is_empty()).then_some(Difference::Events(events));
-        let unknown = Difference::Unknown(Unread::Name(BTreeSet::new()));
+        let unknown = Difference::Unknown(Unread::Name(self.named(parent, name)));
         events.into_iter().chain([unknown]).collect()
     }
 

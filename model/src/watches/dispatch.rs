@@ -92,20 +92,28 @@ pub(crate) fn layers_changed(
 
 /// Queues OVERFLOW on every watch in hives whose source has come back (FAIL-13, DISP-48).
 pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered) {
-    if state.watches.is_empty() {
-        return;
-    }
+    on_all(state, hives, |watch, limit| {
+        covers!(covered, "DISP-47", "DISP-48", "DISP-49", "FAIL-10", "FAIL-13");
+        covers!(covered, "DISP-22", "IOC-141", "REG-40", "REG-42");
+        watch.since_armed.0.is_resumed = true;
+        watch.queue.overflow(limit, covered);
+    });
+}
+
+/// Queues OVERFLOW on every watch in hives of which nobody can tell what has changed (P-242, P-264).
+pub(crate) fn unknown(state: &mut State, hives: &[HiveId]) {
+    on_all(state, hives, |watch, limit| watch.queue.overflow(limit, &mut Covered::new()));
+}
+
+/// Does something to every watch in these hives, which is given the limit of its queue.
+fn on_all(state: &mut State, hives: &[HiveId], mut change: impl FnMut(&mut Watch, usize)) {
     let limit = queue_limit(&state.limits);
+    let watches = state.watches.iter().filter(|(_, watch)| hives.contains(&watch.hive));
     let watches: Vec<(DescriptionId, Watch)> =
-        state.watches.iter().map(|(id, watch)| (*id, watch.clone())).collect();
+        watches.map(|(id, watch)| (*id, watch.clone())).collect();
     for (id, mut watch) in watches {
-        if hives.contains(&watch.hive) {
-            covers!(covered, "DISP-47", "DISP-48", "DISP-49", "FAIL-10", "FAIL-13");
-            covers!(covered, "DISP-22", "IOC-141", "REG-40", "REG-42");
-            watch.since_armed.0.is_resumed = true;
-            watch.queue.overflow(limit, covered);
-            state.watches.insert_mut(id, watch);
-        }
+        change(&mut watch, limit);
+        state.watches.insert_mut(id, watch);
     }
 }
 
@@ -380,18 +388,7 @@ impl Told<'_> {
             for difference in differences {
                 match difference {
                     Difference::Events(events) => {
-                        let records = events.iter().filter_map(|event| {
-                            let record = self.record((*id, watch), place, event, covered)?;
-                            heard.is_uncertain |= record.is_none();
-                            record
-                        });
-                        let strand: Strand = records.collect();
-                        let strand = (!strand.is_empty()).then_some(strand);
-                        if events.iter().all(|event| event.is_for_child_alone) {
-                            heard.of_orphans.extend(strand);
-                        } else {
-                            heard.strands.extend(strand);
-                        }
+                        self.hear((*id, watch), place, events, &mut heard, covered);
                     }
                     Difference::Unknown(unread) => {
                         heard.is_uncertain |= self.concerns(watch, place, unread);
@@ -412,6 +409,29 @@ impl Told<'_> {
                 all.is_uncertain |= heard.is_uncertain;
             }
         }
+    }
+
+    /// What a watch hears of the events of one difference, which keep their order.
+    fn hear(
+        &self,
+        watch: (DescriptionId, &Watch),
+        place: &Place,
+        events: &[Event],
+        heard: &mut Heard,
+        covered: &mut Covered,
+    ) {
+        let (mut strand, mut of_orphans) = (Strand::new(), Strand::new());
+        for event in events {
+            let Some(record) = self.record(watch, place, event, covered) else { continue };
+            heard.is_uncertain |= record.is_none();
+            if event.is_known_by_answer {
+                of_orphans.extend(record);
+            } else {
+                strand.extend(record);
+            }
+        }
+        heard.strands.extend((!strand.is_empty()).then_some(strand));
+        heard.of_orphans.extend((!of_orphans.is_empty()).then_some(of_orphans));
     }
 
     /// Whether a watch might have been told of what cannot be read of the key at `place` (P-142, P-183).
@@ -462,10 +482,7 @@ impl Told<'_> {
                 Some(Record::of(event.kind, &event.name, watch.subtree.then_some(path)))
             }
             (Some(path), false) => {
-                covers!(covered, "DISP-19");
-                if !path.is_empty() {
-                    covers!(covered, "DISP-40");
-                }
+                marks::filtered(self.state, path.is_empty(), watch, event, covered);
                 None
             }
             (None, _) => {

@@ -108,6 +108,26 @@ fn way(state: &State, watch: &Watch, place: &Place, covered: &mut Covered) {
     }
 }
 
+/// What an event shows that the filter of a watch keeps out, which is about the watched key itself or not.
+pub(super) fn filtered(
+    state: &State,
+    is_of_own_key: bool,
+    watch: &Watch,
+    event: &Event,
+    covered: &mut Covered,
+) {
+    covers!(covered, "DISP-19");
+    if !is_of_own_key {
+        covers!(covered, "DISP-40");
+        return;
+    }
+    // Another watch on the key lets it through.
+    let mut others = state.watches.values().filter(|other| other.is_on(watch.hive, watch.key));
+    if others.any(|other| event.kind.category().is_some_and(|bit| other.filter & bit != 0)) {
+        covers!(covered, "DISP-13");
+    }
+}
+
 /// What an event that a watch does not get shows about it.
 pub(super) fn untold(
     state: &State,

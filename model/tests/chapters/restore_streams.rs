@@ -433,3 +433,35 @@ fn a_precedence_in_the_manifest_or_in_the_table_needs_the_privilege() {
     };
     assert_eq!(fixture.fails_with(other_root), (Errno::EPERM, 0));
 }
+
+#[test]
+fn what_ends_the_manifest_is_judged_behind_the_privilege() {
+    let mut fixture = Fixture::new();
+    let declared = |all: &mut Vec<Record>| {
+        if let Record::Layer(line) = &mut all[2] {
+            line.precedence = 1;
+        }
+    };
+    let faults: [fn(&mut KeyObject); 4] = [
+        |key| key.flags = 4,
+        |key| key.guid = HIDDEN,
+        |key| key.descriptor.truncate(3),
+        |key| key.last_write_time = -1,
+    ];
+    let with = |fault: fn(&mut KeyObject), all: &mut Vec<Record>| {
+        declared(all);
+        if let Record::Key(key) = &mut all[3] {
+            fault(key);
+        }
+    };
+    for fault in faults {
+        assert_eq!(fixture.fails_with(|all| with(fault, all)), (Errno::EINVAL, 0));
+    }
+    let token = fixture.world.caller.token.clone();
+    fixture.world.caller.token = with_token(&token, |fields| {
+        fields.privileges.remove(&Privilege::Tcb);
+    });
+    for fault in faults {
+        assert_eq!(fixture.fails_with(|all| with(fault, all)), (Errno::EPERM, 0));
+    }
+}
