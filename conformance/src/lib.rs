@@ -25,6 +25,7 @@ pub mod panics;
 pub mod plan;
 mod raw;
 mod registrations;
+pub mod reproduction;
 pub mod requirements;
 pub mod script;
 mod sddl;
