@@ -24,12 +24,7 @@ impl Execution<'_> {
         what: impl FnOnce() -> String,
     ) -> Result<(), Stop> {
         let records = self.target.take_audit_events();
-        let now = self.target.now();
-        for record in &records {
-            self.trace.record_value("audit", now, record);
-            let line = audit::record_words(record, &|guid| path_of(self.transcript.as_ref(), guid));
-            self.audits.push(line);
-        }
+        self.note_audits(&records);
         if records.is_empty() && self.beliefs.iter().all(|belief| belief.due.is_empty()) {
             return Ok(());
         }
@@ -40,12 +35,7 @@ impl Execution<'_> {
                 let known = |key| belief.state.real_guid(key);
                 let names = belief.names.with_known(&belief.due, known)?;
                 let names = audit::admits(&belief.due, &records, &names)?;
-                Some(Belief {
-                    state: belief.state.clone(),
-                    names,
-                    due: Vec::new(),
-                    covered: belief.covered,
-                })
+                Some(belief.audited(names))
             })
             .collect();
         if !agreeing.is_empty() {
@@ -54,7 +44,18 @@ impl Execution<'_> {
         Err(self.audited_otherwise(actor, what(), &records))
     }
 
-    fn audited_otherwise(
+    /// Keeps events for the trace and for whoever asks what a step has caused.
+    pub(crate) fn note_audits(&mut self, records: &[AuditRecord]) {
+        let now = self.target.now();
+        for record in records {
+            self.trace.record_value("audit", now, record);
+            let line = audit::record_words(record, &|guid| path_of(self.transcript.as_ref(), guid));
+            self.audits.push(line);
+        }
+    }
+
+    /// The divergence of events that no belief allows.
+    pub(crate) fn audited_otherwise(
         &self,
         actor: Option<ActorIndex>,
         what: String,

@@ -6,6 +6,7 @@ use registry_model::coverage::Covered;
 use registry_model::{State, Step as ModelStep};
 
 use crate::audit::Names;
+use crate::linearizability::registry::Noted;
 
 /// A state that is possible.
 #[derive(Clone, Debug)]
@@ -40,5 +41,19 @@ impl Belief {
         let mut covered = self.covered;
         covered.add(&step.covered);
         Belief { state, names: self.names.clone(), due, covered }
+    }
+
+    /// What is believed after calls that overlapped, which led to `state`.
+    pub(crate) fn after_block(&self, noted: &Noted, state: State) -> Belief {
+        let due = self.due.iter().chain(&noted.audit).cloned().collect();
+        let mut covered = self.covered;
+        covered.add(&noted.covered);
+        Belief { state, names: self.names.clone(), due, covered }
+    }
+
+    /// What is believed once the events that were due have come, which have told these names.
+    pub(crate) fn audited(&self, names: Names) -> Belief {
+        let (state, covered) = (self.state.clone(), self.covered);
+        Belief { state, names, due: Vec::new(), covered }
     }
 }

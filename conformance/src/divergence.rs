@@ -7,6 +7,8 @@ use crate::plan::Plan;
 pub enum Kind {
     /// A call's answer.
     Answer,
+    /// The answers of calls that overlap: no order of the calls gives them.
+    Order,
     /// An answer whose parts contradict each other.
     Malformed,
     /// An effective view dumped through calls.
@@ -26,6 +28,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Answer => "answer",
+            Kind::Order => "order of overlapping calls",
             Kind::Malformed => "malformed answer",
             Kind::View => "effective view",
             Kind::Oracle => "oracle",

@@ -11,7 +11,7 @@ use registry_model::errno::Errno;
 use registry_model::input::{Call, Caller, Environment, Fd, Input, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::security::Token;
-use registry_model::{Outcome, State, Step as ModelStep};
+use registry_model::{Contest, Outcome, State, Step as ModelStep};
 
 use crate::alias;
 use crate::belief::Belief;
@@ -23,7 +23,7 @@ use crate::registrations::Devices;
 use crate::script::answer::StepAnswer;
 use crate::statistics::Statistics;
 use crate::streams::Streams;
-use crate::target::{RawCall, Target, WorldEvent};
+use crate::target::{Frame, RawCall, Target, WorldEvent};
 use crate::tokens::Tokens;
 use crate::trace::Trace;
 use crate::typed;
@@ -79,6 +79,8 @@ pub struct Execution<'a> {
     pub(crate) history: Option<Vec<Happening>>,
     /// What the kernel sends, if it is recorded.
     pub(crate) transcript: Option<Transcript>,
+    /// Who went on at each choice of each block.
+    pub(crate) schedules: Vec<Vec<u32>>,
 }
 
 impl<'a> Execution<'a> {
@@ -111,6 +113,7 @@ impl<'a> Execution<'a> {
             audits: Vec::new(),
             history: options.record.then(Vec::new),
             transcript: options.record_requests.then(|| Transcript::new(plan.sources.len())),
+            schedules: Vec::new(),
         };
         let events = execution.target.start(&plan.sources).await.map_err(Stop::HarnessFault)?;
         execution.environment(events)?;
@@ -157,10 +160,7 @@ impl<'a> Execution<'a> {
             let observation = Some(observation.clone());
             history.push(Happening { input: input.clone(), observation, raw });
         }
-        let is_commit = matches!(&input, Input::Call { call: Call::Commit { .. }, .. });
-        self.statistics.commits += u64::from(is_commit && observation == Observation::Done);
-        self.is_secured |= may_secure(&input, self.tokens.is_system(actor));
-        self.count(&observation, interrupted);
+        self.note_call(actor, &input, &observation, interrupted);
         self.check(Some(actor), &input, &observation)?;
         self.check_frames()?;
         // A call that times out has not asked for all that it needed.
@@ -376,9 +376,7 @@ impl<'a> Execution<'a> {
                     Ok(state) => {
                         if next.is_empty() {
                             self.applied = step.covered;
-                            if let (Some(contest), true) = (&step.contest, is_read(input)) {
-                                count_contest(&mut self.statistics, contest);
-                            }
+                            count_contest(&mut self.statistics, input, step.contest);
                         }
                         next.push(belief.after(&step, state));
                     }
@@ -435,17 +433,24 @@ impl<'a> Execution<'a> {
     }
 
     pub(crate) fn check_frames(&mut self) -> Result<(), Stop> {
+        self.checked_frames().map(drop)
+    }
+
+    /// Checks the frames since the last time, and returns them.
+    pub(crate) fn checked_frames(&mut self) -> Result<Vec<Frame>, Stop> {
         let now = self.target.now();
-        for frame in self.target.take_frames() {
+        let frames = self.target.take_frames();
+        for frame in &frames {
             self.trace.record("frame", now, &frame.bytes);
             if let Some(transcript) = &mut self.transcript {
-                transcript.observe(&frame);
+                transcript.observe(frame);
             }
-            if let Err(violation) = self.monitor.observe(&frame) {
+            if let Err(violation) = self.monitor.observe(frame) {
                 return Err(self.violated(&violation, describe::text(&frame.bytes)));
             }
         }
-        self.judge_source_calls()
+        self.judge_source_calls()?;
+        Ok(frames)
     }
 
     /// The requests that the kernel sent since the last time of asking, if they are recorded.
@@ -468,6 +473,20 @@ impl<'a> Execution<'a> {
         let what = format!("a message on the wire, {violation}");
         let expected = "a message that keeps the rule".to_owned();
         self.diverged(Kind::Wire, None, what, &requirements, expected, got)
+    }
+
+    /// Takes note of a call that was answered, before it is judged.
+    pub(crate) fn note_call(
+        &mut self,
+        actor: ActorIndex,
+        input: &Input,
+        observation: &Observation,
+        interrupted: bool,
+    ) {
+        let is_commit = matches!(input, Input::Call { call: Call::Commit { .. }, .. });
+        self.statistics.commits += u64::from(is_commit && *observation == Observation::Done);
+        self.is_secured |= may_secure(input, self.tokens.is_system(actor));
+        self.count(observation, interrupted);
     }
 
     pub(crate) fn count(&mut self, observation: &Observation, interrupted: bool) {
@@ -602,7 +621,9 @@ fn is_read(input: &Input) -> bool {
     )
 }
 
-fn count_contest(statistics: &mut Statistics, contest: &registry_model::Contest) {
+/// Counts how contested the resolution of a read was.
+pub(crate) fn count_contest(statistics: &mut Statistics, input: &Input, contest: Option<Contest>) {
+    let (Some(contest), true) = (contest, is_read(input)) else { return };
     statistics.reads += 1;
     if contest.active >= 2 {
         statistics.contested += 1;

@@ -14,6 +14,7 @@ use registry_model::observation::Observation;
 use self::calls::{
     KEY_ENUMERATE_SUB_KEYS, KEY_SET_VALUE, handle_call, key_and_access, key_call, within,
 };
+pub(crate) use self::calls::{overlapping_call, second_call};
 use crate::divergence::Stop;
 use crate::execution::{Execution, Look};
 use crate::plan::{Action, ActorIndex, Handle, KeyReference, Text};
@@ -30,7 +31,7 @@ const NAME_CAPACITY: u32 = 1024;
 /// A buffer large enough for most data; a plan that wants to read more says so.
 const DATA_CAPACITY: u32 = 65_536;
 /// The fd that stands for a handle that was never opened.
-const NO_FD: Fd = 1_000_000;
+pub(crate) const NO_FD: Fd = 1_000_000;
 /// Positions tried by `List`.
 const LIST_MAX: u32 = 100_000;
 
@@ -299,17 +300,32 @@ impl Execution<'_> {
         match key {
             KeyReference::Handle(handle) => {
                 let fd = self.fd(actor, handle);
-                self.principal(actor, action, key_call(action, fd), manner).await
+                self.on_key(actor, action, fd, manner).await
             }
             KeyReference::Path(path) => match self.open(actor, path, access).await? {
                 Ok(fd) => {
-                    let call = key_call(action, fd);
-                    let answer = self.principal(actor, action, call, manner).await?;
+                    let answer = self.on_key(actor, action, fd, manner).await?;
                     self.call(actor, Call::Close { fd }).await?;
                     Ok(answer)
                 }
                 Err(failed) => Ok(failed),
             },
+        }
+    }
+
+    /// Makes the calls of an action on one key.
+    async fn on_key(
+        &mut self,
+        actor: ActorIndex,
+        action: &Action,
+        fd: Fd,
+        manner: Manner<'_>,
+    ) -> Result<Observation, Stop> {
+        let first = key_call(action, fd);
+        let answer = self.principal(actor, action, first.clone(), manner).await?;
+        match second_call(action, &first, &answer) {
+            Some(second) => self.call(actor, second).await,
+            None => Ok(answer),
         }
     }
 

@@ -7,6 +7,7 @@
 //! the model.
 
 mod breaches;
+mod chaos;
 mod features;
 mod lifecycle;
 mod registrations;
@@ -36,6 +37,8 @@ pub enum Profile {
     Security,
     /// Watches, transactions and the kernel's own settings. Faults are rare.
     Lifecycle,
+    /// What the lifecycle profile has, and blocks of calls that overlap.
+    Chaos,
 }
 
 impl Profile {
@@ -46,6 +49,7 @@ impl Profile {
         ("crash", Profile::Crash),
         ("security", Profile::Security),
         ("lifecycle", Profile::Lifecycle),
+        ("chaos", Profile::Chaos),
     ];
 
     /// The errnos that a campaign of a hundred seeds must have met.
@@ -69,7 +73,7 @@ impl Profile {
         if self == Profile::Security {
             errnos.extend([Errno::EPERM, Errno::ELOOP]);
         }
-        if self == Profile::Lifecycle {
+        if matches!(self, Profile::Lifecycle | Profile::Chaos) {
             errnos.extend([Errno::EXDEV, Errno::ETIMEDOUT, Errno::EBUSY]);
         }
         errnos
@@ -77,7 +81,11 @@ impl Profile {
 
     /// What a campaign of a hundred seeds must have seen.
     pub fn sights(self) -> &'static [Sight] {
-        if self == Profile::Lifecycle { Sight::ALL } else { &[] }
+        match self {
+            Profile::Lifecycle => Sight::OF_LIFE,
+            Profile::Chaos => Sight::ALL,
+            _ => &[],
+        }
     }
 
     /// How often records are put into stores behind the kernel's back.
@@ -85,7 +93,7 @@ impl Profile {
         match self {
             Profile::Default | Profile::Crash => 6,
             Profile::Security => 3,
-            Profile::Lifecycle => 1,
+            Profile::Lifecycle | Profile::Chaos => 1,
             Profile::Calm => 0,
         }
     }
@@ -95,7 +103,7 @@ impl Profile {
             Profile::Default => 3,
             Profile::Calm => 0,
             Profile::Crash => 20,
-            Profile::Security | Profile::Lifecycle => 1,
+            Profile::Security | Profile::Lifecycle | Profile::Chaos => 1,
         }
     }
 }
@@ -174,7 +182,7 @@ impl Generator {
     fn plan(mut self, calls: usize) -> Plan {
         match self.profile {
             Profile::Security => self.set_the_secured_stage(),
-            Profile::Lifecycle => self.set_the_watched_stage(),
+            Profile::Lifecycle | Profile::Chaos => self.set_the_watched_stage(),
             _ => self.set_the_stage(),
         }
         let weights = self.weights();
@@ -215,6 +223,7 @@ impl Generator {
         let table = match self.profile {
             Profile::Security => self.secured_features(),
             Profile::Lifecycle => self.watched_features(),
+            Profile::Chaos => self.chaotic_features(),
             _ => self.features(),
         };
         table

@@ -89,6 +89,8 @@ pub struct Run {
     pub states: Vec<State>,
     /// What happened, if it was to be recorded. View dumps are not in it.
     pub history: Vec<Happening>,
+    /// Who went on at each choice of each block of overlapping calls, as a schedule that is replayed has it.
+    pub schedules: Vec<Vec<u32>>,
 }
 
 /// Runs a plan on a target that has just been made.
@@ -114,10 +116,22 @@ pub async fn run_watched(
     execution.take_audits();
     let result = run_steps(&plan, &mut execution, options, &mut taken, watch).await;
     let tokens = (0..plan.actors.len()).map(|actor| execution.tokens.of(actor).clone()).collect();
+    let schedules = std::mem::take(&mut execution.schedules);
     let (statistics, trace, states, history) = execution.finish();
     let Taken { answers, requests, audits } = taken;
     let verdict = verdict_of(result);
-    Run { verdict, statistics, trace, answers, requests, audits, tokens, states, history }
+    Run {
+        verdict,
+        statistics,
+        trace,
+        answers,
+        requests,
+        audits,
+        tokens,
+        states,
+        history,
+        schedules,
+    }
 }
 
 impl Run {
@@ -133,6 +147,7 @@ impl Run {
             tokens: Vec::new(),
             states: vec![State::new()],
             history: Vec::new(),
+            schedules: Vec::new(),
         }
     }
 }
@@ -239,6 +254,7 @@ async fn run_steps(
 async fn take_step(execution: &mut Execution<'_>, step: &Step) -> Result<StepAnswer, Stop> {
     match step {
         Step::Act { actor, action } => execution.act(*actor, action).await,
+        Step::Parallel(parallel) => execution.parallel(parallel).await,
         Step::Fault(fault) => execution.fault(fault).await,
         Step::CompareViews => {
             execution.compare_views().await?;

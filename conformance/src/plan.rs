@@ -5,10 +5,12 @@
 //! meaning, call by call, is in `expand`.
 
 mod fault;
+mod parallel;
 mod registration;
 mod source_hive;
 
 pub use fault::Fault;
+pub use parallel::{Parallel, STRANDS_MAX, Strand};
 pub use registration::{PlannedHive, PlannedRegistration, PlannedRoot};
 use registry_model::input::StreamAccess;
 use registry_model::security::Token;
@@ -88,6 +90,8 @@ pub enum Step {
         /// What.
         action: Action,
     },
+    /// Actors do things at the same time.
+    Parallel(Parallel),
     /// Something happens to the world.
     Fault(Fault),
     /// The effective views of every actor are dumped through calls and compared.
@@ -160,6 +164,18 @@ pub enum Action {
         layer: Text,
         /// The condition; 0 for none.
         expected_sequence: u64,
+    },
+    /// Reads the effective value and replaces it in its layer, on the condition that the entry is still
+    /// the one that was read. What cannot be read is not written.
+    Update {
+        /// The key.
+        key: KeyReference,
+        /// The value's name.
+        name: Text,
+        /// The type code.
+        value_type: u32,
+        /// The data.
+        data: Vec<u8>,
     },
     /// Removes a layer's entry for a value.
     Unset {

@@ -7,6 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use registry_model::coverage::Covered;
 use registry_model::errno::Errno;
 
+/// Mutations of one key that overlap in a block, on the average of all blocks.
+const OVERLAPS_MEAN_MIN: u64 = 3;
+
 /// Counts over one run or many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -36,6 +39,10 @@ pub struct Statistics {
     pub commits: u64,
     /// Answers that tell of a transaction whose lifetime ran out.
     pub expiries: u64,
+    /// Blocks of calls that overlapped.
+    pub blocks: u64,
+    /// Summed over these: the largest number of mutations of one key that were under way at once.
+    pub overlaps: u64,
     /// Views dumped and compared.
     pub views: u64,
     /// Requirement ids marked by the model.
@@ -67,6 +74,8 @@ impl Statistics {
         self.transactions += other.transactions;
         self.commits += other.commits;
         self.expiries += other.expiries;
+        self.blocks += other.blocks;
+        self.overlaps += other.overlaps;
         self.views += other.views;
         self.marked_by_model.add(&other.marked_by_model);
         self.marked_by_monitor.extend(&other.marked_by_monitor);
@@ -111,6 +120,7 @@ impl Statistics {
             Sight::Overflow => self.overflows,
             Sight::Commit => self.commits,
             Sight::Expiry => self.expiries,
+            Sight::Overlap => u64::from(self.overlaps >= OVERLAPS_MEAN_MIN * self.blocks.max(1)),
         }
     }
 }
@@ -126,11 +136,16 @@ pub enum Sight {
     Commit,
     /// A transaction whose lifetime ran out.
     Expiry,
+    /// Blocks in which three mutations of one key overlap on the average.
+    Overlap,
 }
 
 impl Sight {
     /// Every one.
-    pub const ALL: &[Sight] = &[Sight::Event, Sight::Overflow, Sight::Commit, Sight::Expiry];
+    pub const ALL: &[Sight] =
+        &[Sight::Event, Sight::Overflow, Sight::Commit, Sight::Expiry, Sight::Overlap];
+    /// What calls show that do not overlap.
+    pub const OF_LIFE: &[Sight] = &[Sight::Event, Sight::Overflow, Sight::Commit, Sight::Expiry];
 
     fn missing(self) -> &'static str {
         match self {
@@ -138,6 +153,7 @@ impl Sight {
             Sight::Overflow => "no watch overflowed",
             Sight::Commit => "no transaction was committed",
             Sight::Expiry => "no transaction outlived its time",
+            Sight::Overlap => "fewer than three mutations of one key overlapped on the average",
         }
     }
 }

@@ -14,6 +14,7 @@ use registry_model::store_entry::StoreEntry;
 use crate::address_space::AddressSpace;
 use crate::audit::AuditRecord;
 use crate::plan::{Fault, SourceHive};
+use crate::schedule::Scheduler;
 use crate::source_device::{BrokenFrame, SourceCalled};
 
 /// A future of a target; it lives in the world's own thread.
@@ -134,6 +135,19 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
+/// Calls that overlap: strands, each of which makes its calls one after another.
+pub trait Overlapping {
+    /// Who makes the calls of each strand.
+    fn callers(&self) -> Vec<(ProcessId, Token)>;
+
+    /// The next call of a strand, which begins now; none at its end.
+    fn begin(&mut self, strand: usize, now: u64) -> Option<(RawCall, AddressSpace)>;
+
+    /// The call of a strand has returned now: with a value or a negative errno, and with its output in
+    /// `memory`.
+    fn end(&mut self, strand: usize, now: u64, result: i64, memory: AddressSpace);
+}
+
 /// The raw surface of a registry, and what the harness may do to it.
 pub trait Target {
     /// Virtual or real time, Unix nanoseconds.
@@ -160,6 +174,17 @@ pub trait Target {
         call: RawCall,
         memory: AddressSpace,
     ) -> Answer<'a, (i64, AddressSpace)>;
+
+    /// Makes the calls of all strands, none of which waits for another. Wherever more than one task of
+    /// the target could go on, `scheduler` says which does.
+    ///
+    /// # Errors
+    /// What kept the target from it, in words.
+    fn call_all<'a>(
+        &'a mut self,
+        calls: &'a mut dyn Overlapping,
+        scheduler: &'a mut dyn Scheduler,
+    ) -> Answer<'a, Result<(), String>>;
 
     /// One call on the source device by the process `source`, whose thread has `token`; it is no
     /// source of the plan. Waits until the immediate consequences are over. Returns the value or a

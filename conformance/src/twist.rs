@@ -334,7 +334,8 @@ impl Layout {
             | Action::Register { .. }
             | Action::ReadDevice { .. }
             | Action::WriteDevice { .. }
-            | Action::PollDevice { .. } => return None,
+            | Action::PollDevice { .. }
+            | Action::Update { .. } => return None,
         })
     }
 

@@ -338,6 +338,36 @@ impl WireMonitor {
         self.overdue.take().map_or(judged, Err)
     }
 
+    /// Calls begin that overlap; no other is under way. Frames until [`WireMonitor::overlap_ended`] are
+    /// theirs.
+    pub fn overlap_began(&mut self) {
+        self.call_began();
+        self.calls = Calls::Concurrent;
+        self.sequences.overlap_began();
+    }
+
+    /// One of the calls that overlap has ended, and every frame of all of them was observed. What it sent is
+    /// not judged.
+    ///
+    /// # Errors
+    /// A rule that was broken before.
+    pub fn overlapping_call(
+        &mut self,
+        process: ProcessId,
+        call: &Call,
+        observation: &Observation,
+    ) -> Result<(), Violation> {
+        // What they have sent is nobody's for certain.
+        self.call_rules.log.stop();
+        self.call_ended(process, call, observation, true)
+    }
+
+    /// The last of the calls that overlap has ended.
+    pub fn overlap_ended(&mut self) {
+        self.calls = Calls::OneAtATime;
+        self.sequences.overlap_ended();
+    }
+
     /// A call has timed out, or what calls had in flight that had timed out has been answered: nobody goes
     /// on with it.
     pub fn gave_up(&mut self) {

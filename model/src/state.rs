@@ -445,6 +445,11 @@ impl State {
             || self.stream_fds.contains_key(&place)
     }
 
+    /// The key that an fd of a process stands for, if it is a key's.
+    pub fn key_of_fd(&self, process: ProcessId, fd: Fd) -> Option<Guid> {
+        self.open_keys.get(&(process, fd)).map(OpenKey::key)
+    }
+
     /// Whether any fd refers to the key.
     pub(crate) fn is_open(&self, hive: HiveId, key: Guid) -> bool {
         self.open_keys.values().any(|open| open.hive() == hive && open.key() == key)

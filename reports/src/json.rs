@@ -40,6 +40,8 @@ struct Counts {
     transactions: u64,
     commits: u64,
     expiries: u64,
+    blocks: u64,
+    overlaps: u64,
     views: u64,
     requirements: Vec<&'static str>,
 }
@@ -130,6 +132,8 @@ pub fn document(summary: &Summary, elapsed: Duration, vacuous: &[String]) -> Str
             transactions: statistics.transactions,
             commits: statistics.commits,
             expiries: statistics.expiries,
+            blocks: statistics.blocks,
+            overlaps: statistics.overlaps,
             views: statistics.views,
             requirements: statistics.covered().into_iter().collect(),
         },

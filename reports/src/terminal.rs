@@ -7,6 +7,7 @@ use std::time::Duration;
 use conformance::campaign::Summary;
 use conformance::coverage::Coverage;
 use conformance::divergence::Finding;
+use conformance::statistics::Statistics;
 use conformance::{requirements, script};
 
 use crate::json::Shrunk;
@@ -129,5 +130,15 @@ pub fn statistics(summary: &Summary) -> String {
         statistics.interrupted,
         statistics.views,
         statistics.covered().len(),
-    )
+    ) + &overlaps(statistics)
+}
+
+/// How far calls overlapped, if any did.
+fn overlaps(statistics: &Statistics) -> String {
+    if statistics.blocks == 0 {
+        return String::new();
+    }
+    let mean = statistics.overlaps as f64 / statistics.blocks as f64;
+    let blocks = statistics.blocks;
+    format!("blocks of overlapping calls {blocks}, with {mean:.2} mutations of one key at once\n")
 }

@@ -20,6 +20,7 @@ use crate::env::{Clock, SimEnv};
 use crate::memory::CallMemory;
 use crate::source::{self, OpenStore, Process, SharedLog};
 use crate::stall::Stall;
+use crate::turnstile::Turnstile;
 
 /// A buffer for any request.
 const REQUEST_LENGTH_MAX: usize = 1 << 20;
@@ -34,6 +35,7 @@ pub struct Machine<'a> {
     pub kernel: &'a Lcs<SimEnv>,
     pub clock: Clock,
     pub log: &'a SharedLog,
+    pub turnstile: &'a Turnstile,
 }
 
 /// The open devices, by process.
@@ -157,9 +159,10 @@ fn serve(
         refusals: Arc::default(),
         log: Arc::clone(machine.log),
         clock: machine.clock.clone(),
+        turnstile: machine.turnstile.clone(),
     };
     let node = Handle::current().create_node().name(format!("device {}", source.0)).build();
-    drop(node.spawn(process.serve()));
+    drop(node.spawn(machine.turnstile.task(process.serve())));
     Serving { node, store }
 }
 

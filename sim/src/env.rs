@@ -8,6 +8,8 @@ use lcs::env::{AuditUnavailable, Env, Task};
 use madsim::runtime::NodeHandle;
 use madsim::time::{TimeHandle, sleep};
 
+use crate::turnstile::Turnstile;
+
 /// When every world begins: 2026-01-01, in Unix nanoseconds.
 pub(crate) const EPOCH: u64 = 1_767_225_600_000_000_000;
 
@@ -83,18 +85,26 @@ pub struct SimEnv {
     randomness: Randomness,
     node: NodeHandle,
     audit: AuditLog,
+    turnstile: Turnstile,
 }
 
 impl SimEnv {
     /// The environment of the kernel on `node`.
     pub fn new(clock: Clock, randomness: Randomness, node: NodeHandle) -> SimEnv {
-        SimEnv { clock, randomness, node, audit: AuditLog::default() }
+        let (audit, turnstile) = (AuditLog::default(), Turnstile::default());
+        SimEnv { clock, randomness, node, audit, turnstile }
     }
 
     /// The environment with this log in place of its own.
     #[must_use]
     pub fn with_audit(self, audit: AuditLog) -> SimEnv {
         SimEnv { audit, ..self }
+    }
+
+    /// The environment with this turnstile in place of its own.
+    #[must_use]
+    pub(crate) fn with_turnstile(self, turnstile: Turnstile) -> SimEnv {
+        SimEnv { turnstile, ..self }
     }
 }
 
@@ -113,7 +123,7 @@ impl Env for SimEnv {
     }
 
     fn spawn(&self, task: Task) {
-        drop(self.node.spawn(task));
+        drop(self.node.spawn(self.turnstile.task(task)));
     }
 
     fn random(&self, bytes: &mut [u8]) {
@@ -121,7 +131,7 @@ impl Env for SimEnv {
     }
 
     fn yield_point(&self, _label: &'static str) -> impl Future<Output = ()> + Send {
-        std::future::ready(())
+        self.turnstile.yield_point()
     }
 
     fn emit_audit(&self, event: &str, payload: &[u8]) -> Result<(), AuditUnavailable> {

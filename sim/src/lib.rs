@@ -13,12 +13,14 @@ mod breach;
 mod devices;
 mod env;
 mod memory;
+mod overlap;
 mod seed;
 mod source;
 mod stall;
 mod store_target;
 mod stream;
 mod tokens;
+mod turnstile;
 mod world;
 
 pub use env::{AuditLog, AuditRecord, Clock, Randomness, SimEnv};

@@ -26,6 +26,7 @@ use crate::StoreKind;
 use crate::breach::{self, Asked, TrafficOfAll};
 use crate::env::{Clock, Randomness, SimEnv};
 use crate::stall::{Kept, Stall};
+use crate::turnstile::Turnstile;
 
 /// What happened in a world and has not been told yet.
 #[derive(Default)]
@@ -141,6 +142,8 @@ pub struct Process {
     pub refusals: Arc<Mutex<Refusals>>,
     pub log: SharedLog,
     pub clock: Clock,
+    /// Where a request and a response wait on their way, while calls overlap.
+    pub turnstile: Turnstile,
 }
 
 /// What a process waits for.
@@ -156,19 +159,20 @@ impl Process {
         loop {
             match self.next().await {
                 Next::Woken => {
-                    if !self.answer_kept() {
+                    if !self.answer_kept().await {
                         return;
                     }
                 }
                 Next::Request(Err(_)) => return,
                 Next::Request(Ok(bytes)) => {
                     self.tap(true, &bytes);
+                    self.turnstile.yield_point().await;
                     if !self.take(bytes) {
                         return;
                     }
                 }
             }
-            self.answer();
+            self.answer().await;
         }
     }
 
@@ -251,7 +255,7 @@ impl Process {
     }
 
     /// Carries out and answers what was kept, if the process has been released. Whether it lives on.
-    fn answer_kept(&self) -> bool {
+    async fn answer_kept(&self) -> bool {
         while let Some(kept) = self.stall.take() {
             let lives = match kept {
                 Kept::Request(bytes) => self.carry_out(&bytes),
@@ -260,7 +264,7 @@ impl Process {
             if !lives {
                 return false;
             }
-            self.answer();
+            self.answer().await;
         }
         true
     }
@@ -307,10 +311,12 @@ impl Process {
     }
 
     /// Hands in what the store has ready, or keeps it.
-    fn answer(&self) {
+    async fn answer(&self) {
         let now = self.clock.now();
         loop {
-            let Some(response) = lock(&self.store).poll(now) else { return };
+            let polled = lock(&self.store).poll(now);
+            let Some(response) = polled else { return };
+            self.turnstile.yield_point().await;
             if !self.send(&encode_response(&response)) {
                 return;
             }

@@ -11,8 +11,11 @@ use conformance::address_space::AddressSpace;
 use conformance::audit::AuditRecord;
 use conformance::oracle::RawHive;
 use conformance::plan::{Fault, SourceHive};
+use conformance::schedule::Scheduler;
 use conformance::source_device::SourceCalled;
-use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Started, Target, WorldEvent};
+use conformance::target::{
+    Answer, Frame, Overlapping, RawCall, RawDeviceCall, Started, Target, WorldEvent,
+};
 use lcs::env::UserMemory;
 use lcs::security::Token;
 use lcs::{Caller, Device, HiveRegistration, Lcs, Process, Registration};
@@ -24,7 +27,6 @@ use registry_model::store_entry::StoreEntry;
 
 use rsi::Guid;
 
-use crate::StoreKind;
 use crate::devices::{Devices, Machine};
 use crate::env::{AuditLog, Clock, Randomness, SimEnv};
 use crate::memory::CallMemory;
@@ -33,6 +35,8 @@ use crate::source::{self, ArmedEnd, OpenStore, Refusals, SharedLog, Storage, loc
 use crate::stall::Stall;
 use crate::stream::MemoryStream;
 use crate::tokens;
+use crate::turnstile::Turnstile;
+use crate::{StoreKind, overlap};
 
 /// Numbers storage within this process; two worlds must not share a disk.
 pub(crate) static NEXT_STORAGE_ID: AtomicU64 = AtomicU64::new(1);
@@ -57,6 +61,8 @@ pub struct World {
     tokens: Vec<(ModelToken, Arc<Token>)>,
     log: SharedLog,
     audit: AuditLog,
+    /// What every task of the kernel and of the sources goes through.
+    turnstile: Turnstile,
 }
 
 struct Source {
@@ -89,11 +95,12 @@ impl World {
         let clock = Clock::start();
         let randomness = Randomness::of_seed(seed);
         let audit = AuditLog::default();
+        let turnstile = Turnstile::default();
         World {
             kind,
             clock: clock.clone(),
             randomness: randomness.clone(),
-            kernel: boot_kernel(clock, randomness, audit.clone()),
+            kernel: boot_kernel(clock, randomness, audit.clone(), turnstile.clone()),
             sources: Vec::new(),
             devices: Devices::default(),
             processes: BTreeMap::new(),
@@ -102,6 +109,7 @@ impl World {
             tokens: Vec::new(),
             log: SharedLog::default(),
             audit,
+            turnstile,
         }
     }
 
@@ -206,9 +214,10 @@ impl World {
             refusals: Arc::clone(&source.refusals),
             log: Arc::clone(&self.log),
             clock: self.clock.clone(),
+            turnstile: self.turnstile.clone(),
         };
         let node = Handle::current().create_node().name(format!("source {index}")).build();
-        drop(node.spawn(process.serve()));
+        drop(node.spawn(self.turnstile.task(process.serve())));
         source.running = Some(Running { node, store, device: held, hives: asked.to_vec() });
         self.kernel.settled().await;
         Ok(started)
@@ -235,7 +244,8 @@ impl World {
         true
     }
 
-    fn token(&mut self, token: &ModelToken) -> Arc<Token> {
+    /// The kernel's form of a token.
+    pub(crate) fn token(&mut self, token: &ModelToken) -> Arc<Token> {
         if let Some((_, known)) = self.tokens.iter().find(|(model, _)| model == token) {
             return Arc::clone(known);
         }
@@ -264,6 +274,58 @@ impl World {
         }
     }
 
+    fn new_kernel(&self) -> Lcs<SimEnv> {
+        let (clock, randomness) = (self.clock.clone(), self.randomness.clone());
+        boot_kernel(clock, randomness, self.audit.clone(), self.turnstile.clone())
+    }
+
+    /// What every task goes through.
+    pub(crate) fn turnstile(&self) -> &Turnstile {
+        &self.turnstile
+    }
+
+    /// The time, Unix nanoseconds.
+    pub(crate) fn time(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// The kernel's side of a process.
+    pub(crate) fn process(&self, process: ProcessId) -> &Process<SimEnv> {
+        &self.processes[&process]
+    }
+
+    /// Waits until the kernel does nothing of its own.
+    pub(crate) async fn settled(&self) {
+        self.kernel.settled().await;
+    }
+
+    /// Makes a call that has nothing to do with streams; those are bad fds here.
+    pub(crate) async fn plain_call(
+        &self,
+        caller: Caller<'_, SimEnv>,
+        call: RawCall,
+        memory: &CallMemory,
+    ) -> i64 {
+        match call {
+            RawCall::Syscall { number, arguments } => {
+                self.kernel.syscall(caller, number, arguments, memory).await
+            }
+            RawCall::Ioctl { fd, request, argument } => {
+                self.kernel.ioctl(caller, fd, request, argument, memory).await
+            }
+            RawCall::Read { fd, buffer, length } => {
+                self.kernel.read(caller, fd, buffer, length, memory).await
+            }
+            RawCall::Poll { fd } => self.kernel.poll(caller, fd),
+            RawCall::Pass { fd, to } => {
+                let passed = self.kernel.pass(caller, fd, &self.processes[&to]);
+                passed.map_or_else(abi::Errno::returned, i64::from)
+            }
+            RawCall::Close { fd } => self.kernel.close(caller, fd).await,
+            RawCall::OpenStream { .. } | RawCall::TakeStream { .. } => abi::Errno::EBADF.returned(),
+        }
+    }
+
     async fn reboot(&mut self) -> Result<Vec<WorldEvent>, String> {
         for index in 0..self.sources.len() {
             self.kill(index).await;
@@ -275,7 +337,7 @@ impl World {
         lock(&self.log).events.clear();
         lock(&self.log).calls.clear();
         self.audit.take();
-        self.kernel = boot_kernel(self.clock.clone(), self.randomness.clone(), self.audit.clone());
+        self.kernel = self.new_kernel();
         let mut events = vec![WorldEvent::Rebooted];
         events.extend(self.start_all().await?);
         Ok(events)
@@ -304,9 +366,15 @@ fn with_scope(name: &str, asked: &[SourceHive]) -> SourceHive {
     SourceHive { name: name.to_owned(), scope: known.and_then(|hive| hive.scope) }
 }
 
-fn boot_kernel(clock: Clock, randomness: Randomness, audit: AuditLog) -> Lcs<SimEnv> {
+fn boot_kernel(
+    clock: Clock,
+    randomness: Randomness,
+    audit: AuditLog,
+    turnstile: Turnstile,
+) -> Lcs<SimEnv> {
     let node = Handle::current().create_node().name("kernel").build();
-    Lcs::new(SimEnv::new(clock, randomness, node).with_audit(audit))
+    let env = SimEnv::new(clock, randomness, node).with_audit(audit).with_turnstile(turnstile);
+    Lcs::new(env)
 }
 
 impl Target for World {
@@ -362,21 +430,6 @@ impl Target for World {
             let process = &self.processes[&process];
             let caller = Caller { process, token: &token };
             let result = match call {
-                RawCall::Syscall { number, arguments } => {
-                    self.kernel.syscall(caller, number, arguments, &memory).await
-                }
-                RawCall::Ioctl { fd, request, argument } => {
-                    self.kernel.ioctl(caller, fd, request, argument, &memory).await
-                }
-                RawCall::Read { fd, buffer, length } => {
-                    self.kernel.read(caller, fd, buffer, length, &memory).await
-                }
-                RawCall::Poll { fd } => self.kernel.poll(caller, fd),
-                RawCall::Pass { fd, to } => {
-                    let passed = self.kernel.pass(caller, fd, &self.processes[&to]);
-                    passed.map_or_else(abi::Errno::returned, i64::from)
-                }
-                RawCall::Close { fd } => self.kernel.close(caller, fd).await,
                 RawCall::OpenStream { access, contents } => {
                     self.streams.retain(|stream| Arc::strong_count(stream) > 1);
                     let stream = Arc::new(MemoryStream::new(access, contents));
@@ -387,10 +440,19 @@ impl Target for World {
                 RawCall::TakeStream { fd, buffer, length } => {
                     self.take_stream(process, fd, (buffer, length), &memory)
                 }
+                plain => self.plain_call(caller, plain, &memory).await,
             };
             self.kernel.settled().await;
             (result, memory.into_inner())
         })
+    }
+
+    fn call_all<'a>(
+        &'a mut self,
+        calls: &'a mut dyn Overlapping,
+        scheduler: &'a mut dyn Scheduler,
+    ) -> Answer<'a, Result<(), String>> {
+        Box::pin(overlap::call_all(self, calls, scheduler))
     }
 
     fn device<'a>(
@@ -402,8 +464,12 @@ impl Target for World {
     ) -> Answer<'a, i64> {
         Box::pin(async move {
             let token = self.token(token);
-            let machine =
-                Machine { kernel: &self.kernel, clock: self.clock.clone(), log: &self.log };
+            let machine = Machine {
+                kernel: &self.kernel,
+                clock: self.clock.clone(),
+                log: &self.log,
+                turnstile: &self.turnstile,
+            };
             let result = self.devices.call(&machine, source, &token, call, memory).await;
             self.kernel.settled().await;
             result

@@ -7,10 +7,11 @@ use conformance::divergence::Kind;
 use conformance::lockstep::{self, Options, Run, Verdict};
 use conformance::oracle::RawHive;
 use conformance::plan::{Fault, SourceHive};
+use conformance::schedule::Scheduler;
 use conformance::script;
 use conformance::script::answer::StepAnswer;
 use conformance::source_device::SourceCalled;
-use conformance::target::{Answer, Frame, RawCall, RawDeviceCall, Target, WorldEvent};
+use conformance::target::{Answer, Frame, Overlapping, RawCall, RawDeviceCall, Target, WorldEvent};
 use madsim::runtime::Runtime;
 use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token;
@@ -47,6 +48,13 @@ impl Target for Talkative {
             self.events.push(AuditRecord { event, payload: vec![0x80] });
         }
         self.world.call(process, token, call, memory)
+    }
+    fn call_all<'a>(
+        &'a mut self,
+        calls: &'a mut dyn Overlapping,
+        scheduler: &'a mut dyn Scheduler,
+    ) -> Answer<'a, Result<(), String>> {
+        self.world.call_all(calls, scheduler)
     }
     fn device<'a>(
         &'a mut self,

@@ -1,9 +1,10 @@
 //! The one call that an action on a key is about, and the rights that it takes (PSD-005 §3.1).
 
 use registry_model::input::{Call, Fd};
+use registry_model::observation::Observation;
 
 use super::{DATA_CAPACITY, NAME_CAPACITY};
-use crate::plan::{Action, KeyReference};
+use crate::plan::{Action, Handle, KeyReference};
 use crate::sddl;
 
 const KEY_QUERY_VALUE: u32 = 0x0001;
@@ -21,6 +22,7 @@ pub(super) fn key_and_access(action: &Action) -> (&KeyReference, u32) {
         Action::Get { key, .. }
         | Action::Batch { key, .. }
         | Action::EnumerateValue { key, .. } => (key, KEY_QUERY_VALUE),
+        Action::Update { key, .. } => (key, KEY_QUERY_VALUE | KEY_SET_VALUE),
         Action::Set { key, .. }
         | Action::Unset { key, .. }
         | Action::Blanket { key, .. }
@@ -103,6 +105,44 @@ pub(super) fn handle_call(action: &Action, fd: Fd) -> Option<Call> {
     })
 }
 
+/// The one call of an action that may overlap with others, or the first of two, with the fds of these
+/// handles.
+pub(crate) fn overlapping_call(action: &Action, fd_of: &dyn Fn(&Handle) -> Fd) -> Option<Call> {
+    if !action.may_overlap() {
+        return None;
+    }
+    Some(match action {
+        Action::Within { transaction, action } => {
+            within(overlapping_call(action, fd_of)?, fd_of(transaction))
+        }
+        Action::Begin { .. } => Call::BeginTransaction,
+        Action::Open { parent, path, access, flags, .. } => Call::OpenKey {
+            parent: parent.as_ref().map_or(-1, fd_of),
+            path: path.0.clone(),
+            desired_access: *access,
+            flags: *flags,
+        },
+        Action::Create { parent, path, access, flags, layer, .. } => Call::CreateKey {
+            parent: parent.as_ref().map_or(-1, fd_of),
+            path: path.0.clone(),
+            desired_access: *access,
+            flags: *flags,
+            layer: layer.as_ref().map(|layer| layer.0.clone()),
+            transaction: -1,
+        },
+        Action::Commit { transaction: handle }
+        | Action::TransactionStatus { transaction: handle }
+        | Action::Watch { handle, .. }
+        | Action::Events { handle, .. }
+        | Action::Poll { handle }
+        | Action::Close { handle } => handle_call(action, fd_of(handle))?,
+        _ => match key_and_access(action) {
+            (KeyReference::Handle(handle), _) => key_call(action, fd_of(handle)),
+            (KeyReference::Path(_), _) => return None,
+        },
+    })
+}
+
 /// The call with this fd in its field for a transaction, if it has one.
 pub(super) fn within(mut call: Call, fd: Fd) -> Call {
     match &mut call {
@@ -122,7 +162,27 @@ pub(super) fn within(mut call: Call, fd: Fd) -> Call {
     call
 }
 
-/// The call of an action of one call on one key, through this fd and in no transaction.
+/// The call that follows upon the first one of an action, if that was answered so.
+pub(crate) fn second_call(action: &Action, first: &Call, answer: &Observation) -> Option<Call> {
+    let (action, Call::QueryValue { fd, .. }) = (action, first) else { return None };
+    match (action, answer) {
+        (
+            Action::Update { name, value_type, data, .. },
+            Observation::Value { sequence, layer, .. },
+        ) => Some(Call::SetValue {
+            fd: *fd,
+            name: name.0.clone(),
+            value_type: *value_type,
+            data: data.clone(),
+            layer: layer.clone(),
+            transaction: -1,
+            expected_sequence: *sequence,
+        }),
+        _ => None,
+    }
+}
+
+/// The call of an action of one call on one key, or the first of two, through this fd and in no transaction.
 pub(super) fn key_call(action: &Action, fd: Fd) -> Call {
     let transaction = -1;
     match action {
@@ -132,6 +192,13 @@ pub(super) fn key_call(action: &Action, fd: Fd) -> Call {
             transaction,
             data_capacity: data_capacity.unwrap_or(DATA_CAPACITY),
             layer_capacity: layer_capacity.unwrap_or(NAME_CAPACITY),
+        },
+        Action::Update { name, .. } => Call::QueryValue {
+            fd,
+            name: name.0.clone(),
+            transaction,
+            data_capacity: DATA_CAPACITY,
+            layer_capacity: NAME_CAPACITY,
         },
         Action::Set { name, value_type, data, layer, expected_sequence, .. } => Call::SetValue {
             fd,
@@ -189,7 +256,7 @@ pub(super) fn key_call(action: &Action, fd: Fd) -> Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Handle, Text};
+    use crate::plan::Text;
     use crate::script::parse;
     use crate::twist::{FdReference, Layout, Twist};
     use crate::typed;

@@ -201,7 +201,7 @@ impl Generator {
     }
 
     /// Data that differs from every other.
-    fn fresh_data(&mut self) -> (u32, Vec<u8>) {
+    pub(super) fn fresh_data(&mut self) -> (u32, Vec<u8>) {
         self.life.written += 1;
         (4, self.life.written.to_le_bytes().to_vec())
     }
@@ -217,7 +217,7 @@ impl Generator {
     }
 
     /// A path that probably exists, in the generator's own spelling.
-    fn some_path(&mut self) -> String {
+    pub(super) fn some_path(&mut self) -> String {
         let few = self.paths.len().min(TREE.len() + 2);
         self.paths[self.rng.random_range(0..few)].clone()
     }

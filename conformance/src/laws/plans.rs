@@ -260,7 +260,7 @@ pub(super) fn names_in(action: &mut Action) -> Vec<&mut Text> {
     let (key, mut names): (Option<&mut KeyReference>, Vec<&mut Text>) = match action {
         Action::Open { path, .. } | Action::View { path } => (None, vec![path]),
         Action::Create { path, layer, .. } => (None, layer.iter_mut().chain([path]).collect()),
-        Action::Get { key, name, .. } => (Some(key), vec![name]),
+        Action::Get { key, name, .. } | Action::Update { key, name, .. } => (Some(key), vec![name]),
         Action::Set { key, name, layer, .. } | Action::Unset { key, name, layer } => {
             (Some(key), vec![name, layer])
         }

@@ -10,10 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use registry_model::audit::AuditPattern;
 use registry_model::coverage::Covered;
 use registry_model::input::{Call, Input};
 use registry_model::observation::Observation;
-use registry_model::{Outcome, State, Step};
+use registry_model::{Contest, Outcome, State, Step};
 
 use super::{Budget, Decision, EndStates, Operation, SequentialSpecification, check};
 use crate::describe;
@@ -36,14 +37,7 @@ pub struct RegistryInput {
 #[derive(Clone, Debug)]
 pub enum Judgement {
     /// It is linearizable.
-    Linearizable {
-        /// In this order, for example. Calls without an answer may be missing.
-        order: Vec<usize>,
-        /// All states that agree with what was seen.
-        states: Vec<State>,
-        /// The requirements that were applied on the way, in that order.
-        covered: Covered,
-    },
+    Linearizable(Box<Linearized>),
     /// It is not.
     NotLinearizable(Box<Obstacle>),
     /// The budget did not suffice for an order, or for all states.
@@ -53,6 +47,43 @@ pub enum Judgement {
     },
     /// What was answered depends on something that the model does not judge; on what.
     Outside(String),
+}
+
+/// How a history of the registry is linearizable.
+#[derive(Clone, Debug)]
+pub struct Linearized {
+    /// In this order, for example. Calls without an answer may be missing.
+    pub order: Vec<usize>,
+    /// All states that agree with what was seen.
+    pub states: Vec<State>,
+    /// What the model notes on the way, in that order.
+    pub noted: Noted,
+}
+
+/// What the model notes of inputs, in the order in which they took effect.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// The requirements that were applied.
+    pub covered: Covered,
+    /// The audit events that are due.
+    pub audit: Vec<AuditPattern>,
+    /// How contested the most contested resolution of an input was, with its place.
+    pub contests: Vec<(usize, Contest)>,
+}
+
+impl Noted {
+    /// What is noted of one step.
+    fn of(place: usize, step: &Step) -> Noted {
+        let contests = step.contest.map(|contest| (place, contest)).into_iter().collect();
+        Noted { covered: step.covered, audit: step.audit.clone(), contests }
+    }
+
+    /// Adds what is noted after it.
+    fn add(&mut self, after: Noted) {
+        self.covered.add(&after.covered);
+        self.audit.extend(after.audit);
+        self.contests.extend(after.contests);
+    }
 }
 
 /// Where a history of the registry ceases to be linearizable.
@@ -192,15 +223,15 @@ impl<'a> Registry<'a> {
         self.first_symbol + place as u64 * SYMBOLS_EACH
     }
 
-    /// What may follow an input, with what was marked.
+    /// What may follow an input, with what is noted.
     fn marked_steps(
         &self,
         possible: &Possible,
         place: usize,
         is_answered: bool,
-    ) -> Vec<(Covered, Possible)> {
+    ) -> Vec<(Noted, Possible)> {
         let Possible::Known(known) = possible else {
-            return vec![(Covered::new(), possible.clone())];
+            return vec![(Noted::default(), possible.clone())];
         };
         let mut all = Vec::new();
         let mut takes_numbers = false;
@@ -208,7 +239,7 @@ impl<'a> Registry<'a> {
         for number in std::iter::once(next).chain(self.numbers(known, place)) {
             for step in self.steps(known, place, number) {
                 if let Outcome::Outside(what) = step.outcome {
-                    return vec![(step.covered, Possible::Outside(what))];
+                    return vec![(Noted::of(place, &step), Possible::Outside(what))];
                 }
                 let Some(state) = self.answered(&step, place, is_answered) else { continue };
                 let is_call = !self.is_environment(place);
@@ -224,7 +255,8 @@ impl<'a> Registry<'a> {
                     Some(self.after_environment(known, state))
                 };
                 let after = after.filter(|known| self.may_be(known));
-                all.extend(after.map(|known| (step.covered, Possible::Known(Box::new(known)))));
+                let noted = Noted::of(place, &step);
+                all.extend(after.map(|known| (noted, Possible::Known(Box::new(known)))));
             }
             if !takes_numbers {
                 break;
@@ -324,28 +356,29 @@ impl<'a> Registry<'a> {
                 Possible::Known(known) => states.push(known.state),
             }
         }
-        let covered = self.marks(roots, &order);
-        Judgement::Linearizable { order, states, covered }
+        let noted = self.noted(roots, &order);
+        Judgement::Linearizable(Box::new(Linearized { order, states, noted }))
     }
 
-    /// What is marked in this order.
-    fn marks(&self, roots: &[Possible], order: &[usize]) -> Covered {
-        let mut ways: Vec<(Covered, Possible)> =
-            roots.iter().map(|root| (Covered::new(), root.clone())).collect();
+    /// What is noted in this order.
+    fn noted(&self, roots: &[Possible], order: &[usize]) -> Noted {
+        let mut ways: Vec<(Noted, Possible)> =
+            roots.iter().map(|root| (Noted::default(), root.clone())).collect();
         for place in order {
-            let mut next: Vec<(Covered, Possible)> = Vec::new();
+            let mut next: Vec<(Noted, Possible)> = Vec::new();
             for (before, possible) in &ways {
                 let is_answered = self.history[*place].returned.is_some();
-                for (mut covered, after) in self.marked_steps(possible, *place, is_answered) {
-                    covered.add(before);
+                for (noted, after) in self.marked_steps(possible, *place, is_answered) {
                     if next.iter().all(|(_, known)| *known != after) {
-                        next.push((covered, after));
+                        let mut all = before.clone();
+                        all.add(noted);
+                        next.push((all, after));
                     }
                 }
             }
             ways = next;
         }
-        ways.first().map(|(covered, _)| *covered).unwrap_or_default()
+        ways.into_iter().next().map(|(noted, _)| noted).unwrap_or_default()
     }
 
     fn obstacle(

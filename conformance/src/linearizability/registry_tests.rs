@@ -96,7 +96,7 @@ fn with_number(mut operation: Operation<RegistryInput>, number: u64) -> Operatio
 
 fn states(history: &[Operation<RegistryInput>]) -> Vec<State> {
     match judge(&[booted()], history, STEPS_MAX) {
-        Judgement::Linearizable { states, .. } => states,
+        Judgement::Linearizable(linearized) => linearized.states,
         other => panic!("{other:?}"),
     }
 }
@@ -219,13 +219,11 @@ fn a_call_that_overlaps_with_the_death_of_its_source_may_have_come_before_it() {
 fn marks_are_those_of_the_order_that_was_found() {
     let write = call(0, (0, 9), set(1), Observation::Done);
     let read = call(1, (10, 11), get(), value(1, booted().next_sequence()));
-    let Judgement::Linearizable { order, covered, .. } =
-        judge(&[booted()], &[write, read], STEPS_MAX)
-    else {
+    let Judgement::Linearizable(linearized) = judge(&[booted()], &[write, read], STEPS_MAX) else {
         panic!("a write and a read of it");
     };
-    assert_eq!(order, [0, 1]);
-    assert!(covered.iter().count() > 5, "{:?}", covered.iter().collect::<Vec<_>>());
+    assert_eq!(linearized.order, [0, 1]);
+    assert!(linearized.noted.covered.iter().count() > 5, "{:?}", linearized.noted.covered);
 }
 
 #[test]

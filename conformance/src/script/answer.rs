@@ -71,7 +71,7 @@ pub struct Changes {
 pub fn step_lines(step: &Step, answer: &StepAnswer) -> Vec<String> {
     match step {
         Step::Act { action, .. } => lines(action, answer),
-        Step::Fault(_) | Step::CompareViews => fault_lines(answer),
+        Step::Parallel(_) | Step::Fault(_) | Step::CompareViews => fault_lines(answer),
     }
 }
 

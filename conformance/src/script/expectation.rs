@@ -170,6 +170,7 @@ fn is_worth_saying(step: &Step, answer: &[String]) -> bool {
         }
         Action::Set { .. }
         | Action::SetSecurity { .. }
+        | Action::Update { .. }
         | Action::Unset { .. }
         | Action::Blanket { .. }
         | Action::Delete { .. }

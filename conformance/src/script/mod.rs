@@ -25,6 +25,7 @@
 //! open h = PATH [access=read] [link]         open h = @parent sub\key
 //! create h = PATH [access=all] [volatile] [link] [in LAYER]      create PATH ...
 //! set KEY NAME TYPE DATA [in LAYER] [if SEQUENCE]                KEY is PATH or @h
+//! update KEY NAME TYPE DATA                  reads, and writes in the layer that was read if that is unchanged
 //! unset KEY NAME [in LAYER]
 //! blanket KEY [in LAYER]                     unblanket KEY [in LAYER]
 //! get KEY NAME [data=BYTES] [layer=BYTES]
@@ -50,6 +51,8 @@
 //! restart source [N] as HIVE ...             with other hives than its own
 //! break source [N] HOW [at request N executed|unexecuted]
 //! reboot                                     compare views              wait 40s
+//! parallel random 17                         begins a block of calls that overlap, which `end` ends
+//! strand ACTOR                               begins the calls of one strand of the block
 //! refuse commit source N busy|failed         transactions source N on|off
 //! snapshots source N on|off
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
@@ -90,6 +93,12 @@
 //! refused and cut off, and is dead then: `second-response`, `wrong-operation`, `unknown-request`,
 //! `other-connection` (a request that another source has), `truncated`, `overlong`, `headless` or `ends-early`.
 //! Without a request it does so at once; a stalled one then answers the first request that it has kept so.
+//!
+//! A block has strands, each with the calls of one thread of an actor below it: reads and writes of values
+//! and keys through handles, opens, creations, watches and transactions. Strands do not wait for each other;
+//! where several could go on, the schedule decides: `random SEED`, `pct DEPTH SEED`, `round-robin`, or `replay
+//! 0 2 1`, which are places among those that could. A handle that a strand opens replaces what had its
+//! name. A block passes if some order of its calls gives every answer; it takes no expectations.
 //!
 //! A device is a process of its own that opens the source device: it answers nothing by itself until
 //! `register` is accepted, and then serves what it registered from an empty store in memory, which
@@ -154,6 +163,7 @@ mod descriptor;
 mod device;
 mod error;
 mod expectation;
+mod parallel;
 mod parse;
 mod parse_action;
 mod print;

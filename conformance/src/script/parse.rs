@@ -3,8 +3,8 @@
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
-use super::{Script, ScriptError, StepLines, actor, parse_action, source, store_entry};
-use crate::plan::{Action, ActorIndex, Fault, Step};
+use super::{Script, ScriptError, StepLines, actor, parallel, parse_action, source, store_entry};
+use crate::plan::{Action, ActorIndex, Fault, Parallel, Step, Strand};
 use crate::source_device::Breach;
 use registry_model::input::CommitRefusal;
 
@@ -29,6 +29,11 @@ pub fn parse(text: &str, file_name: &str) -> Result<Script, ScriptError> {
         let number = index + 1;
         parser.line(line, number).map_err(|complaint| complaint.at(file_name, number, line))?;
     }
+    if let Some((number, line)) = parser.block {
+        let whole = (0, line.len());
+        let complaint = Complaint::new(whole, "the block has no `end`", parallel::BLOCK_USAGE);
+        return Err(complaint.at(file_name, number, &line));
+    }
     Ok(parser.script)
 }
 
@@ -36,6 +41,8 @@ pub fn parse(text: &str, file_name: &str) -> Result<Script, ScriptError> {
 struct Parser {
     script: Script,
     data_length_total: usize,
+    /// The line at which the block began that has not ended yet.
+    block: Option<(usize, String)>,
 }
 
 impl Parser {
@@ -164,7 +171,24 @@ impl Parser {
         let mut words = Words::new(tokens, line);
         let actor = self.actor(&mut words)?;
         let (verb, span) = words.bare("a statement").map_err(|c| c.or_advise(NO_VERB_ADVICE))?;
+        if self.block.is_some() {
+            if actor.is_some() {
+                let problem = "an actor in a block";
+                return Err(Complaint::new(first.span, problem, parallel::BLOCK_USAGE));
+            }
+            return self.in_block(verb, span, &mut words);
+        }
         match verb {
+            "parallel" => {
+                let block = parallel::parse_block(&mut words)
+                    .map_err(|complaint| complaint.or_advise(parallel::USAGE))?;
+                if actor.is_some() {
+                    return Err(Complaint::new(first.span, "an actor of a block", parallel::USAGE));
+                }
+                self.step(Step::Parallel(block), number);
+                self.block = Some((number, line.to_owned()));
+                Ok(())
+            }
             "actor" | "source" => self.declaration(verb, first, &mut words),
             "kill" | "stall" | "break" | "release" | "restart" | "reboot" | "compare" | "store"
             | "wait" | "refuse" | "transactions" | "snapshots" => {
@@ -185,6 +209,52 @@ impl Parser {
                 self.step(Step::Act { actor: actor.unwrap_or(0), action }, number);
                 Ok(())
             }
+        }
+    }
+
+    /// Takes a statement that stands in a block.
+    fn in_block(
+        &mut self,
+        verb: &str,
+        span: (usize, usize),
+        words: &mut Words<'_>,
+    ) -> Result<(), Complaint> {
+        match verb {
+            "strand" => {
+                let name = parallel::parse_strand(words)?;
+                let actor = name.map_or(Ok(0), |name| self.actor_index(&name, span))?;
+                let Some(block) = self.open_block() else { return Ok(()) };
+                parallel::check_room(block, span)?;
+                block.strands.push(Strand { actor, actions: Vec::new() });
+            }
+            "end" => {
+                words.end()?;
+                self.block = None;
+            }
+            _ => {
+                let action = parse_action::parse_action(verb, span, words)
+                    .map_err(|complaint| complaint.or_advise(parallel::BLOCK_USAGE))?;
+                if !action.may_overlap() {
+                    let problem = "this is no single call through handles";
+                    return Err(Complaint::new(span, problem, parallel::BLOCK_USAGE));
+                }
+                self.count_data(&action, span)?;
+                let strand = self.open_block().and_then(|block| block.strands.last_mut());
+                let Some(strand) = strand else {
+                    let problem = "a call before the first strand";
+                    return Err(Complaint::new(span, problem, parallel::BLOCK_USAGE));
+                };
+                strand.actions.push(action);
+            }
+        }
+        Ok(())
+    }
+
+    /// The block that has not ended yet.
+    fn open_block(&mut self) -> Option<&mut Parallel> {
+        match self.script.plan.steps.last_mut() {
+            Some(Step::Parallel(block)) if self.block.is_some() => Some(block),
+            _ => None,
         }
     }
 
@@ -257,7 +327,7 @@ impl Parser {
         if let Action::Raw { action, .. } | Action::Within { action, .. } = action {
             return self.count_data(action, span);
         }
-        if let Action::Set { data, .. } = action {
+        if let Action::Set { data, .. } | Action::Update { data, .. } = action {
             self.data_length_total = self.data_length_total.saturating_add(data.len());
         }
         if self.data_length_total > DATA_LENGTH_TOTAL_MAX {

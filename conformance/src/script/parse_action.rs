@@ -16,6 +16,7 @@ const USAGES: &[(&str, &str)] = &[
     ),
     ("get", "get KEY NAME [data=BYTES] [layer=BYTES]"),
     ("set", "set KEY NAME TYPE DATA [in LAYER] [if SEQUENCE]"),
+    ("update", "update KEY NAME TYPE DATA"),
     ("unset", "unset KEY NAME [in LAYER]"),
     ("blanket", "blanket KEY [in LAYER] [set=N]"),
     ("unblanket", "unblanket KEY [in LAYER]"),
@@ -48,6 +49,9 @@ const USAGES: &[(&str, &str)] = &[
     ("transactions", ""),
     ("snapshots", ""),
     ("times", ""),
+    ("parallel", ""),
+    ("strand", ""),
+    ("end", ""),
     ("store", ""),
     ("compare", ""),
     ("actor", ""),
@@ -76,7 +80,7 @@ pub(super) fn parse_action(
     let action = match verb {
         "open" => open(words),
         "create" => create(words),
-        "get" | "set" | "unset" | "blanket" | "unblanket" => value_action(verb, words),
+        "get" | "set" | "update" | "unset" | "blanket" | "unblanket" => value_action(verb, words),
         "layer" => layer(words),
         "raw" => raw::parse_raw(words),
         "ioctl" => raw::parse_ioctl(words),
@@ -161,6 +165,13 @@ fn value_action(verb: &str, words: &mut Words<'_>) -> Result<Action, Complaint> 
             let expected_sequence = options.condition.unwrap_or(0);
             let layer = options.layer_or_base();
             Action::Set { key, name, value_type, data, layer, expected_sequence }
+        }
+        "update" => {
+            let name = words.text("a value name")?;
+            let (type_word, span) = words.bare("a value type")?;
+            let value_type = parse_value_type(type_word, span)?;
+            let data = data::parse_data(value_type, words)?;
+            Action::Update { key, name, value_type, data }
         }
         "unset" => {
             let name = words.text("a value name")?;

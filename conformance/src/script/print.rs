@@ -3,6 +3,7 @@
 use super::actor::actor_words;
 use super::data::typed_words;
 use super::device::device_words;
+use super::parallel::words as parallel_words;
 use super::raw::raw_words;
 use super::security;
 use super::source::hive_word;
@@ -50,6 +51,7 @@ pub(super) fn step_words(plan: &Plan, step: &Step) -> String {
                 if is_plain { name.to_owned() } else { super::token::quoted(name.as_bytes()) };
             format!("{name}: {}", action_words(action))
         }
+        Step::Parallel(parallel) => parallel_words(plan, parallel),
         Step::Fault(fault) => fault_words(fault),
         Step::CompareViews => "compare views".to_owned(),
     }
@@ -121,6 +123,10 @@ pub(super) fn action_words(action: &Action) -> String {
             } else {
                 line.raw(&format!("if {expected_sequence}")).0
             }
+        }
+        Action::Update { key, name, value_type, data } => {
+            let line = Line::new("update").key(key).text(&name.0);
+            line.raw(&typed_words(*value_type, data)).0
         }
         Action::Get { key, name, data_capacity, layer_capacity } => {
             let line = Line::new("get").key(key).text(&name.0);

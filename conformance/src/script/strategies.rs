@@ -14,9 +14,10 @@ use registry_model::store_entry::{
 };
 
 use crate::plan::{
-    Action, Actor, Fault, Handle, KeyReference, Plan, PlannedHive, PlannedRegistration,
-    PlannedRoot, RawArgument, SourceHive, Step, Text,
+    Action, Actor, Fault, Handle, KeyReference, Parallel, Plan, PlannedHive, PlannedRegistration,
+    PlannedRoot, RawArgument, SourceHive, Step, Strand, Text,
 };
+use crate::schedule::Schedule;
 use crate::script::words::CAPACITY_MAX;
 use crate::sddl;
 use crate::source_device::Breach;
@@ -223,8 +224,22 @@ fn steps(actor_count: usize, source_count: usize) -> impl Strategy<Value = Step>
     prop_oneof![
         8 => (0..actor_count, actions()).prop_map(|(actor, action)| Step::Act { actor, action }),
         1 => faults(source_count).prop_map(Step::Fault),
+        1 => blocks(actor_count).prop_map(Step::Parallel),
         1 => Just(Step::CompareViews),
     ]
+}
+
+fn blocks(actor_count: usize) -> impl Strategy<Value = Parallel> {
+    let actions =
+        || vec(actions().prop_filter("a call that may overlap", Action::may_overlap), 0..3);
+    let strand = (0..actor_count, actions()).prop_map(|(actor, actions)| Strand { actor, actions });
+    let schedule = prop_oneof![
+        any::<u64>().prop_map(|seed| Schedule::Random { seed }),
+        any::<(u32, u64)>().prop_map(|(depth, seed)| Schedule::Pct { depth, seed }),
+        Just(Schedule::RoundRobin),
+        vec(any::<u32>(), 0..5).prop_map(|picks| Schedule::Replay { picks }),
+    ];
+    (vec(strand, 0..3), schedule).prop_map(|(strands, schedule)| Parallel { strands, schedule })
 }
 
 fn faults(source_count: usize) -> BoxedStrategy<Fault> {
@@ -359,6 +374,9 @@ fn values() -> BoxedStrategy<Action> {
         }),
         (keys(), texts(), prop_oneof![0u8..2, any::<u8>()])
             .prop_map(|(key, layer, set)| Action::Blanket { key, layer, set }),
+        (keys(), texts(), typed_data()).prop_map(|(key, name, (value_type, data))| {
+            Action::Update { key, name, value_type, data }
+        }),
     ]
     .boxed()
 }

@@ -20,6 +20,8 @@ pub(super) enum Calls {
 pub(super) struct Sequences {
     calls: Calls,
     reboots: u32,
+    /// What had been given out when calls began to overlap; all that they take is above that.
+    before_overlap: u64,
     /// The highest maximum that each source reported when it first registered.
     floors: BTreeMap<SourceId, u64>,
     highest_reported: u64,
@@ -37,6 +39,7 @@ impl Sequences {
         Sequences {
             calls,
             reboots: 0,
+            before_overlap: 0,
             floors: BTreeMap::new(),
             highest_reported: 0,
             highest: 0,
@@ -46,6 +49,20 @@ impl Sequences {
             has_timed_out: false,
             has_registered_late: false,
         }
+    }
+
+    /// Calls begin to overlap.
+    pub(super) fn overlap_began(&mut self) {
+        self.calls = Calls::Concurrent;
+        self.before_overlap = self.highest;
+        self.used.clear();
+    }
+
+    /// Calls overlap no more.
+    pub(super) fn overlap_ended(&mut self) {
+        self.calls = Calls::OneAtATime;
+        self.before_overlap = 0;
+        self.used.clear();
     }
 
     /// Forgets what the counter gave out: numbers above the highest surviving one may come again.
@@ -96,8 +113,14 @@ impl Sequences {
         }
         self.mark_origin(held, floor);
         if self.last_source.is_some() {
-            let in_order = number > last || self.calls == Calls::Concurrent;
-            held.require(Rule::SequenceOrder, in_order, || format!("{number} after {last}"))?;
+            let last_for_certain = match self.calls {
+                Calls::OneAtATime => last,
+                Calls::Concurrent => self.before_overlap,
+            };
+            let in_order = number > last_for_certain;
+            held.require(Rule::SequenceOrder, in_order, || {
+                format!("{number} after {last_for_certain}")
+            })?;
             if last.checked_add(1) == Some(number) {
                 held.mark(Rule::SequenceStep);
             }

@@ -102,7 +102,7 @@ impl Generator {
         }
     }
 
-    pub(super) fn open_or_create(&mut self, handle: &Handle, path: &str) {
+    pub(in super::super) fn open_or_create(&mut self, handle: &Handle, path: &str) {
         self.sequence += 1;
         let create = Action::Create {
             handle: Some(handle.clone()),

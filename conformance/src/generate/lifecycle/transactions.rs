@@ -171,6 +171,16 @@ impl Generator {
         self.act(1, Action::Close { handle: transaction.clone() });
     }
 
+    /// Closes every transaction that is probably open.
+    pub(in super::super) fn close_transactions(&mut self) {
+        let acting = self.actor;
+        for open in std::mem::take(&mut self.life.transactions) {
+            self.actor = open.actor;
+            self.act(1, Action::Close { handle: open.handle });
+        }
+        self.actor = acting;
+    }
+
     /// One transaction, to its end.
     pub(in super::super) fn transact(&mut self) {
         let transaction = self.begin();

@@ -209,7 +209,7 @@ impl Generator {
     }
 
     /// Something has probably changed at a path.
-    pub(super) fn noted(&mut self, path: &str) {
+    pub(in super::super) fn noted(&mut self, path: &str) {
         for watched in self.life.watched.iter_mut().filter(|watched| watched.sees(path)) {
             watched.has_news = true;
         }
@@ -231,7 +231,7 @@ impl Generator {
     }
 
     /// A path that a watch sees, mostly.
-    pub(super) fn watched_path(&mut self) -> String {
+    pub(in super::super) fn watched_path(&mut self) -> String {
         let (path, is_any) = (self.some_path(), self.chance(4));
         let is_seen = |path: &String| self.life.watched.iter().any(|of| of.sees(path));
         if is_any || is_seen(&path) {

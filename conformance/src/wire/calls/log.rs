@@ -162,6 +162,11 @@ impl Log {
         *self = Log { is_recording: true, ..Log::default() };
     }
 
+    /// Records no more until the next call begins.
+    pub(in crate::wire) fn stop(&mut self) {
+        *self = Log::default();
+    }
+
     /// Whether a call is under way.
     pub(in crate::wire) fn is_recording(&self) -> bool {
         self.is_recording

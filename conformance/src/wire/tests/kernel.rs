@@ -157,6 +157,20 @@ fn concurrent_calls_may_send_numbers_out_of_order_but_once() {
 }
 
 #[test]
+fn calls_that_overlap_send_numbers_out_of_order_but_above_those_before_them() {
+    let mut wire = Wire::new();
+    wire.send(0x21, set_value(105)).unwrap();
+    wire.monitor.overlap_began();
+    wire.send(0x21, set_value(108)).unwrap();
+    wire.send(0x21, set_value(107)).unwrap();
+    assert_eq!(wire.send(0x21, set_value(108)), Err(Rule::SequenceUnique));
+    assert_eq!(wire.send(0x21, set_value(104)), Err(Rule::SequenceOrder));
+    wire.monitor.overlap_ended();
+    assert_eq!(wire.send(0x21, set_value(106)), Err(Rule::SequenceOrder));
+    wire.send(0x21, set_value(109)).unwrap();
+}
+
+#[test]
 fn sequence_numbers_are_above_what_sources_reported() {
     assert_eq!(Wire::new().send(0x21, set_value(100)), Err(Rule::SequenceAboveStored));
     let mut wire = Wire::new();

@@ -1,0 +1,242 @@
+//! The chaos profile: what the lifecycle profile has, and blocks of calls that overlap.
+//!
+//! A block aims at one key: every strand begins with a change of it, most go on with it, and all have
+//! handles of their own. What the text leaves open of calls that overlap is not generated (P-447).
+
+use proptest::prelude::*;
+
+use super::{Feature, Generator, KEY_NAMES, VALUE_NAMES};
+use crate::plan::{Action, Fault, Handle, KeyReference, Parallel, Step, Strand, Text};
+use crate::schedule::Schedule;
+
+/// The handle of the key that a strand aims at, by the strand.
+const AIMED: &[&str] = &["p1", "p2", "p3", "p4", "p5"];
+/// The handle of another key, by the strand.
+const OTHER: &[&str] = &["q1", "q2", "q3", "q4", "q5"];
+/// The handle of a transaction, by the strand.
+const TRANSACTION: &[&str] = &["b1", "b2", "b3", "b4", "b5"];
+/// Every kind of event.
+const ALL_EVENTS: u32 = 7;
+/// The deepest that a defect is looked for, in ordered steps.
+const DEPTH_MAX: u32 = 5;
+
+impl Generator {
+    /// The features of the profile.
+    pub(super) fn chaotic_features(&self) -> Vec<(u32, u32, Feature)> {
+        let mut features = self.watched_features();
+        features.push((10, 25, Generator::overlap));
+        features
+    }
+
+    /// Calls that overlap, and what is to be seen of them afterwards.
+    pub(super) fn overlap(&mut self) {
+        self.calm_down();
+        let acting = self.actor;
+        let aim = self.watched_path();
+        let other = if self.chance(2) {
+            format!("{aim}\\{}", self.pick(KEY_NAMES))
+        } else {
+            self.some_path()
+        };
+        let name = if self.chance(3) { self.pick(VALUE_NAMES) } else { VALUE_NAMES[self.hot_name] };
+        let count = self.rng.random_range(3..=AIMED.len().min(5));
+        let mut strands = Vec::new();
+        for strand in 0..count {
+            self.actor = self.next_actor();
+            self.hold(AIMED[strand], &aim);
+            self.hold(OTHER[strand], &other);
+            strands.push(Strand { actor: self.actor, actions: Vec::new() });
+        }
+        let watcher = strands[0].actor;
+        self.actor = watcher;
+        self.set_aimed_value(name);
+        if self.chance(2) {
+            let subtree = u8::from(self.chance(2));
+            let handle = Handle(AIMED[0].to_owned());
+            self.act(1, Action::Watch { handle, filter: ALL_EVENTS, subtree });
+        }
+        for (index, strand) in strands.iter_mut().enumerate() {
+            self.actor = strand.actor;
+            strand.actions = self.strand(index, name);
+            self.calls += strand.actions.len();
+        }
+        let schedule = self.schedule();
+        self.plan.steps.push(Step::Parallel(Parallel { strands: strands.clone(), schedule }));
+        for (index, strand) in strands.iter().enumerate() {
+            self.actor = strand.actor;
+            self.let_go(index, name);
+        }
+        self.actor = acting;
+        self.noted(&aim);
+    }
+
+    /// Nothing is armed, stalled, dead or left open that would end calls in the middle of a block.
+    fn calm_down(&mut self) {
+        for source in 0..self.plan.sources.len() {
+            self.plan.steps.push(Step::Fault(Fault::ReleaseSource { source }));
+            self.plan.steps.push(Step::Fault(Fault::RestartSource { source }));
+            self.down[source] = false;
+        }
+        self.close_transactions();
+    }
+
+    /// Opens a key, or creates it where nothing is to be seen.
+    fn hold(&mut self, handle: &str, path: &str) {
+        self.open_or_create(&Handle(handle.to_owned()), path);
+    }
+
+    fn set_aimed_value(&mut self, name: &str) {
+        let (key, name) = (aimed(0), Text::from(name));
+        let (layer, (value_type, data)) = (self.layer(), self.fresh_data());
+        self.sequence += 1;
+        self.act(1, Action::Set { key, name, value_type, data, layer, expected_sequence: 0 });
+    }
+
+    fn strand(&mut self, index: usize, name: &str) -> Vec<Action> {
+        if self.chance(4) {
+            return self.transaction_strand(index, name);
+        }
+        let mut actions = vec![self.change_of_aim(index, name)];
+        for _ in 0..self.rng.random_range(1..=3) {
+            let watched = Handle(AIMED[0].to_owned());
+            let action = match self.rng.random_range(0..12) {
+                0..4 => self.change_of_aim(index, name),
+                4..8 => self.read_of_aim(index, name),
+                8 if index == 0 => Action::Events { handle: watched, capacity: None },
+                9 if index == 0 => Action::Poll { handle: watched },
+                _ => self.change_of_other(index, name),
+            };
+            actions.push(action);
+        }
+        actions
+    }
+
+    /// A transaction from its beginning to its end.
+    fn transaction_strand(&mut self, index: usize, name: &str) -> Vec<Action> {
+        let handle = Handle(TRANSACTION[index].to_owned());
+        let within =
+            |action| Action::Within { transaction: handle.clone(), action: Box::new(action) };
+        let mut actions = vec![Action::Begin { handle: handle.clone() }];
+        for _ in 0..self.rng.random_range(1..=2) {
+            actions.push(within(self.plain_change_of_aim(index, name)));
+        }
+        if self.chance(2) {
+            actions.push(within(self.read_of_aim(index, name)));
+        }
+        if self.chance(3) {
+            actions.push(self.read_of_aim(index, name));
+        }
+        if !self.chance(5) {
+            actions.push(Action::Commit { transaction: handle.clone() });
+        }
+        if self.chance(3) {
+            actions.push(Action::TransactionStatus { transaction: handle.clone() });
+        }
+        actions.push(Action::Close { handle });
+        actions
+    }
+
+    fn change_of_aim(&mut self, index: usize, name: &str) -> Action {
+        if !self.chance(3) {
+            return self.plain_change_of_aim(index, name);
+        }
+        let (key, name, (value_type, data)) = (aimed(index), Text::from(name), self.fresh_data());
+        self.sequence += 1;
+        Action::Update { key, name, value_type, data }
+    }
+
+    fn plain_change_of_aim(&mut self, index: usize, name: &str) -> Action {
+        let (key, name, layer) = (aimed(index), Text::from(name), self.layer());
+        match self.rng.random_range(0..10) {
+            0 => Action::Unset { key, name, layer },
+            1 => Action::Blanket { key, layer, set: u8::from(self.chance(2)) },
+            kind => {
+                let tombstone = (0xFFFF, Vec::new());
+                let (value_type, data) = if kind == 2 { tombstone } else { self.fresh_data() };
+                self.sequence += 1;
+                Action::Set { key, name, value_type, data, layer, expected_sequence: 0 }
+            }
+        }
+    }
+
+    fn read_of_aim(&mut self, index: usize, name: &str) -> Action {
+        let (key, name) = (aimed(index), Text::from(name));
+        match self.rng.random_range(0..4) {
+            0 => Action::Batch { key, capacity: None },
+            _ => Action::Get { key, name, data_capacity: None, layer_capacity: None },
+        }
+    }
+
+    /// Something about the other key, so that strands do not only meet at one.
+    fn change_of_other(&mut self, index: usize, name: &str) -> Action {
+        let (key, name) = (KeyReference::Handle(Handle(OTHER[index].to_owned())), Text::from(name));
+        if self.chance(2) {
+            return Action::Get { key, name, data_capacity: None, layer_capacity: None };
+        }
+        let (layer, (value_type, data)) = (self.layer(), self.fresh_data());
+        self.sequence += 1;
+        Action::Set { key, name, value_type, data, layer, expected_sequence: 0 }
+    }
+
+    fn schedule(&mut self) -> Schedule {
+        let seed = u64::from(self.rng.random_range(0..=u32::MAX));
+        match self.rng.random_range(0..8) {
+            0 => Schedule::RoundRobin,
+            1..4 => Schedule::Pct { depth: self.rng.random_range(1..=DEPTH_MAX), seed },
+            _ => Schedule::Random { seed },
+        }
+    }
+
+    /// What a strand sees afterwards, and the end of its handles.
+    fn let_go(&mut self, index: usize, name: &str) {
+        let handle = Handle(AIMED[index].to_owned());
+        if index == 0 {
+            self.act(1, Action::Events { handle: handle.clone(), capacity: None });
+        }
+        if self.chance(3) {
+            let read = self.read_of_aim(index, name);
+            self.act(1, read);
+        }
+        self.act(1, Action::Close { handle });
+        self.act(1, Action::Close { handle: Handle(OTHER[index].to_owned()) });
+    }
+}
+
+fn aimed(index: usize) -> KeyReference {
+    KeyReference::Handle(Handle(AIMED[index].to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Profile, plan_of_seed};
+    use super::*;
+
+    fn blocks() -> Vec<Parallel> {
+        let steps = (0..20).flat_map(|seed| plan_of_seed(seed, Profile::Chaos, 200).steps);
+        steps
+            .filter_map(|step| match step {
+                Step::Parallel(parallel) => Some(parallel),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_in_a_block_may_overlap() {
+        let blocks = blocks();
+        assert!(blocks.len() > 20, "{}", blocks.len());
+        let actions =
+            blocks.iter().flat_map(|block| &block.strands).flat_map(|strand| &strand.actions);
+        assert!(actions.into_iter().all(Action::may_overlap));
+    }
+
+    #[test]
+    fn a_transaction_of_a_block_ends_in_it() {
+        for strand in blocks().iter().flat_map(|block| &block.strands) {
+            let began = strand.actions.iter().filter(|a| matches!(a, Action::Begin { .. })).count();
+            let closed =
+                strand.actions.iter().filter(|a| matches!(a, Action::Close { .. })).count();
+            assert_eq!(began, closed);
+        }
+    }
+}

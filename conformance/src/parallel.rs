@@ -1,0 +1,210 @@
+//! Calls that overlap, under execution: made by the target under a schedule, and then judged together.
+//!
+//! Between its invocation and its return each call takes effect at one moment; some order of these moments
+//! has to give every answer (linearizability, design §4). What crosses the wire meanwhile is judged frame by
+//! frame, since no frame belongs to one call for certain (P-445); audit events are compared with those of
+//! the order that was found, in whatever order they came (P-446).
+
+mod audits;
+mod block;
+mod numbers;
+mod overlaps;
+
+use registry_model::input::Input;
+
+use crate::alias;
+use crate::describe;
+use crate::divergence::{Kind, Stop};
+use crate::execution::{Execution, count_contest};
+use crate::linearizability;
+use crate::linearizability::registry::{Judgement, Linearized, Obstacle, RegistryInput, judge};
+use crate::lockstep::Happening;
+use crate::plan::{Action, ActorIndex, Parallel, STRANDS_MAX};
+use crate::schedule::Recorder;
+use crate::script::answer::StepAnswer;
+use crate::target::WorldEvent;
+use block::{Block, Made};
+use numbers::Numbered;
+
+/// Steps of the model that one block may take for each state that it may begin in.
+const STEPS_MAX: u64 = 300_000;
+
+/// A call of a block; its process is the strand.
+type Operation = linearizability::Operation<RegistryInput>;
+
+impl Execution<'_> {
+    /// Makes the calls of a block and judges them.
+    ///
+    /// # Errors
+    /// The divergence, if no order of the calls gives their answers.
+    pub(crate) async fn parallel(&mut self, parallel: &Parallel) -> Result<StepAnswer, Stop> {
+        check(parallel)?;
+        self.check_frames()?;
+        self.monitor.time(self.target.now());
+        self.monitor.overlap_began();
+        let handles = std::mem::take(&mut self.handles);
+        let callers =
+            (0..self.plan.actors.len()).map(|actor| (self.process(actor), self.token(actor)));
+        let mut block = Block::new(parallel, callers.collect(), handles);
+        let mut recorder = Recorder::new(parallel.schedule.scheduler());
+        let called = self.target.call_all(&mut block, &mut recorder).await;
+        let picks = recorder.into_picks();
+        let (made, handles) = block.into_parts();
+        self.handles = handles;
+        called.map_err(Stop::HarnessFault)?;
+        self.trace.record_value("schedule", self.target.now(), &picks);
+        self.schedules.push(picks);
+        let events = self.target.take_events();
+        if events.iter().any(is_disturbance) {
+            let why = "a source died or stalled while calls overlapped";
+            return Err(Stop::Indeterminate(why.to_owned()));
+        }
+        let numbered = Numbered::of(&self.checked_frames()?);
+        let actors: Vec<ActorIndex> = made.iter().map(|made| made.actor).collect();
+        let operations = self.operations(made, &numbered)?;
+        self.judge_overlapping(&operations)?;
+        self.tell_monitor(&operations, &actors)?;
+        self.settle_audits_in_any_order()?;
+        self.environment(events)?;
+        Ok(StepAnswer::Nothing)
+    }
+
+    /// The calls as operations, noted in the trace and in the statistics.
+    fn operations(&mut self, made: Vec<Made>, numbered: &Numbered) -> Result<Vec<Operation>, Stop> {
+        self.statistics.blocks += 1;
+        self.statistics.overlaps += overlaps::of_most_mutated(&made, |actor, fd| {
+            let state = &self.beliefs.first()?.state;
+            state.key_of_fd(self.process(actor), fd)
+        });
+        let mut operations = Vec::new();
+        for Made { strand, actor, call, answer, invoked, returned, began, ended } in made {
+            self.trace.record_value("call", began, &(strand, &call));
+            self.trace.record_value("answer", ended, &answer);
+            let observation =
+                answer.map_err(|fault| self.malformed(actor, describe::call(&call), fault))?;
+            let caller = self.caller(actor);
+            let numbers = numbered.of_call(&call);
+            let input = Input::Call { caller, call, began, ended, interrupted: false };
+            self.note_call(actor, &input, &observation, false);
+            let operation = RegistryInput { input, observation: Some(observation), numbers };
+            let (process, returned) = (strand as u32, Some(returned));
+            operations.push(linearizability::Operation { process, invoked, returned, operation });
+        }
+        Ok(operations)
+    }
+
+    /// Keeps what may be believed after these calls in any order that gives their answers.
+    fn judge_overlapping(&mut self, operations: &[Operation]) -> Result<(), Stop> {
+        let (mut ends, mut farthest) = (Vec::new(), None::<Box<Obstacle>>);
+        for belief in self.beliefs.clone() {
+            let initial = std::slice::from_ref(&belief.state);
+            match judge(initial, operations, STEPS_MAX) {
+                Judgement::Linearizable(linearized) => {
+                    if ends.is_empty() {
+                        self.note_order(operations, &linearized);
+                    }
+                    let Linearized { states, noted, .. } = *linearized;
+                    ends.extend(states.into_iter().map(|state| belief.after_block(&noted, state)));
+                }
+                Judgement::NotLinearizable(obstacle) => {
+                    let length = obstacle.longest_prefix.len();
+                    let is_farther = |other: &Box<Obstacle>| length > other.longest_prefix.len();
+                    if farthest.as_ref().is_none_or(is_farther) {
+                        farthest = Some(obstacle);
+                    }
+                }
+                Judgement::Undecided { explored } => {
+                    let why = format!("no order of overlapping calls in {explored} steps");
+                    return Err(Stop::Indeterminate(why));
+                }
+                Judgement::Outside(what) => return Err(Stop::Outside(what)),
+            }
+        }
+        match farthest {
+            Some(obstacle) if ends.is_empty() => Err(self.not_linearizable(operations, &obstacle)),
+            _ => self.replace_beliefs(ends, "calls that overlapped"),
+        }
+    }
+
+    /// What the wire monitor learns of the calls, whose frames it has judged by then.
+    fn tell_monitor(
+        &mut self,
+        operations: &[Operation],
+        actors: &[ActorIndex],
+    ) -> Result<(), Stop> {
+        self.monitor.time(self.target.now());
+        for (operation, actor) in operations.iter().zip(actors) {
+            let RegistryInput { input, observation, .. } = &operation.operation;
+            let (Input::Call { call, caller, .. }, Some(observation)) = (input, observation) else {
+                continue;
+            };
+            let expanded = alias::expanded(call, &caller.token);
+            self.monitor
+                .overlapping_call(
+                    self.process(*actor),
+                    expanded.as_ref().unwrap_or(call),
+                    observation,
+                )
+                .map_err(|violation| self.violated(&violation, describe::call(call)))?;
+        }
+        self.monitor.overlap_ended();
+        Ok(())
+    }
+
+    /// Takes note of an order that was found.
+    fn note_order(&mut self, operations: &[Operation], linearized: &Linearized) {
+        self.applied = linearized.noted.covered;
+        for (place, contest) in &linearized.noted.contests {
+            let input = &operations[*place].operation.input;
+            count_contest(&mut self.statistics, input, Some(*contest));
+        }
+        if let Some(history) = &mut self.history {
+            history.extend(linearized.order.iter().map(|place| {
+                let RegistryInput { input, observation, .. } = operations[*place].operation.clone();
+                Happening { input, observation, raw: None }
+            }));
+        }
+    }
+
+    /// Calls whose answers no order gives: the longest order of some of them, and the one that does not
+    /// come after it.
+    fn not_linearizable(&self, operations: &[Operation], obstacle: &Obstacle) -> Stop {
+        let line = |place: usize| {
+            let linearizability::Operation { process, invoked, returned, operation } =
+                &operations[place];
+            let returned = returned.map_or_else(String::new, |returned| returned.to_string());
+            let (call, answer) = (describe::input(&operation.input), &operation.observation);
+            let answer = answer.as_ref().map_or_else(String::new, describe::observation);
+            format!("{process} from {invoked} to {returned}: {call} -> {answer}")
+        };
+        let Obstacle { longest_prefix, cannot_be_placed, expected, got, requirements } = obstacle;
+        let order: Vec<String> = longest_prefix.iter().map(|place| line(*place)).collect();
+        let what = format!(
+            "calls that overlap, of which the last has no place behind the others:\n{}\n{}",
+            order.join("\n"),
+            line(*cannot_be_placed)
+        );
+        let (expected, got) = (expected.clone(), got.clone());
+        self.diverged(Kind::Order, None, what, requirements, expected, got)
+    }
+}
+
+/// Refuses a block that cannot be carried out, whoever made it.
+fn check(parallel: &Parallel) -> Result<(), Stop> {
+    let fault = |problem: &str| Err(Stop::HarnessFault(problem.to_owned()));
+    if parallel.strands.len() > STRANDS_MAX {
+        return fault("the plan has a block of too many strands");
+    }
+    let mut actions = parallel.strands.iter().flat_map(|strand| &strand.actions);
+    if actions.all(Action::may_overlap) {
+        return Ok(());
+    }
+    fault("the plan has something in a block that cannot overlap with anything")
+}
+
+fn is_disturbance(event: &WorldEvent) -> bool {
+    matches!(
+        event,
+        WorldEvent::SourceDown(_) | WorldEvent::SourceStalled(_) | WorldEvent::ProtocolBroken(_)
+    )
+}
