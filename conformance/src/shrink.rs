@@ -1,8 +1,9 @@
 //! Shrinking: the shortest and simplest plan whose divergence is of the same class.
 //!
 //! Greedy, along the axes of a plan, each a file: `calls` (fewer steps and actors), `faults` (earlier, and
-//! without counting), `layers` (fewer, of equal precedence), `keys` (paths in place of handles, shorter
-//! paths) and `arguments` (less in a call). What is tried is run; what keeps the class of the divergence
+//! without counting), `layers` (fewer, of equal precedence), `overlaps` (calls that overlap one after
+//! another, fewer of them, and fewer switches between them), `keys` (paths in place of handles, shorter paths) and
+//! `arguments` (less in a call). What is tried is run; what keeps the class of the divergence
 //! (`class`) is where the next trial begins. The passes are repeated until none of them changes anything, or
 //! until the budget is spent.
 //!
@@ -16,6 +17,7 @@ mod faults;
 mod fields;
 mod keys;
 mod layers;
+mod overlaps;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +35,9 @@ const ROUNDS_MAX: usize = 8;
 type Pass = fn(&mut Attempts<'_>);
 
 /// Every pass, in the order of what it saves.
-const PASSES: [Pass; 9] = [
+const PASSES: [Pass; 10] = [
     calls::remove_steps,
+    overlaps::simplify,
     faults::simplify,
     calls::unwrap_actions,
     keys::name_by_path,

@@ -112,14 +112,15 @@ pub(super) fn join_actors(attempts: &mut Attempts<'_>) {
 fn join(plan: &mut Plan, leaving: usize, staying: usize) {
     let name = plan.actors.remove(leaving).name;
     let new_name = plan.actors[staying].name.clone();
-    for step in &mut plan.steps {
-        let Step::Act { actor, action } = step else { continue };
+    for actor in fields::actors(plan) {
         if *actor == leaving {
             *actor = staying;
         } else if *actor > leaving {
             *actor -= 1;
         }
-        if let Action::Pass { to: Some(to), .. } = fields::heart(action)
+    }
+    for action in fields::hearts(plan) {
+        if let Action::Pass { to: Some(to), .. } = action
             && *to == name
         {
             to.clone_from(&new_name);

@@ -1,6 +1,6 @@
 //! Where in a plan the things are that several passes change.
 
-use crate::plan::{Action, Handle, KeyReference, Plan, Step, Text};
+use crate::plan::{Action, ActorIndex, Handle, KeyReference, Plan, Step, Text};
 
 /// The action inside of those that wrap it.
 pub(super) fn heart(action: &mut Action) -> &mut Action {
@@ -12,9 +12,22 @@ pub(super) fn heart(action: &mut Action) -> &mut Action {
 
 /// Every action of a plan, without what wraps it.
 pub(super) fn hearts(plan: &mut Plan) -> impl Iterator<Item = &mut Action> {
-    plan.steps.iter_mut().filter_map(|step| match step {
-        Step::Act { action, .. } => Some(heart(action)),
-        _ => None,
+    plan.steps.iter_mut().flat_map(|step| match step {
+        Step::Act { action, .. } => vec![heart(action)],
+        Step::Parallel(block) => {
+            let actions = block.strands.iter_mut().flat_map(|strand| &mut strand.actions);
+            actions.map(heart).collect()
+        }
+        Step::Fault(_) | Step::CompareViews => Vec::new(),
+    })
+}
+
+/// Every actor that does something.
+pub(super) fn actors(plan: &mut Plan) -> impl Iterator<Item = &mut ActorIndex> {
+    plan.steps.iter_mut().flat_map(|step| match step {
+        Step::Act { actor, .. } => vec![actor],
+        Step::Parallel(block) => block.strands.iter_mut().map(|strand| &mut strand.actor).collect(),
+        Step::Fault(_) | Step::CompareViews => Vec::new(),
     })
 }
 
@@ -30,6 +43,7 @@ pub(super) fn key(action: &mut Action) -> Option<&mut KeyReference> {
     match action {
         Action::Get { key, .. }
         | Action::Set { key, .. }
+        | Action::Update { key, .. }
         | Action::Unset { key, .. }
         | Action::Blanket { key, .. }
         | Action::Batch { key, .. }
@@ -88,9 +102,10 @@ pub(super) fn layer_itself(action: &Action) -> Option<&Text> {
 /// The name of the value that an action is about.
 pub(super) fn value_name(action: &mut Action) -> Option<&mut Text> {
     match action {
-        Action::Get { name, .. } | Action::Set { name, .. } | Action::Unset { name, .. } => {
-            Some(name)
-        }
+        Action::Get { name, .. }
+        | Action::Set { name, .. }
+        | Action::Update { name, .. }
+        | Action::Unset { name, .. } => Some(name),
         _ => None,
     }
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::divergence::{Divergence, Kind};
 use crate::lockstep::Run;
 use crate::plan::{Action, Fault, KeyReference, Step, Text};
+use crate::schedule::Schedule;
 use crate::script;
 
 /// Diverges where it is told to: at a step, with an answer.
@@ -22,6 +23,16 @@ impl<F: Fn(&Plan) -> Option<(usize, &'static str)> + Sync> Runner for Told<F> {
         let found = (self.diverges)(plan).map(|(step, got)| divergence(step, got));
         let verdict = found.map_or(Verdict::Conforms, |found| Verdict::Diverges(Box::new(found)));
         let mut run = Run::stopped(verdict);
+        let blocks = plan.steps.iter().filter_map(|step| match step {
+            Step::Parallel(block) => Some(&block.schedule),
+            _ => None,
+        });
+        // Any other schedule comes to these choices.
+        let picks = blocks.map(|schedule| match schedule {
+            Schedule::Replay { picks } => picks.clone(),
+            _ => vec![0, 0, 1, 0, 2, 0, 0, 0, 0],
+        });
+        run.schedules = picks.collect();
         if options.record_requests {
             // Every call sends one.
             let requests = |step: &Step| match step {
@@ -247,6 +258,53 @@ fn a_fault_that_counts_strikes_where_it_struck() {
         get Machine a
     "#]],
     );
+}
+
+#[test]
+fn of_calls_that_overlap_those_are_left_that_matter_with_the_switches_that_do() {
+    let text = "open h = Machine\nparallel random 17\nstrand\nset @h a dword 1\nget @h a\n\
+                strand\npoll h\nset @h b dword 2\nstrand\nget @h b\nend\n";
+    let diverges = |plan: &Plan| {
+        let blocks = plan.steps.iter().enumerate();
+        let (position, block) = blocks
+            .filter_map(|(position, step)| match step {
+                Step::Parallel(block) => Some((position, block)),
+                _ => None,
+            })
+            .next()?;
+        let setting = block.strands.iter().filter(|strand| strand.actions.iter().any(is_set));
+        let is_switched = match &block.schedule {
+            Schedule::Replay { picks } => picks.contains(&1),
+            _ => true,
+        };
+        (setting.count() == 2 && is_switched).then_some((position, "EIO"))
+    };
+    check(
+        text,
+        diverges,
+        expect![[r#"
+        parallel replay 1
+          strand
+            set @h a dword 1
+          strand
+            set @h b dword 2
+        end
+    "#]],
+    );
+}
+
+#[test]
+fn calls_that_need_not_overlap_come_one_after_another() {
+    let text = "open h = Machine\nparallel random 17\nstrand\nset @h a dword 1\n\
+                strand\nget @h b\nend\n";
+    let diverges = |plan: &Plan| {
+        let mut plan = plan.clone();
+        let is_there = fields::hearts(&mut plan).any(|action| is_set(action));
+        is_there.then(|| (plan.steps.len() - 1, "EIO"))
+    };
+    check(text, diverges, expect![[r#"
+        set @h a dword 1
+    "#]]);
 }
 
 #[test]
