@@ -34,6 +34,8 @@ enum Command {
     /// Run one seed or one script again and show its divergence, or where a script expects
     /// something else, as check does.
     Replay(ReplayArguments),
+    /// Look for the simplest script that shows the divergence of another, save it, and replay it 100 times.
+    Shrink(ShrinkArguments),
     /// Run scripts and compare with what they expect.
     Check(CheckArguments),
     /// Show the state of a script after a step, or the contest for a path or value in it.
@@ -100,6 +102,9 @@ pub struct RunArguments {
     /// Stop at the first divergence.
     #[arg(long)]
     stop_at_first: bool,
+    /// Save and print plans as they are instead of looking for shorter ones.
+    #[arg(long)]
+    no_shrink: bool,
     /// Run one seed in this many twice and compare the traces; 1 runs all twice.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
     twice_one_in: u64,
@@ -131,6 +136,22 @@ pub struct ReplayArguments {
     /// Leave the plan as it is instead of looking for a shorter one.
     #[arg(long)]
     no_shrink: bool,
+}
+
+/// Options of `shrink`.
+#[derive(Args)]
+pub struct ShrinkArguments {
+    /// The file of a script.
+    file: PathBuf,
+    /// The store behind each source.
+    #[arg(long, value_enum, default_value = "sqlite")]
+    store: Store,
+    /// Where the shrunk script is written, under the name of the file with `-shrunk`.
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// The report on standard output.
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
 }
 
 /// Options of `exhaust`.
@@ -289,6 +310,7 @@ fn execute(command: &Command) -> commands::CommandResult {
     match command {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Replay(arguments) => commands::replay::replay(arguments),
+        Command::Shrink(arguments) => commands::shrink::shrink(arguments),
         Command::Check(arguments) => commands::check::check(arguments),
         Command::Explain(arguments) => commands::explain::explain(arguments),
         Command::Exhaust(arguments) => commands::exhaust::exhaust(arguments),

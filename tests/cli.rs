@@ -545,6 +545,15 @@ fn a_replay_compares_what_a_script_expects() {
     assert!(finished.out.starts_with("conforms\n"), "{}", finished.out);
 }
 
+#[test]
+fn a_script_that_conforms_has_nothing_to_shrink() {
+    let folder = Folder::with("shrink-nothing", "fine.lcs", CONTEST);
+    let finished = folder.run("shrink fine.lcs --store memory").exits(0);
+    assert!(finished.out.starts_with("conforms to the model"), "{}", finished.out);
+    assert!(!folder.0.join("out").exists(), "there is nothing to save");
+    folder.run("shrink gone.lcs").exits(2);
+}
+
 // What else a command says.
 
 #[test]

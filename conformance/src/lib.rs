@@ -27,6 +27,7 @@ pub mod plan;
 mod power;
 mod raw;
 mod registrations;
+pub mod reproduction;
 pub mod requirements;
 pub mod schedule;
 pub mod script;

@@ -73,6 +73,41 @@ struct FaultDocument {
     what: String,
 }
 
+/// What shrinking came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shrunk {
+    /// Steps of the plan that was shrunk.
+    pub steps_before: usize,
+    /// Steps of what came out.
+    pub steps: usize,
+    /// Calls that these make, up to the divergence.
+    pub calls: u64,
+    /// How long it took.
+    #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
+    pub elapsed: Duration,
+    /// How often it was replayed.
+    pub replays: u32,
+    /// How many of the replays showed the divergence by one trace.
+    pub replays_alike: u32,
+    /// The file that it was saved in.
+    pub file: String,
+}
+
+fn milliseconds<S: serde::Serializer>(
+    elapsed: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u128(elapsed.as_millis())
+}
+
+/// The document of a shrunk divergence.
+///
+/// # Panics
+/// Never: the document holds nothing that JSON cannot say.
+pub fn shrunk(shrunk: &Shrunk) -> String {
+    serde_json::to_string_pretty(shrunk).expect("strings and numbers are JSON")
+}
+
 /// The document of a campaign. `vacuous` are the reasons why it proves nothing, if any.
 ///
 /// # Panics

@@ -10,6 +10,7 @@ use conformance::divergence::Finding;
 use conformance::statistics::Statistics;
 use conformance::{requirements, script};
 
+use crate::json::Shrunk;
 use crate::side_by_side::side_by_side;
 
 /// A divergence, printed once. `reproduce` is the command that shows it again.
@@ -46,6 +47,19 @@ pub fn finding(finding: &Finding, reproduce: &str) -> String {
     }
     let _ = writeln!(out, "\nreproduce: {reproduce}");
     out
+}
+
+/// What shrinking came to, in one line.
+pub fn shrunk(shrunk: &Shrunk) -> String {
+    format!(
+        "{} steps of {}, {} calls, {:.1} s, replayed alike {} of {} times",
+        shrunk.steps,
+        shrunk.steps_before,
+        shrunk.calls,
+        shrunk.elapsed.as_secs_f64(),
+        shrunk.replays_alike,
+        shrunk.replays
+    )
 }
 
 /// Which requirements the scripts show, as a table with what is missing below it.

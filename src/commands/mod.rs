@@ -10,6 +10,7 @@ pub mod explain;
 pub mod planted;
 pub mod replay;
 pub mod run;
+pub mod shrink;
 
 use std::ops::Range;
 use std::path::Path;

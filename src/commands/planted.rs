@@ -5,6 +5,8 @@
 //! campaign that must find it in the lines before the diff. The copy is built without `--release`:
 //! a build is repeated for each defect, and what a campaign loses in speed it does not need.
 
+mod table;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -17,6 +19,10 @@ use crate::{Format, PlantedArguments};
 const DETECTION_MAX_S: u64 = 60;
 /// The name of the binary that is built of a tree with a defect.
 const BINARY: &str = "lockstep-planted";
+/// A divergence must be shrunk within this time.
+const SHRINKING_MAX_S: u64 = 120;
+/// Where campaigns save what they find, below the tree with the defect.
+const FOUND: &str = "found";
 /// Seeds offered to each defect, from 0 on.
 const SEEDS_MAX: u64 = 100_000;
 
@@ -31,8 +37,19 @@ struct Outcome {
     name: String,
     requirements: String,
     state: State,
-    elapsed_ms: u128,
+    elapsed_ms: u64,
     seeds: u64,
+    shrunk: Option<Shrunk>,
+}
+
+/// What the divergence was shrunk to.
+#[derive(Clone, Copy)]
+struct Shrunk {
+    steps: u64,
+    calls: u64,
+    elapsed_ms: u64,
+    replays: u64,
+    replays_alike: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,18 +95,19 @@ pub fn planted(arguments: &PlantedArguments) -> CommandResult {
         };
         let outcome = try_defect(&root, &work, defect, until)?;
         if arguments.format == Format::Human {
-            println!("{}", row(&outcome));
+            println!("{}", table::row(&outcome));
         }
         outcomes.push(outcome);
     }
     if arguments.format == Format::Json {
-        println!("{}", json(&outcomes));
+        println!("{}", table::json(&outcomes));
     }
     let missed = outcomes.iter().filter(|outcome| outcome.state == State::Missed).count();
     if arguments.format == Format::Human {
         let hunted = |outcome: &&Outcome| matches!(outcome.state, State::Found | State::Missed);
         let hunted = outcomes.iter().filter(hunted).count();
         println!("{} defects, {hunted} hunted, {missed} missed", outcomes.len());
+        print!("{}", table::figures(&outcomes));
     }
     Ok(if missed == 0 { Exit::Conforms } else { Exit::Divergence })
 }
@@ -148,6 +166,7 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result
         state: until,
         elapsed_ms: 0,
         seeds: 0,
+        shrunk: None,
     };
     if until == State::Applies {
         return Ok(outcome);
@@ -166,7 +185,7 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result
 }
 
 /// Runs the tree with the defect until a seed diverges at which this binary, which has not the defect,
-/// conforms: what diverges anyway shows nothing of it.
+/// conforms: what diverges anyway shows nothing of it. Then what was found is shrunk.
 fn hunt(root: &Path, work: &Path, defect: &Defect, outcome: &mut Outcome) -> Result<(), String> {
     let binary = root.join("target/debug").join(BINARY);
     let sound =
@@ -180,7 +199,7 @@ fn hunt(root: &Path, work: &Path, defect: &Defect, outcome: &mut Outcome) -> Res
             break;
         }
         let run = campaign(&binary, work, defect, (next, SEEDS_MAX), left_s)?;
-        outcome.elapsed_ms = began.elapsed().as_millis();
+        outcome.elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         outcome.seeds += number_of(&run, "seeds").unwrap_or(0);
         let Some(seed) = number_of(&run, "seed").filter(|_| run.status.code() == Some(1)) else {
             break;
@@ -188,11 +207,39 @@ fn hunt(root: &Path, work: &Path, defect: &Defect, outcome: &mut Outcome) -> Res
         let without = campaign(&sound, work, defect, (seed, seed + 1), DETECTION_MAX_S)?;
         if without.status.code() == Some(0) {
             outcome.state = State::Found;
+            outcome.shrunk = shrink(&binary, work, defect, seed)?;
             break;
         }
         next = seed + 1;
     }
     Ok(())
+}
+
+/// Shrinks what a campaign has saved of a seed. Nothing comes of it if that takes too long.
+fn shrink(
+    binary: &Path,
+    work: &Path,
+    defect: &Defect,
+    seed: u64,
+) -> Result<Option<Shrunk>, String> {
+    let store = defect.options.iter().skip_while(|option| *option != "--store").take(2);
+    let run = limited(binary, work, SHRINKING_MAX_S)
+        .args(["shrink", &format!("{FOUND}/seed-{seed}.lcs"), "--report", FOUND])
+        .args(["--format", "json"])
+        .args(store)
+        .output()
+        .map_err(|error| format!("failed to shrink: {error}"))?;
+    let number = |name| number_of(&run, name);
+    let shrunk = || {
+        Some(Shrunk {
+            steps: number("steps")?,
+            calls: number("calls")?,
+            elapsed_ms: number("elapsed_ms")?,
+            replays: number("replays")?,
+            replays_alike: number("replays_alike")?,
+        })
+    };
+    Ok(shrunk())
 }
 
 /// A campaign over these seeds, to its first divergence and for no longer than so many seconds.
@@ -203,15 +250,19 @@ fn campaign(
     (first, end): (u64, u64),
     time_max_s: u64,
 ) -> Result<Output, String> {
-    Command::new("timeout")
-        .arg(time_max_s.to_string())
-        .arg(binary)
+    limited(binary, work, time_max_s)
         .args(["run", "--seeds", &format!("{first}..{end}"), "--stop-at-first"])
-        .args(["--format", "json"])
+        .args(["--no-shrink", "--report", FOUND, "--format", "json"])
         .args(&defect.options)
-        .current_dir(work)
         .output()
         .map_err(|error| format!("failed to run the campaign: {error}"))
+}
+
+/// A binary that runs in the tree, for no longer than so many seconds.
+fn limited(binary: &Path, work: &Path, time_max_s: u64) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg(time_max_s.to_string()).arg(binary).current_dir(work);
+    command
 }
 
 /// The first number of this name in the report that a campaign printed.
@@ -266,32 +317,4 @@ fn expect_success(output: std::io::Result<Output>, what: &str) -> Result<Output,
         }
         Err(error) => Err(format!("failed to {what}: {error}")),
     }
-}
-
-fn row(outcome: &Outcome) -> String {
-    format!(
-        "{:<9} {:<44} {:>6.1} s {:>7} seeds  {}",
-        outcome.state.name(),
-        outcome.name,
-        outcome.elapsed_ms as f64 / 1000.0,
-        outcome.seeds,
-        outcome.requirements
-    )
-}
-
-fn json(outcomes: &[Outcome]) -> String {
-    let rows: Vec<String> = outcomes
-        .iter()
-        .map(|outcome| {
-            format!(
-                "  {{\"name\": {:?}, \"requirements\": {:?}, \"state\": {:?}, \"elapsed_ms\": {}, \"seeds\": {}}}",
-                outcome.name,
-                outcome.requirements,
-                outcome.state.name(),
-                outcome.elapsed_ms,
-                outcome.seeds
-            )
-        })
-        .collect();
-    format!("[\n{}\n]", rows.join(",\n"))
 }

@@ -37,6 +37,21 @@ pub fn replay(arguments: &ReplayArguments) -> CommandResult {
         Verdict::Conforms => as_expected(arguments, script.as_ref(), &run),
         // What the script says of the step is compared.
         Verdict::Outside(_) if expects_its_end => as_expected(arguments, script.as_ref(), &run),
+        Verdict::Diverges(divergence) => {
+            show(Finding { seed, plan, divergence: (**divergence).clone() }, arguments, &runner);
+            Exit::Divergence
+        }
+        other => undiverged(other),
+    };
+    println!("{} calls checked, trace {:032x}", run.statistics.calls, run.trace);
+    Ok(exit)
+}
+
+/// Says why a run ended without a divergence, unless it conforms.
+pub(super) fn undiverged(verdict: &Verdict) -> Exit {
+    match verdict {
+        Verdict::Conforms => Exit::Conforms,
+        Verdict::Diverges(_) => Exit::Divergence,
         Verdict::Indeterminate(reason) => {
             println!("undecided: {reason}");
             Exit::Indeterminate
@@ -49,13 +64,7 @@ pub fn replay(arguments: &ReplayArguments) -> CommandResult {
             println!("harness fault: {fault}");
             Exit::HarnessFault
         }
-        Verdict::Diverges(divergence) => {
-            show(Finding { seed, plan, divergence: (**divergence).clone() }, arguments, &runner);
-            Exit::Divergence
-        }
-    };
-    println!("{} calls checked, trace {:032x}", run.statistics.calls, run.trace);
-    Ok(exit)
+    }
 }
 
 /// Shows a divergence, by a shorter plan if that is wanted.

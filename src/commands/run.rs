@@ -12,7 +12,7 @@ use conformance::generate::plan_of_seed;
 use conformance::lockstep::Options;
 use conformance::seeds::Seeds;
 use conformance::situations::blind_spots;
-use conformance::{script, shrink};
+use conformance::{reproduction, shrink};
 use reports::confidence::seeds_for_confidence;
 use reports::{json, terminal};
 
@@ -72,7 +72,8 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     };
     let folder = arguments.report.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_REPORT));
     for finding in summary.findings.iter().take(PRINTED_MAX) {
-        let shrunk = shrink_finding(finding, &runner);
+        let shrunk =
+            if arguments.no_shrink { finding.clone() } else { shrink_finding(finding, &runner) };
         let file = save(&folder, "seed", &shrunk)?;
         if arguments.format == Format::Human {
             let store = store_option(arguments.store);
@@ -185,16 +186,16 @@ pub(super) fn exit_of(summary: &Summary, vacuous: &[String]) -> Exit {
 
 /// Writes the reproduction of a finding, which has the number of a `numbered`, and returns its file.
 pub(super) fn save(folder: &Path, numbered: &str, finding: &Finding) -> Result<PathBuf, String> {
-    make_folder(folder)?;
     let name =
         finding.seed.map_or_else(|| "finding".to_owned(), |seed| format!("{numbered}-{seed}"));
-    let path = folder.join(format!("{name}.lcs"));
-    let what = &finding.divergence.what;
-    let kind = finding.divergence.kind.name();
-    let seed = finding.seed.map_or_else(String::new, |seed| format!("# seed: {seed}\n"));
-    let what = what.replace('\n', " ");
-    let text = format!("# {kind}: {what}\n{seed}{}", script::print(&finding.plan));
-    fs::write(&path, text)
+    save_as(folder, &format!("{name}.lcs"), finding)
+}
+
+/// Writes the reproduction of a finding into a file of this name, and returns its path.
+pub(super) fn save_as(folder: &Path, name: &str, finding: &Finding) -> Result<PathBuf, String> {
+    make_folder(folder)?;
+    let path = folder.join(name);
+    fs::write(&path, reproduction::text(finding))
         .map_err(|error| format!("failed to write {}: {error}", path.display()))?;
     Ok(path)
 }

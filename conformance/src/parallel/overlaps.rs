@@ -59,7 +59,7 @@ mod tests {
     }
 
     fn overlaps(made: &[Made]) -> u64 {
-        of_most_mutated(made, |_, fd| Some(Guid(fd.unsigned_abs().into())))
+        of_most_mutated(made, |_, fd| Some(Guid(u64::from(fd.unsigned_abs()))))
     }
 
     #[test]
