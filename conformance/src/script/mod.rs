@@ -50,6 +50,9 @@
 //! restart source [N] as HIVE ...             with other hives than its own
 //! break source [N] HOW [at request N executed|unexecuted]
 //! reboot                                     compare views              wait 40s
+//! power-loss [source N at io K] keep=none|prefix|some|all [torn] [chance=N]
+//! disk source N lies|full|heals              disk source N fails at io K
+//! slow source N by 40ms
 //! refuse commit source N busy|failed         transactions source N on|off
 //! snapshots source N on|off
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
