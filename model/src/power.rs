@@ -5,6 +5,7 @@
 //! Knows nothing of disks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::database::{Database, Guid, HiveId, Kept, KeyRecord, Target};
 use crate::input::{SourceId, UnixTime, WireGuid};
@@ -12,8 +13,19 @@ use crate::names::FoldedName;
 use crate::security::SecurityDescriptor;
 use crate::state::State;
 
-/// What a hive was before each change that is not durable yet, oldest first.
-pub(crate) type Past = rpds::VectorSync<Database>;
+/// What a hive was before each change that is not durable yet, oldest first. It is as long as a plan makes it.
+pub(crate) type Past = rpds::VectorSync<Former>;
+
+/// What a hive was.
+#[derive(Clone, Debug, Eq)]
+pub(crate) struct Former(Arc<Database>);
+
+/// States that parted lately have most of their past in common.
+impl PartialEq for Former {
+    fn eq(&self, other: &Former) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
 
 /// What a source holds of a hive after a power loss, once it has cleaned up as it must before it registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +114,7 @@ impl State {
         let Some(database) = self.databases.get(&hive) else { return };
         let Some(kept) = database.kept() else { return };
         let former = past.get(&kept).cloned().unwrap_or_default();
-        past.insert_mut(kept, former.push_back(database.clone()));
+        past.insert_mut(kept, former.push_back(Former(Arc::new(database.clone()))));
     }
 
     /// Makes several changes of a hive that are there all together or not at all.
@@ -161,10 +173,10 @@ impl State {
         let past = self.past.as_ref().and_then(|past| past.get(kept));
         let mut found: Vec<(usize, Database)> = vec![(0, current.clone())];
         let former = past.into_iter().flat_map(|past| past.iter().rev());
-        for (index, database) in former.enumerate() {
+        for (index, Former(database)) in former.enumerate() {
             // What came into it behind the kernel's back may do so for good.
-            let database = Database { seeded: current.seeded, ..database.clone() };
-            if !found.iter().any(|(_, other)| *other == database) {
+            let database = Database { seeded: current.seeded, ..(**database).clone() };
+            if found.last().is_none_or(|(_, later)| *later != database) {
                 found.push((index + 1, database));
             }
         }

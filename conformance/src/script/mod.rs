@@ -53,6 +53,9 @@
 //! reboot                                     compare views              wait 40s
 //! parallel random 17                         begins a block of calls that overlap, which `end` ends
 //! strand ACTOR                               begins the calls of one strand of the block
+//! power-loss [source N at io K] keep=none|prefix|some|all [torn] [chance=N]
+//! disk source N lies|full|heals              disk source N fails at io K
+//! slow source N by 40ms
 //! refuse commit source N busy|failed         transactions source N on|off
 //! snapshots source N on|off
 //! times 1..1023 STATEMENT                    the statement for each number, which `{n}` stands for
