@@ -32,7 +32,7 @@ use crate::typed;
 use crate::wire::{Transcript, Violation, WireMonitor};
 
 /// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
-const STATES_MAX: usize = 256;
+const STATES_MAX: usize = 1_024;
 /// The number of `REG_IOC_SET_SECURITY` (PSD-005 §11.1).
 const SET_SECURITY_NUMBER: u32 = 11;
 /// The number of `REG_IOC_RESTORE`.

@@ -105,7 +105,7 @@ pub(crate) fn hide_key(
     let (hive, name) = (open.hive(), open.place.name());
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
-    work.requested(hive);
+    work.allocated(hive);
     let entry = PathEntry {
         name: name.clone(),
         layer,

@@ -12,7 +12,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
-use crate::late;
+use crate::late_kept;
 use crate::layer_commit::owes_more;
 use crate::layer_refresh::bad_at_registration;
 use crate::observation::Readiness;
@@ -250,7 +250,7 @@ impl Work {
     /// The slot goes Down, with what is in flight if the source has not answered it (P-249, P-264).
     fn disconnect(&mut self) {
         self.state.enumerations = Map::new_sync();
-        let mut states = late::died(&self.state, self.source).into_iter();
+        let mut states = late_kept::died(&self.state, self.source).into_iter();
         if let Some(first) = states.next() {
             self.state = first;
         }

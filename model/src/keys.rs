@@ -319,7 +319,7 @@ fn create_child(
     let sequence = work.allocate_sequence()?;
     covers!(work.if_done, "SYS-75");
     let before = work.state.clone();
-    work.requested(parent.hive);
+    work.allocated(parent.hive);
     let mut place = parent.clone();
     place.chain.push(guid);
     place.path.push(name.clone());

@@ -10,21 +10,23 @@ use std::sync::Arc;
 use crate::audit::AuditPattern;
 use crate::audit_events::looked_at;
 use crate::backup::restored::Restored;
+use crate::configuration;
 use crate::coverage::{Covered, covers};
-use crate::database::{Database, Guid, HiveId, KeyRecord, Map, Target, Time};
+use crate::database::{Database, Guid, HiveId, Map};
 use crate::deletion::name_lost;
 use crate::input::{Caller, ProcessId, SourceId, UnixTime};
+use crate::late_follow::{Due, IsTransaction};
+use crate::late_kept::{Rest, carry_out};
 use crate::layer_commit::{Telling, committed_late};
 use crate::layer_effects;
 use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::security::Token;
-use crate::slots;
 use crate::stalls::Sent;
 use crate::state::{Generation, Place, State};
 use crate::step::{Step, Work};
-use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived, carried_out};
+use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived};
 use crate::watches;
 
 /// A request in flight whose caller is gone.
@@ -36,13 +38,8 @@ pub(crate) struct Late {
     pub(crate) rest: Rest,
     /// What follows in the kernel.
     pub(crate) effect: Option<Effect>,
-}
-
-/// The requests of a mutation that come after the one which is late (P-260, P-261).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rest {
-    created: Option<(Guid, KeyRecord)>,
-    written: Option<(Guid, Time)>,
+    /// The transactions whose write locks it waits for (P-65).
+    pub(crate) behind: Vec<TransactionId>,
 }
 
 /// What the source does when it carries the request out.
@@ -59,11 +56,12 @@ pub(crate) enum Change {
     /// One more mutation in the transaction.
     Logged(TransactionId, Logged),
     /// A transaction is committed that was like this, with mutations in it that are not answered either.
-    Commit(Box<Bound>, Vec<Logged>),
+    Commit(TransactionId, Box<Bound>, Vec<Logged>),
     /// A restore is committed.
     Restore(Box<Restored>),
-    /// A layer is deleted in all hives of the source, if the request has a slot.
-    Layer(FoldedName, Sent),
+    /// A layer is deleted in all hives of the source, if the request has a slot. Without one it is owed, unless
+    /// there is a layer of that name again by then (P-187, P-366).
+    Layer { name: FoldedName, sent: Sent, is_forgiven: bool },
 }
 
 /// The effects of a mutation in the kernel (FAIL-21 to FAIL-24).
@@ -94,41 +92,12 @@ impl About {
         }
     }
 
-    fn touched(&self, hive: HiveId) -> Touched<'_> {
+    pub(crate) fn touched(&self, hive: HiveId) -> Touched<'_> {
         match self {
             About::Value(key, name) => Touched::Value(hive, *key, name),
             About::Values(key) => Touched::Values(hive, *key),
             About::Descriptor(key) => Touched::Descriptor(hive, *key),
             About::Child(parent, name) => Touched::Child(hive, *parent, name),
-        }
-    }
-}
-
-impl Rest {
-    /// That of a mutation of which nothing has been answered.
-    pub(crate) fn of(mutation: &Mutation) -> Rest {
-        Rest { created: None, written: mutation.time().or_else(|| mutation.made()) }
-    }
-
-    /// What leads from a hive with a part of a mutation to the same with all of it.
-    pub(crate) fn between(part: &Database, all: &Database) -> Rest {
-        let created = all.keys.iter().find(|(key, _)| !part.keys.contains_key(key));
-        let is_written = |key: &Guid, time: Time| {
-            part.keys.get(key).is_some_and(|former| former.last_write_time != time)
-        };
-        let mut times = all.keys.iter().map(|(key, record)| (*key, record.last_write_time));
-        Rest {
-            created: created.map(|(key, record)| (*key, record.clone())),
-            written: times.find(|(key, time)| is_written(key, *time)),
-        }
-    }
-
-    fn carry_out(&self, database: &mut Database, at: UnixTime) {
-        if let Some((key, record)) = &self.created {
-            database.create_key(*key, record.clone());
-        }
-        if let Some((key, time)) = self.written {
-            database.write_time(key, until(time, at));
         }
     }
 }
@@ -178,12 +147,12 @@ pub(crate) fn told(state: &State, hive: HiveId, effect: &Effect) -> Vec<State> {
     let mut counted = state.clone();
     effect.track_orphans(&before, &mut counted, hive, covered);
     counted.change_generation(hive, Generation::step);
+    let touched = effect.about.touched(hive);
     if machine(state) == Some(hive) {
         // What it concerns is not read before the next change (P-241).
-        counted.layers_unanswered |= effect.about.touched(hive).concerns_layers(&before);
-        counted.configuration_unread = true;
+        counted.layers_unanswered |= touched.concerns_layers(&before);
+        counted.configuration_unread |= configuration::is_read_for(&before, touched, state);
     }
-    let touched = effect.about.touched(hive);
     let mut exact = counted.clone();
     watches::changed(&before, &mut exact, touched, &effect.place, covered);
     let mut unknown = counted;
@@ -191,11 +160,14 @@ pub(crate) fn told(state: &State, hive: HiveId, effect: &Effect) -> Vec<State> {
     if exact == unknown { vec![exact] } else { vec![exact, unknown] }
 }
 
-/// A state on the way through the late responses, with what was emitted and shown by then.
-struct Arriving {
-    state: State,
-    covered: Covered,
-    audit: Vec<AuditPattern>,
+/// A state on the way through the late responses, with what was emitted and shown by then, and what is to be
+/// asked when all of them have come.
+#[derive(Clone)]
+pub(crate) struct Arriving {
+    pub(crate) state: State,
+    pub(crate) covered: Covered,
+    pub(crate) audit: Vec<AuditPattern>,
+    pub(crate) due: Vec<Due>,
 }
 
 /// The source has carried out all that it kept, and has answered it (P-241 to P-247).
@@ -220,7 +192,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
         covers!(covered, "FAIL-29");
     }
     let audit = reported.into_iter().collect();
-    let mut arriving = vec![Arriving { state: first, covered, audit }];
+    let mut arriving = vec![Arriving { state: first, covered, audit, due: Vec::new() }];
     let ordered = in_order(&stall.late);
     for (index, late) in ordered.iter().enumerate() {
         if late.is_never_there(&ordered[index + 1..]) {
@@ -233,12 +205,13 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
         }
         arriving = distinct(next);
     }
+    arriving = distinct(arriving.into_iter().flat_map(|one| one.ask(at)).collect());
     for late in ordered.iter().filter(|late| late.creation().is_some()) {
         let told = arriving.into_iter().flat_map(|one| late.tell_of_creation(one, at));
-        arriving = distinct(told.collect());
+        arriving = distinct(told.flat_map(|one| one.ask(at)).collect());
     }
     let outcome = || Outcome::Nothing;
-    let steps = arriving.into_iter().map(|Arriving { state: next, covered, audit }| Step {
+    let steps = arriving.into_iter().map(|Arriving { state: next, covered, audit, .. }| Step {
         outcome: outcome(),
         covered,
         contest: None,
@@ -251,7 +224,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
 fn distinct(all: Vec<Arriving>) -> Vec<Arriving> {
     let mut distinct: Vec<Arriving> = Vec::new();
     for one in all {
-        if !distinct.iter().any(|other| other.state == one.state) {
+        if !distinct.iter().any(|other| other.state == one.state && other.due == one.due) {
             distinct.push(one);
         }
     }
@@ -271,46 +244,47 @@ fn outside(state: &State) -> Step {
 
 /// The requests in the order in which they are carried out: a commit frees the write lock for which those wait
 /// that were sent before it.
-fn in_order(late: &rpds::VectorSync<Late>) -> Vec<Late> {
+pub(crate) fn in_order(late: &rpds::VectorSync<Late>) -> Vec<Late> {
     let mut ordered: Vec<Late> = Vec::new();
     for one in late.iter() {
-        let is_commit = matches!(one.change, Change::Commit(..) | Change::Restore(_));
-        let waits = |other: &Late| {
-            is_commit
-                && match other.change {
-                    Change::Contents(_)
-                    | Change::Mutation(_)
-                    | Change::Transaction(..)
-                    | Change::Logged(..) => other.hive == one.hive,
-                    // It waits for the locks of all hives of its source (P-65).
-                    Change::Layer(..) => true,
-                    Change::None | Change::Commit(..) | Change::Restore(_) => false,
-                }
+        let Change::Commit(id, ..) = &one.change else {
+            ordered.push(one.clone());
+            continue;
         };
-        let place = ordered.iter().position(waits).unwrap_or(ordered.len());
-        ordered.insert(place, one.clone());
+        let (waiting, others): (Vec<Late>, Vec<Late>) =
+            ordered.into_iter().partition(|other| other.behind.contains(id));
+        ordered = others;
+        ordered.push(one.clone());
+        ordered.extend(waiting);
     }
     ordered
 }
 
 impl Late {
-    /// Whether it waits for a write lock that a transaction has (P-65, P-152).
-    fn waits(&self, state: &State) -> bool {
+    /// One that is to be sent.
+    pub(crate) fn new(hive: HiveId, change: Change, rest: Rest, effect: Option<Effect>) -> Late {
+        Late { hive, change, rest, effect, behind: Vec::new() }
+    }
+
+    /// The transactions that have the write locks for which it waits (P-65, P-152).
+    pub(crate) fn holders(&self, state: &State) -> Vec<TransactionId> {
         let holder = state.lock_holder(self.hive);
         match &self.change {
-            Change::Contents(_) | Change::Mutation(_) => holder.is_some(),
+            Change::Contents(_) | Change::Mutation(_) => holder.into_iter().collect(),
             Change::Transaction(id, bound) => {
-                let is_free = holder.is_none_or(|holder| holder == *id);
-                !is_free && bound.contents.is_some() && state.bound(*id).is_some()
+                let is_open = bound.contents.is_some() && state.bound(*id).is_some();
+                holder.into_iter().filter(|holder| is_open && holder != id).collect()
             }
             Change::Logged(id, _) => {
-                holder.is_some_and(|holder| holder != *id) && state.bound(*id).is_some()
+                let is_open = state.bound(*id).is_some();
+                holder.into_iter().filter(|holder| is_open && holder != id).collect()
             }
-            Change::Layer(_, sent) => {
+            Change::Layer { sent, .. } => {
                 let slot = state.hives.get(&self.hive).map(|hive| hive.slot);
-                *sent != Sent::Never && slot.is_some_and(|slot| state.is_any_locked(slot))
+                let slot = slot.filter(|_| *sent != Sent::Never);
+                slot.map(|slot| state.lock_holders(slot)).unwrap_or_default()
             }
-            Change::None | Change::Commit(..) | Change::Restore(_) => false,
+            Change::None | Change::Commit(..) | Change::Restore(_) => Vec::new(),
         }
     }
 
@@ -332,8 +306,8 @@ impl Late {
     ///
     /// If the request waits for a lock that a transaction may have which is still open.
     fn arrive(&self, arriving: Arriving, at: UnixTime) -> Result<Vec<Arriving>, ()> {
-        let Arriving { mut state, mut covered, audit } = arriving;
-        if self.waits(&state) {
+        let Arriving { mut state, mut covered, audit, mut due } = arriving;
+        if !self.holders(&state).is_empty() {
             return Err(());
         }
         let found = state.clone();
@@ -344,30 +318,36 @@ impl Late {
             }
             Change::Transaction(id, bound) => state.replace_bound(*id, bound, at),
             Change::Logged(id, logged) => state.take_late(*id, logged, at),
-            Change::Commit(bound, unanswered) => {
-                let arrived = |work: &mut Work<'_>| arrived(work, bound, unanswered);
-                return Ok(by_the_kernel(state, covered, audit, at, arrived));
+            Change::Commit(_, bound, unanswered) => {
+                let arrived = |work: &mut Work<'_>| due.extend(arrived(work, bound, unanswered));
+                let all = by_the_kernel(state, covered, audit, at, arrived);
+                return Ok(all.into_iter().map(|one| one.with(&due)).collect());
             }
             Change::Restore(restored) => {
-                let arrived = |work: &mut Work<'_>| restored.arrived(work);
-                return Ok(by_the_kernel(state, covered, audit, at, arrived));
+                let arrived = |work: &mut Work<'_>| due.extend(restored.arrived(work));
+                let all = by_the_kernel(state, covered, audit, at, arrived);
+                return Ok(all.into_iter().map(|one| one.with(&due)).collect());
             }
-            Change::Layer(name, sent) => {
-                let owed = || {
+            Change::Layer { name, sent, is_forgiven } => {
+                let mut all = Vec::new();
+                if *sent != Sent::Surely {
                     let mut state = state.clone();
-                    layer_effects::owe_in(&mut state, self.hive, name);
-                    Arriving { state, covered, audit: audit.clone() }
-                };
-                let mut all = Vec::from_iter((*sent != Sent::Surely).then(owed));
+                    if !is_forgiven {
+                        layer_effects::owe_in(&mut state, self.hive, name);
+                    }
+                    let (audit, due) = (audit.clone(), due.clone());
+                    all.push(Arriving { state, covered, audit, due });
+                }
                 if *sent != Sent::Never {
-                    all.extend(self.delete_layer(name, state, covered, audit));
+                    let deleted = self.delete_layer(name, state, covered, audit);
+                    all.extend(deleted.into_iter().map(|one| one.with(&due)));
                 }
                 return Ok(all);
             }
         }
         state.enumerations = Map::new_sync();
         let Some(effect) = &self.effect else {
-            return Ok(vec![Arriving { state, covered, audit }]);
+            return Ok(vec![Arriving { state, covered, audit, due }]);
         };
         let is_known = |key: Guid| found.database(self.hive).keys.contains_key(&key);
         let is_refused = match &self.change {
@@ -378,16 +358,18 @@ impl Late {
         if is_refused {
             // A refusal has no effects.
             covers!(covered, "FAIL-18", "FAIL-19");
-            let mut all = vec![Arriving { state: found.clone(), covered, audit: audit.clone() }];
+            let one = Arriving { state: found.clone(), covered, audit, due };
+            let mut all = vec![one.clone()];
             if matches!(self.change, Change::Mutation(Mutation::DeleteValue { .. })) {
                 // A source may have nothing against the removal (P-09, P-46).
                 let mut state = found;
                 state.change_generation(self.hive, Generation::step);
-                all.push(Arriving { state, covered, audit });
+                all.push(Arriving { state, ..one });
             }
             return Ok(all);
         }
-        let arriving = Arriving { state, covered, audit };
+        due.extend(self.written_in_vain(&found));
+        let arriving = Arriving { state, covered, audit, due };
         if self.creation().is_some() {
             return Ok(vec![arriving]);
         }
@@ -418,9 +400,6 @@ impl Late {
     ) -> Vec<Arriving> {
         let mut shows = Covered::new();
         covers!(shows, "FAIL-21");
-        if effect.about.touched(self.hive).concerns_layers(before) {
-            covers!(shows, "FAIL-23");
-        }
         let tellings = if arriving.state.watches.is_empty() {
             vec![Telling::Exact]
         } else {
@@ -428,14 +407,17 @@ impl Late {
         };
         let (touched, place) = (effect.about.touched(self.hive), &effect.place);
         let mut all = Vec::new();
+        let mut due = arriving.due.clone();
+        due.push(Due::refresh(before, &[touched], IsTransaction::No));
         for telling in tellings {
-            let Arriving { state, covered, audit } = &arriving;
-            all.extend(by_the_kernel(state.clone(), *covered, audit.clone(), at, |work| {
+            let Arriving { state, covered, audit, .. } = &arriving;
+            let told = by_the_kernel(state.clone(), *covered, audit.clone(), at, |work| {
                 let mut covered = work.covered;
                 effect.track_orphans(before, &mut work.state, self.hive, &mut covered);
                 work.covered = covered;
                 committed_late(work, before, touched, place, telling);
-            }));
+            });
+            all.extend(told.into_iter().map(|one| one.with(&due)));
         }
         for told in &mut all {
             told.covered.add(&shows);
@@ -469,74 +451,20 @@ impl Late {
         if unknown != states[0] {
             states.push(unknown);
         }
-        let arriving = |state| Arriving { state, covered, audit: audit.clone() };
+        let due = Vec::new;
+        let arriving = |state| Arriving { state, covered, audit: audit.clone(), due: due() };
         states.into_iter().map(arriving).collect()
     }
 }
 
-/// Does what the source is asked for, with what comes after it if that is asked for as well, and nothing that
-/// the kernel does then.
-fn carry_out(change: &Change, rest: Option<&Rest>, state: &mut State, hive: HiveId, at: UnixTime) {
-    match change {
-        Change::Contents(contents) => {
-            let former = state.database(hive).clone();
-            let mut contents = (**contents).clone();
-            rest.iter().for_each(|rest| rest.carry_out(&mut contents, at));
-            stamp(&mut contents, &former, at);
-            *state.database_mut(hive) = contents;
-        }
-        Change::Mutation(mutation) => {
-            let database = state.database_mut(hive);
-            mutation.change(database);
-            rest.iter().for_each(|rest| rest.carry_out(database, at));
-        }
-        Change::Commit(bound, unanswered) => carried_out(state, bound, unanswered),
-        Change::Restore(restored) => restored.carry_out(state),
-        Change::Layer(name, sent) => {
-            if *sent == Sent::Never {
-                return;
-            }
-            let Some(slot) = state.hives.get(&hive).map(|hive| hive.slot) else { return };
-            let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
-            for hive in hives {
-                state.database_mut(hive).delete_layer(name);
-            }
-        }
-        Change::None | Change::Transaction(..) | Change::Logged(..) => {}
+impl Arriving {
+    fn with(self, due: &[Due]) -> Arriving {
+        Arriving { due: due.to_vec(), ..self }
     }
-}
-
-/// A time of a request that may be sent as late as that.
-pub(crate) fn until(time: Time, at: UnixTime) -> Time {
-    let (Time::Within(began, _) | Time::At(began)) = time;
-    Time::Within(began, at)
-}
-
-/// The source's clock says when a key was made (D-25). An entry whose key was not made has none (P-243).
-fn stamp(contents: &mut Database, former: &Database, at: UnixTime) {
-    let made: Vec<(Guid, Time)> = contents
-        .keys
-        .iter()
-        .filter(|(key, _)| !former.keys.contains_key(key))
-        .map(|(key, record)| (*key, record.last_write_time))
-        .collect();
-    for (key, time) in made {
-        contents.write_time(key, until(time, at));
-    }
-    let leads_nowhere =
-        contents.path_entries.values().flat_map(|names| names.values()).any(|layers| {
-            layers.values().any(|entry| match entry.target {
-                Target::Key(key) => {
-                    !contents.keys.contains_key(&key) && !former.keys.contains_key(&key)
-                }
-                Target::Hidden => false,
-            })
-        });
-    contents.seeded |= leads_nowhere;
 }
 
 /// Something that the kernel does for nobody.
-fn by_the_kernel(
+pub(crate) fn by_the_kernel(
     state: State,
     covered: Covered,
     audit: Vec<AuditPattern>,
@@ -553,38 +481,7 @@ fn by_the_kernel(
             let mut covered = covered;
             covered.add(&step.covered);
             let audit = audit.iter().cloned().chain(step.audit).collect();
-            Arriving { state: step.next, covered, audit }
+            Arriving { state: step.next, covered, audit, due: Vec::new() }
         })
         .collect()
-}
-
-/// The states in which the end of a source may leave what it had kept: the first few requests carried out,
-/// with no effects in the kernel (P-249).
-pub(crate) fn forgotten(state: &State, source: SourceId, at: UnixTime) -> Vec<State> {
-    let Some(stall) = state.stalls.get(&source).cloned() else { return vec![state.clone()] };
-    let mut now = state.clone();
-    now.stalls.remove_mut(&source);
-    let mut states = vec![now.clone()];
-    for late in in_order(&stall.late) {
-        carry_out(&late.change, None, &mut now, late.hive, at);
-        if !states.contains(&now) {
-            states.push(now.clone());
-        }
-    }
-    states
-}
-
-/// The source of these hives is gone: the slot goes Down.
-pub(crate) fn died(state: &State, source: SourceId) -> Vec<State> {
-    let mut states = forgotten(state, source, UnixTime::MAX);
-    for after in &mut states {
-        for late in state.stalls.get(&source).iter().flat_map(|stall| stall.late.iter()) {
-            if let Change::Layer(name, _) = &late.change {
-                // Not answered, carried out or not (P-264).
-                layer_effects::owe_in(after, late.hive, name);
-            }
-        }
-        slots::disconnect(after, source);
-    }
-    states
 }

@@ -52,7 +52,7 @@ impl Late {
     pub(crate) fn is_never_there(&self, later: &[Late]) -> bool {
         let Some(creation) = self.creation() else { return false };
         later.iter().any(|other| match &other.change {
-            Change::Layer(name, sent) => {
+            Change::Layer { name, sent, .. } => {
                 name == creation.entry.layer.folded() && *sent == Sent::Surely
             }
             _ => false,

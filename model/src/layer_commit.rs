@@ -64,7 +64,9 @@ fn unread(work: &mut Work<'_>, change: &Change<'_>) {
     }
     let mut state = work.state.clone();
     state.layers_unanswered |= change.concerns_layers();
-    state.configuration_unread = true;
+    let is_read_for =
+        |touched: &Touched<'_>| configuration::is_read_for(change.before, *touched, &work.state);
+    state.configuration_unread |= change.touched.iter().any(is_read_for);
     work.stalled_in(change.outcome.clone(), state);
 }
 
@@ -97,7 +99,7 @@ pub(crate) enum Telling {
     Unknown,
 }
 
-/// What follows a mutation whose response comes late (FAIL-21 to FAIL-23, P-242, P-260).
+/// What a mutation brings at once whose response comes late (FAIL-21, FAIL-22, P-242, P-260).
 pub(crate) fn committed_late(
     work: &mut Work<'_>,
     before: &State,
@@ -112,8 +114,17 @@ pub(crate) fn committed_late(
     };
     tell(before, &mut work.state, touched, place, &mut work.covered);
     work.state.change_generation(hive, Generation::step);
-    let outcome = &Outcome::Nothing;
-    let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+}
+
+/// What is asked for then (FAIL-23).
+pub(crate) fn followed_late(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: &[Touched<'_>],
+    is_transaction: bool,
+) {
+    let Some(hive) = touched.first().map(|first| first.hive()) else { return };
+    let change = Change { before, touched, outcome: &Outcome::Nothing, is_transaction };
     // Nobody is there to hear of bad metadata.
     let _ = follow(work, &change, hive);
 }

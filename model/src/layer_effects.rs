@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use crate::coverage::{Covered, covers};
 use crate::database::{DeletedLayer, Guid, HiveId, Target};
-use crate::late::{Change, Late, Rest};
+use crate::late::{Change, Late};
+use crate::late_kept::Rest;
 use crate::layer_refresh::Death;
 use crate::layers::{BASE, machine};
 use crate::names::FoldedName;
@@ -51,9 +52,8 @@ pub(crate) fn delete(
             let hive = state.hives_of(slot).next().map(|(hive, _)| hive);
             if let Some(hive) = hive {
                 let sent = state.take_slots(hive, 1);
-                let change = Change::Layer(name.clone(), sent);
-                let rest = Rest::default();
-                state.will_arrive(hive, Late { hive, change, rest, effect: None });
+                let change = Change::Layer { name: name.clone(), sent, is_forgiven: false };
+                state.will_arrive(Late::new(hive, change, Rest::default(), None));
             }
         } else if !state.is_slot_active(slot) || told == Told::No || refuses {
             owe(state, slot, name);
@@ -136,6 +136,7 @@ pub(crate) fn forgive(state: &mut State, name: &FoldedName, gone: Option<SlotId>
     slots.retain(|slot| state.is_slot_active(*slot) && gone != Some(*slot));
     for slot in slots {
         is_owed_no_more(state, slot, name);
+        state.forgive_unsent(slot, name);
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) fn tell_layers(
     };
     let untold = state.clone();
     layers_changed(before, state, |_| true, covered);
+    telling_may_stall(work, change, (&untold, state), result);
     if stalled.is_empty() {
-        telling_may_stall(work, change, (&untold, state), result);
         return;
     }
     let exact = std::mem::replace(state, untold);
@@ -52,10 +52,10 @@ fn telling_may_stall(
     (untold, exact): (&State, &State),
     result: Result<(), Errno>,
 ) {
-    let hives = may_stall(exact);
-    if hives.is_empty() {
+    if may_stall(exact).is_empty() {
         return;
     }
+    let hives = unanswering(exact);
     for watches in possible_unanswered(untold, exact, &hives) {
         let mut state = State { watches, ..exact.clone() };
         leave_uncounted(work, change, &mut state, &hives);
@@ -69,7 +69,7 @@ pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start
     let Some(mut untold) = start.state.as_stalled() else { return };
     let ignored = &mut Covered::new();
     let from = untold.clone();
-    let hives = may_stall(start.state);
+    let hives = unanswering(start.state);
     refresh(&mut untold, start.first.clone(), start.reach, None, ignored);
     step_affected(change.before, &mut untold, |hive| change.is_other(hive), ignored);
     let mut exact = untold.clone();
@@ -77,13 +77,19 @@ pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start
     let outcome = || -> Outcome { change.outcome_of(Err(Errno::ETIMEDOUT)) };
     for watches in possible_unanswered(&untold, &exact, &hives) {
         let state = State { watches, ..exact.clone() };
-        work.stalled_in(outcome(), state.as_stalling());
+        work.stalled_in(outcome(), state.as_stalling(start.state));
     }
 }
 
 /// The hives whose source may stop answering.
 fn may_stall(state: &State) -> Vec<HiveId> {
     state.hives.keys().copied().filter(|hive| state.may_stall(*hive)).collect()
+}
+
+/// The same and those whose source has stopped before.
+fn unanswering(state: &State) -> Vec<HiveId> {
+    let is_one = |hive: &HiveId| state.may_stall(*hive) || state.is_stalled(*hive);
+    state.hives.keys().copied().filter(is_one).collect()
 }
 
 /// Whether the operation affects a hive whose source does not answer is open (P-247).

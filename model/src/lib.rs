@@ -36,6 +36,8 @@ mod key_security;
 mod keys;
 mod late;
 mod late_creations;
+mod late_follow;
+mod late_kept;
 mod layer_commit;
 mod layer_effects;
 mod layer_metadata;

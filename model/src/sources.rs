@@ -7,6 +7,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::{Map, Set};
 use crate::input::{Environment, SourceId, UnixTime};
 use crate::late;
+use crate::late_kept;
 use crate::outcome::Outcome;
 use crate::stalls::Stall;
 use crate::state::State;
@@ -127,7 +128,7 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
     if next.stalls.get(&source).is_some_and(|stall| stall.late.iter().any(is_committing)) {
         covers!(covered, "TXN-57");
     }
-    late::died(&next, source)
+    late_kept::died(&next, source)
 }
 
 /// What a boot leaves of each state in which the ends of the sources may leave what they had kept.
@@ -135,7 +136,7 @@ fn reboots(state: &State) -> Vec<State> {
     let mut states = vec![state.clone()];
     let stalled: Vec<SourceId> = state.stalls.keys().copied().collect();
     for source in stalled {
-        let forgotten = |state: &State| late::forgotten(state, source, UnixTime::MAX);
+        let forgotten = |state: &State| late_kept::forgotten(state, source, UnixTime::MAX);
         states = states.iter().flat_map(forgotten).collect();
     }
     states.iter().map(reboot).collect()

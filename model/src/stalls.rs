@@ -11,9 +11,11 @@ use crate::coverage::covers;
 use crate::database::{Database, Guid, HiveId, Target};
 use crate::errno::Errno;
 use crate::input::SourceId;
-use crate::late::{self as arrival, About, Change, Effect, Late, Rest};
+use crate::late::{self as arrival, About, Change, Effect, Late};
+use crate::late_kept::Rest;
 use crate::layers::Touched;
 use crate::limits::Limits;
+use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::state::{Place, Slot, SlotId, State};
 use crate::step::{NANOSECONDS_PER_MILLISECOND, Work};
@@ -135,19 +137,19 @@ impl State {
     /// The state with those sources stalled that may stop answering, if there are any.
     pub(crate) fn as_stalled(&self) -> Option<State> {
         let begins = |stall: &Stall| stall.begins;
-        self.stalls.values().any(begins).then(|| self.with_stalls(true))
+        self.stalls.values().any(begins).then(|| self.with_stalls(|_| false))
     }
 
-    /// The opposite of it.
-    pub(crate) fn as_stalling(&self) -> State {
-        self.with_stalls(false)
+    /// The opposite of it: those may stop answering that might in this state.
+    pub(crate) fn as_stalling(&self, former: &State) -> State {
+        self.with_stalls(|source| former.stalls.get(&source).is_some_and(|stall| stall.begins))
     }
 
-    fn with_stalls(&self, are_begun: bool) -> State {
+    fn with_stalls(&self, begins: impl Fn(SourceId) -> bool) -> State {
         let mut state = self.clone();
         for source in self.stalls.keys() {
             if let Some(stall) = state.stalls.get_mut(source) {
-                stall.begins = !are_begun;
+                stall.begins = begins(*source);
             }
         }
         state
@@ -184,12 +186,32 @@ impl State {
         if in_flight.most <= limit { Sent::Surely } else { Sent::Perhaps }
     }
 
-    /// Notes what will be answered late.
-    pub(crate) fn will_arrive(&mut self, hive: HiveId, late: Late) {
-        if let Some((_, source)) = self.source_of(hive)
+    /// Notes what will be answered late, and what it waits for.
+    pub(crate) fn will_arrive(&mut self, late: Late) {
+        let behind = late.holders(self);
+        if let Some((_, source)) = self.source_of(late.hive)
             && let Some(stall) = self.stalls.get_mut(&source)
         {
-            stall.late.push_back_mut(late);
+            stall.late.push_back_mut(Late { behind, ..late });
+        }
+    }
+
+    /// The deletion of a layer that had no slot is owed no more, since there is one of that name again (P-187).
+    pub(crate) fn forgive_unsent(&mut self, slot: SlotId, layer: &FoldedName) {
+        let source = self.slots.get(&slot).and_then(|slot| slot.connection);
+        let Some(stall) = source.and_then(|source| self.stalls.get_mut(&source)) else { return };
+        for index in 0..stall.late.len() {
+            let Some(mut late) = stall.late.get(index).cloned() else { continue };
+            match &mut late.change {
+                Change::Layer { name, sent: Sent::Never, .. } if name == layer => {
+                    late.change = Change::None;
+                }
+                Change::Layer { name, sent: Sent::Perhaps, is_forgiven } if name == layer => {
+                    *is_forgiven = true;
+                }
+                _ => continue,
+            }
+            stall.late.set_mut(index, late);
         }
     }
 }
@@ -279,22 +301,19 @@ impl Work<'_> {
             return;
         }
         let late = match self.transaction {
-            None => Late {
-                hive,
-                change: Change::Mutation(mutation.clone()),
-                rest: Rest::of(&mutation),
-                effect: Some(Effect::of(&mutation, place)),
-            },
+            None => {
+                let (rest, effect) = (Rest::of(&mutation), Effect::of(&mutation, place));
+                Late::new(hive, Change::Mutation(mutation), rest, Some(effect))
+            }
             Some(id) if self.state.bound(id).is_some() => {
                 let logged = Logged { mutation, origin: place.clone() };
-                let rest = Rest::default();
-                Late { hive, change: Change::Logged(id, logged), rest, effect: None }
+                Late::new(hive, Change::Logged(id, logged), Rest::default(), None)
             }
             // The transaction would have been bound first.
             Some(_) => return,
         };
         let mut state = self.state.clone();
-        state.will_arrive(hive, late);
+        state.will_arrive(late);
         self.unanswered_in(state);
     }
 
@@ -375,6 +394,13 @@ impl Work<'_> {
         self.may_stall_at(hive);
     }
 
+    /// Marks the point after the allocation of a number for a change of the hive. Nothing of it has changed, if its
+    /// source goes now (P-425).
+    pub(crate) fn allocated(&mut self, hive: HiveId) {
+        self.may_stall_after(hive);
+        self.may_have_ended_uncounted_in(self.state.clone());
+    }
+
     /// What the last request has brought.
     fn change_since(&self, before: &State, hive: HiveId) -> Change {
         if let Some(id) = self.transaction {
@@ -443,7 +469,7 @@ impl StallEnding {
         let Some(purpose) = purpose else {
             let mut after = state;
             if change != Change::None {
-                after.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });
+                after.will_arrive(Late::new(hive, change, Rest::default(), None));
             }
             return vec![after];
         };
@@ -497,16 +523,16 @@ impl Purpose {
             let rest = Rest::between(next, &self.done);
             // A removal of a HIDDEN entry is a change of its own (P-267).
             let rest = if is_named(next) { rest } else { Rest::default() };
-            Late { hive, change: change.clone(), rest, effect: Some(effect) }
+            Late::new(hive, change.clone(), rest, Some(effect))
         };
         let mut untold = state.clone();
-        untold.will_arrive(hive, late(effect.clone()));
+        untold.will_arrive(late(effect.clone()));
         let mut states = vec![untold];
         if self.has_uncovered(now) {
             // What the removal of the HIDDEN entry has shown may be told of at once (P-174).
             let effect = Effect { since: Some(Box::new(now.clone())), ..effect.clone() };
             for mut told in arrival::told(state, hive, &self.effect) {
-                told.will_arrive(hive, late(effect.clone()));
+                told.will_arrive(late(effect.clone()));
                 states.push(told);
             }
         }
@@ -521,7 +547,7 @@ impl Purpose {
         }
         let rest = Rest::between(next, &self.done);
         let mut after = state.clone();
-        after.will_arrive(hive, Late { hive, change, rest, effect: Some(self.effect) });
+        after.will_arrive(Late::new(hive, change, rest, Some(self.effect)));
         vec![after]
     }
 
@@ -529,8 +555,8 @@ impl Purpose {
     fn told(self, hive: HiveId, state: &State, change: Change) -> Vec<State> {
         let mut states = arrival::told(state, hive, &self.effect);
         if change != Change::None {
-            let late = Late { hive, change, rest: Rest::default(), effect: None };
-            states.iter_mut().for_each(|state| state.will_arrive(hive, late.clone()));
+            let late = Late::new(hive, change, Rest::default(), None);
+            states.iter_mut().for_each(|state| state.will_arrive(late.clone()));
         }
         states
     }
@@ -545,6 +571,6 @@ fn in_flight(state: &mut State, id: TransactionId, bound: &Bound) {
 fn will_be_committed(state: &mut State, id: TransactionId, bound: &Bound) {
     let hive = bound.hive;
     let unanswered = state.stall_of(hive).map_or(Vec::new(), |stall| stall.of_transaction(id));
-    let change = Change::Commit(Box::new(bound.clone()), unanswered);
-    state.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });
+    let change = Change::Commit(id, Box::new(bound.clone()), unanswered);
+    state.will_arrive(Late::new(hive, change, Rest::default(), None));
 }

@@ -227,7 +227,8 @@ impl<'a> Work<'a> {
     /// A request that may wait for the write lock of a hive, and may not (P-65).
     pub(crate) fn may_be_busy(&mut self, hive: HiveId) {
         let holder = self.state.lock_holder(hive);
-        if holder.is_some() && holder != self.transaction && self.has_waited() {
+        let is_own = holder == self.transaction || holder == self.committing;
+        if holder.is_some() && !is_own && self.has_waited() {
             self.otherwise.push((Outcome::Failed(Errno::EBUSY), self.state.clone()));
         }
     }
@@ -268,8 +269,7 @@ impl<'a> Work<'a> {
         self.alive.contains(&id)
     }
 
-    /// Marks the point after a request that changed something in the hive, or after the
-    /// allocation of a number for it.
+    /// Marks the point after a request that changed something in the hive.
     pub(crate) fn requested(&mut self, hive: HiveId) {
         self.may_stall_after(hive);
         if !self.interrupted {

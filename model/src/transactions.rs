@@ -290,11 +290,16 @@ impl State {
         bound.map(|(id, _)| *id).collect()
     }
 
+    /// The transactions that have write locks of a source.
+    pub(crate) fn lock_holders(&self, slot: SlotId) -> Vec<TransactionId> {
+        let has_lock =
+            |id: &TransactionId| self.bound(*id).is_some_and(|bound| bound.contents.is_some());
+        self.bound_to(slot).into_iter().filter(has_lock).collect()
+    }
+
     /// Whether a request that waits for the locks of all hives of a source waits (P-65).
     pub(crate) fn is_any_locked(&self, slot: SlotId) -> bool {
-        self.bound_to(slot)
-            .into_iter()
-            .any(|id| self.bound(id).is_some_and(|bound| bound.contents.is_some()))
+        !self.lock_holders(slot).is_empty()
     }
 
     /// It is this late: whatever has surely expired has.

@@ -186,7 +186,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     }
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
-    work.requested(open.hive());
+    work.allocated(open.hive());
     enlistment::bind(work, open.hive())?;
     let value_type = write.value_type;
     let entry = ValueEntry { name, layer, value_type, data: data.into(), sequence };
@@ -338,7 +338,7 @@ pub(crate) fn blanket(
     let sequence = if set == 1 {
         covers!(work.if_done, "IOC-057", "SEQ-05", "VAL-25");
         let sequence = work.allocate_sequence()?;
-        work.requested(open.hive());
+        work.allocated(open.hive());
         Some(sequence)
     } else {
         covers!(work.if_done, "IOC-059");

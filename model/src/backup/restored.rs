@@ -11,11 +11,13 @@ use super::rebuilding::Rebuilding;
 use crate::coverage::covers;
 use crate::database::{Database, Guid, HiveId, Map};
 use crate::input::WireGuid;
-use crate::late::{Change, Late, Rest};
+use crate::late::{Change, Late};
+use crate::late_follow::{Due, IsTransaction};
+use crate::late_kept::Rest;
 use crate::layer_commit::committed_transaction;
 use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
-use crate::state::{OpenKey, Place, State};
+use crate::state::{Generation, OpenKey, Place, State};
 use crate::step::Work;
 use crate::transactions::take_refusal;
 use crate::watches;
@@ -87,23 +89,40 @@ impl Restored {
         // The numbers of its keys are taken.
         state.next_guid = self.next_guid;
         let change = Change::Restore(Box::new(self.clone()));
-        state.will_arrive(hive, Late { hive, change, rest: Rest::default(), effect: None });
+        state.will_arrive(Late::new(hive, change, Rest::default(), None));
         work.timed_out_in(state);
     }
 
     /// The commit has been answered late.
-    pub(crate) fn arrived(&self, work: &mut Work<'_>) {
+    pub(crate) fn arrived(&self, work: &mut Work<'_>) -> Vec<Due> {
         if take_refusal(&mut work.state, self.hive()).is_some() {
-            return;
+            return Vec::new();
         }
         let before = work.state.clone();
         self.carry_out(&mut work.state);
         work.state.is_durable(self.hive());
-        self.follow(work, &before);
+        self.tell(work);
+        work.state.change_generation(self.hive(), Generation::step);
+        let changed = self.changed();
+        let names = self.names_below(&before, &work.state, &changed);
+        let touched = self.touched(&work.state, &changed, &names);
+        vec![Due::refresh(&before, &touched, IsTransaction::Yes)]
     }
 
     /// What follows a commit.
     pub(super) fn follow(&self, work: &mut Work<'_>, before: &State) {
+        self.tell(work);
+        let changed = self.changed();
+        let names = self.names_below(before, &work.state, &changed);
+        let touched = self.touched(&work.state, &changed, &names);
+        committed_transaction(work, before, &touched);
+        if work.state.layers != before.layers {
+            covers!(work.covered, "RST-64", "BAK-30", "LAYER-25");
+        }
+    }
+
+    /// What it tells, and what becomes of keys that are open.
+    fn tell(&self, work: &mut Work<'_>) {
         let hive = self.hive();
         let state = &mut work.state;
         if self.removed.difference(&self.created).any(|key| state.is_open(hive, *key)) {
@@ -113,17 +132,10 @@ impl Restored {
         for key in &self.created {
             state.orphans.remove_mut(&(hive, *key));
         }
-        let changed = self.changed();
-        watches::restored(state, &self.place, &changed, &mut work.covered);
+        watches::restored(state, &self.place, &self.changed(), &mut work.covered);
         self.mark_latent(work);
-        let names = self.names_below(before, &work.state, &changed);
-        let touched = self.touched(&work.state, &changed, &names);
         if machine(&work.state) == Some(hive) {
             covers!(work.covered, "BOOT-22", "BOOT-23");
-        }
-        committed_transaction(work, before, &touched);
-        if work.state.layers != before.layers {
-            covers!(work.covered, "RST-64", "BAK-30", "LAYER-25");
         }
     }
 

@@ -12,9 +12,10 @@ use crate::database::{HiveId, Map};
 use crate::deletion::{dropped, name_lost, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
+use crate::late_follow::{Due, IsTransaction, logged_in_vain};
 use crate::layer_commit::{Telling, committed_late, committed_transaction};
 use crate::outcome::Outcome;
-use crate::state::State;
+use crate::state::{Generation, State};
 use crate::step::Work;
 use crate::watches::Batch;
 
@@ -80,12 +81,13 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 
 /// A commit has been answered late: its log has the effects that it would have had in time (TXN-67, TXN-68).
 /// Mutations that were in flight as well follow it, each by itself (P-263).
-pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged]) {
+pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged]) -> Vec<Due> {
     if take_refusal(&mut work.state, bound.hive).is_some() {
         covers!(work.covered, "TXN-56", "TXN-69", "FAIL-18", "FAIL-19");
-        return;
+        return Vec::new();
     }
     let before = work.state.clone();
+    let mut due = logged_in_vain(&before, bound.hive, bound.log.iter().chain(unanswered));
     apply(&mut work.state, bound, &mut work.covered);
     covers!(work.covered, "FAIL-25", "FAIL-34", "TXN-66");
     if !bound.log.is_empty() {
@@ -96,7 +98,10 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     }
     let touched: Vec<_> =
         bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
-    committed_transaction(work, &before, &touched);
+    if !touched.is_empty() {
+        work.state.change_generation(bound.hive, Generation::step);
+        due.push(Due::refresh(&before, &touched, IsTransaction::Yes));
+    }
     for Logged { mutation, origin } in unanswered {
         let before = work.state.clone();
         let (_, at) = work.span();
@@ -106,8 +111,11 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
         if let Some(target) = lost {
             name_lost(&mut work.state, bound.hive, target, &mut work.covered);
         }
-        committed_late(work, &before, mutation.touched(bound.hive), origin, Telling::Unknown);
+        let touched = mutation.touched(bound.hive);
+        committed_late(work, &before, touched, origin, Telling::Unknown);
+        due.push(Due::refresh(&before, &[touched], IsTransaction::No));
     }
+    due
 }
 
 /// The source has carried a commit out, and the kernel knows nothing of it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::database::{Database, Guid, HiveId, KeyRecord, PathEntry, Target, Time, ValueEntry};
 use crate::input::UnixTime;
-use crate::late::until;
+use crate::late_kept::until;
 use crate::layers::Touched;
 use crate::names::{FoldedName, KeyName, LayerName, ValueName};
 use crate::security::SecurityDescriptor;

@@ -10,6 +10,7 @@ mod enumeration;
 mod front_door;
 mod interruptions;
 mod key_security;
+mod late;
 mod laws;
 mod layer_authorization;
 mod layers;

@@ -8,28 +8,28 @@ use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::world::{OTHER_SOURCE, SOURCE, World, open, query, write};
 
-const SECOND: u64 = 1_000_000_000;
+pub const SECOND: u64 = 1_000_000_000;
 const ETIMEDOUT: Observation = Observation::Failed(Errno::ETIMEDOUT);
 
-fn with_key() -> World {
+pub fn with_key() -> World {
     let mut world = World::with_layers();
     world.transcript("create k Machine\\k\nset $k v old\nopen m Machine");
     world
 }
 
-fn stall(world: &mut World) {
+pub fn stall(world: &mut World) {
     world.environment(Environment::SourceStalled { source: SOURCE });
 }
 
 /// The worlds in which a call may have timed out after thirty seconds.
-fn timed_out(world: &World, call: &Call) -> Vec<World> {
+pub fn timed_out(world: &World, call: &Call) -> Vec<World> {
     let steps = world.steps_within(call, 30 * SECOND, false);
     let next = steps.iter().filter_map(|step| step.accept(&ETIMEDOUT).ok());
     next.map(|state| world.in_state(&state, 30 * SECOND)).collect()
 }
 
 /// The same of a call in whose course the source stalls.
-fn timed_out_in_its_course(world: &World, call: &Call) -> Vec<World> {
+pub fn timed_out_in_its_course(world: &World, call: &Call) -> Vec<World> {
     let mut world = world.clone();
     world.environment(Environment::SourceStalls { source: SOURCE });
     let mut worlds = timed_out(&world, call);
@@ -38,7 +38,7 @@ fn timed_out_in_its_course(world: &World, call: &Call) -> Vec<World> {
 }
 
 /// The worlds in which each of these may be when the source has answered everything.
-fn released(worlds: &[World]) -> Vec<World> {
+pub fn released(worlds: &[World]) -> Vec<World> {
     let release = |world: &World| {
         let (source, at) = (SOURCE, world.now);
         let steps =
@@ -50,7 +50,7 @@ fn released(worlds: &[World]) -> Vec<World> {
 }
 
 /// What some lines show in each world, without repetition.
-fn check_each(worlds: &[World], lines: &str, expected: Expect) {
+pub fn check_each(worlds: &[World], lines: &str, expected: Expect) {
     let mut shown: Vec<String> = Vec::new();
     for world in worlds {
         let text = world.clone().transcript(lines);
@@ -68,7 +68,7 @@ fn outcomes(world: &World, call: &Call, duration: u64) -> Vec<String> {
     world.steps_within(call, duration, false).iter().map(|step| step.outcome.to_string()).collect()
 }
 
-fn unset(world: &World, name: &str) -> Call {
+pub fn unset(world: &World, name: &str) -> Call {
     let (fd, name) = (world.handle("k"), name.as_bytes().to_vec());
     Call::DeleteValue { fd, name, layer: Vec::new(), transaction: -1 }
 }

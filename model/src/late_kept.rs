@@ -1,0 +1,164 @@
+//! What a source does with what it has kept: late, or as its last.
+//!
+//! States PSD-005 §7.1 ("Timed-out request records") and §10.1 ("Source crash") from the side of the source, with
+//! D-25, P-187, P-243, P-249, P-260, P-264 and P-366. Nothing here has an effect in the kernel; those are in `late`.
+
+use crate::database::{Database, Guid, HiveId, KeyRecord, Target, Time};
+use crate::input::{SourceId, UnixTime};
+use crate::late::{Change, in_order};
+use crate::layer_effects;
+use crate::slots;
+use crate::stalls::Sent;
+use crate::state::State;
+use crate::transactions::{Mutation, TransactionId, carried_out};
+
+/// The requests of a mutation that come after the one which is late (P-260, P-261).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rest {
+    created: Option<(Guid, KeyRecord)>,
+    written: Option<(Guid, Time)>,
+}
+
+impl Rest {
+    /// That of a mutation of which nothing has been answered.
+    pub(crate) fn of(mutation: &Mutation) -> Rest {
+        Rest { created: None, written: mutation.time().or_else(|| mutation.made()) }
+    }
+
+    /// What leads from a hive with a part of a mutation to the same with all of it.
+    pub(crate) fn between(part: &Database, all: &Database) -> Rest {
+        let created = all.keys.iter().find(|(key, _)| !part.keys.contains_key(key));
+        let is_written = |key: &Guid, time: Time| {
+            part.keys.get(key).is_some_and(|former| former.last_write_time != time)
+        };
+        let mut times = all.keys.iter().map(|(key, record)| (*key, record.last_write_time));
+        Rest {
+            created: created.map(|(key, record)| (*key, record.clone())),
+            written: times.find(|(key, time)| is_written(key, *time)),
+        }
+    }
+
+    pub(crate) fn carry_out(&self, database: &mut Database, at: UnixTime) {
+        if let Some((key, record)) = &self.created {
+            database.create_key(*key, record.clone());
+        }
+        if let Some((key, time)) = self.written {
+            database.write_time(key, until(time, at));
+        }
+    }
+}
+
+/// Does what the source is asked for, with what comes after it if that is asked for as well, and nothing that
+/// the kernel does then.
+pub(crate) fn carry_out(
+    change: &Change,
+    rest: Option<&Rest>,
+    state: &mut State,
+    hive: HiveId,
+    at: UnixTime,
+) {
+    match change {
+        Change::Contents(contents) => {
+            let former = state.database(hive).clone();
+            let mut contents = (**contents).clone();
+            rest.iter().for_each(|rest| rest.carry_out(&mut contents, at));
+            stamp(&mut contents, &former, at);
+            *state.database_mut(hive) = contents;
+        }
+        Change::Mutation(Mutation::CreateKey { parent, entry, .. }) if rest.is_none() => {
+            // Nobody has asked for the key's record yet (P-243).
+            let database = state.database_mut(hive);
+            database.delete_entry(*parent, entry.name.folded(), entry.layer.folded());
+            database.put_entry(*parent, entry.clone());
+        }
+        Change::Mutation(mutation) => {
+            let database = state.database_mut(hive);
+            mutation.change(database);
+            rest.iter().for_each(|rest| rest.carry_out(database, at));
+        }
+        Change::Commit(_, bound, unanswered) => carried_out(state, bound, unanswered),
+        Change::Restore(restored) => restored.carry_out(state),
+        Change::Layer { name, sent, .. } => {
+            if *sent == Sent::Never {
+                return;
+            }
+            let Some(slot) = state.hives.get(&hive).map(|hive| hive.slot) else { return };
+            let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
+            for hive in hives {
+                state.database_mut(hive).delete_layer(name);
+            }
+        }
+        Change::None | Change::Transaction(..) | Change::Logged(..) => {}
+    }
+}
+
+/// A time of a request that may be sent as late as that.
+pub(crate) fn until(time: Time, at: UnixTime) -> Time {
+    let (Time::Within(began, _) | Time::At(began)) = time;
+    Time::Within(began, at)
+}
+
+/// The source's clock says when a key was made (D-25). An entry whose key was not made has none (P-243).
+fn stamp(contents: &mut Database, former: &Database, at: UnixTime) {
+    let made: Vec<(Guid, Time)> = contents
+        .keys
+        .iter()
+        .filter(|(key, _)| !former.keys.contains_key(key))
+        .map(|(key, record)| (*key, record.last_write_time))
+        .collect();
+    for (key, time) in made {
+        contents.write_time(key, until(time, at));
+    }
+    let leads_nowhere =
+        contents.path_entries.values().flat_map(|names| names.values()).any(|layers| {
+            layers.values().any(|entry| match entry.target {
+                Target::Key(key) => {
+                    !contents.keys.contains_key(&key) && !former.keys.contains_key(&key)
+                }
+                Target::Hidden => false,
+            })
+        });
+    contents.seeded |= leads_nowhere;
+}
+
+/// The states in which the end of a source may leave what it had kept: the first few requests carried out, but
+/// for those that wait for a write lock, with no effects in the kernel (P-249).
+pub(crate) fn forgotten(state: &State, source: SourceId, at: UnixTime) -> Vec<State> {
+    let Some(stall) = state.stalls.get(&source).cloned() else { return vec![state.clone()] };
+    let mut now = state.clone();
+    now.stalls.remove_mut(&source);
+    let mut states = vec![now.clone()];
+    let mut committed: Vec<TransactionId> = Vec::new();
+    for late in in_order(&stall.late) {
+        if late.holders(&now).iter().any(|holder| !committed.contains(holder)) {
+            continue;
+        }
+        carry_out(&late.change, None, &mut now, late.hive, at);
+        if let Change::Commit(id, ..) = &late.change {
+            committed.push(*id);
+        }
+        if !states.contains(&now) {
+            states.push(now.clone());
+        }
+    }
+    states
+}
+
+/// The source of these hives is gone: the slot goes Down.
+pub(crate) fn died(state: &State, source: SourceId) -> Vec<State> {
+    let mut states = forgotten(state, source, UnixTime::MAX);
+    for late in state.stalls.get(&source).iter().flat_map(|stall| stall.late.iter()) {
+        let Change::Layer { name, is_forgiven, .. } = &late.change else { continue };
+        // One that had no slot is not owed any more; it may have had one (P-187, P-366).
+        let unsent = if *is_forgiven { states.clone() } else { Vec::new() };
+        for after in &mut states {
+            // Not answered, carried out or not (P-264).
+            layer_effects::owe_in(after, late.hive, name);
+        }
+        states.extend(unsent);
+    }
+    for after in &mut states {
+        slots::disconnect(after, source);
+    }
+    states
+}
