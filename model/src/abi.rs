@@ -103,6 +103,9 @@ pub(crate) fn granted(work: &mut Work<'_>, open: &OpenKey, right: u32) -> Result
     }
     covers!(work.covered, "ERR-01", "ERR-13", "KEY-04", "KEY-05", "CONV-05", "CONV-33");
     covers!(work.covered, "SEC-14", "SEC-15");
+    if work.state.is_stalled(open.hive()) {
+        covers!(work.covered, "RSI-35");
+    }
     if is_specific {
         covers!(work.covered, "SEC-16", "SEC-19", "CONST-27");
     }

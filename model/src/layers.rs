@@ -61,6 +61,9 @@ pub(crate) fn check_write(
 ) -> Result<(), Errno> {
     let Some(layer) = work.state.layers.get(name.folded()) else {
         covers!(work.covered, "RES-30", "RES-31", "IOC-017", "ERR-10");
+        if open.is_some_and(|open| work.state.is_stalled(open.hive())) {
+            covers!(work.covered, "RSI-35");
+        }
         return Err(Errno::ENOENT);
     };
     if layer.name.spelling() != name.spelling() {

@@ -38,7 +38,7 @@ pub(crate) fn link_target(
     }
     match parse_path(&data, &work.state.limits, None) {
         Ok(target) => {
-            covers!(work.covered, "LINK-17");
+            covers!(work.covered, "LINK-17", "OP-09");
             if data.contains(&b'/') {
                 covers!(work.covered, "LINK-19");
             }

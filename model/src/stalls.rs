@@ -248,7 +248,7 @@ impl Work<'_> {
     /// A request to a stalled source: it is not answered, or not even sent.
     pub(crate) fn unanswered(&mut self, hive: HiveId) -> Errno {
         covers!(self.covered, "FAIL-16", "FAIL-17", "SRC-02", "SRC-03", "RSI-34", "RSI-36");
-        covers!(self.covered, "RSI-35", "FAIL-32", "ERR-21");
+        covers!(self.covered, "FAIL-32", "ERR-21");
         if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
             covers!(self.covered, "CONF-02");
         }

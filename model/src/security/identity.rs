@@ -75,7 +75,7 @@ impl<'a> Identity<'a> {
         let has = self.has(sid, polarity);
         if let Sids::Token(token) = &self.sids
             && !has
-            && differs_in_its_end_alone(&token.0.user, sid)
+            && is_near_one_of(token, sid)
         {
             covers!(covered, "CONV-04");
         }
@@ -118,6 +118,12 @@ fn mark_group(group: &Group, polarity: Polarity, covered: &mut Covered) {
     if has(GROUP_RESOURCE) {
         covers!(covered, "ACC-26");
     }
+}
+
+/// Whether the user of a token, or a group, is nearly this SID.
+fn is_near_one_of(token: &Token, sid: &Sid) -> bool {
+    let groups = token.0.groups.iter().map(|group| &group.sid);
+    groups.chain([&token.0.user]).any(|own| differs_in_its_end_alone(own, sid))
 }
 
 /// Whether two SIDs are not the same and differ in nothing but their last sub-authority.

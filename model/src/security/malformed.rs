@@ -85,8 +85,12 @@ impl MalformedDescriptor {
             MalformedDescriptor::AceTooShort => covers!(covered, "SD-30", "SD-28"),
             MalformedDescriptor::ResourceAttribute => covers!(covered, "SD-41"),
             MalformedDescriptor::Label => covers!(covered, "ACC-69"),
-            MalformedDescriptor::MaximumAllowed => covers!(covered, "SEC-38", "SD-45"),
-            MalformedDescriptor::AccessMask => covers!(covered, "SEC-39", "SD-44"),
+            MalformedDescriptor::MaximumAllowed => {
+                covers!(covered, "SEC-38", "SD-45", "CONST-36");
+            }
+            MalformedDescriptor::AccessMask => {
+                covers!(covered, "SEC-39", "SD-44", "CONST-36");
+            }
             MalformedDescriptor::NoOwner => covers!(covered, "SD-15"),
         }
     }

@@ -159,7 +159,9 @@ fn mark_limits(
     if holds(label.policy, NO_WRITE_UP) && is_wanted(KEY_WRITE) {
         covers!(covered, "ACC-58");
     }
-    if holds(label.policy, NO_EXECUTE_UP) && is_wanted(KEY_EXECUTE) {
+    // What GENERIC_EXECUTE maps to is nothing, so that reading is left (PSD-005 §3.1).
+    let is_left = holds(label.policy, NO_EXECUTE_UP) && !holds(label.policy, NO_READ_UP);
+    if is_left && is_wanted(KEY_READ & !KEY_EXECUTE) {
         covers!(covered, "ACC-60");
     }
     if label.policy & !(NO_READ_UP | NO_WRITE_UP | NO_EXECUTE_UP) != 0 {
