@@ -9,6 +9,7 @@ mod audits;
 mod block;
 mod numbers;
 mod overlaps;
+mod tellings;
 
 use registry_model::input::Input;
 
@@ -76,8 +77,10 @@ impl Execution<'_> {
             let state = &self.beliefs.first()?.state;
             state.key_of_fd(self.process(actor), fd)
         });
+        let invoked: Vec<u64> = made.iter().map(|one| tellings::invoked(one, &made)).collect();
         let mut operations = Vec::new();
-        for Made { strand, actor, call, answer, invoked, returned, began, ended } in made {
+        for (made, invoked) in made.into_iter().zip(invoked) {
+            let Made { strand, actor, call, answer, returned, began, ended, .. } = made;
             self.trace.record_value("call", began, &(strand, &call));
             self.trace.record_value("answer", ended, &answer);
             let observation =

@@ -9,18 +9,17 @@ use conformance::schedule::Schedule;
 use conformance::script;
 use sim::{SimRunner, StoreKind};
 
-/// Three threads at one value, one of them in a transaction, and somebody who watches.
+/// Three threads at one value, one of them in a transaction.
 const RACE: &str = r"
 set Machine\App Mode dword 0
 create a = Machine\App
 create b = Machine\App
 create c = Machine\App
-watch a subtree
 parallel random 0
   strand
     update @a Mode dword 1
     get @a Mode
-    events a
+    poll a
   strand
     update @b Mode dword 2
     batch @b
@@ -32,7 +31,6 @@ parallel random 0
     commit t
     close t
 end
-events a
 ";
 
 fn race(schedule: Schedule) -> Plan {

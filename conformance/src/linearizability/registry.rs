@@ -281,7 +281,10 @@ impl<'a> Registry<'a> {
     /// The numbers beside the next one that a call may take.
     fn numbers(&self, known: &Known, place: usize) -> Vec<u64> {
         let next = known.next();
-        let is_free = |number: &u64| *number != next && !known.taken.contains_key(number);
+        // What is below the counter was taken before, if the counter is what this state says.
+        let is_free = |number: &u64| {
+            *number >= known.first && *number != next && !known.taken.contains_key(number)
+        };
         match &self.history[place].operation.numbers {
             Some(numbers) => numbers.iter().copied().filter(is_free).collect(),
             None => {

@@ -116,6 +116,12 @@ fn writes_that_overlap_have_either_order_and_either_order_of_numbers() {
 }
 
 #[test]
+fn a_number_below_the_counter_was_taken_before() {
+    let write = with_number(call(0, (0, 1), set(1), Observation::Done), 1);
+    assert_eq!(obstacle(&[write]).cannot_be_placed, 0);
+}
+
+#[test]
 fn writes_that_do_not_overlap_have_rising_numbers() {
     let next = booted().next_sequence();
     let writes =
