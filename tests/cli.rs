@@ -178,7 +178,7 @@ fn an_unknown_profile_is_refused() {
     let folder = Folder::new("bad-profile");
     let message = || {
         expect![[r#"
-            lockstep: there is no profile "wild"; the profiles are default, calm, crash, security, lifecycle
+            lockstep: there is no profile "wild"; the profiles are default, calm, crash, security, lifecycle, chaos
         "#]]
     };
     folder.run("run --seeds 0..1 --profile wild").refuses_with(message());
@@ -581,7 +581,7 @@ fn every_command_has_help() {
     let (_, commands) = help.split_once("Commands:\n").expect("a list of commands");
     let commands = commands.lines().take_while(|line| !line.is_empty());
     let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(commands.starts_with(&["run", "replay", "check"]), "{commands:?}");
+    assert!(commands.starts_with(&["run", "replay", "shrink", "check"]), "{commands:?}");
     for command in commands.into_iter().filter(|command| *command != "help") {
         let finished = folder.run(&format!("{command} --help")).exits(0);
         assert!(finished.out.contains(&format!("Usage: lockstep {command}")), "{}", finished.out);

@@ -200,9 +200,19 @@ mod tests {
 
     #[test]
     fn what_was_never_seen_is_named() {
-        assert_eq!(rich().vacuous(&[], Sight::ALL).len(), 4);
-        let seen = Statistics { events: 1, overflows: 1, commits: 1, expiries: 1, ..rich() };
+        assert_eq!(rich().vacuous(&[], Sight::ALL).len(), 5);
+        let seen = Statistics {
+            events: 1,
+            overflows: 1,
+            commits: 1,
+            expiries: 1,
+            blocks: 2,
+            overlaps: 6,
+            ..rich()
+        };
         assert_eq!(seen.vacuous(&[], Sight::ALL), Vec::<String>::new());
+        let thin = Statistics { overlaps: 5, ..seen.clone() };
+        assert_eq!(thin.vacuous(&[], Sight::ALL).len(), 1);
         let reasons = Statistics { commits: 0, ..seen }.vacuous(&[], Sight::ALL);
         assert_eq!(reasons, ["no transaction was committed, which this profile can reach"]);
     }

@@ -302,9 +302,13 @@ fn calls_that_need_not_overlap_come_one_after_another() {
         let is_there = fields::hearts(&mut plan).any(|action| is_set(action));
         is_there.then(|| (plan.steps.len() - 1, "EIO"))
     };
-    check(text, diverges, expect![[r#"
+    check(
+        text,
+        diverges,
+        expect![[r#"
         set @h a dword 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -167,9 +167,28 @@ mod tests {
     fn figures_are_over_what_was_found() {
         let missed = Outcome { state: State::Missed, ..found("c", 99) };
         let outcomes = [found("a", 4), found("b", 40), missed];
-        expect![[""]].assert_eq(&figures(&outcomes));
-        expect![[""]].assert_eq(&(row(&outcomes[0]) + "\n"));
-        expect![[""]].assert_eq(&(json(&outcomes[..1]) + "\n"));
+        expect![[r#"
+            detection, seconds       median    2.5, p95    2.5; floor 30, 30
+            after shrinking, steps   median    4.0, p95   40.0; floor 8, 16  BELOW
+            shrinking, seconds       median    0.8, p95    0.8; floor 30, 30
+        "#]]
+        .assert_eq(&figures(&outcomes));
+        expect![[r#"
+            found     a                                               2.5 s      12 seeds   4 steps  12 calls   0.8 s RES-03
+        "#]].assert_eq(&(row(&outcomes[0]) + "\n"));
+        expect![[r#"
+            {
+              "schema": 2,
+              "defects": [
+                {"name": "a", "requirements": "RES-03", "state": "found", "elapsed_ms": 2500, "seeds": 12, "steps": 4, "calls": 12, "shrinking_ms": 800, "replays": 100, "replays_alike": 100}
+              ],
+              "figures": [
+                {"name": "detection, seconds", "median": 2.5, "p95": 2.5, "holds": true},
+                {"name": "after shrinking, steps", "median": 4, "p95": 4, "holds": true},
+                {"name": "shrinking, seconds", "median": 0.8, "p95": 0.8, "holds": true}
+              ]
+            }
+        "#]].assert_eq(&(json(&outcomes[..1]) + "\n"));
     }
 
     #[test]

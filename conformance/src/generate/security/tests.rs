@@ -241,7 +241,7 @@ fn the_other_profiles_know_nothing_of_security() {
     for (_, profile) in Profile::ALL.iter().filter(|(_, profile)| *profile != Profile::Security) {
         for plan in plans(*profile).take(50) {
             // Watches see SDs change, their fds change hands, and watchers carry private layers.
-            let is_lifecycle = *profile == Profile::Lifecycle;
+            let is_lifecycle = matches!(profile, Profile::Lifecycle | Profile::Chaos);
             let system = registry_model::security::Token::system();
             assert!(plan.actors.iter().all(|actor| {
                 let mut fields = actor.token.0.as_ref().clone();
