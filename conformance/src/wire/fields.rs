@@ -4,6 +4,8 @@ use super::rules::{Failure, Held, Rule};
 
 /// `REG_TOMBSTONE`.
 pub(super) const TOMBSTONE: u32 = 0xFFFF;
+/// `REG_LINK`.
+pub(super) const LINK: u32 = 6;
 /// The highest ordinary type code, `REG_QWORD`.
 const MAX_TYPE: u32 = 11;
 /// The highest MaxPathComponentLength that can be in force (§11.4), bytes.

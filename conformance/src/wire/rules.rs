@@ -392,6 +392,10 @@ rules! {
         "a volatile creation sends the volatile flag";
     CreatedLink covers ["SYS-61"] cites []
         "the creation of a link sends the symlink flag";
+    LinkAsked covers ["OP-08"] cites []
+        "a link on a walk is asked for its default value";
+    LinkTargetSent covers ["OP-22"] cites []
+        "the target of a link is sent as its default value";
     LayerAsAsked covers [] cites ["VAL-02" "D-06"]
         "a request has the layer of its call";
     KeyByGuid covers ["KEY-37"] cites []

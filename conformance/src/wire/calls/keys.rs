@@ -7,7 +7,7 @@ use registry_model::observation::Observation;
 use super::asked::{KeyOperation, Write};
 use super::log::{Details, Logged};
 use super::{CallRules, Ended, OpenKey, changes, errno_of, layer_agrees, security};
-use crate::wire::fields::{self, TOMBSTONE};
+use crate::wire::fields::{self, LINK, TOMBSTONE};
 use crate::wire::frame::{Guid, Operation};
 use crate::wire::rules::{Failure, Held, Rule};
 
@@ -291,6 +291,9 @@ fn written(held: &mut Held, request: &Logged, write: &Write<'_>) -> Result<(), F
     })?;
     if value_type == TOMBSTONE {
         held.mark(Rule::TombstoneSent);
+    }
+    if value_type == LINK && request.name.is_empty() {
+        held.mark(Rule::LinkTargetSent);
     }
     layer_agrees(held, Rule::WriteInBase, write.layer, request)?;
     let condition_agrees = expected_sequence == write.expected_sequence;

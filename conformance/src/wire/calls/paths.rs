@@ -41,7 +41,7 @@ impl CallRules {
             creation_refused(held, ended, below_hive.len(), creation)?;
         }
         let steps = steps(ended, creation.is_some());
-        self.chain(&steps, below_hive)?;
+        self.chain(held, &steps, below_hive)?;
         statuses(held, ended, below_hive.len(), creation.is_some())?;
         if creation.is_some() {
             record_after_entry(held, ended)?;
@@ -71,7 +71,12 @@ impl CallRules {
 
     /// Each step of a walk begins where the one before has led to: below the key that was found, or,
     /// after a link, at a hive root. Up to the first link the names are those of the path.
-    fn chain(&self, steps: &[&Logged], below_hive: &[&[u8]]) -> Result<(), Failure> {
+    fn chain(
+        &self,
+        held: &mut Held,
+        steps: &[&Logged],
+        below_hive: &[&[u8]],
+    ) -> Result<(), Failure> {
         let broken = |step: &Logged, what: &str| {
             Err(Failure::new(Rule::Walk, format!("{} {what}", step.operation.name())))
         };
@@ -99,6 +104,9 @@ impl CallRules {
             };
             if !follows {
                 return broken(step, "does not go on where the walk was");
+            }
+            if step.operation == Operation::QueryValues && step.name.is_empty() {
+                held.mark(Rule::LinkAsked);
             }
         }
         Ok(())

@@ -343,6 +343,11 @@ fn committed(
         held.require(rule, agrees, || {
             format!("the caller was told {:?} of {:?}", ended.observation, commit.status())
         })?;
+        // Some statuses mean for a commit what they mean for any request (D-81).
+        let general = commit.status().and_then(errno_of);
+        if let Some((general, _)) = general.filter(|(_, errno)| ended.failed() == Some(*errno)) {
+            held.mark(general);
+        }
     }
     let position = ended.requests.iter().position(|request| std::ptr::eq(request, commit));
     let (before, after) = ended.requests.split_at(position.unwrap_or_default());

@@ -1,7 +1,9 @@
 //! Changes of a watched key itself, made through fds (§4.1).
 
 use super::*;
+use crate::layers::Touched;
 use crate::security::well_known::ADMINISTRATORS;
+use crate::watches::changed_somehow;
 
 #[test]
 fn writes_that_change_something_are_told_as_long_as_the_fd_is_open() {
@@ -172,4 +174,24 @@ fn the_filter_keeps_categories_out_but_not_the_loss_of_the_key() {
         assert_eq!(world.events(key), format!("{expected}{deleted}, KEY_DELETED"));
         world.close(key);
     }
+}
+
+#[test]
+fn where_nobody_knows_what_a_name_was_its_keys_are_concerned_and_no_others() {
+    let mut world = World::new();
+    world.layer("above", 5);
+    world.create("Users\\k");
+    let (key, other) = (world.watched("Users\\k\\c"), world.watched("Users\\k\\d"));
+    let parent = world.open("Users\\k");
+    world.notify(parent, 1, 0);
+    let hive = world.open("Users");
+    world.notify(hive, 1, 1);
+    let (before, watches) = (world.state.clone(), world.state.watches.clone());
+    world.hide_key(key, "above");
+    let place = before.open_keys.get(&(ALICE, key)).unwrap().place.clone();
+    let touched = Touched::Child(place.hive, place.parent().unwrap(), place.name().folded());
+    world.state.watches = watches;
+    changed_somehow(&before, &mut world.state, touched, &place, &mut Default::default());
+    let told = [key, other, parent, hive].map(|fd| world.events(fd));
+    assert_eq!(told, ["OVERFLOW", "nothing", "nothing", "OVERFLOW"]);
 }
