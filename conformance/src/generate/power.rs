@@ -78,9 +78,11 @@ impl Generator {
         self.happens_to_disk(source, fault);
         let key = KeyReference::Path(self.path());
         for _ in 0..self.rng.random_range(2..6) {
-            match self.rng.random_range(0..4) {
+            match self.rng.random_range(0..6) {
                 0 => self.create_key(),
                 1 => self.get(),
+                2 => self.commit_writes(&key),
+                3 => self.delete_key(),
                 _ => self.write(&key),
             }
         }

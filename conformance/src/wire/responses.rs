@@ -110,6 +110,7 @@ impl WireMonitor {
                 self.keys.record_stored(source, *guid);
                 self.records.created(((source, *guid), moment), *flags, (*parent, name));
             }
+            Effect::KeyCreated { guid, .. } => self.call_rules.orphans.was_not_made(*guid),
             Effect::KeyDropped { guid } => self.records.drop_answered((source, *guid)),
             Effect::Began { transaction } => self.transactions.began(*transaction, succeeded),
             Effect::Committed { transaction } => {

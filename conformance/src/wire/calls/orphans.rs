@@ -23,6 +23,8 @@ pub(in crate::wire) struct Orphans {
     owed: BTreeMap<Guid, SourceId>,
     /// What a transaction leaves without a name if it commits.
     enlisted: BTreeMap<u64, Vec<(SourceId, Guid)>>,
+    /// Keys that have a name and no record, since the source has refused that.
+    unmade: BTreeSet<Guid>,
     /// Whether an fd went to a process that is not known.
     is_adrift: bool,
 }
@@ -34,12 +36,20 @@ impl Orphans {
 
     /// A key has lost its last name, in a transaction or outside of one (0).
     pub(in crate::wire) fn orphaned(&mut self, source: SourceId, transaction: u64, key: Guid) {
+        if self.unmade.remove(&key) {
+            return;
+        }
         match transaction {
             0 => {
                 self.owed.insert(key, source);
             }
             id => self.enlisted.entry(id).or_default().push((source, key)),
         }
+    }
+
+    /// A source has refused to make the record of a key. When its name goes, nothing is left to be dropped.
+    pub(in crate::wire) fn was_not_made(&mut self, key: Guid) {
+        self.unmade.insert(key);
     }
 
     /// A commit was answered.

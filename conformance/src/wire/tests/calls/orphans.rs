@@ -4,6 +4,7 @@ use super::*;
 
 const KEY: [u8; 16] = [5; 16];
 const FD: Fd = 9;
+const STORAGE_ERROR: u32 = 3;
 
 /// With a key that was created, opened by `FD`.
 fn created() -> Wire {
@@ -101,4 +102,18 @@ fn what_a_transaction_deletes_is_an_orphan_when_it_has_committed() {
     };
     assert_eq!(deleted(0), Err(Rule::OrphanDropped));
     assert_eq!(deleted(3), Ok(()));
+}
+
+#[test]
+fn a_key_whose_record_was_refused_is_not_dropped() {
+    let mut wire = with_fds();
+    let failed = Observation::Failed(Errno::EIO);
+    wire.judge(&create(0, None), &failed, |wire| {
+        wire.miss("Name");
+        wire.done(0x02, create_entry(KEY, 101));
+        wire.exchange(0x10, create_key(KEY), STORAGE_ERROR).unwrap();
+        wire.done(0x04, payload().guid(ROOT).bytes("Name").bytes("base"));
+    })
+    .unwrap();
+    assert_eq!(wire.monitor.quiescent(), Ok(()));
 }
