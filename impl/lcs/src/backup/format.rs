@@ -72,6 +72,19 @@ pub struct PathRecord {
     pub entry: PathEntry,
 }
 
+/// KEY, as it stands in a stream: nothing of it is judged yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key.
+    pub guid: Guid,
+    /// `key_flag`s, and perhaps others.
+    pub flags: u32,
+    /// Its descriptor.
+    pub sd: Vec<u8>,
+    /// Its last write time, Unix nanoseconds.
+    pub last_write_time: u64,
+}
+
 /// A record that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -80,7 +93,7 @@ pub enum Record {
     /// LAYER.
     Layer(LayerRecord),
     /// KEY.
-    Key(KeyMetadata),
+    Key(KeyRecord),
     /// PATH_ENTRY.
     PathEntry(PathRecord),
     /// VALUE, with its key.

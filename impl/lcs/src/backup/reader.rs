@@ -5,12 +5,12 @@
 //! fields mean is for whoever reads.
 
 use abi::Errno;
-use rsi::{BlanketEntry, Guid, KeyMetadata, PathEntry, ValueEntry};
+use rsi::{BlanketEntry, Guid, PathEntry, ValueEntry};
 use sha2::{Digest, Sha256};
 
 use super::format::{
-    CHECKSUM_LENGTH, FRAME_LENGTH, Header, LayerRecord, MAGIC, PathRecord, Record, VERSION,
-    key_flag, record_type,
+    CHECKSUM_LENGTH, FRAME_LENGTH, Header, KeyRecord, LayerRecord, MAGIC, PathRecord, Record,
+    VERSION, record_type,
 };
 use crate::limits::{NAME_LENGTH_CEILING, STREAM_CHUNK_BYTES, VALUE_BYTES_CEILING};
 use crate::stream::Stream;
@@ -231,24 +231,12 @@ fn decode_header(fields: &mut Fields<'_>) -> Result<Header, Errno> {
     }
 }
 
-fn decode_key(fields: &mut Fields<'_>) -> Result<KeyMetadata, Errno> {
-    let guid = fields.guid()?;
-    let flags = fields.number()?;
-    let sd = fields.prefixed()?;
-    let last_write_time = fields.long()?;
-    // No source has a time before the epoch (P-202).
-    if i64::try_from(last_write_time).is_err() {
-        return Err(Errno::EINVAL);
-    }
-    if flags & !(key_flag::VOLATILE | key_flag::SYMLINK) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    Ok(KeyMetadata {
-        guid,
-        sd,
-        volatile_key: flags & key_flag::VOLATILE != 0,
-        symlink: flags & key_flag::SYMLINK != 0,
-        last_write_time,
+fn decode_key(fields: &mut Fields<'_>) -> Result<KeyRecord, Errno> {
+    Ok(KeyRecord {
+        guid: fields.guid()?,
+        flags: fields.number()?,
+        sd: fields.prefixed()?,
+        last_write_time: fields.long()?,
     })
 }
 

@@ -11,6 +11,7 @@ use crate::backup::Restored;
 use crate::change::{AcceptedChange, Effect};
 use crate::configuration::WatchLimits;
 use crate::key_file::Position;
+use crate::name::FoldedName;
 use crate::state::{KeyId, SlotId};
 use crate::watches::known::Occurrence;
 use crate::watches::queue::EventQueue;
@@ -202,7 +203,13 @@ impl WatchMap {
                 EventKind::SubkeyDeleted
             }
         };
-        let is_path = kind == EventKind::SubkeyDeleted;
+        let lost_name = match &change.effect {
+            Effect::KeyCreated { name, .. }
+            | Effect::PathHidden { name, .. }
+            | Effect::PathRemoved { name, .. } => Some(FoldedName::new(name)),
+            _ => None,
+        };
+        let is_path = lost_name.is_some();
         self.concerned(&change.position, limits, |id, watch, _| {
             // A subtree watch is told of a key that is lost whatever its filter.
             if kind.passes(watch.filter) || is_path && watch.subtree {
@@ -210,9 +217,12 @@ impl WatchMap {
             }
         });
         let parent = change.position.key();
-        if is_path && self.parents.contains_key(&parent) {
+        // The key that has gone may be one that was opened by this name (P-315).
+        if let Some(lost_name) = lost_name.filter(|_| self.parents.contains_key(&parent)) {
             for (id, watch) in self.iter() {
-                if watch.position.parent() == Some(parent) {
+                let is_below = watch.position.parent() == Some(parent);
+                let mut own_name = watch.position.last_names(1);
+                if is_below && own_name.any(|name| FoldedName::new(name) == lost_name) {
                     note(id);
                 }
             }

@@ -5,6 +5,7 @@ use abi::Errno;
 use abi::value_type::{REG_TOMBSTONE, is_user_visible};
 use rsi::{Guid, KeyMetadata, ValueEntry};
 
+use crate::backup::format::{KeyRecord, key_flag};
 use crate::limits::VALUE_BYTES_CEILING;
 use crate::name::{self, FoldedName};
 use crate::security::SecurityDescriptor;
@@ -25,9 +26,16 @@ pub fn value(entry: &ValueEntry, length_max: usize) -> Result<FoldedName, Errno>
 }
 
 /// A key's own record.
-pub fn key(key: &KeyMetadata) -> Result<(), Errno> {
-    if key.guid == Guid::NULL {
+pub fn key(record: KeyRecord) -> Result<KeyMetadata, Errno> {
+    let KeyRecord { guid, flags, sd, last_write_time } = record;
+    let has_unknown_flag = flags & !(key_flag::VOLATILE | key_flag::SYMLINK) != 0;
+    // No source has a time before the epoch (P-202).
+    let is_before_epoch = i64::try_from(last_write_time).is_err();
+    if guid == Guid::NULL || has_unknown_flag || is_before_epoch {
         return Err(Errno::EINVAL);
     }
-    SecurityDescriptor::parse(&key.sd).map(|_| ()).map_err(|_| Errno::EINVAL)
+    SecurityDescriptor::parse(&sd).map_err(|_| Errno::EINVAL)?;
+    let volatile_key = flags & key_flag::VOLATILE != 0;
+    let symlink = flags & key_flag::SYMLINK != 0;
+    Ok(KeyMetadata { guid, sd, volatile_key, symlink, last_write_time })
 }

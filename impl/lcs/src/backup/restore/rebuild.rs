@@ -100,7 +100,7 @@ impl<'a, E: Env> Rebuild<'a, E> {
             match reader.next().await? {
                 Record::Header(_) | Record::Layer(_) => return Err(Errno::EINVAL),
                 Record::Key(key) => {
-                    judge::key(&key)?;
+                    let key = judge::key(key)?;
                     section.close(self).await?;
                     self.channel.kernel.env.yield_point("restore a key").await;
                     section = self.open_section(key)?;
@@ -127,12 +127,10 @@ impl<'a, E: Env> Rebuild<'a, E> {
                 record => break record,
             }
         };
-        if let Record::Key(key) = &first {
-            judge::key(key)?;
-        }
+        // What has ended the manifest is judged behind the privilege (P-202).
         self.manifest.authorize(&kernel.layers(), self.token)?;
         match first {
-            Record::Key(key) if key.guid == self.stream_root => Ok(key),
+            Record::Key(key) if key.guid == self.stream_root => judge::key(key),
             _ => Err(Errno::EINVAL),
         }
     }
