@@ -111,8 +111,8 @@ impl Execution<'_> {
                 }
                 Judgement::NotLinearizable(obstacle) => {
                     let length = obstacle.longest_prefix.len();
-                    let is_farther = |other: &Box<Obstacle>| length > other.longest_prefix.len();
-                    if farthest.as_ref().is_none_or(is_farther) {
+                    let is_farther = |other: &Obstacle| length > other.longest_prefix.len();
+                    if farthest.as_deref().is_none_or(is_farther) {
                         farthest = Some(obstacle);
                     }
                 }
