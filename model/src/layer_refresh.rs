@@ -104,7 +104,9 @@ fn reload_passes(state: &mut State, machine: HiveId) -> bool {
             }
         }
     }
-    // Nobody asks what is below the key once more before a name is to be read.
+    // What is known after passes is how the last table shows it, the Layers key too (P-184). Nobody asks what is
+    // below the key once more before a name is to be read.
+    state.layers_key = resolve_layers_key(state).unwrap_or(state.layers_key);
     let _ = take_as_last_shown(state, machine);
     refreshed.published
 }

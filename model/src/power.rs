@@ -196,7 +196,7 @@ impl State {
         let looks_like = |database: &Database| {
             let mut restarted = database.clone();
             restarted.restart();
-            Comparison::new(&restarted, recovered).agrees()
+            Comparison::new(&restarted, recovered).finds_no_difference()
         };
         let candidates = self.candidates(&kept, current).into_iter();
         Some(candidates.filter(|(_, database)| looks_like(database)).collect())
@@ -307,7 +307,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn agrees(mut self) -> bool {
+    fn finds_no_difference(mut self) -> bool {
         let mut pending = vec![self.database.root];
         // Every key is pushed once, when it gets its twin.
         while let Some(key) = pending.pop() {

@@ -44,14 +44,18 @@ fn lying(plan: &Plan) -> Plan {
 
 #[test]
 fn an_honest_disk_conforms_and_keeps_every_answered_change() {
-    let mut total = Statistics::default();
+    let (mut total, mut lost) = (Statistics::default(), 0);
     for seed in SEEDS {
         let run = run(&plan_of_seed(seed, Profile::Crash, CALLS), seed);
         assert!(!is_found(&run), "seed {seed}: {:?}", run.verdict);
+        // A layer deletion that was under way may be there in one hive and not in the other.
+        if run.statistics.power_losses_within == 0 {
+            lost += run.statistics.changes_lost;
+        }
         total.add(&run.statistics);
     }
-    assert!(total.power_losses > 0);
-    assert_eq!(total.changes_lost, 0, "SQLite syncs what it has answered");
+    assert!(total.power_losses > 0 && total.power_losses_within > 0);
+    assert_eq!(lost, 0, "SQLite syncs what it has answered");
 }
 
 #[test]

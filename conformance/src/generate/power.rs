@@ -44,17 +44,19 @@ impl Generator {
             let access = StreamAccess::ReadWrite;
             self.act(3, Action::Backup { key: key.clone(), stream: stream.clone(), access });
         }
+        let layer = Text::from(self.pick(LAYER_NAMES));
+        let change = self.rng.random_range(0..6);
+        if change == 2 && !is_restore {
+            self.fill_layer(&key, &layer);
+        }
         let armed = Fault::PowerLossAt { source, io, loss };
         self.plan.steps.push(Step::Fault(armed));
-        match self.rng.random_range(0..6) {
+        match change {
             _ if is_restore => {
                 self.act(3, Action::Restore { key, stream, access: StreamAccess::Read });
             }
             0 | 1 => self.commit_writes(&key),
-            2 => {
-                let name = Text::from(self.pick(LAYER_NAMES));
-                self.act(3, Action::LayerDelete { name });
-            }
+            2 => self.act(3, Action::LayerDelete { name: layer }),
             3 => self.create_key(),
             4 => self.act(3, Action::Flush { key }),
             _ => {
@@ -64,6 +66,33 @@ impl Generator {
             }
         }
         self.end_with(loss);
+    }
+
+    /// A layer has a key, a value and a blanket tombstone to lose.
+    fn fill_layer(&mut self, key: &KeyReference, layer: &Text) {
+        let (name, path, (value_type, data)) = (layer.clone(), self.fresh_path(), self.data());
+        self.sequence += 5;
+        self.act(4, Action::LayerCreate { name, precedence: None, enabled: None });
+        let (key, name, in_layer) = (key.clone(), self.value_name(), layer.clone());
+        let set = Action::Set {
+            key: key.clone(),
+            name,
+            value_type,
+            data,
+            layer: in_layer,
+            expected_sequence: 0,
+        };
+        self.act(3, set);
+        let create = Action::Create {
+            handle: None,
+            parent: None,
+            path: Text::from(path.as_str()),
+            access: 1,
+            flags: 0,
+            layer: Some(layer.clone()),
+        };
+        self.act(2, create);
+        self.act(3, Action::Blanket { key, layer: layer.clone(), set: 1 });
     }
 
     /// A disk refuses a change, or every one that needs room; in the end it does not any more.
