@@ -1,12 +1,14 @@
 //! Reading a script, line by line.
 
+mod block;
+
 use super::error::Complaint;
 use super::token::{Token, TokenKind, tokens};
 use super::words::{Words, parse_number};
 use super::{
     Script, ScriptError, StepLines, actor, parallel, parse_action, power, source, store_entry,
 };
-use crate::plan::{Action, ActorIndex, Fault, Parallel, Step, Strand};
+use crate::plan::{Action, ActorIndex, Fault, Step};
 use crate::source_device::Breach;
 use registry_model::input::CommitRefusal;
 
@@ -211,52 +213,6 @@ impl Parser {
                 self.step(Step::Act { actor: actor.unwrap_or(0), action }, number);
                 Ok(())
             }
-        }
-    }
-
-    /// Takes a statement that stands in a block.
-    fn in_block(
-        &mut self,
-        verb: &str,
-        span: (usize, usize),
-        words: &mut Words<'_>,
-    ) -> Result<(), Complaint> {
-        match verb {
-            "strand" => {
-                let name = parallel::parse_strand(words)?;
-                let actor = name.map_or(Ok(0), |name| self.actor_index(&name, span))?;
-                let Some(block) = self.open_block() else { return Ok(()) };
-                parallel::check_room(block, span)?;
-                block.strands.push(Strand { actor, actions: Vec::new() });
-            }
-            "end" => {
-                words.end()?;
-                self.block = None;
-            }
-            _ => {
-                let action = parse_action::parse_action(verb, span, words)
-                    .map_err(|complaint| complaint.or_advise(parallel::BLOCK_USAGE))?;
-                if !action.may_overlap() {
-                    let problem = "this is no single call through handles";
-                    return Err(Complaint::new(span, problem, parallel::BLOCK_USAGE));
-                }
-                self.count_data(&action, span)?;
-                let strand = self.open_block().and_then(|block| block.strands.last_mut());
-                let Some(strand) = strand else {
-                    let problem = "a call before the first strand";
-                    return Err(Complaint::new(span, problem, parallel::BLOCK_USAGE));
-                };
-                strand.actions.push(action);
-            }
-        }
-        Ok(())
-    }
-
-    /// The block that has not ended yet.
-    fn open_block(&mut self) -> Option<&mut Parallel> {
-        match self.script.plan.steps.last_mut() {
-            Some(Step::Parallel(block)) if self.block.is_some() => Some(block),
-            _ => None,
         }
     }
 
