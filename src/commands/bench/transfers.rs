@@ -67,7 +67,7 @@ fn high_water_in_process(keys: u32) -> Result<f64, String> {
 
 /// Backs a tree up that nobody holds, and says how many kilobytes this process has had at once.
 pub fn high_water_of_backup(keys: u32) -> Result<u64, String> {
-    Machine::new(Box::new(Computed::new(keys)))?.backup(|_| {})?;
+    Machine::new(Box::new(Computed::with_keys(keys)))?.backup(|_| {})?;
     let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let figure = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

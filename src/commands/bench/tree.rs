@@ -1,16 +1,11 @@
 //! The tree that transfers are measured with, and a source that holds none of it: what is asked for is
 //! worked out, so that all the memory of its process is the kernel half's.
 
-use std::collections::VecDeque;
-
 use registry_model::security::default_root_sd;
-use rsi::{
-    Guid, KeyMetadata, PathEntry, Request, RequestFrame, Response, ResponseFrame, Status,
-    ValueEntry,
-};
+use rsi::{Guid, KeyMetadata, PathEntry, Request, Response, Status, TransactionId, ValueEntry};
 use stores::{
     HiveInfo, MemoryConfig, MemoryDisk, MemoryStore, RawKey, RawPathEntry, RawRecord, RawValue,
-    Seed, Store,
+    Seed, Serial, SerialStore, Store,
 };
 
 /// Each key has a value of this length in each of these layers.
@@ -118,16 +113,15 @@ impl Tree {
 pub struct Computed {
     tree: Tree,
     hives: Vec<HiveInfo>,
-    ready: VecDeque<ResponseFrame>,
 }
 
 impl Computed {
     /// One with so many keys below its root.
-    pub fn new(keys: u32) -> Computed {
+    pub fn with_keys(keys: u32) -> Serial<Computed> {
         let root = Guid([1; 16]);
         let hives = vec![HiveInfo { name: "Machine".to_owned(), root }];
         let tree = Tree { keys, root, descriptor: default_root_sd() };
-        Computed { tree, hives, ready: VecDeque::new() }
+        Serial::new(Computed { tree, hives })
     }
 
     fn answer(&self, request: &Request) -> Response {
@@ -181,19 +175,9 @@ fn values() -> Vec<ValueEntry> {
     LAYERS.iter().map(value).collect()
 }
 
-impl Store for Computed {
-    fn submit(&mut self, frame: RequestFrame, _now: u64) {
-        let response = self.answer(&frame.request);
-        let operation = frame.request.operation();
-        self.ready.push_back(ResponseFrame { id: frame.id, operation, response });
-    }
-
-    fn poll(&mut self, _now: u64) -> Option<ResponseFrame> {
-        self.ready.pop_front()
-    }
-
-    fn next_wake(&self) -> Option<u64> {
-        None
+impl SerialStore for Computed {
+    fn execute(&mut self, _: Option<TransactionId>, request: &Request, _now: u64) -> Response {
+        self.answer(request)
     }
 
     fn hives(&self) -> &[HiveInfo] {
