@@ -3,43 +3,18 @@
 use expect_test::expect;
 use registry_model::errno::Errno;
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
-use registry_model::{Call, Environment, Input, Observation};
+use registry_model::{Call, Environment, Observation};
 
 use crate::stalls::{
-    SECOND, check_each, released, stall, timed_out, timed_out_in_its_course, unset, with_key,
+    SECOND, check_each, released, restarted, stall, timed_out, timed_out_in_its_course, unset,
+    with_key,
 };
-use crate::world::{SOURCE, World, query, write};
-
-/// The worlds in which each of these may be when their source has gone and come back.
-fn restarted(worlds: &[World]) -> Vec<World> {
-    let down = Input::Environment(Environment::SourceDown { source: SOURCE });
-    let after = |world: &World| {
-        let steps = world.state.step(&down);
-        let after = steps.iter().map(|step| {
-            let mut next = world.in_state(step.next(), 0);
-            next.resume(SOURCE, &["Machine", "Users"]);
-            next
-        });
-        after.collect::<Vec<World>>()
-    };
-    worlds.iter().flat_map(after).collect()
-}
+use crate::world::{World, create, query, write};
 
 fn long_lived() -> World {
     let mut world = with_key();
     world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000");
     world
-}
-
-fn create(path: &str) -> Call {
-    Call::CreateKey {
-        parent: -1,
-        path: path.as_bytes().to_vec(),
-        desired_access: 0x0002_0000,
-        flags: 0,
-        layer: None,
-        transaction: -1,
-    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use registry_model::{
     Call, Environment, Generation, KeyInfoPattern, Observation, Outcome, State, Time,
 };
 
-use crate::world::{OTHER_SOURCE, SOURCE, World, open, write};
+use crate::world::{OTHER_SOURCE, SOURCE, World, create, open, write};
 
 const LAYERS: &str = "Machine\\System\\Registry\\Layers";
 const ROLE: &str = "Machine\\System\\Registry\\Layers\\role";
@@ -44,17 +44,6 @@ fn fd(world: &mut World, path: &str) -> Fd {
     match world.call(open(path)).0 {
         Observation::Opened { fd, .. } => fd,
         other => panic!("{other}"),
-    }
-}
-
-fn create(path: &str) -> Call {
-    Call::CreateKey {
-        parent: -1,
-        path: path.as_bytes().to_vec(),
-        desired_access: 0x0002_0000,
-        flags: 0,
-        layer: None,
-        transaction: -1,
     }
 }
 

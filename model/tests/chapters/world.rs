@@ -450,6 +450,17 @@ pub fn open(path: &str) -> Call {
     }
 }
 
+pub fn create(path: &str) -> Call {
+    Call::CreateKey {
+        parent: -1,
+        path: path.as_bytes().to_vec(),
+        desired_access: rights::READ_CONTROL,
+        flags: 0,
+        layer: None,
+        transaction: -1,
+    }
+}
+
 pub fn query(fd: Fd, name: &str) -> Call {
     Call::QueryValue {
         fd,
