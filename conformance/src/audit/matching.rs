@@ -196,9 +196,14 @@ fn field_admits(pattern: &FieldPattern, value: &Value, names: &Names) -> Option<
     }
 }
 
-/// Any of these. Where a GUID may be that of several keys that nothing has named yet, it names none.
+/// Any of these. Where a GUID may be that of several keys that nothing has named yet, it names none; so it is with
+/// the number of a slot.
 fn one_admits(patterns: &[FieldPattern], value: &Value, names: &Names) -> Option<Names> {
-    let is_unnamed = |pattern: &&FieldPattern| matches!(pattern, FieldPattern::Key(key) if names.key(*key).is_none());
+    let is_unnamed = |pattern: &&FieldPattern| match pattern {
+        FieldPattern::Key(key) => names.key(*key).is_none(),
+        FieldPattern::Slot(slot) => names.slot(*slot).is_none(),
+        _ => false,
+    };
     let is_open = patterns.iter().filter(is_unnamed).count() > 1;
     patterns.iter().find_map(|pattern| {
         let after = field_admits(pattern, value, names)?;
@@ -284,6 +289,18 @@ mod tests {
         let both = field_admits(&either, &guid(8), &one).unwrap();
         assert_eq!(both.key(Guid(2)), Some([8; 16]));
         assert_eq!(field_admits(&either, &guid(9), &both), None);
+    }
+
+    #[test]
+    fn a_number_that_may_be_of_two_slots_names_neither() {
+        let either = FieldPattern::OneOf(vec![FieldPattern::Slot(0), FieldPattern::Slot(1)]);
+        let none = Names::default();
+        assert_eq!(field_admits(&either, &Value::Unsigned(1), &none), Some(none.clone()));
+        let one = none.with_slot(1, 1).expect("a new slot");
+        assert_eq!(field_admits(&either, &Value::Unsigned(1), &one), Some(one.clone()));
+        let both = field_admits(&either, &Value::Unsigned(0), &one).expect("the other slot's");
+        assert_eq!(both.slot(0), Some(0));
+        assert_eq!(field_admits(&either, &Value::Unsigned(2), &both), None);
     }
 
     #[test]
