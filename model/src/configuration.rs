@@ -67,17 +67,24 @@ fn start(
     state.configuration_unread = resolved.is_err();
     state.configuration_key = resolved.unwrap_or(None);
     let Some(key) = state.configuration_key else {
-        if !state.configuration_unread {
-            covers!(covered, "BOOT-19", "BOOT-20", "BOOT-21", "BOOT-29", "CONF-43", "CONF-54");
+        if !state.configuration_unread && state.limits == Limits::default() {
+            covers!(covered, "BOOT-19", "BOOT-21", "BOOT-29", "CONF-54");
         }
         return Vec::new();
     };
-    covers!(covered, "BOOT-06", "BOOT-07", "BOOT-13", "BOOT-29", "CONF-41");
+    covers!(covered, "BOOT-29");
+    let is_first = state.slots.values().all(|slot| slot.resumptions.0 == 0);
+    if is_first {
+        covers!(covered, "CONF-41");
+    }
     if state.layers_key.is_some() {
-        covers!(covered, "BOOT-14", "CONF-42");
+        covers!(covered, "BOOT-07", "BOOT-13");
     }
     let readings = read(state, key, manner);
     let taken = take(state.limits, &readings, None, Reach::Everything, covered);
+    if taken.limits != state.limits {
+        covers!(covered, "BOOT-06");
+    }
     put_in_force(state, taken.limits, covered);
     taken.events
 }
@@ -207,6 +214,10 @@ impl Change<'_> {
             Ok(None) => Look { key: None, is_unread: false, ..Look::none(state) },
             Ok(Some(key)) => {
                 let is_known = state.configuration_key == Some(key);
+                if state.configuration_key.is_none() {
+                    // Whoever watches neither key hears of them from the root (BOOT-20).
+                    covers!(covered, "BOOT-20", "CONF-43");
+                }
                 if !is_known {
                     covers!(covered, "CONF-44");
                 }
@@ -329,11 +340,13 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
         let looks = change.looks(state, concern, &mut Covered::new());
         elsewhere.extend(looks.iter().flat_map(|look| look.taken.events.clone()));
         let mut endings = endings(state, &looks, is_interrupted);
-        endings.extend(is_unanswered.then(|| unread(state)));
+        endings.extend(is_unanswered.then(|| unanswered(state, &looks)).into_iter().flatten());
         endings
     });
     if is_unanswered {
-        work.stalled_in(change.outcome.clone(), unread(&work.state));
+        for state in unanswered(&work.state, &looks) {
+            work.stalled_in(change.outcome.clone(), state);
+        }
     }
     let Some(main) = looks.first() else { return };
     report(work, change, &looks, elsewhere);
@@ -341,6 +354,9 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
     let mut others = endings(&state, &looks, is_interrupted).into_iter();
     if main.taken.limits != state.limits {
         covers!(work.covered, "CONF-38");
+        if state.layers_key.is_some() {
+            covers!(work.covered, "BOOT-14", "CONF-42");
+        }
         if !work.state.watches.is_empty() {
             // The call has an fd itself, but no watch.
             covers!(work.covered, "BOOT-08");
@@ -362,9 +378,24 @@ fn may_be_unanswered(work: &Work<'_>) -> bool {
     may_stall && work.has_timed_out()
 }
 
-/// They are read at the next change of the Machine hive (P-241).
-fn unread(state: &State) -> State {
-    State { configuration_unread: true, ..state.clone() }
+/// The states that a look leaves which was not answered to its end: any first part of the parameters was read
+/// (P-165, P-510), and all are read at the next change of the Machine hive (P-241).
+fn unanswered(state: &State, looks: &[Look]) -> Vec<State> {
+    let mut all = vec![state.limits];
+    for look in looks {
+        for limits in look.taken.stages.iter().chain([&look.taken.limits]) {
+            if !all.contains(limits) {
+                all.push(*limits);
+            }
+        }
+    }
+    let unread = State { configuration_unread: true, ..state.clone() };
+    let with = |limits: Limits| {
+        let mut ending = unread.clone();
+        put_in_force(&mut ending, limits, &mut Covered::new());
+        ending
+    };
+    all.into_iter().map(with).collect()
 }
 
 /// The events of the looks. Where they differ, or the source may have died before it was asked (P-165), none of

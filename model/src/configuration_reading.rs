@@ -10,7 +10,7 @@ use crate::audit::AuditPattern;
 use crate::audit_events::{Refused, self_config_invalid};
 use crate::coverage::{Covered, covers};
 use crate::database::Guid;
-use crate::layers::{BASE, machine};
+use crate::layers::machine;
 use crate::limits::Limits;
 use crate::names::{FoldedName, ValueName, fold};
 use crate::parameters::{PARAMETERS, Parameter};
@@ -36,7 +36,7 @@ pub(crate) enum Reading {
     Value {
         value_type: u32,
         data: Arc<[u8]>,
-        /// Whether a layer other than base had to win for it.
+        /// Whether a layer of a precedence above 0 had to win for it.
         overrides: bool,
     },
     /// Malformed data.
@@ -83,7 +83,7 @@ fn read_one(resolver: Resolver<'_>, key: Guid, parameter: &Parameter) -> Reading
         Ok((Some(value), contest)) => Reading::Value {
             value_type: value.entry.value_type,
             data: value.entry.data.clone(),
-            overrides: contest.active > 1 && value.layer.name.folded().as_str() != BASE,
+            overrides: contest.active > contest.top && value.layer.precedence > 0,
         },
     }
 }
@@ -159,6 +159,9 @@ pub(crate) fn take(
             Judged::Good(number) if has_changed || reach == Reach::Everything => {
                 if number != parameter.of(&taken.limits) {
                     mark_good(parameter, number, covered);
+                    if former.is_some() {
+                        covers!(covered, "CONF-45", "CONF-53");
+                    }
                     taken.stages.push(taken.limits);
                     taken.limits = parameter.put(taken.limits, number);
                 }
@@ -167,7 +170,7 @@ pub(crate) fn take(
                 let retained = parameter.of(&taken.limits);
                 let ignored = &mut Covered::new();
                 let covered = if has_changed { &mut *covered } else { ignored };
-                if former.is_some() && refused != Refused::Missing {
+                if reach == Reach::Changed && refused != Refused::Missing {
                     covers!(covered, "CONF-32", "CONF-34");
                 }
                 let event = self_config_invalid(parameter, refused, retained, covered);
@@ -189,7 +192,7 @@ pub(crate) enum Reach {
 }
 
 fn mark_good(parameter: &Parameter, number: u32, covered: &mut Covered) {
-    covers!(covered, "CONF-01", "CONF-22", "CONF-45", "CONF-53", "BOOT-28");
+    covers!(covered, "CONF-01", "CONF-22", "BOOT-28");
     if number == parameter.minimum {
         covers!(covered, "CONF-23");
     }

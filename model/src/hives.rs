@@ -78,7 +78,10 @@ fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
     let routed = work.state.route(hive.folded(), &work.caller.token);
     mark_private(work, hive, routed);
     let Some(id) = routed else {
-        covers!(work.covered, "HIVE-21", "HIVE-25", "BOOT-24");
+        covers!(work.covered, "HIVE-21", "HIVE-25");
+        if work.state.slots.is_empty() {
+            covers!(work.covered, "BOOT-24");
+        }
         return Err(Errno::ENOENT);
     };
     if !work.state.is_active(id) {

@@ -15,6 +15,7 @@ use crate::layers::{BASE, Layer, initial_table, machine};
 use crate::names::{FoldedName, LayerName};
 use crate::resolution::Viewer;
 use crate::responses::Malformed;
+use crate::security::control;
 use crate::state::{Generation, SlotId, State};
 use crate::watches::layers_changed;
 
@@ -40,7 +41,8 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
             let good = visible.get(name).is_some_and(|reading| {
                 publish(&mut next, name, reading.clone(), None, &mut Covered::new())
             });
-            let room = next.layers.size() < next.limits.max_total_layers as usize;
+            let room = next.layers.contains_key(name)
+                || next.layers.size() < next.limits.max_total_layers as usize;
             if let (false, true, Some(former)) = (good, room, state.layers.get(name)) {
                 next.layers.insert_mut(name.clone(), former.clone());
             }
@@ -412,12 +414,17 @@ fn publish(
     };
     if name.as_str() == BASE {
         // Nothing of base can be changed but who may write into it (LAYER-16, IOC-020).
-        covers!(covered, "LAYER-15", "LAUTH-27", "IOC-020", "BOOT-26");
+        covers!(covered, "LAYER-15");
+        if descriptor.other_control & control::DACL_AUTO_INHERITED != 0 {
+            covers!(covered, "LAUTH-27");
+        } else {
+            covers!(covered, "IOC-020");
+        }
         if metadata.enabled() != Some(true) {
-            covers!(covered, "LAYER-12", "LAYER-16");
+            covers!(covered, "LAYER-12", "LAYER-16", "BOOT-26");
         }
         if metadata.precedence() != Some(0) {
-            covers!(covered, "LAYER-13", "LAYER-16");
+            covers!(covered, "LAYER-13", "LAYER-16", "BOOT-26");
         }
         let layer = Layer { name: LayerName::base(), precedence: 0, enabled: true, descriptor };
         state.layers.insert_mut(name.clone(), layer);

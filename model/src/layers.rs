@@ -73,9 +73,6 @@ pub(crate) fn check_write(
     if name.folded().as_str() == BASE && work.caller.token.0.user != *well_known::SYSTEM {
         covers!(work.covered, "IOC-019", "CONV-02");
     }
-    if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
-        covers!(work.covered, "LAYER-10", "BOOT-04", "BOOT-05", "BOOT-27");
-    }
     if name.folded().as_str() == BASE && work.state.base_may_be_default {
         settle_base(work);
     }
@@ -83,6 +80,13 @@ pub(crate) fn check_write(
     let descriptor = layer.descriptor.clone();
     access::to_layer(work, &descriptor)
         .inspect_err(|errno| mark_denied(work, name, &descriptor, open, *errno))?;
+    if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
+        covers!(work.covered, "LAYER-10", "BOOT-05", "BOOT-27");
+        if machine(&work.state).is_none() {
+            // No source that could have said anything of layers has registered yet.
+            covers!(work.covered, "BOOT-04");
+        }
+    }
     let is_stored = machine(&work.state).is_some_and(|hive| work.state.may_be_malformed(hive));
     let right = rights::KEY_SET_VALUE;
     if is_stored && access::would_deny(&work.caller.token, &base_layer_default_sd(), right) {

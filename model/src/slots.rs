@@ -10,6 +10,7 @@ use crate::configuration_reading::Manner;
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Time};
 use crate::input::{Contents, SourceId, UnixTime, WireGuid};
+use crate::layers::machine;
 use crate::names::FoldedName;
 use crate::registration::AskedHive;
 use crate::security::{SecurityDescriptor, default_root_sd};
@@ -75,7 +76,8 @@ pub(crate) fn occupy(
     raise_counter(state, max_sequence, &hives, covered);
     configuration::read_before_layers(state, &hives, process.manner);
     layer_refresh::load(before, state, &hives);
-    if state.layers.values().any(|layer| layer.precedence > 0 || !layer.enabled) {
+    let is_read = machine(state).is_some_and(|machine| hives.contains(&machine));
+    if is_read && state.layers.values().any(|layer| layer.precedence > 0 || !layer.enabled) {
         // Whoever has written that.
         covers!(covered, "SRC-56");
     }
@@ -141,7 +143,7 @@ fn raise_counter(state: &mut State, max_sequence: u64, hives: &[HiveId], covered
     }
     state.next_sequence = state.next_sequence.max(first_free);
     let stored = hives.iter().map(|hive| state.database(*hive).max_sequence()).max();
-    if stored > Some(max_sequence) {
+    if stored >= Some(state.next_sequence) {
         for hive in hives {
             state.knowledge_mut(*hive).seeded = true;
         }
@@ -183,7 +185,7 @@ fn attach(
     let root = root_guid(state, asked.root);
     let database = match process.contents {
         Contents::Empty => {
-            covers!(covered, "SEC-42", "SEC-43");
+            mark_root(asked, covered);
             made(None, root, asked, process.at)
         }
         Contents::Kept => {
@@ -191,8 +193,8 @@ fn attach(
             let kept = mine.or_else(|| state.shelf.get(&place).cloned());
             state.shelf.remove_mut(&place);
             let mut database = kept.unwrap_or_else(|| {
-                covers!(covered, "SRC-23", "SRC-25", "BOOT-15", "BOOT-16", "BOOT-18");
-                covers!(covered, "SEC-42", "SEC-43");
+                covers!(covered, "SRC-23", "SRC-25", "BOOT-15", "BOOT-18");
+                mark_root(asked, covered);
                 made(Some(process.source), root, asked, process.at)
             });
             restart(&mut database, covered);
@@ -200,6 +202,14 @@ fn attach(
         }
     };
     state.databases.insert_mut(hive, database);
+}
+
+/// A source makes a hive's root with the SD that the text gives for that hive.
+fn mark_root(asked: &AskedHive, covered: &mut Covered) {
+    covers!(covered, "SEC-42");
+    if asked.is_machine() {
+        covers!(covered, "SEC-43", "BOOT-16");
+    }
 }
 
 /// What a source does to a hive that it kept before it registers (SRC-28).

@@ -110,7 +110,9 @@ pub(crate) fn query(
 
 /// A parameter that is not used reads as it was written.
 fn mark_refused(work: &mut Work<'_>, open: &OpenKey, entry: &ValueEntry) {
-    if is_configuration_key(&work.state, open.key())
+    let is_global = work.transaction.is_none() && work.caller.token.0.private_layers.is_empty();
+    if is_global
+        && is_configuration_key(&work.state, open.key())
         && is_refused(&entry.name, entry.value_type, &entry.data)
     {
         covers!(work.covered, "CONF-33");

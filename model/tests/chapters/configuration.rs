@@ -13,6 +13,7 @@ use registry_model::store_entry::{
 use registry_model::{Call, Environment, Observation, State, Step};
 
 use crate::callers::{alice, register_private, speaking};
+use crate::stalls::SECOND;
 use crate::world::{OTHER_SOURCE, SOURCE, World, open, query, root_of, write};
 
 const KEY: &str = "Machine\\System\\Registry";
@@ -562,4 +563,28 @@ fn a_commit_that_touches_the_path_and_the_key_may_report_again() {
     let step = step_of(&mut world, Call::Commit { fd });
     assert_eq!(reported(&step), [] as [&str; 0]);
     assert_eq!(step.audit.len(), 19);
+}
+
+#[test]
+fn of_a_reading_that_is_not_answered_any_first_part_is_taken() {
+    let mut world = World::with_layers();
+    world.transcript(&format!(
+        "layer role 0\ndword {KEY} MaxValueSize 5000\ndword {KEY} MaxKeyDepth 40\n\
+         dword {KEY} MaxValueSize 6000 in role\ndword {KEY} MaxKeyDepth 50 in role"
+    ));
+    let role = fd(&mut world, &format!("{KEY}\\Layers\\role"));
+    let set = write(role, "Enabled", 4, &0_u32.to_le_bytes(), b"");
+    world.environment(Environment::SourceStalls { source: SOURCE });
+    let in_force = |state: &State| {
+        let limits = state.limits();
+        (limits.max_value_size, limits.max_key_depth)
+    };
+    let accepting = |step: &Step| step.accept(&Observation::Done).ok();
+    let left: BTreeSet<(u32, u32)> = world
+        .steps_within(&set, 30 * SECOND, false)
+        .iter()
+        .filter_map(accepting)
+        .map(|state| in_force(&state))
+        .collect();
+    assert_eq!(left, BTreeSet::from([(5_000, 40), (5_000, 50), (6_000, 50)]));
 }
