@@ -29,7 +29,7 @@ const OVERFLOW: u16 = 7;
 const HEADER_LENGTH: usize = 8;
 
 /// An event as it is read: its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Record(Arc<[u8]>);
 
 impl Kind {
