@@ -26,7 +26,7 @@ use crate::security::Token;
 use crate::stalls::Sent;
 use crate::state::{Generation, Place, State};
 use crate::step::{Step, Work};
-use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived};
+use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived, marks};
 use crate::watches;
 
 /// A request in flight whose caller is gone.
@@ -357,7 +357,13 @@ impl Late {
         };
         if is_refused {
             // A refusal has no effects.
-            covers!(covered, "FAIL-18", "FAIL-19");
+            covers!(covered, "FAIL-18");
+            if let Change::Mutation(mutation) = &self.change {
+                let logged = Logged { mutation: mutation.clone(), origin: effect.place.clone() };
+                if marks::would_be_told(&found, self.hive, [&logged].into_iter()) {
+                    covers!(covered, "FAIL-19");
+                }
+            }
             let one = Arriving { state: found.clone(), covered, audit, due };
             let mut all = vec![one.clone()];
             if matches!(self.change, Change::Mutation(Mutation::DeleteValue { .. })) {

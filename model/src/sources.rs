@@ -10,9 +10,10 @@ use crate::late;
 use crate::late_kept;
 use crate::outcome::Outcome;
 use crate::stalls::Stall;
-use crate::state::State;
+use crate::state::{Hive, State};
 use crate::step::Step;
 use crate::store_entry::{self, StoreEntry};
+use crate::transactions::marks;
 
 /// The steps of an environment input: one, several where requests were in flight, and none where it names a
 /// place that is not there.
@@ -123,6 +124,7 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
     if next.devices.remove_mut(&source) {
         covers!(covered, "HIVE-24", "REG-17");
         mark_cancelled(&next, source, covered);
+        mark_untold(&next, source, covered);
     }
     let is_committing = |late: &late::Late| matches!(late.change, late::Change::Commit(..));
     if next.stalls.get(&source).is_some_and(|stall| stall.late.iter().any(is_committing)) {
@@ -145,8 +147,23 @@ fn reboots(state: &State) -> Vec<State> {
 /// What the death of a source shows about the transactions bound to it.
 fn mark_cancelled(state: &State, source: SourceId, covered: &mut Covered) {
     let served = state.slots.iter().filter(|(_, slot)| slot.connection == Some(source));
-    if served.into_iter().any(|(id, _)| !state.bound_to(*id).is_empty()) {
-        covers!(covered, "FAIL-07", "TXN-17", "TXN-55");
+    let bound = served.flat_map(|(id, _)| state.bound_to(*id));
+    for bound in bound.filter_map(|id| state.bound(id)) {
+        covers!(covered, "FAIL-07", "TXN-17");
+        if marks::would_be_told(state, bound.hive, bound.log.iter()) {
+            covers!(covered, "TXN-55");
+        }
+    }
+}
+
+/// A watch in a hive of a source that dies, which OVERFLOW could reach.
+fn mark_untold(state: &State, source: SourceId, covered: &mut Covered) {
+    let is_served = |hive: &Hive| {
+        state.slots.get(&hive.slot).is_some_and(|slot| slot.connection == Some(source))
+    };
+    let served = state.hives.iter().filter(|(_, hive)| is_served(hive));
+    if served.into_iter().any(|(hive, _)| state.may_overflow_in(*hive)) {
+        covers!(covered, "DISP-47");
     }
 }
 

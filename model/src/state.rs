@@ -98,6 +98,8 @@ pub struct State {
     pub(crate) orphans: Set<(HiveId, Guid)>,
     /// Those that the deletion of a layer has made.
     pub(crate) layer_orphans: Witness<Set<(HiveId, Guid)>>,
+    /// What precedence layers had before the last commit that moved some, and after it.
+    pub(crate) committed_precedence: Witness<Map<FoldedName, (u32, u32)>>,
     /// Keys whose SD was set by a call.
     pub(crate) secured: Witness<Set<(HiveId, Guid)>>,
     /// Which entry an index has been seen to stand for since the last change (IOC-070).
@@ -346,6 +348,7 @@ impl State {
             next_description: 1,
             orphans: Set::new_sync(),
             layer_orphans: Witness(Set::new_sync()),
+            committed_precedence: Witness(Map::new_sync()),
             secured: Witness(Set::new_sync()),
             enumerations: Map::new_sync(),
             next_guid: 1,

@@ -22,7 +22,7 @@ use crate::responses::Rejected;
 use crate::stalls::{Sent, StallEnding};
 use crate::state::{Hive, State};
 use crate::store::BUSY_TIMEOUT_MS;
-use crate::transactions::{TransactionId, calls};
+use crate::transactions::{TransactionId, calls, marks};
 use crate::{
     deletion, device, down_marks, enumeration, key_fds, key_security, keys, sources, values,
     watches,
@@ -411,15 +411,20 @@ impl State {
         }
         let mut first = self.clone();
         first.pass_time(began);
+        let mut shown = Covered::new();
+        marks::expired(self, &first, began, &mut shown);
         let mut steps = Vec::new();
-        let mut pending = vec![(first, BTreeSet::new())];
-        while let Some((state, mut alive)) = pending.pop() {
-            let (doubts, more) = run(&state, alive.clone());
+        let mut pending = vec![(first, BTreeSet::new(), shown)];
+        while let Some((state, mut alive, shown)) = pending.pop() {
+            let (doubts, mut more) = run(&state, alive.clone());
+            more.iter_mut().for_each(|step| step.covered.add(&shown));
             steps.extend(more);
             for id in doubts {
                 let mut expired = state.clone();
                 expired.expire(id);
-                pending.push((expired, alive.clone()));
+                let mut shown = shown;
+                marks::expired(&state, &expired, began, &mut shown);
+                pending.push((expired, alive.clone(), shown));
                 alive.insert(id);
             }
         }

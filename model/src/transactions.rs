@@ -9,6 +9,7 @@
 pub(crate) mod calls;
 mod commit;
 pub(crate) mod enlistment;
+pub(crate) mod marks;
 mod mutation;
 
 pub(crate) use commit::take_refusal;
@@ -18,13 +19,14 @@ pub(crate) use mutation::Mutation;
 use std::sync::Arc;
 
 use crate::coverage::{Covered, covers};
-use crate::database::{Database, Guid, HiveId, KeyRecord};
+use crate::database::{Database, Guid, HiveId, KeyRecord, Map};
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
 use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::resolution::{Purpose, Resolver, Viewer};
-use crate::state::{Place, SlotId, State, Witness};
+use crate::state::{DescriptionId, Place, SlotId, State, Witness};
+use crate::watches::Watch;
 
 /// `REG_TXN_ACTIVE_UNBOUND`.
 pub const REG_TXN_ACTIVE_UNBOUND: u32 = 0;
@@ -63,6 +65,11 @@ pub(crate) struct History {
     pub(crate) lifetime_ms: u64,
     /// The next sequence number when it was created.
     pub(crate) began_at: u64,
+    /// The hive that it was bound to, and when.
+    pub(crate) bound_to: Option<HiveId>,
+    pub(crate) bound_at: Option<UnixTime>,
+    /// Whether it had the write lock there.
+    pub(crate) had_lock: bool,
     /// What it has committed.
     pub(crate) committed: rpds::VectorSync<Logged>,
 }
@@ -106,8 +113,10 @@ pub(crate) struct Bound {
     pub(crate) contents: Option<Database>,
     /// The mutations in order (the mutation log of §5.1).
     pub(crate) log: rpds::VectorSync<Logged>,
-    /// Whether its source has refused to commit it, for marks.
-    pub(crate) is_refused: Witness<bool>,
+    /// How long its log was when its source last refused to commit it, for marks.
+    pub(crate) refused_at: Witness<Option<usize>>,
+    /// The watches as they were at its first mutation, for marks.
+    pub(crate) watches: Witness<Map<DescriptionId, Watch>>,
 }
 
 /// A mutation that a transaction has taken.

@@ -4,11 +4,15 @@
 //! depends on them. Decides nothing.
 
 use crate::coverage::{Covered, covers};
-use crate::database::ValueEntry;
-use crate::layers;
+use crate::database::{Map, ValueEntry};
+use crate::layers::{self, Layer};
 use crate::limits::Limits;
 use crate::name_marks;
-use crate::names::{LayerName, ValueName};
+use crate::names::{FoldedName, LayerName, ValueName};
+use crate::resolution::Resolver;
+use crate::state::OpenKey;
+use crate::step::Work;
+use crate::transactions::marks;
 use crate::values::{REG_BINARY, REG_DWORD, REG_LINK, REG_QWORD};
 
 const REG_SZ: u32 = 1;
@@ -68,6 +72,31 @@ pub(crate) fn read(entry: &ValueEntry, layer: &LayerName, name: &ValueName, cove
         covers!(covered, "VAL-36");
     }
     separators(name, covered);
+}
+
+/// A read that another entry would win under other precedences of the layers: those that its transaction is
+/// about to bring, or those that were before the last commit that has brought some.
+pub(crate) fn by_precedence(work: &mut Work<'_>, open: &OpenKey, name: &ValueName) {
+    let state = &work.state;
+    let bound = work.transaction.and_then(|id| state.bound(id));
+    let to_come = bound.and_then(|bound| marks::table_to_come(state, bound));
+    let former = marks::table_without_commit(state);
+    let winner = |layers: &Map<FoldedName, Layer>| {
+        let resolver = state.resolver_in(work.transaction, open.hive(), &work.viewer);
+        let resolver = Resolver { layers, ..resolver };
+        let value = resolver.value(open.key(), name.folded().as_str(), &mut Covered::new());
+        value.ok().map(|(value, _)| value.map(|value| value.entry.sequence))
+    };
+    let decides = |table: Option<Map<FoldedName, Layer>>| {
+        table.is_some_and(|table| winner(&table) != winner(&state.layers))
+    };
+    let (decides_later, decides_now) = (decides(to_come), decides(former));
+    if decides_later {
+        covers!(work.covered, "TXN-71");
+    }
+    if decides_now {
+        covers!(work.covered, "TXN-73");
+    }
 }
 
 /// Separators have no meaning in a value name, which has no parts.

@@ -68,6 +68,7 @@ pub(crate) fn query(
         covers!(work.covered, "DEL-25");
     }
     mark_isolation(work, &open, &name);
+    value_marks::by_precedence(work, &open, &name);
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let (effective, contest) = resolver
         .effective(open.key(), name.folded().as_str(), &mut work.covered)

@@ -25,7 +25,7 @@ use crate::input::Fd;
 use crate::observation::PollEvents;
 use crate::outcome::Outcome;
 use crate::security::rights;
-use crate::state::{DescriptionId, Place, State, Witness};
+use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
     Batch, Died, changed, changed_somehow, layers_changed, possible_after_death, restored, resumed,
@@ -67,6 +67,8 @@ struct SinceArmed {
     is_resumed: bool,
     /// Its key has been out of view, which it was told of.
     was_lost: bool,
+    /// How often it was told of a change, also before it was armed anew.
+    times_told: u64,
 }
 
 /// `REG_IOC_NOTIFY`. It asks nothing of a source (P-145).
@@ -101,8 +103,8 @@ pub(crate) fn notify(
         covers!(work.covered, "DEL-44", "IOC-142", "ERR-12");
         return Err(Errno::ENOENT);
     }
-    let was_lost = armed.as_ref().is_some_and(|armed| armed.since_armed.0.was_lost);
-    let since_armed = Witness(SinceArmed { was_lost, ..SinceArmed::default() });
+    let former = armed.as_ref().map(|armed| armed.since_armed.0).unwrap_or_default();
+    let since_armed = Witness(SinceArmed { is_read: false, is_resumed: false, ..former });
     let queue = match armed {
         // What is queued stays (D-72).
         Some(armed) => {
@@ -157,7 +159,7 @@ pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<
     if watch.queue.length_in_bytes() > capacity {
         covers!(work.covered, "WATCH-51");
     }
-    records::mark(&events.example(), watch.subtree, &mut work.covered);
+    records::mark(&events.example(), &mut work.covered);
     Ok(Outcome::Events(events))
 }
 
@@ -187,10 +189,9 @@ pub(crate) fn closed(work: &mut Work<'_>, description: DescriptionId) {
 }
 
 impl State {
-    /// Whether there is a watch on the key at this place or on one above it, for marks.
-    pub(crate) fn is_watched(&self, place: &Place) -> bool {
-        let concerns = |watch: &Watch| watch.hive == place.hive && place.chain.contains(&watch.key);
-        self.watches.values().any(concerns)
+    /// Whether there is a watch in this hive that has not overflowed, for marks.
+    pub(crate) fn may_overflow_in(&self, hive: HiveId) -> bool {
+        self.watches.values().any(|watch| watch.hive == hive && !watch.queue.has_overflow())
     }
 
     /// What is left in the queue of a watch after it was read.

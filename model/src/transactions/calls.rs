@@ -6,7 +6,7 @@
 use super::{
     Deadline, History, NANOSECONDS_PER_MILLISECOND, Phase, REG_TXN_ABORTED, REG_TXN_ACTIVE_BOUND,
     REG_TXN_ACTIVE_UNBOUND, REG_TXN_COMMITTED, REG_TXN_SOURCE_DOWN, REG_TXN_TIMED_OUT, Transaction,
-    TransactionId,
+    TransactionId, marks,
 };
 use crate::abi;
 use crate::coverage::covers;
@@ -72,14 +72,14 @@ pub(crate) fn status(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         REG_TXN_ACTIVE_UNBOUND => covers!(work.covered, "IOC-199", "SYS-92"),
         REG_TXN_ACTIVE_BOUND => {
             covers!(work.covered, "IOC-199");
-            if transaction.bound().is_some_and(|bound| bound.is_refused.0) {
+            if transaction.bound().is_some_and(|bound| bound.refused_at.0.is_some()) {
                 covers!(work.covered, "IOC-188");
             }
         }
         REG_TXN_COMMITTED => covers!(work.covered, "IOC-198", "IOC-200", "TXN-29", "IOC-182"),
         REG_TXN_ABORTED => covers!(work.covered, "IOC-198", "IOC-201"),
         REG_TXN_TIMED_OUT => {
-            covers!(work.covered, "IOC-198", "IOC-202", "TXN-37", "TXN-43", "TXN-44", "SYS-93");
+            covers!(work.covered, "IOC-198", "IOC-202", "TXN-37", "TXN-44", "SYS-93");
         }
         _ => covers!(work.covered, "IOC-198", "IOC-203", "TXN-17", "FAIL-07"),
     }
@@ -101,7 +101,7 @@ pub(crate) fn poll(work: &mut Work<'_>, id: TransactionId) -> Outcome {
         Some(Phase::Committed) => covers!(work.covered, "IOC-183"),
         Some(Phase::TimedOut) => covers!(work.covered, "FAIL-33"),
         Some(Phase::SourceDown(_)) => covers!(work.covered, "FAIL-08"),
-        Some(Phase::Bound(bound)) if bound.is_refused.0 => {
+        Some(Phase::Bound(bound)) if bound.refused_at.0.is_some() => {
             covers!(work.covered, "IOC-191", "TXN-63");
         }
         _ => {}
@@ -123,17 +123,17 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd, id: TransactionId) -> Outcome {
     }
     covers!(work.covered, "SYS-12");
     if let Some(bound) = work.state.bound(id) {
-        covers!(work.covered, "TXN-33", "TXN-34", "TXN-35");
+        covers!(work.covered, "TXN-33", "TXN-34");
         if !bound.log.is_empty() {
-            covers!(work.covered, "TXN-01", "TXN-53");
+            covers!(work.covered, "TXN-01");
             if bound.log.iter().any(|logged| logged.mutation.takes_number()) {
                 covers!(work.covered, "SEQ-10");
             }
-            if bound.log.iter().any(|logged| work.state.is_watched(&logged.origin)) {
-                covers!(work.covered, "DISP-46", "WATCH-11");
+            if marks::would_be_told(&work.state, bound.hive, bound.log.iter()) {
+                covers!(work.covered, "DISP-46", "WATCH-11", "TXN-35", "TXN-53");
             }
         }
-        if bound.is_refused.0 {
+        if bound.refused_at.0.is_some() {
             covers!(work.covered, "TXN-65", "IOC-192");
         }
         let has_descriptor = bound.log.iter().any(|logged| logged.mutation.layer().is_none());

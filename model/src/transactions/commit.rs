@@ -4,11 +4,11 @@
 //! generation step of §6.3 and the refresh of the layers of §2.6, with D-52, D-70, D-81, P-154 and P-155; and
 //! what a death of the source or the end of the lifetime makes of a commit in flight (§10.1).
 
-use super::{Bound, Logged, Mutation, Phase, TransactionId};
+use super::{Bound, Logged, Mutation, Phase, TransactionId, marks};
 use crate::abi;
 use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
-use crate::database::{HiveId, Map};
+use crate::database::{Guid, HiveId, Map};
 use crate::deletion::{dropped, name_lost, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
@@ -32,11 +32,11 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     })?;
     work.commit_may_stall(id, &bound);
     if let Some(refusal) = take_refusal(&mut work.state, bound.hive) {
-        if bound.log.iter().any(|logged| work.state.is_watched(&logged.origin)) {
+        if marks::would_be_told(&work.state, bound.hive, bound.log.iter()) {
             covers!(work.covered, "IOC-190", "TXN-62");
         }
         if let Some(bound) = work.state.bound_mut(id) {
-            bound.is_refused.0 = true;
+            bound.refused_at.0 = Some(bound.log.len());
         }
         if work.is_doubtful(id) {
             // The refusal came too late for the caller (P-158).
@@ -68,7 +68,8 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         work.audit.extend(looked_at(&work.state));
     }
     committed_transaction(work, &before, &touched);
-    covers!(work.covered, "TXN-28", "IOC-181", "TXN-31", "SRC-12");
+    marks::keep_precedence(&before, &mut work.state, &bound);
+    covers!(work.covered, "TXN-31", "SRC-12");
     mark_committed(work, &before, &bound);
     mark_rewritten(work, &before, id, &bound);
     if work.is_doubtful(id) {
@@ -83,7 +84,10 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 /// Mutations that were in flight as well follow it, each by itself (P-263).
 pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged]) -> Vec<Due> {
     if take_refusal(&mut work.state, bound.hive).is_some() {
-        covers!(work.covered, "TXN-56", "TXN-69", "FAIL-18", "FAIL-19");
+        covers!(work.covered, "FAIL-18");
+        if marks::would_be_told(&work.state, bound.hive, bound.log.iter()) {
+            covers!(work.covered, "TXN-56", "TXN-69", "FAIL-19");
+        }
         return Vec::new();
     }
     let before = work.state.clone();
@@ -146,11 +150,11 @@ fn bound(work: &mut Work<'_>, id: TransactionId) -> Result<Bound, Errno> {
         Some(Phase::Committed) => covers!(work.covered, "IOC-193", "ERR-15"),
         Some(Phase::Aborted) => covers!(work.covered, "DEL-18", "ERR-15"),
         Some(Phase::TimedOut) => {
-            covers!(work.covered, "IOC-195", "ERR-21", "TXN-43", "TXN-54", "SYS-93");
+            covers!(work.covered, "IOC-195", "ERR-21", "SYS-93");
             return Err(Errno::ETIMEDOUT);
         }
         Some(Phase::SourceDown(_)) => {
-            covers!(work.covered, "FAIL-09", "TXN-17", "TXN-55");
+            covers!(work.covered, "FAIL-09", "TXN-17");
             return Err(Errno::EIO);
         }
         None => {}
@@ -171,16 +175,8 @@ pub(crate) fn take_refusal(state: &mut State, hive: HiveId) -> Option<CommitRefu
 /// (D-70). A key that nobody has open is dropped when all of it is done: the source has committed the log
 /// as one before it can be asked for that (§5.1).
 fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) {
-    let mut batch = Batch::new();
-    let mut unopened = Vec::new();
-    for logged in bound.log.iter() {
-        let before = state.clone();
-        let lost = logged.mutation.apply(state.database_mut(bound.hive));
-        unopened.extend(lost.and_then(|target| orphaned(state, bound.hive, target, covered)));
-        let touched = logged.mutation.touched(bound.hive);
-        batch.changed(&before, state, touched, &logged.origin, covered);
-    }
-    batch.commit(state, covered);
+    let (batch, unopened) = replayed(state, bound.hive, bound.log.iter(), covered);
+    batch.commit(state, &bound.watches.0, covered);
     keep_times(state, bound);
     // The source has answered (P-451).
     state.is_durable(bound.hive);
@@ -188,6 +184,24 @@ fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) {
         dropped(state, bound.hive, key, covered);
     }
     state.enumerations = Map::new_sync();
+}
+
+/// Carries out a log. Returns its events, and the keys that it orphaned and nobody has open.
+pub(super) fn replayed<'a>(
+    state: &mut State,
+    hive: HiveId,
+    log: impl Iterator<Item = &'a Logged>,
+    covered: &mut Covered,
+) -> (Batch, Vec<Guid>) {
+    let mut batch = Batch::new();
+    let mut unopened = Vec::new();
+    for logged in log {
+        let before = state.clone();
+        let lost = logged.mutation.apply(state.database_mut(hive));
+        unopened.extend(lost.and_then(|target| orphaned(state, hive, target, covered)));
+        batch.changed(&before, state, logged.mutation.touched(hive), &logged.origin, covered);
+    }
+    (batch, unopened)
 }
 
 /// What reads in the transaction have told of the last write times stays known.
@@ -250,21 +264,15 @@ fn mark_committed(work: &mut Work<'_>, before: &State, bound: &Bound) {
     }
     covers!(work.covered, "IOC-086", "TXN-29", "IOC-182", "OP-54", "TXN-58", "TXN-77");
     if bound.log.len() > 1 {
-        covers!(work.covered, "TXN-01", "TXN-78");
+        covers!(work.covered, "TXN-01", "TXN-28", "TXN-78", "IOC-181");
     }
-    if bound.is_refused.0 {
+    if let Some(length) = bound.refused_at.0 {
         covers!(work.covered, "TXN-64", "IOC-192");
-        if bound.log.iter().any(|logged| before.is_watched(&logged.origin)) {
+        if marks::would_be_told(before, bound.hive, bound.log.iter().take(length)) {
             covers!(work.covered, "TXN-61", "IOC-189");
         }
     }
     if bound.log.iter().any(|logged| logged.mutation.layer().is_none()) {
         covers!(work.covered, "IOC-133", "IOC-135");
-    }
-    let precedence = |state: &State| -> Vec<u32> {
-        state.layers.values().map(|layer| layer.precedence).collect()
-    };
-    if precedence(before) != precedence(&work.state) {
-        covers!(work.covered, "TXN-73");
     }
 }

@@ -6,14 +6,13 @@
 
 use std::sync::Arc;
 
-use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, Transaction, TransactionId};
+use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, Transaction, marks};
 use crate::abi::NO_FD;
 use crate::audit_events::looked_at;
 use crate::coverage::covers;
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::input::{Fd, SourceId};
-use crate::layers;
 use crate::outcome::Outcome;
 use crate::state::{Place, State, Witness};
 use crate::step::Work;
@@ -55,12 +54,7 @@ pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) ->
             mark_other_hive(work, other, hive, access);
             return Err(Errno::EXDEV);
         }
-        Some(_) if access == Access::Read => {
-            covers!(work.covered, "IOC-006");
-            if has_set_precedence(&work.state, id) {
-                covers!(work.covered, "TXN-71");
-            }
-        }
+        Some(_) if access == Access::Read => covers!(work.covered, "IOC-006"),
         None if access == Access::Read => {
             covers!(work.covered, "IOC-006", "IOC-008", "IOC-009", "TXN-08", "TXN-18");
         }
@@ -119,8 +113,14 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     }
     covers!(work.covered, "SYS-11");
     let log = rpds::VectorSync::new_sync();
-    let bound = Bound { hive, contents: None, log, is_refused: Witness(false) };
+    let (refused_at, watches) = (Witness(None), Witness(Map::new_sync()));
+    let bound = Bound { hive, contents: None, log, refused_at, watches };
     work.state.set_phase(id, Phase::Bound(bound));
+    let (began, _) = work.span();
+    if let Some(transaction) = work.state.transactions.get_mut(&id) {
+        let history = &mut transaction.history.0;
+        (history.bound_to, history.bound_at) = (Some(hive), Some(began));
+    }
     work.is_binding = true;
     work.requested(hive);
     Ok(())
@@ -139,7 +139,9 @@ pub(crate) fn check_limit(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno
     if bound.len() < work.state.limits.max_bound_transactions_per_source as usize {
         let limit = work.state.limits.max_bound_transactions_per_source as usize;
         let transactions = || work.state.transactions.values();
-        let ended = transactions().filter(|t| t.terminal_errno().is_some()).count();
+        let is_of_slot = |hive| work.state.hives.get(&hive).is_some_and(|hive| hive.slot == slot);
+        let was_bound = |t: &Transaction| t.history.0.bound_to.is_some_and(is_of_slot);
+        let ended = transactions().filter(|t| t.terminal_errno().is_some() && was_bound(t)).count();
         if bound.len() + ended >= limit {
             covers!(work.covered, "TXN-89");
         }
@@ -199,8 +201,11 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
         }
         holder => {
             let (began, _) = work.span();
-            let has_just_ended =
-                |t: &Transaction| t.phase == Phase::TimedOut && t.deadline.latest >= began;
+            let has_just_ended = |t: &Transaction| {
+                let history = &t.history.0;
+                let had_lock = history.had_lock && history.bound_to == Some(hive);
+                had_lock && t.phase == Phase::TimedOut && t.deadline.latest >= began
+            };
             if holder.is_none() && work.state.transactions.values().any(has_just_ended) {
                 covers!(work.covered, "TXN-80");
             }
@@ -209,6 +214,9 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
                 && bound.contents.is_none()
             {
                 bound.contents = Some(stored);
+                if let Some(own) = own.and_then(|id| work.state.transactions.get_mut(&id)) {
+                    own.history.0.had_lock = true;
+                }
             }
             Ok(())
         }
@@ -237,16 +245,21 @@ pub(crate) fn lock_for(
 pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutation) -> bool {
     let Some(id) = work.transaction else { return false };
     mark_enlisted(work, &mutation);
-    if work.state.is_watched(origin) {
-        // Nobody is told of it before the commit.
-        covers!(work.covered, "TXN-81", "WATCH-09");
-    }
     if !work.state.watches.is_empty() {
         // Who looks already now for what to tell then may report what cannot be read (P-112).
         work.audit.extend(looked_at(&work.state));
     }
     let logged = Logged { mutation, origin: origin.clone() };
+    let bound = work.state.bound(id);
+    if bound.is_some_and(|bound| marks::would_be_told_of_next(&work.state, bound, &logged)) {
+        // Nobody is told of it before the commit.
+        covers!(work.covered, "TXN-81", "WATCH-09");
+    }
+    let watches = work.state.watches.clone();
     if let Some(bound) = work.state.bound_mut(id) {
+        if bound.log.is_empty() {
+            bound.watches.0 = watches;
+        }
         if let Some(contents) = &mut bound.contents {
             logged.mutation.apply(contents);
         }
@@ -261,18 +274,6 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         work.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
     }
     true
-}
-
-/// Whether a transaction changes the precedence of a layer.
-fn has_set_precedence(state: &State, id: TransactionId) -> bool {
-    let Some(bound) = state.bound(id) else { return false };
-    bound.log.iter().any(|logged| match &logged.mutation {
-        Mutation::SetValue { key, entry, .. } => {
-            entry.name.folded().as_str() == "precedence"
-                && layers::is_metadata_key(state, bound.hive, *key)
-        }
-        _ => false,
-    })
 }
 
 fn mark_enlisted(work: &mut Work<'_>, mutation: &Mutation) {
@@ -310,7 +311,7 @@ fn mark_ended(work: &mut Work<'_>, phase: &Phase, access: Access) {
     match phase {
         Phase::Committed | Phase::Aborted => covers!(work.covered, "ERR-15"),
         Phase::TimedOut => {
-            covers!(work.covered, "ERR-07", "ERR-21", "TXN-38", "TXN-43", "SYS-93");
+            covers!(work.covered, "ERR-07", "ERR-21", "TXN-38", "SYS-93");
         }
         Phase::SourceDown(_) => {
             covers!(work.covered, "ERR-05", "ERR-22", "FAIL-07", "FAIL-09", "TXN-17");

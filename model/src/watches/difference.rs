@@ -262,7 +262,8 @@ impl<'a> Views<'a> {
         (!events.is_empty()).then_some(Difference::Events(events))
     }
 
-    /// The keys among these entries that became orphans, but for the one that was in view (P-140).
+    /// The keys among these entries that became orphans, but for the one that was in view: each once, however
+    /// many entries led to it (P-140).
     fn lost(
         &self,
         entries: Option<&Layered<PathEntry>>,
@@ -270,9 +271,10 @@ impl<'a> Views<'a> {
         spelling: Option<&KeyName>,
     ) -> Vec<Event> {
         let entries = entries.into_iter().flat_map(|entries| entries.values());
+        let mut told = BTreeSet::new();
         let lost = entries.filter_map(|entry| match entry.target {
             Target::Key(key) if self.orphaned.contains(&key) && in_view != Some(key) => {
-                Some(Event::key_deleted(key, spelling.unwrap_or(&entry.name)))
+                told.insert(key).then(|| Event::key_deleted(key, spelling.unwrap_or(&entry.name)))
             }
             _ => None,
         });

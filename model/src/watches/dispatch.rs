@@ -93,7 +93,7 @@ pub(crate) fn layers_changed(
 /// Queues OVERFLOW on every watch in hives whose source has come back (FAIL-13, DISP-48).
 pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered) {
     on_all(state, hives, |watch, limit| {
-        covers!(covered, "DISP-47", "DISP-48", "DISP-49", "FAIL-10", "FAIL-13");
+        covers!(covered, "DISP-48", "DISP-49", "FAIL-10", "FAIL-13");
         covers!(covered, "DISP-22", "IOC-141", "REG-40", "REG-42");
         watch.since_armed.0.is_resumed = true;
         watch.queue.overflow(limit, covered);
@@ -190,7 +190,8 @@ pub(crate) struct Batch {
 }
 
 /// What one change brings to one watch.
-enum Arrival {
+#[derive(PartialEq, Eq)]
+pub(super) enum Arrival {
     /// Events in any order but that of each strand (P-143).
     Events(Vec<Strand>),
     /// What cannot be told.
@@ -273,6 +274,11 @@ impl Batch {
         self.add(told);
     }
 
+    /// Whether nobody is told of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.arrivals.is_empty()
+    }
+
     fn add(&mut self, told: Told<'_>) {
         for (id, heard) in told.of_watches {
             let arrivals = self.arrivals.entry(id).or_default();
@@ -294,16 +300,29 @@ impl Batch {
 
     /// Queues what one commit has gathered: a watch that would get more events than
     /// `MaxTransactionWatchEventBurst` gets OVERFLOW and none of them (D-73).
-    pub(crate) fn commit(self, state: &mut State, covered: &mut Covered) {
-        if !self.arrivals.is_empty() {
-            covers!(covered, "WATCH-10", "DISP-41", "DISP-42", "DISP-43", "DISP-44", "TXN-30");
-            covers!(covered, "IOC-185");
+    ///
+    /// `at_first` are the watches as they were at the first operation of the transaction.
+    pub(crate) fn commit(
+        self,
+        state: &mut State,
+        at_first: &Map<DescriptionId, Watch>,
+        covered: &mut Covered,
+    ) {
+        if !self.is_empty() {
+            covers!(covered, "WATCH-10", "DISP-44", "TXN-30", "IOC-185");
         }
         let burst_max = state.limits.max_transaction_watch_event_burst as usize;
+        for (id, arrivals) in &self.arrivals {
+            let count: usize = arrivals.iter().map(Arrival::count).sum();
+            if count <= burst_max {
+                let (first, now) = (at_first.get(id), state.watches.get(id));
+                marks::batch(arrivals, first.zip(now), covered);
+            }
+        }
         self.queue(state, Some(burst_max), covered);
     }
 
-    /// Says whether a queue has overflowed that had not before.
+    /// Says whether a queue has overflowed that had not before, by the number of events alone.
     fn queue(self, state: &mut State, burst_max: Option<usize>, covered: &mut Covered) -> bool {
         let limit = queue_limit(&state.limits);
         let mut overflowed = false;
@@ -311,6 +330,7 @@ impl Batch {
             let Some(mut watch) = state.watches.get(&id).cloned() else { continue };
             let count: usize = arrivals.iter().map(Arrival::count).sum();
             let had_overflow = watch.queue.has_overflow();
+            let is_counted = arrivals.iter().all(|arrival| *arrival != Arrival::Overflow);
             if burst_max.is_some_and(|max| count > max) {
                 covers!(covered, "DISP-45", "DISP-22", "IOC-141", "CONF-20");
                 watch.queue.overflow(limit, covered);
@@ -323,7 +343,7 @@ impl Batch {
             if limit != default && (decides || watch.queue.length() > default) {
                 covers!(covered, "DISP-57", "CONF-04");
             }
-            overflowed |= has_overflown;
+            overflowed |= has_overflown && is_counted;
             state.watches.insert_mut(id, watch);
         }
         overflowed
@@ -351,6 +371,7 @@ impl Watch {
     }
 
     fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
+        self.since_armed.0.times_told += 1;
         if let Arrival::Events(strands) = &arrival {
             self.since_armed.0.was_lost |= strands.iter().flatten().any(Record::is_of_own_loss);
         }

@@ -4,6 +4,7 @@
 //! ways by which the changed key was opened. Decides nothing.
 
 use super::difference::Event;
+use super::dispatch::Arrival;
 use super::records::Kind;
 use super::{REG_NOTIFY_SUBKEY, Watch};
 use crate::access;
@@ -67,13 +68,12 @@ pub(super) fn told(
         covers!(covered, "DISP-02", "KEY-11");
     }
     if place.key() == watch.key {
-        covers!(covered, "DISP-37");
         let is_back = now == Some(Some(watch.key));
         if event.kind != Kind::KeyDeleted && watch.since_armed.0.was_lost && is_back {
             covers!(covered, "DISP-17");
         }
         if watch.subtree {
-            covers!(covered, "DISP-24", "DISP-35");
+            covers!(covered, "DISP-24", "DISP-35", "DISP-37");
         } else {
             covers!(covered, "DISP-23");
         }
@@ -105,6 +105,22 @@ fn way(state: &State, watch: &Watch, place: &Place, covered: &mut Covered) {
         if origin.start.is_some_and(|start| position(watch.key) < position(start)) {
             covers!(covered, "DISP-34");
         }
+    }
+}
+
+/// What one commit brings to a watch, which was and is as the second says.
+pub(super) fn batch(arrivals: &[Arrival], watch: Option<(&Watch, &Watch)>, covered: &mut Covered) {
+    if arrivals.len() < 2 {
+        return;
+    }
+    covers!(covered, "DISP-41");
+    if arrivals.windows(2).any(|pair| pair[0] != pair[1]) {
+        covers!(covered, "DISP-42");
+    }
+    let times_told = |watch: &Watch| watch.since_armed.0.times_told;
+    if watch.is_some_and(|(first, now)| times_told(first) < times_told(now)) {
+        // Others were told of between the operations.
+        covers!(covered, "DISP-43");
     }
 }
 

@@ -11,9 +11,22 @@ use super::records::Record;
 /// Events whose order among themselves is fixed.
 pub(crate) type Strand = Vec<Record>;
 
+/// How many ways of a pool are followed at most: as many as what was read of it so far may have been taken.
+/// Beyond them what conforms may be refused, and nothing else is let through (P-490).
+const WAYS_MAX: usize = 1024;
+
 /// Events that one change caused, of which the order is open but for that within each strand.
+///
+/// Where two strands have an equal event, it is open of which of them it was read: every way is followed that
+/// is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pool {
+    ways: Vec<Way>,
+}
+
+/// One way in which what has been read and lost may have come from the strands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
     lanes: Vec<Lane>,
     /// How many have been read.
     read: usize,
@@ -32,7 +45,7 @@ struct Loss {
 }
 
 /// A strand of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Lane {
     /// What has not been read of it, lost events included.
     rest: Strand,
@@ -43,11 +56,56 @@ struct Lane {
 impl Pool {
     pub(super) fn of(strands: Vec<Strand>) -> Pool {
         let lanes = strands.into_iter().map(|rest| Lane { rest, read_at: 0 }).collect();
-        Pool { lanes, read: 0, lost: BTreeMap::new() }
+        Pool { ways: vec![Way { lanes, read: 0, lost: BTreeMap::new() }] }
     }
 
     /// The next event is lost.
     pub(super) fn lose_oldest(&mut self) {
+        self.ways.iter_mut().for_each(Way::lose_oldest);
+    }
+
+    /// The event behind so many is lost.
+    pub(super) fn lose_after(&mut self, count: usize) {
+        self.ways.iter_mut().for_each(|way| way.lose_after(count));
+    }
+
+    /// The events that may be next, some of them several times.
+    pub(super) fn next(&self) -> impl Iterator<Item = &Record> {
+        self.ways.iter().flat_map(Way::next)
+    }
+
+    /// Takes an event out, if it may be next.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+        if let [way] = &mut self.ways[..]
+            && let [place] = way.places(bytes)[..]
+        {
+            way.take(place);
+            return true;
+        }
+        let mut ways: Vec<Way> = Vec::new();
+        for way in &self.ways {
+            for place in way.places(bytes) {
+                let mut way = way.clone();
+                way.take(place);
+                way.lanes.sort_unstable();
+                if ways.len() < WAYS_MAX && !ways.contains(&way) {
+                    ways.push(way);
+                }
+            }
+        }
+        let is_next = !ways.is_empty();
+        if is_next {
+            self.ways = ways;
+        }
+        is_next
+    }
+}
+
+/// Where an event stands: which lane, and how many of it are lost before it is read.
+type PlaceOfEvent = (usize, usize);
+
+impl Way {
+    fn lose_oldest(&mut self) {
         let later = self.lost.split_off(&(self.read + 1));
         self.lose_after(0);
         for (reads, count) in later {
@@ -55,13 +113,12 @@ impl Pool {
         }
     }
 
-    /// The event behind so many is lost.
-    pub(super) fn lose_after(&mut self, count: usize) {
+    fn lose_after(&mut self, count: usize) {
         *self.lost.entry(self.read + count).or_default() += 1;
     }
 
-    /// The events that may be next: those at the head of a strand, and those behind lost ones.
-    pub(super) fn next(&self) -> impl Iterator<Item = &Record> {
+    /// The events at the head of a strand, and those behind lost ones.
+    fn next(&self) -> impl Iterator<Item = &Record> {
         let losses = self.losses();
         self.lanes.iter().flat_map(move |lane| {
             let records = lane.rest.iter().enumerate();
@@ -83,17 +140,25 @@ impl Pool {
         losses.collect()
     }
 
-    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+    /// Where an event may stand that is read next. Of lanes that are alike one stands for all.
+    fn places(&self, bytes: &[u8]) -> Vec<PlaceOfEvent> {
         let losses = self.losses();
-        let place_in = |lane: &Lane| {
-            let mut records = lane.rest.iter().enumerate();
-            let found =
-                records.find(|(skipped, r)| r.bytes() == bytes && lane.may_skip(*skipped, &losses));
-            found.map(|(skipped, _)| skipped)
-        };
-        let places = self.lanes.iter().enumerate();
-        let place = places.filter_map(|(index, lane)| Some((place_in(lane)?, index))).min();
-        let Some((skipped, index)) = place else { return false };
+        let mut lanes: Vec<&Lane> = Vec::new();
+        let mut places = Vec::new();
+        for (index, lane) in self.lanes.iter().enumerate() {
+            let records = lane.rest.iter().enumerate();
+            let is_next = |skipped| lane.may_skip(skipped, &losses);
+            let found = records.filter(|(skipped, r)| r.bytes() == bytes && is_next(*skipped));
+            let found: Vec<PlaceOfEvent> = found.map(|(skipped, _)| (index, skipped)).collect();
+            if !found.is_empty() && !lanes.contains(&lane) {
+                lanes.push(lane);
+                places.extend(found);
+            }
+        }
+        places
+    }
+
+    fn take(&mut self, (index, skipped): PlaceOfEvent) {
         self.read += 1;
         let lane = &mut self.lanes[index];
         let mut skipped_still = skipped;
@@ -105,7 +170,6 @@ impl Pool {
         lane.rest.drain(..=skipped);
         lane.read_at = self.read;
         self.forget();
-        true
     }
 
     /// What decides nothing any more.

@@ -34,6 +34,7 @@ mod store_start;
 mod store_transactions;
 mod stream_records;
 mod transaction_layers;
+mod transaction_marks;
 mod transaction_times;
 mod transactions;
 mod values;

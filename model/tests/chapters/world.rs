@@ -146,6 +146,14 @@ impl World {
         (answer, step)
     }
 
+    /// The same in the transaction of this name.
+    pub fn call_within(&mut self, name: &str, call: Call) -> (Observation, Step) {
+        self.transaction = self.handle(name);
+        let called = self.call(call);
+        self.transaction = -1;
+        called
+    }
+
     pub fn transcript(&mut self, lines: &str) -> String {
         let mut text = String::new();
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {

@@ -162,7 +162,8 @@ fn a_commit_with_more_events_than_a_burst_is_one_overflow() {
             batch.changed(&before, &world.state, touched, &open.place, &mut Default::default());
         }
         world.state.watches = watches;
-        batch.commit(&mut world.state, &mut Default::default());
+        let watches = world.state.watches.clone();
+        batch.commit(&mut world.state, &watches, &mut Default::default());
         assert_eq!(world.events(key), expected);
         world.close(key);
     }

@@ -1,6 +1,7 @@
 //! Layer operations: exact events of everything that differs afterwards (§4.1).
 
 use super::*;
+use crate::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget};
 
 /// A watched key with a child `c` that only the layer `l` has, a child that it hides, and values that it
 /// sets, changes and masks.
@@ -177,4 +178,30 @@ fn a_layer_operation_overflows_like_anything_else() {
     let events = world.events(key);
     assert_eq!(events.matches("VALUE_DELETED").count(), 15);
     assert!(events.ends_with("OVERFLOW"), "{events}");
+}
+
+#[test]
+fn a_key_that_several_layers_led_to_is_told_of_once() {
+    let mut world = World::new();
+    let (upper, lower) = (world.layer("upper", 5), world.layer("lower", 4));
+    world.layer("top", 6);
+    let key = world.create_in("Users\\k", "upper");
+    let path = vec!["Users".to_owned()];
+    let record = StoredRecord::Child {
+        name: "k".to_owned(),
+        layer: "lower".to_owned(),
+        target: StoredTarget::Of("upper".to_owned()),
+        sequence: StoredSequence::Number(1),
+    };
+    let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+    let input = Input::Environment(Environment::StoreEntry(entry));
+    world.state = world.state.step(&input).remove(0).next().clone();
+    world.hide_key(key, "top");
+    world.watch(key);
+    let transaction = world.begin();
+    for fd in [upper, lower] {
+        world.done(Call::DeleteKey { fd, layer: Vec::new(), transaction });
+    }
+    world.done(Call::Commit { fd: transaction });
+    assert_eq!(world.events(key), "KEY_DELETED");
 }
