@@ -52,7 +52,7 @@ impl Restored {
         self.place.hive
     }
 
-    fn target(&self) -> Guid {
+    pub(super) fn target(&self) -> Guid {
         self.place.key()
     }
 
@@ -116,8 +116,11 @@ impl Restored {
         let names = self.names_below(before, &work.state, &changed);
         let touched = self.touched(&work.state, &changed, &names);
         committed_transaction(work, before, &touched);
+        if work.state.limits != before.limits {
+            covers!(work.covered, "BOOT-22");
+        }
         if work.state.layers != before.layers {
-            covers!(work.covered, "RST-64", "BAK-30", "LAYER-25");
+            covers!(work.covered, "BOOT-23", "RST-64", "BAK-30", "LAYER-25");
         }
     }
 
@@ -125,18 +128,11 @@ impl Restored {
     fn tell(&self, work: &mut Work<'_>) {
         let hive = self.hive();
         let state = &mut work.state;
-        if self.removed.difference(&self.created).any(|key| state.is_open(hive, *key)) {
-            // Whoever has it open finds nothing (D-105, P-210).
-            covers!(work.covered, "KEY-07");
-        }
         for key in &self.created {
             state.orphans.remove_mut(&(hive, *key));
         }
         watches::restored(state, &self.place, &self.changed(), &mut work.covered);
         self.mark_latent(work);
-        if machine(&work.state) == Some(hive) {
-            covers!(work.covered, "BOOT-22", "BOOT-23");
-        }
     }
 
     /// Entries of layers that the table does not have.
