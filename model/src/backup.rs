@@ -17,16 +17,16 @@ pub(crate) mod streams;
 
 use std::sync::Arc;
 
-use self::snapshot::Snapshot;
+use self::snapshot::{Snapshot, subtree};
 use self::streams::{StreamId, Written};
 use crate::abi;
 use crate::audit_events::{Transfer, transfer_completed, transfer_started};
-use crate::coverage::covers;
-use crate::database::Guid;
+use crate::coverage::{Covered, covers};
+use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
 use crate::input::Fd;
 use crate::outcome::Outcome;
-use crate::security::Privilege;
+use crate::security::{Privilege, SecurityDescriptor, Verdict, rights, verdict};
 use crate::state::OpenKey;
 use crate::step::Work;
 use crate::transactions::enlistment;
@@ -74,7 +74,11 @@ fn take(
         .check(&work.state, &mut covered)
         .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
     work.covered = covered;
-    covers!(work.covered, "IOC-148", "IOC-153", "IOC-155", "BAK-01", "BAK-02");
+    covers!(work.covered, "IOC-153", "IOC-155", "BAK-01", "BAK-02");
+    let keys = subtree(work.state.database(open.hive()), open.key());
+    if is_any_denied(work, open.hive(), &keys, rights::KEY_READ) {
+        covers!(work.covered, "IOC-148");
+    }
     if !enlistment::has_transactions(&work.state, open.hive()) {
         covers!(work.covered, "SRC-19");
     }
@@ -120,6 +124,16 @@ fn mark_wrong_fd(work: &mut Work<'_>, fd: Fd, transfer: Transfer) {
             Transfer::Restore => covers!(work.covered, "IOC-162"),
         }
     }
+}
+
+/// Whether a descriptor would deny the caller these rights at any of the keys, for marks.
+fn is_any_denied(work: &Work<'_>, hive: HiveId, keys: &[Guid], desired: u32) -> bool {
+    let (records, token) = (&work.state.database(hive).keys, &work.caller.token);
+    let is_denied = |descriptor: &SecurityDescriptor| {
+        verdict(token, descriptor, desired, &mut Covered::new()) == Verdict::Denied
+    };
+    let mut descriptors = keys.iter().filter_map(|key| records.get(key)?.descriptor.as_ref().ok());
+    descriptors.any(|descriptor| is_denied(descriptor))
 }
 
 /// A key that is known to be no subtree root any more (D-64).

@@ -191,7 +191,6 @@ fn check(
     key_request(work, &open)?;
     if !has_parent {
         // The parent was dropped from under this key (P-14).
-        covers!(work.covered, "FAIL-15");
         return Err(Errno::ENOENT);
     }
     Ok(Checked { open, parent, layer })

@@ -172,6 +172,9 @@ impl Work {
             }
         };
         self.state.devices.insert_mut(self.source, Device::Registered(serving));
+        if self.state.layers != before.layers {
+            self.state.ask_stalled();
+        }
         self.state.enumerations = Map::new_sync();
         self.report(serving);
         let hives: Vec<_> = self.state.hives_of(serving).map(|(hive, _)| hive).collect();
@@ -214,7 +217,6 @@ impl Work {
     fn write(&mut self, response: &[u8]) -> Result<Outcome, Errno> {
         self.device()?;
         if self.is_connected() {
-            covers!(self.covered, "RSI-26", "SRC-50");
             mark_bad_response(response, &mut self.covered);
             self.disconnect();
         }
@@ -270,16 +272,16 @@ impl Work {
 /// Which rule of the framing a write breaks that answers no request.
 fn mark_bad_response(response: &[u8], covered: &mut Covered) {
     let Some(stated) = response.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)) else {
-        covers!(covered, "RSI-20", "SRC-52");
+        covers!(covered, "RSI-20", "RSI-26", "SRC-50", "SRC-52");
         return;
     };
     let stated = stated as usize;
     if response.len() < RESPONSE_HEADER_LENGTH {
-        covers!(covered, "RSI-20", "SRC-52");
+        covers!(covered, "RSI-20", "RSI-26", "SRC-50", "SRC-52");
     } else if response.len() < stated {
-        covers!(covered, "RSI-18", "SRC-52");
+        covers!(covered, "RSI-18", "RSI-26", "SRC-50", "SRC-52");
     } else if response.len() > stated {
-        covers!(covered, "RSI-19");
+        covers!(covered, "RSI-19", "RSI-26", "SRC-50");
     } else {
         covers!(covered, "RSI-21");
         let op_code = u16::from_le_bytes([response[12], response[13]]);

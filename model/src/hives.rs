@@ -152,7 +152,7 @@ pub(crate) fn walk(
             // The source knows nothing below a key that it has no record of (P-06, P-09).
             let contents = work.state.contents(work.transaction, start.hive);
             if !contents.keys.contains_key(&start.key()) {
-                covers!(work.covered, "FAIL-15", "CONV-35");
+                covers!(work.covered, "CONV-35");
                 return Err(Errno::ENOENT);
             }
             (start.clone(), components.to_vec())

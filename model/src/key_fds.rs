@@ -6,8 +6,12 @@
 use crate::abi;
 use crate::backup::streams;
 use crate::coverage::covers;
+use crate::database::{Guid, HiveId};
 use crate::errno::Errno;
+use crate::in_flight::Sent;
 use crate::input::{Fd, ProcessId};
+use crate::late::{Change, Late};
+use crate::late_kept::Rest;
 use crate::outcome::{Opened, Outcome};
 use crate::step::Work;
 use crate::transactions::calls;
@@ -47,12 +51,11 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         if work.state.lock_holder(hive).is_some() {
             // The source keeps it until the write lock is free, and may give up waiting. Nothing
             // leads to it (P-156).
-        } else if work.state.is_active(hive) {
+        } else if work.state.is_stalled(hive) {
             covers!(work.covered, "DEL-33");
-            if !work.state.is_stalled(hive) {
-                // The drop is sent and carried out (P-365).
-                covers!(work.covered, "DEL-23", "DEL-45", "DEL-66");
-            }
+            drop_late(work, hive, key);
+        } else if work.state.is_active(hive) {
+            covers!(work.covered, "DEL-33", "DEL-23", "DEL-45", "DEL-66");
             if work.state.layer_orphans.0.contains(&(hive, key)) {
                 covers!(work.covered, "FAIL-45");
             }
@@ -62,4 +65,16 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The drop of an orphan by a source that does not answer comes behind what that has kept, if it gets a slot (P-365).
+fn drop_late(work: &mut Work<'_>, hive: HiveId, key: Guid) {
+    let sent = work.state.has_slot(hive);
+    let unsent = work.state.clone();
+    if sent != Sent::Never {
+        work.state.will_arrive(Late::new(hive, Change::Drop(key), Rest::default(), None));
+    }
+    if sent == Sent::Perhaps {
+        work.otherwise.push((Outcome::Done, unsent));
+    }
 }

@@ -13,7 +13,8 @@ use crate::backup::restored::Restored;
 use crate::configuration;
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, Map};
-use crate::deletion::name_lost;
+use crate::deletion::{dropped, orphaned};
+use crate::in_flight::Sent;
 use crate::input::{Caller, ProcessId, SourceId, UnixTime};
 use crate::late_follow::{Due, IsTransaction};
 use crate::late_kept::{Rest, carry_out};
@@ -23,7 +24,6 @@ use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::security::Token;
-use crate::stalls::Sent;
 use crate::state::{Generation, Place, State};
 use crate::step::{Step, Work};
 use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived, marks};
@@ -59,6 +59,8 @@ pub(crate) enum Change {
     Commit(TransactionId, Box<Bound>, Vec<Logged>),
     /// A restore is committed.
     Restore(Box<Restored>),
+    /// An orphan is dropped that nobody has open any more (P-365).
+    Drop(Guid),
     /// A layer is deleted in all hives of the source, if the request has a slot. Without one it is owed, unless
     /// there is a layer of that name again by then (P-187, P-366).
     Layer { name: FoldedName, sent: Sent, is_forgiven: bool },
@@ -118,24 +120,25 @@ impl Effect {
         before
     }
 
-    /// Finds out which keys have lost their last name (FAIL-24).
+    /// Finds out which keys have lost their last name (FAIL-24). Returns those that nobody has open, which are to
+    /// be dropped.
     fn track_orphans(
         &self,
         before: &State,
         state: &mut State,
         hive: HiveId,
         covered: &mut Covered,
-    ) {
-        let About::Child(parent, name) = &self.about else { return };
-        let Some(entries) = before.database(hive).lookup(*parent, name.as_str()) else { return };
-        let known = |state: &State| (state.orphans.size(), state.database(hive).keys.size());
-        let former = known(state);
-        for entry in entries.values() {
-            name_lost(state, hive, entry.target, covered);
-        }
-        if known(state) != former {
+    ) -> Vec<Guid> {
+        let About::Child(parent, name) = &self.about else { return Vec::new() };
+        let entries = before.database(hive).lookup(*parent, name.as_str());
+        let former = state.orphans.size();
+        let targets = entries.into_iter().flat_map(|all| all.values()).map(|entry| entry.target);
+        let unopened: Vec<Guid> =
+            targets.filter_map(|target| orphaned(state, hive, target, covered)).collect();
+        if state.orphans.size() != former || !unopened.is_empty() {
             covers!(covered, "FAIL-24");
         }
+        unopened
     }
 }
 
@@ -145,7 +148,9 @@ pub(crate) fn told(state: &State, hive: HiveId, effect: &Effect) -> Vec<State> {
     let covered = &mut Covered::new();
     let before = effect.before(state, hive);
     let mut counted = state.clone();
-    effect.track_orphans(&before, &mut counted, hive, covered);
+    for key in effect.track_orphans(&before, &mut counted, hive, covered) {
+        dropped(&mut counted, hive, key, covered);
+    }
     counted.change_generation(hive, Generation::step);
     let touched = effect.about.touched(hive);
     if machine(state) == Some(hive) {
@@ -180,16 +185,18 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     let mut covered = Covered::new();
     if stall.has_requests() {
         covers!(covered, "RSI-40", "RSI-44", "SRC-04", "SRC-05");
-        if stall.late.is_empty() {
-            covers!(covered, "FAIL-20");
-        } else {
-            covers!(covered, "RSI-41");
-        }
+    }
+    if !stall.late.is_empty() {
+        covers!(covered, "RSI-41");
     }
     // Questions are among what is answered, and their answers are looked at as ever (P-390).
     let reported = if stall.may_have_requests() { looked_at(&first) } else { None };
-    if reported.is_some() {
-        covers!(covered, "FAIL-29");
+    if stall.has_read.0 {
+        if first.is_any_seeded(source) {
+            covers!(covered, "FAIL-29");
+        } else {
+            covers!(covered, "FAIL-20");
+        }
     }
     let audit = reported.into_iter().collect();
     let mut arriving = vec![Arriving { state: first, covered, audit, due: Vec::new() }];
@@ -266,26 +273,39 @@ impl Late {
         Late { hive, change, rest, effect, behind: Vec::new() }
     }
 
-    /// The transactions that have the write locks for which it waits (P-65, P-152).
+    /// The transactions that have the write locks for which it waits, or will have them when it is its turn
+    /// (P-65, P-152, P-263).
     pub(crate) fn holders(&self, state: &State) -> Vec<TransactionId> {
-        let holder = state.lock_holder(self.hive);
+        let mut holders = state.lock_holders_in_turn(self.hive);
         match &self.change {
-            Change::Contents(_) | Change::Mutation(_) => holder.into_iter().collect(),
-            Change::Transaction(id, bound) => {
-                let is_open = bound.contents.is_some() && state.bound(*id).is_some();
-                holder.into_iter().filter(|holder| is_open && holder != id).collect()
-            }
-            Change::Logged(id, _) => {
-                let is_open = state.bound(*id).is_some();
-                holder.into_iter().filter(|holder| is_open && holder != id).collect()
+            Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) => holders,
+            Change::Transaction(id, _) | Change::Logged(id, _) => {
+                let is_open = self.locks().is_some() && state.bound(*id).is_some();
+                holders.retain(|holder| is_open && holder != id);
+                holders
             }
             Change::Layer { sent, .. } => {
                 let slot = state.hives.get(&self.hive).map(|hive| hive.slot);
                 let slot = slot.filter(|_| *sent != Sent::Never);
-                slot.map(|slot| state.lock_holders(slot)).unwrap_or_default()
+                let hives = slot.into_iter().flat_map(|slot| state.hives_of(slot));
+                hives.flat_map(|(hive, _)| state.lock_holders_in_turn(hive)).collect()
             }
             Change::None | Change::Commit(..) | Change::Restore(_) => Vec::new(),
         }
+    }
+
+    /// The transaction that has the write lock of the hive once it is carried out.
+    pub(crate) fn locks(&self) -> Option<TransactionId> {
+        match &self.change {
+            Change::Transaction(id, bound) if bound.contents.is_some() => Some(*id),
+            Change::Logged(id, _) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// Whether anybody can name what it changes.
+    pub(crate) fn is_change(&self) -> bool {
+        !matches!(self.change, Change::Drop(_))
     }
 
     /// The same where the hives are given something besides.
@@ -306,14 +326,18 @@ impl Late {
     ///
     /// If the request waits for a lock that a transaction may have which is still open.
     fn arrive(&self, arriving: Arriving, at: UnixTime) -> Result<Vec<Arriving>, ()> {
-        let Arriving { mut state, mut covered, audit, mut due } = arriving;
+        let Arriving { mut state, covered, audit, mut due } = arriving;
         if !self.holders(&state).is_empty() {
+            if let Change::Drop(_) = self.change {
+                // It may be left for the source's next start (P-156).
+                return Ok(vec![Arriving { state, covered, audit, due }]);
+            }
             return Err(());
         }
         let found = state.clone();
         match &self.change {
             Change::None => {}
-            Change::Contents(_) | Change::Mutation(_) => {
+            Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) => {
                 carry_out(&self.change, Some(&self.rest), &mut state, self.hive, at);
             }
             Change::Transaction(id, bound) => state.replace_bound(*id, bound, at),
@@ -339,8 +363,8 @@ impl Late {
                     all.push(Arriving { state, covered, audit, due });
                 }
                 if *sent != Sent::Never {
-                    let deleted = self.delete_layer(name, state, covered, audit);
-                    all.extend(deleted.into_iter().map(|one| one.with(&due)));
+                    let arriving = Arriving { state, covered, audit, due };
+                    all.extend(self.delete_layer(name, arriving));
                 }
                 return Ok(all);
             }
@@ -349,30 +373,26 @@ impl Late {
         let Some(effect) = &self.effect else {
             return Ok(vec![Arriving { state, covered, audit, due }]);
         };
-        let is_known = |key: Guid| found.database(self.hive).keys.contains_key(&key);
-        let is_refused = match &self.change {
-            Change::Mutation(Mutation::CreateKey { parent, .. }) => !is_known(*parent),
-            Change::Mutation(_) => !is_known(effect.place.key()),
-            _ => false,
+        let needed = match &self.change {
+            Change::Mutation(mutation) => mutation.needed_key(),
+            _ => None,
         };
-        if is_refused {
-            // A refusal has no effects.
-            covers!(covered, "FAIL-18");
+        if needed.is_some_and(|key| !found.database(self.hive).keys.contains_key(&key)) {
+            // A refusal has no effects. A source may have nothing against a removal (P-09, P-46).
+            let mut one = Arriving { state: found.clone(), covered, audit, due };
+            if matches!(self.change, Change::Mutation(Mutation::DeleteValue { .. })) {
+                let mut state = found;
+                state.change_generation(self.hive, Generation::step);
+                return Ok(vec![one.clone(), Arriving { state, ..one }]);
+            }
+            covers!(one.covered, "FAIL-18");
             if let Change::Mutation(mutation) = &self.change {
                 let logged = Logged { mutation: mutation.clone(), origin: effect.place.clone() };
                 if marks::would_be_told(&found, self.hive, [&logged].into_iter()) {
-                    covers!(covered, "FAIL-19");
+                    covers!(one.covered, "FAIL-19");
                 }
             }
-            let one = Arriving { state: found.clone(), covered, audit, due };
-            let mut all = vec![one.clone()];
-            if matches!(self.change, Change::Mutation(Mutation::DeleteValue { .. })) {
-                // A source may have nothing against the removal (P-09, P-46).
-                let mut state = found;
-                state.change_generation(self.hive, Generation::step);
-                all.push(Arriving { state, ..one });
-            }
-            return Ok(all);
+            return Ok(vec![one]);
         }
         due.extend(self.written_in_vain(&found));
         let arriving = Arriving { state, covered, audit, due };
@@ -413,16 +433,18 @@ impl Late {
         };
         let (touched, place) = (effect.about.touched(self.hive), &effect.place);
         let mut all = Vec::new();
-        let mut due = arriving.due.clone();
-        due.push(Due::refresh(before, &[touched], IsTransaction::No));
         for telling in tellings {
-            let Arriving { state, covered, audit, .. } = &arriving;
+            let Arriving { state, covered, audit, due } = &arriving;
+            let mut due = due.clone();
             let told = by_the_kernel(state.clone(), *covered, audit.clone(), at, |work| {
                 let mut covered = work.covered;
-                effect.track_orphans(before, &mut work.state, self.hive, &mut covered);
+                let unopened =
+                    effect.track_orphans(before, &mut work.state, self.hive, &mut covered);
+                due.extend(unopened.into_iter().map(|key| Due::Drop(self.hive, key)));
                 work.covered = covered;
                 committed_late(work, before, touched, place, telling);
             });
+            due.push(Due::refresh(before, &[touched], IsTransaction::No));
             all.extend(told.into_iter().map(|one| one.with(&due)));
         }
         for told in &mut all {
@@ -434,31 +456,30 @@ impl Late {
         all
     }
 
-    fn delete_layer(
-        &self,
-        name: &FoldedName,
-        mut state: State,
-        mut covered: Covered,
-        audit: Vec<AuditPattern>,
-    ) -> Vec<Arriving> {
+    /// The deletion of a layer has been answered: the response names the orphans. Where there is a layer of that
+    /// name again it may have lost entries (P-264).
+    fn delete_layer(&self, name: &FoldedName, arriving: Arriving) -> Vec<Arriving> {
+        let Arriving { mut state, mut covered, audit, mut due } = arriving;
         let before = state.clone();
         let Some(slot) = state.hives.get(&self.hive).map(|hive| hive.slot) else { return vec![] };
         let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
-        layer_effects::delete_at_source(&mut state, slot, name, &mut covered);
+        let unopened = layer_effects::orphaned_at_source(&mut state, slot, name, &mut covered);
+        due.extend(unopened.into_iter().map(|(hive, key)| Due::Drop(hive, key)));
+        let is_there_again = state.layers.contains_key(name);
+        let counted = if is_there_again { Generation::step } else { Generation::uncertain };
         for hive in &hives {
-            state.change_generation(*hive, Generation::uncertain);
+            state.change_generation(*hive, counted);
         }
         state.enumerations = Map::new_sync();
         let mut exact = state.clone();
         watches::layers_changed(&before, &mut exact, |hive| hives.contains(&hive), &mut covered);
         let mut unknown = state;
-        watches::unknown(&mut unknown, &hives);
-        let mut states = vec![exact];
-        if unknown != states[0] {
-            states.push(unknown);
+        watches::unknown_but_orphans(&before, &mut unknown, &hives);
+        let mut states = vec![unknown];
+        if !is_there_again && exact != states[0] {
+            states.push(exact);
         }
-        let due = Vec::new;
-        let arriving = |state| Arriving { state, covered, audit: audit.clone(), due: due() };
+        let arriving = |state| Arriving { state, covered, audit: audit.clone(), due: due.clone() };
         states.into_iter().map(arriving).collect()
     }
 }

@@ -5,8 +5,8 @@
 //! before. Which requests are late is known to `late` and `stalls`.
 
 use crate::database::{Database, Guid, HiveId, PathEntry, Target};
+use crate::in_flight::Sent;
 use crate::late::{About, Change, Late};
-use crate::stalls::Sent;
 use crate::state::State;
 use crate::transactions::Mutation;
 

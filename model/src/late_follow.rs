@@ -5,7 +5,8 @@
 //! anything else, so this comes after all other effects of it.
 
 use crate::coverage::covers;
-use crate::database::{Database, HiveId, Layered};
+use crate::database::{Database, Guid, HiveId, Layered, Target};
+use crate::deletion::name_lost;
 use crate::input::UnixTime;
 use crate::late::{About, Arriving, Change, Late, by_the_kernel};
 use crate::layer_commit::{followed_late, owes_more};
@@ -27,6 +28,8 @@ pub(crate) enum Due {
         about: Vec<About>,
         is_transaction: IsTransaction,
     },
+    /// A key that has lost its last name and that nobody has open is dropped (P-260).
+    Drop(HiveId, Guid),
     /// The deletion of a layer, once more, since something was written into it when it was gone (P-264).
     Deletion(HiveId, FoldedName),
 }
@@ -77,6 +80,14 @@ impl Due {
                 by_the_kernel(state, covered, audit, at, |work| {
                     followed_late(work, &before, &touched, is_transaction);
                 })
+            }
+            Due::Drop(hive, key) => {
+                let mut after = state;
+                // It waits for the write lock, and may be left for the source's next start (P-156).
+                if after.lock_holder(*hive).is_none() {
+                    name_lost(&mut after, *hive, Target::Key(*key), &mut covered);
+                }
+                vec![Arriving { state: after, covered, audit, due: Vec::new() }]
             }
             Due::Deletion(hive, name) => {
                 let mut after = state.clone();
@@ -132,7 +143,8 @@ pub(crate) fn logged_in_vain<'a>(
     deletions(found, hive, log.filter_map(|logged| written_by(&logged.mutation)).collect())
 }
 
-fn deletions(found: &State, hive: HiveId, mut written: Vec<FoldedName>) -> Vec<Due> {
+/// The deletions of those of the layers that are gone.
+pub(crate) fn deletions(found: &State, hive: HiveId, mut written: Vec<FoldedName>) -> Vec<Due> {
     written.sort();
     written.dedup();
     written.retain(|layer| !found.layers.contains_key(layer));

@@ -4,11 +4,11 @@
 //! D-25, P-187, P-243, P-249, P-260, P-264 and P-366. Nothing here has an effect in the kernel; those are in `late`.
 
 use crate::database::{Database, Guid, HiveId, KeyRecord, Target, Time};
+use crate::in_flight::Sent;
 use crate::input::{SourceId, UnixTime};
 use crate::late::{Change, in_order};
 use crate::layer_effects;
 use crate::slots;
-use crate::stalls::Sent;
 use crate::state::State;
 use crate::transactions::{Mutation, TransactionId, carried_out};
 
@@ -78,6 +78,9 @@ pub(crate) fn carry_out(
         }
         Change::Commit(_, bound, unanswered) => carried_out(state, bound, unanswered),
         Change::Restore(restored) => restored.carry_out(state),
+        Change::Drop(key) => {
+            state.database_mut(hive).drop_key(*key);
+        }
         Change::Layer { name, sent, .. } => {
             if *sent == Sent::Never {
                 return;
@@ -130,7 +133,8 @@ pub(crate) fn forgotten(state: &State, source: SourceId, at: UnixTime) -> Vec<St
     let mut states = vec![now.clone()];
     let mut committed: Vec<TransactionId> = Vec::new();
     for late in in_order(&stall.late) {
-        if late.holders(&now).iter().any(|holder| !committed.contains(holder)) {
+        let is_open = |id: &TransactionId| now.bound(*id).is_some() && !committed.contains(id);
+        if late.behind.iter().any(is_open) {
             continue;
         }
         carry_out(&late.change, None, &mut now, late.hive, at);

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::coverage::{Covered, covers};
 use crate::database::{DeletedLayer, Guid, HiveId, Target};
+use crate::deletion::{dropped, orphaned};
 use crate::late::{Change, Late};
 use crate::late_kept::Rest;
 use crate::layer_refresh::Death;
@@ -51,6 +52,7 @@ pub(crate) fn delete(
             // Its late success deletes (P-264). Without a slot nothing is sent.
             let hive = state.hives_of(slot).next().map(|(hive, _)| hive);
             if let Some(hive) = hive {
+                state.ask_stalled();
                 let sent = state.take_slots(hive, 1);
                 let change = Change::Layer { name: name.clone(), sent, is_forgiven: false };
                 state.will_arrive(Late::new(hive, change, Rest::default(), None));
@@ -194,6 +196,19 @@ pub(crate) fn delete_at_source(
     name: &FoldedName,
     covered: &mut Covered,
 ) {
+    for (hive, key) in orphaned_at_source(state, slot, name, covered) {
+        dropped(state, hive, key, covered);
+    }
+}
+
+/// The first half of it. Returns the orphans that nobody has open, which are to be dropped.
+pub(crate) fn orphaned_at_source(
+    state: &mut State,
+    slot: SlotId,
+    name: &FoldedName,
+    covered: &mut Covered,
+) -> Vec<(HiveId, Guid)> {
+    let mut unopened = Vec::new();
     let hives: Vec<HiveId> = state.hives_of(slot).map(|(id, _)| id).collect();
     for hive in hives {
         mark_secured(state, hive, name, covered);
@@ -201,12 +216,14 @@ pub(crate) fn delete_at_source(
         mark_deleted(&deleted, covered);
         for key in deleted.orphans {
             covers!(covered, "DEL-13", "FAIL-43");
-            crate::deletion::name_lost(state, hive, Target::Key(key), covered);
+            let dropped = orphaned(state, hive, Target::Key(key), covered);
+            unopened.extend(dropped.map(|key| (hive, key)));
             if state.orphans.contains(&(hive, key)) {
                 state.layer_orphans.0.insert_mut((hive, key));
             }
         }
     }
+    unopened
 }
 
 /// One step of the generation for each other Active hive whose global effective view has changed

@@ -31,6 +31,7 @@ pub(crate) fn tell_layers(
         (false, true) => Err(Errno::EIO),
         (false, false) => Ok(()),
     };
+    state.ask_stalled();
     let untold = state.clone();
     layers_changed(before, state, |_| true, covered);
     telling_may_stall(work, change, (&untold, state), result);

@@ -30,6 +30,7 @@ mod explanation;
 mod fold_table;
 pub mod front_door;
 mod hives;
+mod in_flight;
 pub mod input;
 mod key_fds;
 mod key_security;

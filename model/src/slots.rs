@@ -192,6 +192,9 @@ fn attach(
             let place = (process.source, asked.name.folded().clone(), asked.namespace);
             let kept = mine.or_else(|| state.shelf.get(&place).cloned());
             state.shelf.remove_mut(&place);
+            if kept.as_ref().is_some_and(|kept| kept.root == root) {
+                covers!(covered, "BOOT-17");
+            }
             let mut database = kept.unwrap_or_else(|| {
                 covers!(covered, "SRC-23", "SRC-25", "BOOT-15", "BOOT-18");
                 mark_root(asked, covered);
@@ -214,9 +217,8 @@ fn mark_root(asked: &AskedHive, covered: &mut Covered) {
 
 /// What a source does to a hive that it kept before it registers (SRC-28).
 fn restart(database: &mut Database, covered: &mut Covered) {
-    covers!(covered, "SRC-28", "BOOT-17");
     if database.keys.keys().any(|key| database.is_orphan(*key)) {
-        covers!(covered, "DEL-50", "DEL-59", "DEL-60");
+        covers!(covered, "SRC-28", "DEL-50", "DEL-59", "DEL-60");
     }
     if database.keys.values().any(|key| key.volatile_key) {
         covers!(covered, "KEY-31", "KEY-32");

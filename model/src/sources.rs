@@ -113,7 +113,7 @@ fn stalled(state: &State, source: SourceId) -> State {
     let former = next.stalls.get(&source).cloned();
     let is_new = former.as_ref().is_none_or(|stall| stall.begins);
     let unasked = if is_new { state.unasked(source) } else { 0 };
-    next.stalls.insert_mut(source, former.unwrap_or_default().begun(unasked));
+    next.stalls.insert_mut(source, former.unwrap_or_default().begun(state.requests_max(), unasked));
     next
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::coverage::covers;
 use crate::database::{Database, Guid, HiveId, Target};
 use crate::errno::Errno;
+use crate::in_flight::{InFlight, Kind, Sent};
 use crate::input::SourceId;
 use crate::late::{self as arrival, About, Change, Effect, Late};
 use crate::late_kept::Rest;
@@ -17,15 +18,12 @@ use crate::layers::Touched;
 use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
-use crate::state::{Place, Slot, SlotId, State};
+use crate::state::{Place, SlotId, State, Witness};
 use crate::step::{NANOSECONDS_PER_MILLISECOND, Work};
 use crate::transactions::{Bound, Logged, Mutation, Phase, TransactionId};
 
 /// How long after its deadline a call has surely ended.
 const SLACK_MS: u64 = 1_000;
-
-/// How many requests one call may have in flight at most; no call of this edition has more.
-const REQUESTS_OF_A_CALL_MAX: u64 = 16;
 
 /// A source that reads and keeps what comes, and answers nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,22 +34,8 @@ pub(crate) struct Stall {
     pub(crate) in_flight: InFlight,
     /// What is in flight, and has effects when it is answered, in the order in which it was sent.
     pub(crate) late: rpds::VectorSync<Late>,
-}
-
-/// How many requests are in flight, so far as it can be told from the calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InFlight {
-    least: u64,
-    most: u64,
-}
-
-/// Whether a request to a source that does not answer has a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    Never,
-    /// It depends on how many requests the calls before it have in flight.
-    Perhaps,
-    Surely,
+    /// Whether a request of a call that only reads is surely in flight.
+    pub(crate) has_read: Witness<bool>,
 }
 
 /// A point in a call at which its source may have stopped answering.
@@ -78,23 +62,26 @@ struct Purpose {
 
 impl Stall {
     /// The source answers nothing from here on; of a call in whose course it has stopped a request is in
-    /// flight, and so many may be beside.
-    pub(crate) fn begun(self, unasked: u64) -> Stall {
-        let InFlight { least, most } = self.in_flight;
+    /// flight, and so many may be; beside it others may.
+    pub(crate) fn begun(self, requests_max: u64, unasked: u64) -> Stall {
         let of_call = u64::from(self.begins);
-        let least = least + of_call;
-        let most = most.saturating_add(of_call * REQUESTS_OF_A_CALL_MAX).saturating_add(unasked);
-        Stall { begins: false, in_flight: InFlight { least, most }, ..self }
+        let most = (of_call * requests_max).saturating_add(unasked);
+        Stall { begins: false, in_flight: self.in_flight.and(of_call, most), ..self }
     }
 
     /// Whether any request may be in flight.
     pub(crate) fn has_requests(&self) -> bool {
-        self.in_flight.least > 0
+        self.in_flight.is_any()
     }
 
     /// Whether a request may be in flight, be it that of a call in whose course the source has stopped.
     pub(crate) fn may_have_requests(&self) -> bool {
-        self.begins || self.in_flight.most > 0
+        self.begins || self.in_flight.may_be_any()
+    }
+
+    /// Whether a change is in flight of what somebody can name.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.late.iter().any(Late::is_change)
     }
 
     /// The mutations in flight of a transaction.
@@ -110,12 +97,12 @@ impl Stall {
 
 impl State {
     /// The source of a slot that is Active.
-    fn source_of(&self, hive: HiveId) -> Option<(SlotId, SourceId)> {
+    pub(crate) fn source_of(&self, hive: HiveId) -> Option<(SlotId, SourceId)> {
         let slot = self.hives.get(&hive)?.slot;
         Some((slot, self.slots.get(&slot)?.connection?))
     }
 
-    fn stall_of(&self, hive: HiveId) -> Option<&Stall> {
+    pub(crate) fn stall_of(&self, hive: HiveId) -> Option<&Stall> {
         self.stalls.get(&self.source_of(hive)?.1)
     }
 
@@ -131,7 +118,8 @@ impl State {
 
     /// How many requests are in flight that have effects.
     pub(crate) fn late_count(&self) -> usize {
-        self.stalls.values().map(|stall| stall.late.len()).sum()
+        let late = self.stalls.values().flat_map(|stall| stall.late.iter());
+        late.filter(|late| late.is_change()).count()
     }
 
     /// The state with those sources stalled that may stop answering, if there are any.
@@ -160,30 +148,20 @@ impl State {
         self.stall_of(hive).is_some_and(|stall| stall.begins)
     }
 
-    /// What the source of this slot may have in flight beside requests of calls, once it answers nothing: the
-    /// aborts of its transactions, and the drops of its orphans.
-    pub(crate) fn unasked(&self, source: SourceId) -> u64 {
-        let of_source = |(_, slot): &(&SlotId, &Slot)| slot.connection == Some(source);
-        let Some((slot, _)) = self.slots.iter().find(of_source) else { return 0 };
-        let is_own = |hive: &HiveId| self.hives.get(hive).is_some_and(|hive| hive.slot == *slot);
-        let orphans = self.orphans.iter().filter(|(hive, _)| is_own(hive)).count();
-        (self.bound_to(*slot).len() + orphans) as u64
+    /// Whether a hive of this source may hold malformed data.
+    pub(crate) fn is_any_seeded(&self, source: SourceId) -> bool {
+        let mut own = self.hives.keys().filter(|hive| {
+            self.source_of(**hive).is_some_and(|(_, connected)| connected == source)
+        });
+        own.any(|hive| self.may_be_malformed(*hive))
     }
 
-    /// A call sends so many requests at most to a source that does not answer.
-    pub(crate) fn take_slots(&mut self, hive: HiveId, requests_max: u64) -> Sent {
-        let limit = u64::from(self.limits.max_concurrent_rsi_requests);
-        let stall = self.source_of(hive).and_then(|(_, source)| self.stalls.get_mut(&source));
-        let Some(stall) = stall else { return Sent::Surely };
-        // What waits for a change before it asks has nothing in flight (P-266).
-        let may_wait = !stall.late.is_empty();
-        let in_flight = &mut stall.in_flight;
-        if in_flight.least >= limit {
-            return Sent::Never;
+    /// A request is surely in flight, of a call that only reads or of another.
+    fn note_read(&mut self, hive: HiveId, kind: Kind) {
+        let source = self.source_of(hive).map(|(_, source)| source);
+        if let Some(stall) = source.and_then(|source| self.stalls.get_mut(&source)) {
+            stall.has_read.0 |= kind == Kind::Reads;
         }
-        in_flight.least += u64::from(!may_wait);
-        in_flight.most = in_flight.most.saturating_add(requests_max);
-        if in_flight.most <= limit { Sent::Surely } else { Sent::Perhaps }
     }
 
     /// Notes what will be answered late, and what it waits for.
@@ -235,12 +213,12 @@ impl Work<'_> {
     }
 
     /// Whether the call ended when its first request had been in vain.
-    fn has_ended_in_time(&self) -> bool {
+    fn has_ended_in_time(&self, hive: HiveId) -> bool {
         let (began, ended) = self.span();
-        // A call may wait for changes that are in flight before it asks (P-266, P-364), and ask first what there
-        // is to tell (P-361).
-        let waits = u64::from(self.state.late_count() > 0);
-        let tells = u64::from(!self.state.watches.is_empty());
+        // A call may wait for changes that are in flight before it asks (P-266, P-364), and one that changes
+        // something may ask first what there is to tell (P-361).
+        let waits = u64::from(self.state.stall_of(hive).is_some_and(Stall::has_changes));
+        let tells = u64::from(self.kind == Kind::Changes && !self.state.watches.is_empty());
         let latest = self.request_timeout_ms * (1 + waits + tells) + SLACK_MS;
         ended.saturating_sub(began) <= latest * NANOSECONDS_PER_MILLISECOND
     }
@@ -252,14 +230,16 @@ impl Work<'_> {
         if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
             covers!(self.covered, "CONF-02");
         }
-        if !self.has_timed_out() || !self.has_ended_in_time() {
+        if !self.has_timed_out() || !self.has_ended_in_time(hive) {
             self.ends_at_no_such_time();
         }
         if self.sent.is_none() {
-            self.sent = Some(self.state.take_slots(hive, REQUESTS_OF_A_CALL_MAX));
+            let requests_max = self.state.requests_max();
+            self.sent = Some(self.state.take_slots(hive, requests_max));
         }
         if self.sent == Some(Sent::Surely) {
             covers!(self.covered, "RSI-39");
+            self.state.note_read(hive, self.kind);
         }
         // The source may also go while the call waits for it (§10.1, "Source crash").
         self.may_have_ended_uncounted_in(self.state.clone());

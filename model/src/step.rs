@@ -15,11 +15,12 @@ use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, Map, Time};
 use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
+use crate::in_flight::{Kind, Sent};
 use crate::input::{Caller, Fd, Input, UnixTime};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::responses::Rejected;
-use crate::stalls::{Sent, StallEnding};
+use crate::stalls::StallEnding;
 use crate::state::{Hive, State};
 use crate::store::BUSY_TIMEOUT_MS;
 use crate::transactions::{TransactionId, calls, marks};
@@ -85,6 +86,8 @@ pub(crate) struct Work<'a> {
     /// The transaction that the call names, once that has been looked at. Requests are sent in it if it
     /// is bound.
     pub(crate) transaction: Option<TransactionId>,
+    /// What the call is to the sources.
+    pub(crate) kind: Kind,
     /// The transaction that the call commits.
     pub(crate) committing: Option<TransactionId>,
     /// Whether the call has bound its transaction, for marks.
@@ -138,6 +141,7 @@ impl<'a> Work<'a> {
             alternatives: Vec::new(),
             otherwise: Vec::new(),
             transaction: None,
+            kind: Kind::Other,
             committing: None,
             is_binding: false,
             followed_link: None,
@@ -510,6 +514,7 @@ fn transaction_of(work: &Work<'_>, fd: Fd) -> Option<TransactionId> {
 }
 
 fn perform(work: &mut Work<'_>, operation: &Operation<'_>) -> Result<Outcome, Errno> {
+    work.kind = Kind::of(operation);
     let result = dispatch(work, operation);
     if let Err(Errno::EIO) = result {
         down_marks::refused(work, operation);

@@ -22,6 +22,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, KeyRecord, Map};
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId, UnixTime};
+use crate::late::Late;
 use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::resolution::{Purpose, Resolver, Viewer};
@@ -289,6 +290,20 @@ impl State {
             transaction.bound().is_some_and(|bound| bound.hive == hive && bound.contents.is_some())
         };
         self.transactions.iter().find(|(_, transaction)| holds(transaction)).map(|(id, _)| *id)
+    }
+
+    /// The same, and those whose first mutations are in flight: they have it when it is the turn of what is asked
+    /// from now on (P-65, P-263).
+    pub(crate) fn lock_holders_in_turn(&self, hive: HiveId) -> Vec<TransactionId> {
+        let late = self.stalls.values().flat_map(|stall| stall.late.iter());
+        let locks = late.filter(|late| late.hive == hive).filter_map(Late::locks);
+        let mut holders: Vec<TransactionId> = self.lock_holder(hive).into_iter().collect();
+        for id in locks.filter(|id| self.bound(*id).is_some()) {
+            if !holders.contains(&id) {
+                holders.push(id);
+            }
+        }
+        holders
     }
 
     /// The transactions that are bound to a source, the first created first.

@@ -421,6 +421,7 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
             covers!(work.covered, "DISP-50");
         }
     })?;
+    let has_returned = open.origin.0.resumptions < work.state.resumptions(open.hive());
     if work.state.contents(work.transaction, open.hive()).keys.contains_key(&open.key()) {
         if work.state.is_orphaned(open) {
             covers!(work.covered, "DEL-21", "KEY-07");
@@ -431,12 +432,15 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
         if open.origin.0.link.is_some() {
             covers!(work.covered, "SYS-40");
         }
-        if open.origin.0.resumptions < work.state.resumptions(open.hive()) {
+        if has_returned {
             covers!(work.covered, "FAIL-03", "FAIL-14");
         }
         return Ok(());
     }
-    covers!(work.covered, "FAIL-15", "CONV-35");
+    covers!(work.covered, "CONV-35");
+    if has_returned {
+        covers!(work.covered, "FAIL-15");
+    }
     Err(Errno::ENOENT)
 }
 

@@ -29,7 +29,7 @@ use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
     Batch, Died, changed, changed_somehow, layers_changed, possible_after_death, restored, resumed,
-    unknown,
+    unknown, unknown_but_orphans,
 };
 pub use queue::QueuedEvents;
 use queue::{Next, Queue};

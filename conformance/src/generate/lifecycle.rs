@@ -172,6 +172,7 @@ impl Generator {
             (0, 1, Generator::lose_transactions),
             (0, 4, Generator::stall),
             (0, 3, Generator::stall_inside),
+            (0, 3, Generator::stall_before_others),
             (1, 3, Generator::bind_too_many),
             (1, 3, Generator::transact_on_layers),
             (0, 3, Generator::leave_open),

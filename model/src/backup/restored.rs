@@ -12,7 +12,7 @@ use crate::coverage::covers;
 use crate::database::{Database, Guid, HiveId, Map};
 use crate::input::WireGuid;
 use crate::late::{Change, Late};
-use crate::late_follow::{Due, IsTransaction};
+use crate::late_follow::{Due, IsTransaction, deletions};
 use crate::late_kept::Rest;
 use crate::layer_commit::committed_transaction;
 use crate::layers::{Touched, machine};
@@ -35,6 +35,8 @@ pub(crate) struct Restored {
     /// The GUIDs of these.
     guids: Vec<(Guid, WireGuid)>,
     next_guid: u64,
+    /// The layers that it has written into and that there were then.
+    written: Vec<FoldedName>,
 }
 
 impl Restored {
@@ -44,15 +46,17 @@ impl Restored {
         let mut database = state.database(open.hive()).clone();
         database.seeded |= has_ties;
         let guids = created.iter().filter_map(|key| Some((*key, *state.guids.get(key)?)));
-        let (guids, next_guid) = (guids.collect(), state.next_guid);
-        Restored { place: open.place.clone(), database, removed, created, guids, next_guid }
+        let (guids, next_guid, place) = (guids.collect(), state.next_guid, open.place.clone());
+        let mut written = written(&database, open.key(), &created);
+        written.retain(|layer| state.layers.contains_key(layer));
+        Restored { place, database, removed, created, guids, next_guid, written }
     }
 
     pub(super) fn hive(&self) -> HiveId {
         self.place.hive
     }
 
-    fn target(&self) -> Guid {
+    pub(super) fn target(&self) -> Guid {
         self.place.key()
     }
 
@@ -106,7 +110,9 @@ impl Restored {
         let changed = self.changed();
         let names = self.names_below(&before, &work.state, &changed);
         let touched = self.touched(&work.state, &changed, &names);
-        vec![Due::refresh(&before, &touched, IsTransaction::Yes)]
+        let mut due = deletions(&before, self.hive(), self.written.clone());
+        due.push(Due::refresh(&before, &touched, IsTransaction::Yes));
+        due
     }
 
     /// What follows a commit.
@@ -116,8 +122,11 @@ impl Restored {
         let names = self.names_below(before, &work.state, &changed);
         let touched = self.touched(&work.state, &changed, &names);
         committed_transaction(work, before, &touched);
+        if work.state.limits != before.limits {
+            covers!(work.covered, "BOOT-22");
+        }
         if work.state.layers != before.layers {
-            covers!(work.covered, "RST-64", "BAK-30", "LAYER-25");
+            covers!(work.covered, "BOOT-23", "RST-64", "BAK-30", "LAYER-25");
         }
     }
 
@@ -125,18 +134,11 @@ impl Restored {
     fn tell(&self, work: &mut Work<'_>) {
         let hive = self.hive();
         let state = &mut work.state;
-        if self.removed.difference(&self.created).any(|key| state.is_open(hive, *key)) {
-            // Whoever has it open finds nothing (D-105, P-210).
-            covers!(work.covered, "KEY-07");
-        }
         for key in &self.created {
             state.orphans.remove_mut(&(hive, *key));
         }
         watches::restored(state, &self.place, &self.changed(), &mut work.covered);
         self.mark_latent(work);
-        if machine(&work.state) == Some(hive) {
-            covers!(work.covered, "BOOT-22", "BOOT-23");
-        }
     }
 
     /// Entries of layers that the table does not have.
@@ -186,6 +188,17 @@ impl Restored {
         }
         touched
     }
+}
+
+/// The layers of the entries at and below a key of which these descendants were made.
+fn written(database: &Database, target: Guid, created: &BTreeSet<Guid>) -> Vec<FoldedName> {
+    let mut layers = BTreeSet::new();
+    for key in created.iter().chain([&target]) {
+        layers.extend(database.value_names(*key).flat_map(|(_, entries)| entries.keys().cloned()));
+        layers.extend(database.blankets.get(key).into_iter().flat_map(|all| all.keys().cloned()));
+        layers.extend(database.children(*key).flat_map(|(_, entries)| entries.keys().cloned()));
+    }
+    layers.into_iter().collect()
 }
 
 /// What is at a key in one map is as in the other.

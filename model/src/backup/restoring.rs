@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::is_any_denied;
 use super::prologue::{Checks, Marks, Prologue};
 use super::rebuilding::Rebuilding;
 use super::restored::Restored;
@@ -19,7 +20,7 @@ use crate::input::CommitRefusal;
 use crate::outcome::Outcome;
 use crate::resolution::Viewer;
 use crate::responses::Malformed;
-use crate::security::Privilege;
+use crate::security::{Privilege, rights};
 use crate::state::{OpenKey, State};
 use crate::step::Work;
 use crate::transactions::enlistment;
@@ -158,10 +159,21 @@ fn refused(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
 
 /// The commit, and what follows before the call returns.
 fn commit(work: &mut Work<'_>, stream: StreamId, restored: &Restored) {
-    covers!(work.covered, "BAK-03", "BAK-09", "RST-05", "IOC-085", "IOC-161", "IOC-163");
-    covers!(work.covered, "RST-19", "SRC-58");
+    covers!(work.covered, "BAK-03", "BAK-09", "RST-05", "IOC-085", "IOC-163", "RST-19");
+    let (hive, target) = (restored.hive(), restored.target());
+    let keys = subtree(work.state.database(hive), target);
+    if is_any_denied(work, hive, &keys, rights::KEY_WRITE) {
+        covers!(work.covered, "IOC-161");
+    }
+    let may_not_write = is_any_denied(work, hive, &[target], rights::WRITE_DAC);
     let before = work.state.clone();
     restored.carry_out(&mut work.state);
+    let descriptor = |state: &State| {
+        state.database(hive).keys.get(&target).map(|record| record.descriptor.clone())
+    };
+    if may_not_write && descriptor(&before) != descriptor(&work.state) {
+        covers!(work.covered, "SRC-58");
+    }
     streams::was_read(&mut work.state, stream, Position::End);
     // The source died when it had committed, and before the kernel knew (D-110).
     work.may_have_ended_uncounted_in(work.state.clone());

@@ -9,7 +9,7 @@ use crate::abi;
 use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
-use crate::deletion::{dropped, name_lost, orphaned};
+use crate::deletion::{dropped, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
 use crate::late_follow::{Due, IsTransaction, logged_in_vain};
@@ -58,7 +58,9 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     }
     let before = work.state.clone();
     work.state.set_phase(id, Phase::Committed);
-    apply(&mut work.state, &bound, &mut work.covered);
+    for key in apply(&mut work.state, &bound, &mut work.covered) {
+        dropped(&mut work.state, bound.hive, key, &mut work.covered);
+    }
     // The source has answered: whatever happens now, the transaction is committed (P-155).
     work.fails_as = Outcome::Done;
     let touched: Vec<_> =
@@ -92,7 +94,7 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     }
     let before = work.state.clone();
     let mut due = logged_in_vain(&before, bound.hive, bound.log.iter().chain(unanswered));
-    apply(&mut work.state, bound, &mut work.covered);
+    let unopened = apply(&mut work.state, bound, &mut work.covered);
     covers!(work.covered, "FAIL-25", "FAIL-34", "TXN-66");
     if !bound.log.is_empty() {
         covers!(work.covered, "TXN-67");
@@ -102,6 +104,7 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     }
     let touched: Vec<_> =
         bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
+    due.extend(unopened.into_iter().map(|key| Due::Drop(bound.hive, key)));
     if !touched.is_empty() {
         work.state.change_generation(bound.hive, Generation::step);
         due.push(Due::refresh(&before, &touched, IsTransaction::Yes));
@@ -112,9 +115,9 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
         let database = work.state.database_mut(bound.hive);
         let lost = mutation.apply(database);
         mutation.write_time_by(database, at);
-        if let Some(target) = lost {
-            name_lost(&mut work.state, bound.hive, target, &mut work.covered);
-        }
+        let unopened = lost
+            .and_then(|target| orphaned(&mut work.state, bound.hive, target, &mut work.covered));
+        due.extend(unopened.map(|key| Due::Drop(bound.hive, key)));
         let touched = mutation.touched(bound.hive);
         committed_late(work, &before, touched, origin, Telling::Unknown);
         due.push(Due::refresh(&before, &[touched], IsTransaction::No));
@@ -172,18 +175,16 @@ pub(crate) fn take_refusal(state: &mut State, hive: HiveId) -> Option<CommitRefu
 }
 
 /// Carries out what was taken into the transaction, operation by operation, over what is committed
-/// (D-70). A key that nobody has open is dropped when all of it is done: the source has committed the log
-/// as one before it can be asked for that (§5.1).
-fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) {
+/// (D-70). Returns the keys that nobody has open and nothing names any more, which are dropped when all of it is
+/// done: the source has committed the log as one before it can be asked for that (§5.1).
+fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) -> Vec<Guid> {
     let (batch, unopened) = replayed(state, bound.hive, bound.log.iter(), covered);
     batch.commit(state, &bound.watches.0, covered);
     keep_times(state, bound);
     // The source has answered (P-451).
     state.is_durable(bound.hive);
-    for key in unopened {
-        dropped(state, bound.hive, key, covered);
-    }
     state.enumerations = Map::new_sync();
+    unopened
 }
 
 /// Carries out a log. Returns its events, and the keys that it orphaned and nobody has open.

@@ -145,6 +145,21 @@ impl Mutation {
         }
     }
 
+    /// The key whose record has to be there for the source to carry it out (P-09). The removal of an entry needs
+    /// none (P-68).
+    pub(crate) fn needed_key(&self) -> Option<Guid> {
+        match self {
+            Mutation::SetValue { key, .. }
+            | Mutation::DeleteValue { key, .. }
+            | Mutation::SetBlanket { key, .. }
+            | Mutation::WriteDescriptor { key, .. } => Some(*key),
+            Mutation::CreateKey { parent, .. } | Mutation::HideEntry { parent, .. } => {
+                Some(*parent)
+            }
+            Mutation::DeleteEntry { .. } => None,
+        }
+    }
+
     /// What it has changed once it is committed.
     pub(crate) fn touched(&self, hive: HiveId) -> Touched<'_> {
         match self {

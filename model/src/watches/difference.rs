@@ -72,6 +72,11 @@ pub(super) struct Views<'a> {
 }
 
 impl Difference {
+    /// That the key itself has lost its last name.
+    pub(super) fn of_own_loss() -> Difference {
+        Difference::Events(vec![Event::of(Kind::KeyDeleted, "")])
+    }
+
     fn is_for_children_alone(&mut self) {
         if let Difference::Events(events) = self {
             for event in events.iter_mut() {

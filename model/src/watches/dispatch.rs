@@ -105,6 +105,23 @@ pub(crate) fn unknown(state: &mut State, hives: &[HiveId]) {
     on_all(state, hives, |watch, limit| watch.queue.overflow(limit, &mut Covered::new()));
 }
 
+/// The same where the source's answer names the keys that a layer deletion has orphaned in between: their own
+/// watches hear of that after OVERFLOW (P-183, P-264).
+pub(crate) fn unknown_but_orphans(before: &State, after: &mut State, hives: &[HiveId]) {
+    unknown(after, hives);
+    let mut batch = Batch::new();
+    let (state, viewer, ignored) = (after.clone(), Viewer::global(), &mut Covered::new());
+    let new = state.orphans.iter().filter(|(hive, _)| hives.contains(hive));
+    for (hive, key) in new.filter(|orphan| !before.orphans.contains(orphan)) {
+        let views = Views::of(before, &state, *hive, &viewer);
+        let place = ancestry(&views, (*hive, *key), &state, ignored).alone();
+        let mut told = Told { before, state: &state, of_watches: BTreeMap::new() };
+        told.tell(&place, &[Difference::of_own_loss()], ignored);
+        batch.add(told);
+    }
+    batch.queue(after, None, ignored);
+}
+
 /// Does something to every watch in these hives, which is given the limit of its queue.
 fn on_all(state: &mut State, hives: &[HiveId], mut change: impl FnMut(&mut Watch, usize)) {
     let limit = queue_limit(&state.limits);

@@ -80,7 +80,7 @@ fn watched(world: &mut World) {
 }
 
 /// How long the events are that each world has for the watch.
-fn lengths_of_events(worlds: &[World]) -> Vec<usize> {
+pub fn lengths_of_events(worlds: &[World]) -> Vec<usize> {
     let mut lengths: Vec<usize> = worlds
         .iter()
         .map(|world| {
@@ -120,6 +120,16 @@ fn a_call_times_out_at_its_deadline_neither_before_nor_long_after() {
     assert_eq!(outcomes(&world, &get, 30 * SECOND), ["ETIMEDOUT"]);
     assert_eq!(outcomes(&world, &get, 32 * SECOND), waits);
     assert_ne!(waits, ["ETIMEDOUT"]);
+}
+
+#[test]
+fn only_what_changes_something_asks_first_what_there_is_to_tell() {
+    let mut world = with_key();
+    watched(&mut world);
+    stall(&mut world);
+    let has_timed_out = |call: &Call| outcomes(&world, call, 60 * SECOND)[0] == "ETIMEDOUT";
+    assert!(has_timed_out(&unset(&world, "v")));
+    assert!(!has_timed_out(&query(world.handle("k"), "v")));
 }
 
 #[test]

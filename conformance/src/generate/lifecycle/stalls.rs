@@ -105,6 +105,87 @@ impl Generator {
         }
     }
 
+    /// A stalled source has something kept by which a key loses its name, or a transaction gets the write lock, and
+    /// other changes behind that; and whoever has the key open may close it meanwhile.
+    pub(in super::super) fn stall_before_others(&mut self) {
+        let met = self.key_to_meet();
+        let source = self.source_of(&met.path);
+        if self.down[source] || !self.life.transactions.is_empty() {
+            return self.get();
+        }
+        let (handle, path) = (met.handle.clone(), Text::from(met.path.as_str()));
+        let (parent, access, flags) = (None, ALL_ACCESS, 0);
+        self.act(1, Action::Open { handle: handle.clone(), parent, path, access, flags });
+        self.remember(handle);
+        self.arm();
+        let transaction = if self.chance(2) { self.lock_in_flight(source, &met) } else { None };
+        if transaction.is_none() {
+            self.lose_the_name(source, &met);
+        }
+        for _ in 0..self.rng.random_range(1..=2) {
+            let change = self.removal_from(met.key());
+            self.act(1, change);
+        }
+        if let Some(transaction) = &transaction {
+            self.commit(transaction);
+        }
+        if !self.chance(3) {
+            let entry = (self.actor, met.handle.clone());
+            self.open.retain(|open| *open != entry);
+            self.act(1, Action::Close { handle: met.handle.clone() });
+        }
+        self.end_stall(source);
+        self.noted_all();
+        self.look();
+        // What has been a change is counted.
+        let root = met.path.split('\\').next().unwrap_or_default();
+        let key = KeyReference::Path(Text::from(root));
+        self.act(3, Action::Info { key, name_capacity: None });
+        if let Some(transaction) = transaction {
+            self.close_transaction(&transaction);
+            self.shorten_lifetimes();
+        }
+    }
+
+    /// The first mutation of a transaction may be what is not answered.
+    fn lock_in_flight(&mut self, source: usize, met: &Met) -> Option<Handle> {
+        self.lengthen_lifetimes();
+        let transaction = self.begin();
+        let (request, executed) = (self.rng.random_range(2..=4), self.chance(2));
+        self.plan.steps.push(Step::Fault(Fault::StallSourceAt { source, request, executed }));
+        self.calls += 1;
+        let change = self.change_of(met.key());
+        self.within(&transaction, 1, change);
+        Some(transaction)
+    }
+
+    /// The deletion of the key may be what is not answered, or has made an orphan of it before.
+    fn lose_the_name(&mut self, source: usize, met: &Met) {
+        let (key, layer) = (met.key(), Text::from(""));
+        let delete = Action::Delete { key, layer };
+        if self.chance(3) {
+            self.act(1, delete);
+            self.plan.steps.push(Step::Fault(Fault::StallSource { source }));
+        } else {
+            self.begin_stall(source, REQUEST_MAX);
+            self.act(1, delete);
+        }
+        self.calls += 1;
+    }
+
+    /// What a call may ask for before anything else.
+    fn removal_from(&mut self, key: KeyReference) -> Action {
+        let layer = Text::from("");
+        match self.rng.random_range(0..3) {
+            0 => Action::Unset { key, name: self.value_name(), layer },
+            1 => Action::Blanket { key, layer, set: 0 },
+            _ => {
+                self.sequence += 1;
+                Action::Blanket { key, layer, set: 1 }
+            }
+        }
+    }
+
     fn key_to_meet(&mut self) -> Met {
         let handle = Handle(self.pick(HANDLES).to_owned());
         let is_layer = self.chance(4);
@@ -190,7 +271,7 @@ impl Generator {
         }
     }
 
-    fn switch_some_layer(&mut self) {
+    pub(super) fn switch_some_layer(&mut self) {
         let layer = self.some_layer();
         self.switch_layer(&layer);
     }

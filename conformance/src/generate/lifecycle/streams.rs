@@ -81,6 +81,10 @@ impl Generator {
             let change = self.change_of(key);
             self.act(1, change);
         }
+        if self.chance(4) {
+            // What the restore has written may be of a layer that goes meanwhile.
+            self.switch_some_layer();
+        }
         self.end_stall(source);
         self.noted_all();
         self.look();

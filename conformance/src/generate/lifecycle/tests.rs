@@ -252,3 +252,28 @@ fn transfers_meet_sources_that_stall() {
         assert!(count > 10, "{count}");
     }
 }
+
+#[test]
+fn removals_are_kept_behind_what_takes_names_and_locks() {
+    let is_removal: IsKind =
+        |action| matches!(action, Action::Unset { .. } | Action::Blanket { .. });
+    let first: [IsKind; 2] = [
+        |action| matches!(action, Action::Delete { .. }),
+        |action| matches!(action, Action::Within { .. }),
+    ];
+    for is_first in first {
+        let mut count = 0;
+        for plan in plans() {
+            let act = |step: &Step, is: IsKind| match step {
+                Step::Act { action, .. } => is(action),
+                _ => false,
+            };
+            let is_stalled = |step: &Step| matches!(step, Step::Fault(Fault::StallSourceAt { .. }));
+            let kept = plan.steps.windows(3).filter(|steps| {
+                is_stalled(&steps[0]) && act(&steps[1], is_first) && act(&steps[2], is_removal)
+            });
+            count += kept.count();
+        }
+        assert!(count > 10, "{count}");
+    }
+}
