@@ -200,6 +200,9 @@ fn attach(
         }
     };
     state.databases.insert_mut(hive, database);
+    // It has purged them, or another has what there is now.
+    let others = state.undropped.iter().filter(|(of, _)| *of != hive);
+    state.undropped = others.copied().collect();
 }
 
 /// What a source does to a hive that it kept before it registers (SRC-28).
