@@ -99,8 +99,8 @@ pub(crate) fn transfer_started(
 ) -> AuditPattern {
     covers!(covered, "AUD-09", "AUD-18", "AUD-20", "AUD-32");
     let event = match transfer {
-        Transfer::Backup => "LCS_BACKUP_START",
-        Transfer::Restore => "LCS_RESTORE_START",
+        Transfer::Backup => BACKUP_START,
+        Transfer::Restore => RESTORE_START,
     };
     let fd = FieldPattern::Unsigned(u64::try_from(fd).unwrap_or(0));
     let fields =
@@ -108,6 +108,8 @@ pub(crate) fn transfer_started(
     AuditPattern { event, fields, optional: false, repeats: false }
 }
 
+const BACKUP_START: &str = "LCS_BACKUP_START";
+const RESTORE_START: &str = "LCS_RESTORE_START";
 const BACKUP_COMPLETE: &str = "LCS_BACKUP_COMPLETE";
 const RESTORE_COMPLETE: &str = "LCS_RESTORE_COMPLETE";
 
@@ -129,6 +131,12 @@ pub(crate) fn transfer_completed(
         (RESULT, number(0)),
     ];
     AuditPattern { event, fields, optional: false, repeats: false }
+}
+
+/// Whether it tells of the beginning or the end of a transfer.
+pub(crate) fn is_of_transfer(event: &AuditPattern) -> bool {
+    let events = [BACKUP_START, BACKUP_COMPLETE, RESTORE_START, RESTORE_COMPLETE];
+    events.contains(&event.event)
 }
 
 const RESULT: &str = "result_errno";

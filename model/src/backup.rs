@@ -41,30 +41,26 @@ pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome,
     let stream = streams::of_mode(work, output, |access| access.is_writable())
         .inspect_err(|_| mark_wrong_fd(work, output, Transfer::Backup))?;
     not_orphaned(work, &open).inspect_err(|_| covers!(work.covered, "IOC-156", "DEL-39"))?;
-    let snapshot = Arc::new(Snapshot::of(work, &open));
-    // However it ends from its first request on, something may have been written by then (P-208).
-    streams::written(&mut work.state, stream, Written::Beginning(snapshot.clone()));
-    work.request(open.hive()).inspect_err(|_| streams::unwritten(&mut work.state, stream))?;
+    work.request(open.hive())?;
     if !enlistment::has_snapshots(&work.state, open.hive()) {
         covers!(work.covered, "IOC-157", "SRC-18", "SRC-40", "ERR-35");
-        streams::unwritten(&mut work.state, stream);
         return Err(Errno::ENOTSUP);
     }
     covers!(work.covered, "IOC-150", "IOC-154", "AUD-09", "AUD-11", "CONST-19");
     start(work, Transfer::Backup, (open.key(), output));
-    let result = take(work, &open, stream, snapshot);
+    let result = take(work, &open, stream);
     complete(work, Transfer::Backup, open.key());
     covers!(work.covered, "AUD-12");
     result
 }
 
 /// The reading of the subtree, in a transaction that sees one moment of it.
-fn take(
-    work: &mut Work<'_>,
-    open: &OpenKey,
-    stream: StreamId,
-    snapshot: Arc<Snapshot>,
-) -> Result<Outcome, Errno> {
+fn take(work: &mut Work<'_>, open: &OpenKey, stream: StreamId) -> Result<Outcome, Errno> {
+    let snapshot = Arc::new(Snapshot::of(work, open));
+    // However it ends from here on, something may have been written by then (P-208, P-340). What is asked in the
+    // snapshot waits for nobody (P-64).
+    streams::written(&mut work.state, stream, Written::Beginning(snapshot.clone()));
+    work.request_without_lock(open.hive())?;
     if !work.state.database(open.hive()).keys.contains_key(&open.key()) {
         covers!(work.covered, "CONV-35", "ERR-12");
         return Err(Errno::ENOENT);
@@ -102,7 +98,7 @@ pub(crate) fn restore(work: &mut Work<'_>, fd: Fd, input: Fd) -> Result<Outcome,
     not_orphaned(work, &open)?;
     work.reach(open.hive())?;
     enlistment::check_limit(work, open.hive())?;
-    work.request(open.hive())?;
+    work.request_without_lock(open.hive())?;
     if !enlistment::has_transactions(&work.state, open.hive()) {
         covers!(work.covered, "IOC-164", "RST-06", "SRC-16", "ERR-35");
         return Err(Errno::ENOTSUP);
@@ -148,7 +144,7 @@ fn not_orphaned(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Errno> {
 fn start(work: &mut Work<'_>, transfer: Transfer, (key, fd): (Guid, Fd)) {
     let token = &work.caller.token;
     let event = transfer_started(transfer, token, (key, fd), &mut work.covered);
-    work.audit.push(event);
+    work.transfer_starts(event);
 }
 
 /// The end of what has started, behind whatever was rejected on the way.

@@ -48,23 +48,33 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     let (hive, key) = (open.hive(), open.key());
     if work.state.orphans.contains(&(hive, key)) && !work.state.is_open(hive, key) {
         work.state.orphans.remove_mut(&(hive, key));
-        if work.state.lock_holder(hive).is_some() {
-            // The source keeps it until the write lock is free, and may give up waiting. Nothing
-            // leads to it (P-156).
-        } else if work.state.is_stalled(hive) {
-            covers!(work.covered, "DEL-33");
-            drop_late(work, hive, key);
-        } else if work.state.is_active(hive) {
-            covers!(work.covered, "DEL-33", "DEL-23", "DEL-45", "DEL-66");
-            if work.state.layer_orphans.0.contains(&(hive, key)) {
-                covers!(work.covered, "FAIL-45");
-            }
-            work.state.database_mut(hive).drop_key(key);
-        } else {
-            covers!(work.covered, "DEL-49", "DEL-51");
-        }
+        drop_orphan(work, hive, key);
     }
     Ok(Outcome::Done)
+}
+
+/// The last close of an orphan. RSI_DROP_KEY waits for the write lock and for a slot, and may be given up: nothing
+/// leads to the record then (P-156, P-342, P-365).
+fn drop_orphan(work: &mut Work<'_>, hive: HiveId, key: Guid) {
+    if work.state.lock_holder(hive).is_some() {
+        work.state.undropped.insert_mut((hive, key));
+        return;
+    }
+    if !work.state.is_active(hive) {
+        covers!(work.covered, "DEL-49", "DEL-51");
+        return;
+    }
+    covers!(work.covered, "DEL-33");
+    if work.state.layer_orphans.0.contains(&(hive, key)) {
+        covers!(work.covered, "FAIL-45");
+    }
+    if work.state.is_stalled(hive) {
+        work.state.undropped.insert_mut((hive, key));
+        drop_late(work, hive, key);
+    } else {
+        covers!(work.covered, "DEL-23", "DEL-45", "DEL-66");
+        work.state.database_mut(hive).drop_key(key);
+    }
 }
 
 /// The drop of an orphan by a source that does not answer comes behind what that has kept, if it gets a slot (P-365).

@@ -86,6 +86,8 @@ impl Due {
                 // It waits for the write lock, and may be left for the source's next start (P-156).
                 if after.lock_holder(*hive).is_none() {
                     name_lost(&mut after, *hive, Target::Key(*key), &mut covered);
+                } else {
+                    after.undropped.insert_mut((*hive, *key));
                 }
                 vec![Arriving { state: after, covered, audit, due: Vec::new() }]
             }

@@ -80,6 +80,7 @@ pub(crate) fn carry_out(
         Change::Restore(restored) => restored.carry_out(state),
         Change::Drop(key) => {
             state.database_mut(hive).drop_key(*key);
+            state.undropped.remove_mut(&(hive, *key));
         }
         Change::Layer { name, sent, .. } => {
             if *sent == Sent::Never {

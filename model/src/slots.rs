@@ -205,6 +205,9 @@ fn attach(
         }
     };
     state.databases.insert_mut(hive, database);
+    // It has purged them, or another has what there is now.
+    let others = state.undropped.iter().filter(|(of, _)| *of != hive);
+    state.undropped = others.copied().collect();
 }
 
 /// A source makes a hive's root with the SD that the text gives for that hive.

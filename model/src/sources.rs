@@ -4,7 +4,7 @@
 //! device (`device`).
 
 use crate::coverage::{Covered, covers};
-use crate::database::{Map, Set};
+use crate::database::Map;
 use crate::input::{Environment, SourceId, UnixTime};
 use crate::late;
 use crate::late_kept;
@@ -185,7 +185,6 @@ fn reboot(state: &State) -> State {
         past: state.past.clone(),
         without_transactions: state.without_transactions.clone(),
         without_snapshots: state.without_snapshots.clone(),
-        orphans: Set::new_sync(),
         name_length_max: state.name_length_max,
         ..State::new()
     }

@@ -96,7 +96,9 @@ pub struct State {
     pub(crate) next_description: u64,
     /// Keys known to be orphaned that are still open (§2.8).
     pub(crate) orphans: Set<(HiveId, Guid)>,
-    /// Those that the deletion of a layer has made.
+    /// Orphans whose last close asked for the drop, and may not have waited for it (P-342).
+    pub(crate) undropped: Set<(HiveId, Guid)>,
+    /// Orphans that the deletion of a layer has made.
     pub(crate) layer_orphans: Witness<Set<(HiveId, Guid)>>,
     /// What precedence layers had before the last commit that moved some, and after it.
     pub(crate) committed_precedence: Witness<Map<FoldedName, (u32, u32)>>,
@@ -347,6 +349,7 @@ impl State {
             disarmed: Witness(Set::new_sync()),
             next_description: 1,
             orphans: Set::new_sync(),
+            undropped: Set::new_sync(),
             layer_orphans: Witness(Set::new_sync()),
             committed_precedence: Witness(Map::new_sync()),
             secured: Witness(Set::new_sync()),

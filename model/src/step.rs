@@ -5,11 +5,15 @@
 //! (P-08). A call whose decision depends on what this edition does not judge has one, without an
 //! answer.
 
+mod endings;
+
 use std::collections::BTreeSet;
 
+pub(crate) use self::endings::Endings;
+use self::endings::Unstarted;
 use crate::abi;
 use crate::audit::AuditPattern;
-use crate::audit_events::{completed_with, rejection};
+use crate::audit_events::rejection;
 use crate::backup::{self, streams};
 use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, Map, Time};
@@ -50,14 +54,6 @@ impl Step {
     pub fn next(&self) -> &State {
         &self.next
     }
-}
-
-/// A point in the course of a call, by the endings that had been noted: those of
-/// `Work::otherwise`, and those in which a death of the source may have left it.
-#[derive(Clone, Copy)]
-pub(crate) struct Endings {
-    otherwise: usize,
-    prefixes: usize,
 }
 
 /// A call at work: the state as far as it has come, and what it has left behind.
@@ -114,6 +110,8 @@ pub(crate) struct Work<'a> {
     sequence_before: u64,
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<(Outcome, State)>,
+    /// The endings of a transfer that have none of its events.
+    unstarted: Unstarted,
     /// The points at which a source may have stopped answering.
     pub(crate) stall_endings: Vec<StallEnding>,
     /// Whether its requests have had a slot, if it has met a source that does not answer.
@@ -155,6 +153,7 @@ impl<'a> Work<'a> {
             hives_before: state.hives.clone(),
             sequence_before: state.next_sequence,
             prefixes: Vec::new(),
+            unstarted: Unstarted::default(),
             stall_endings: Vec::new(),
             sent: None,
             before_request: None,
@@ -194,12 +193,22 @@ impl<'a> Work<'a> {
     /// EIO if the source is Down (P-05), ETIMEDOUT if it does not answer. Where it may go while the call waits,
     /// EIO is another end of it.
     pub(crate) fn request(&mut self, hive: HiveId) -> Result<(), Errno> {
+        self.request_without_lock(hive)?;
+        self.may_be_busy_for_volatile_data(hive);
+        Ok(())
+    }
+
+    /// The same of a request that waits for no write lock whatever the hive holds.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Work::request`].
+    pub(crate) fn request_without_lock(&mut self, hive: HiveId) -> Result<(), Errno> {
         self.reach(hive)?;
         if self.state.is_stalled(hive) {
             return Err(self.unanswered(hive));
         }
         self.may_stall_at(hive);
-        self.may_be_busy_for_volatile_data(hive);
         Ok(())
     }
 
@@ -287,48 +296,9 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Notes a state in which a death of the source, if there was one, may have left the call, which the
-    /// kernel has counted as no change of a hive.
-    pub(crate) fn may_have_ended_uncounted_in(&mut self, state: State) {
-        if self.interrupted {
-            self.prefixes.push((self.fails_as.clone(), state));
-        }
-    }
-
     /// Whether a source may have died during the call.
     pub(crate) fn is_interrupted(&self) -> bool {
         self.interrupted
-    }
-
-    /// Notes a state in which a death of the source, if there was one, may have left the call, which
-    /// changed something in the hive.
-    pub(crate) fn may_have_ended_in(&mut self, mut state: State, hive: HiveId) {
-        if !self.interrupted {
-            return;
-        }
-        self.leave_uncounted(&mut state, hive);
-        self.prefixes.push((self.fails_as.clone(), state));
-    }
-
-    /// How many endings have been noted.
-    pub(crate) fn endings(&self) -> Endings {
-        Endings { otherwise: self.otherwise.len(), prefixes: self.prefixes.len() }
-    }
-
-    /// Lets every ending that was noted since become several, with the answer that goes with it.
-    pub(crate) fn change_endings(
-        &mut self,
-        since: Endings,
-        mut become_: impl FnMut(&State) -> Vec<State>,
-    ) {
-        for (outcome, state) in self.otherwise.split_off(since.otherwise) {
-            let states = become_(&state).into_iter();
-            self.otherwise.extend(states.map(|state| (outcome.clone(), state)));
-        }
-        for (outcome, state) in self.prefixes.split_off(since.prefixes) {
-            let states = become_(&state).into_iter();
-            self.prefixes.extend(states.map(|state| (outcome.clone(), state)));
-        }
     }
 
     /// Reports the malformed response that ended the call, if one did.
@@ -337,18 +307,6 @@ impl<'a> Work<'a> {
             let event = rejection(&self.state, hive, malformed, &mut self.covered);
             self.audit.push(event);
         }
-    }
-
-    /// Leaves open whether the kernel still counted what the call did to a hive.
-    pub(crate) fn leave_uncounted(&self, state: &mut State, hive: HiveId) {
-        if let Some(before) = self.hives_before.get(&hive) {
-            state.change_generation(hive, |_| before.generation.uncertain());
-        }
-    }
-
-    /// The states in which a death of the source may have left the call so far, with its answer in each.
-    pub(crate) fn prefixes(&mut self) -> &mut Vec<(Outcome, State)> {
-        &mut self.prefixes
     }
 
     /// Notes a resolution that the call depends on.
@@ -447,65 +405,6 @@ impl State {
     /// The same where the kernel looks for itself.
     pub(crate) fn kernel_resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
         Resolver { purpose: Purpose::Kernel, ..self.resolver(hive, viewer) }
-    }
-}
-
-impl Work<'_> {
-    /// The operation has failed, with a number allocated. The lifetime of its transaction may have ended
-    /// before that failure was answered (P-158).
-    fn may_have_expired_in_flight(&mut self) {
-        let doubtful = self.transaction.filter(|id| self.is_doubtful(*id));
-        let has_number = self.state.next_sequence != self.sequence_before;
-        if let Some(id) = doubtful.filter(|_| has_number) {
-            let mut expired = self.state.clone();
-            expired.expire(id);
-            self.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
-        }
-    }
-
-    pub(crate) fn into_steps(mut self, result: Result<Outcome, Errno>) -> Vec<Step> {
-        if let Err(Errno::EIO) = result {
-            self.report_rejected();
-        }
-        match result {
-            Err(_) => self.may_have_expired_in_flight(),
-            Ok(Outcome::TooSmall(_)) => {}
-            Ok(_) => self.covered.add(&self.if_done),
-        }
-        let unanswered = self.take_stall_endings();
-        self.otherwise.extend(unanswered);
-        let Work { state, covered, contest, audit, alternatives, otherwise, prefixes, .. } = self;
-        let step = |outcome: Outcome, mut audit: Vec<AuditPattern>, next| {
-            let errno = if let Outcome::Failed(errno) = &outcome { Some(*errno) } else { None };
-            audit.iter_mut().for_each(|event| completed_with(event, errno));
-            Step { outcome, covered, contest, audit, next }
-        };
-        if let Some(words) = self.outside {
-            return vec![step(Outcome::Outside(words), audit, state)];
-        }
-        // Where the call ended in another way, it may have come as far as its events or not.
-        let mut possible = audit.clone();
-        possible.iter_mut().for_each(|event| event.optional = true);
-        let outcome = match result {
-            _ if self.waits => Outcome::Waits,
-            Ok(outcome) => outcome,
-            Err(errno) => Outcome::Failed(errno),
-        };
-        let mut steps = Vec::with_capacity(1 + alternatives.len() + prefixes.len());
-        for alternative in alternatives {
-            steps.push(step(alternative, possible.clone(), state.clone()));
-        }
-        for (outcome, next) in otherwise {
-            steps.push(step(outcome, possible.clone(), next));
-        }
-        steps.insert(0, step(outcome, audit, state));
-        for (outcome, prefix) in prefixes {
-            let mut step = step(outcome, possible.clone(), prefix);
-            covers!(step.covered, "FAIL-02");
-            step.next.enumerations = Map::new_sync();
-            steps.push(step);
-        }
-        steps
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Rebuilding {
     /// HEADER.RootGUID.
     root: WireGuid,
     manifest: BTreeSet<FoldedName>,
+    /// Whether records of no known type stand in the manifest.
+    has_unknown: bool,
     /// The descendants that the teardown has removed, and records that had been dropped by then.
     pub(super) removed: BTreeSet<Guid>,
     /// The keys that the stream has made.
@@ -45,6 +47,8 @@ pub(super) struct Rebuilding {
     pub(super) highest: Vec<u64>,
     /// How many of these had been sent where it may have met a GUID that is in use (P-342).
     pub(super) collisions: Vec<usize>,
+    /// The records that had been dropped then.
+    pub(super) dropped: Vec<(HiveId, Guid)>,
     pub(super) marks: Marks,
 }
 
@@ -78,7 +82,7 @@ impl Rebuilding {
         removed: BTreeSet<Guid>,
         (prologue, mut marks): (Prologue<'a>, Marks),
     ) -> (Rebuilding, Reader<'a>) {
-        let Prologue { reader, root, manifest, object } = prologue;
+        let Prologue { reader, root, manifest, has_unknown, object } = prologue;
         let offset = state.next_sequence;
         let (hive, target) = (open.hive(), open.key());
         covers!(marks.done, "RST-02", "RST-03", "RST-11", "RST-12", "RST-15", "RST-31", "RST-68");
@@ -97,6 +101,7 @@ impl Rebuilding {
             has_tcb_privilege,
             root,
             manifest,
+            has_unknown,
             removed,
             created: BTreeSet::new(),
             keys: BTreeMap::new(),
@@ -104,6 +109,7 @@ impl Rebuilding {
             offset,
             highest: Vec::new(),
             collisions: Vec::new(),
+            dropped: Vec::new(),
             marks,
         };
         (rebuilding, reader)
@@ -149,6 +155,10 @@ impl Rebuilding {
         if self.highest.is_empty() {
             covers!(self.marks.done, "RST-74");
         }
+        let are_in_order = |numbers: &Vec<u64>| numbers.iter().any(|number| *number != numbers[0]);
+        if self.numbers().any(|numbers| are_in_order(&numbers)) {
+            covers!(self.marks.done, "RST-67", "SEQ-29");
+        }
         Ok(())
     }
 
@@ -168,7 +178,10 @@ impl Rebuilding {
     }
 
     fn path_entry(&mut self, line: PathLine) -> Result<(), Errno> {
-        self.declared(&line.layer).inspect_err(|_| covers!(self.marks.refused, "RST-59"))?;
+        self.declared(&line.layer).inspect_err(|_| {
+            covers!(self.marks.refused, "RST-59");
+            self.mark_undeclared();
+        })?;
         self.key_name(&line.name)?;
         self.section.come_to(Stage::PathEntries)?;
         if self.section.key == Some(self.target) {
@@ -237,7 +250,7 @@ impl Rebuilding {
 
     fn send_entry(&mut self, parent: Guid, target: Target, line: &PathLine) -> Result<(), Errno> {
         let sequence = self.remap_sequence(line.sequence)?;
-        covers!(self.marks.done, "RST-43", "RST-52", "RST-80");
+        covers!(self.marks.done, "RST-43", "RST-52");
         let (name, layer) = (self.key_name(&line.name)?, self.declared(&line.layer)?);
         let entry = PathEntry { name, layer, target, sequence, volatile_store: false };
         self.database().put_entry(parent, entry);
@@ -311,11 +324,11 @@ impl Rebuilding {
             return Err(Errno::EINVAL);
         }
         let users = self.users(real);
-        if users.iter().any(|(hive, key)| !self.may_have_been_dropped(*hive, *key)) {
+        if users.iter().any(|user| !self.state.undropped.contains(user)) {
             covers!(self.marks.refused, "RST-18", "RST-49", "IOC-179", "IOC-165", "ERR-34");
             return Err(Errno::EEXIST);
         }
-        self.dropped(&users);
+        self.dropped(users);
         covers!(self.marks.done, "RST-16", "RST-35", "RST-36", "RST-41", "RST-42");
         let key = self.number_of(real);
         self.database().create_key(key, record);
@@ -336,22 +349,17 @@ impl Rebuilding {
         pairs.filter(|(hive, key)| is_there(*hive, *key)).collect()
     }
 
-    /// Whether a record is that of an orphan which nobody has open: its last close asked for the drop, and
-    /// may not have waited for it (P-156).
-    fn may_have_been_dropped(&self, hive: HiveId, key: Guid) -> bool {
-        self.state.database(hive).is_orphan(key) && !self.state.is_open(hive, key)
-    }
-
     /// These records had been dropped; it would have failed otherwise (P-342).
-    fn dropped(&mut self, users: &[(HiveId, Guid)]) {
+    fn dropped(&mut self, users: Vec<(HiveId, Guid)>) {
         if !users.is_empty() {
             self.collisions.push(self.highest.len());
         }
         for (hive, key) in users {
-            self.state.database_mut(*hive).drop_key(*key);
-            if *hive == self.hive {
-                self.removed.insert(*key);
+            self.state.database_mut(hive).drop_key(key);
+            if hive == self.hive {
+                self.removed.insert(key);
             }
+            self.dropped.push((hive, key));
         }
     }
 
@@ -374,8 +382,10 @@ impl Rebuilding {
     }
 
     fn value(&mut self, line: &ValueLine) -> Result<(), Errno> {
-        let layer =
-            self.declared(&line.layer).inspect_err(|_| covers!(self.marks.refused, "RST-60"))?;
+        let layer = self.declared(&line.layer).inspect_err(|_| {
+            covers!(self.marks.refused, "RST-60");
+            self.mark_undeclared();
+        })?;
         let name = ValueName::parse(line.name.as_bytes(), self.state.limits());
         let name = name.map_err(|_| Errno::EINVAL)?;
         let is_tombstone = line.value_type == REG_TOMBSTONE && line.data.is_empty();
@@ -405,8 +415,10 @@ impl Rebuilding {
     }
 
     fn blanket(&mut self, line: &BlanketLine) -> Result<(), Errno> {
-        let layer =
-            self.declared(&line.layer).inspect_err(|_| covers!(self.marks.refused, "RST-61"))?;
+        let layer = self.declared(&line.layer).inspect_err(|_| {
+            covers!(self.marks.refused, "RST-61");
+            self.mark_undeclared();
+        })?;
         let key = self.of_section(line.key, Stage::Blankets)?;
         let held = self.state.database(self.hive).blankets.get(&key);
         if held.is_some_and(|layers| layers.contains_key(layer.folded())) {
@@ -451,10 +463,13 @@ impl Rebuilding {
             covers!(self.marks.refused, "RST-76", "IOC-180");
             Errno::EOVERFLOW
         })?;
-        covers!(self.marks.done, "RST-65", "RST-66", "RST-67", "RST-69", "RST-75", "RST-81");
-        covers!(self.marks.done, "SEQ-26", "SEQ-27", "SEQ-28", "SEQ-29");
-        if self.highest.last().is_none_or(|highest| *highest < new) {
-            self.highest.push(new);
+        covers!(self.marks.done, "RST-65", "RST-66", "RST-69", "RST-75", "RST-81");
+        covers!(self.marks.done, "SEQ-26", "SEQ-27", "SEQ-28");
+        match self.highest.last() {
+            // By their numbers they would have come the other way about.
+            Some(highest) if *highest > new => covers!(self.marks.done, "RST-80"),
+            Some(highest) if *highest == new => {}
+            _ => self.highest.push(new),
         }
         Ok(new)
     }
@@ -491,19 +506,33 @@ impl Rebuilding {
     /// Whether records for one thing have one number: they are malformed data where that has to decide (§2.7,
     /// P-343).
     pub(super) fn has_ties(&self) -> bool {
+        self.numbers().any(|numbers| repeats(&numbers))
+    }
+
+    /// The numbers of the records for one thing, thing by thing: those of a name, and those of a value with the
+    /// blanket tombstones over it.
+    fn numbers(&self) -> impl Iterator<Item = Vec<u64>> + '_ {
         let database = self.state.database(self.hive);
-        let mut keys = self.created.iter().chain([&self.target]);
-        keys.any(|key| {
-            let names = || database.children(*key).map(|(_, entries)| entries);
-            let blankets = || database.blankets.get(key).into_iter().flat_map(|all| all.values());
-            let numbers_of_blankets = || blankets().map(|blanket| blanket.sequence);
-            let mut values = database.value_names(*key).map(|(_, entries)| entries);
-            names().any(|entries| repeats(entries.values().map(|entry| entry.sequence)))
-                || values.any(|entries| {
-                    let numbers = entries.values().map(|entry| entry.sequence);
-                    repeats(numbers.chain(numbers_of_blankets()))
-                })
+        let keys = self.created.iter().chain([&self.target]);
+        keys.flat_map(|key| {
+            let blankets = database.blankets.get(key).into_iter().flat_map(|all| all.values());
+            let over: Vec<u64> = blankets.map(|blanket| blanket.sequence).collect();
+            let names = database.children(*key).map(|(_, entries)| {
+                entries.values().map(|entry| entry.sequence).collect::<Vec<u64>>()
+            });
+            let values = database.value_names(*key).map(move |(_, entries)| {
+                let numbers = entries.values().map(|entry| entry.sequence);
+                numbers.chain(over.iter().copied()).collect()
+            });
+            names.chain(values)
         })
+    }
+
+    /// A record names a layer that the manifest has not declared, and no unknown record has.
+    fn mark_undeclared(&mut self) {
+        if self.has_unknown {
+            covers!(self.marks.refused, "BAK-48");
+        }
     }
 
     fn database(&mut self) -> &mut Database {
@@ -512,9 +541,9 @@ impl Rebuilding {
 }
 
 /// Whether some number comes twice.
-fn repeats(mut numbers: impl Iterator<Item = u64>) -> bool {
-    let mut known = BTreeSet::new();
-    numbers.any(|number| !known.insert(number))
+fn repeats(numbers: &[u64]) -> bool {
+    let known: BTreeSet<u64> = numbers.iter().copied().collect();
+    known.len() < numbers.len()
 }
 
 /// Whether this sets a precedence above 0.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::rebuilding::Rebuilding;
-use crate::coverage::covers;
+use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, Map};
 use crate::input::WireGuid;
 use crate::late::{Change, Late};
@@ -37,19 +37,21 @@ pub(crate) struct Restored {
     next_guid: u64,
     /// The layers that it has written into and that there were then.
     written: Vec<FoldedName>,
+    /// Records of the same GUIDs that had been dropped, as is known if it succeeds (P-342).
+    dropped: Vec<(HiveId, Guid)>,
 }
 
 impl Restored {
     pub(super) fn of(open: &OpenKey, rebuilding: Rebuilding) -> Restored {
         let has_ties = rebuilding.has_ties();
-        let Rebuilding { state, removed, created, .. } = rebuilding;
+        let Rebuilding { state, removed, created, dropped, .. } = rebuilding;
         let mut database = state.database(open.hive()).clone();
         database.seeded |= has_ties;
         let guids = created.iter().filter_map(|key| Some((*key, *state.guids.get(key)?)));
         let (guids, next_guid, place) = (guids.collect(), state.next_guid, open.place.clone());
         let mut written = written(&database, open.key(), &created);
         written.retain(|layer| state.layers.contains_key(layer));
-        Restored { place, database, removed, created, guids, next_guid, written }
+        Restored { place, database, removed, created, guids, next_guid, written, dropped }
     }
 
     pub(super) fn hive(&self) -> HiveId {
@@ -67,6 +69,10 @@ impl Restored {
 
     /// The source commits.
     pub(crate) fn carry_out(&self, state: &mut State) {
+        for (hive, key) in &self.dropped {
+            state.undropped.remove_mut(&(*hive, *key));
+            state.database_mut(*hive).drop_key(*key);
+        }
         let (mut changed, now) = (self.changed(), &self.database);
         changed.insert(self.target());
         let database = state.database_mut(self.hive());
@@ -141,6 +147,30 @@ impl Restored {
         self.mark_latent(work);
     }
 
+    /// What was there and would show if it were not gone: the teardown has removed it, and nothing is merged.
+    pub(super) fn mark_removed(&self, before: &State, after: &State, covered: &mut Covered) {
+        let (before, after) = (before.database(self.hive()), after.database(self.hive()));
+        let is_there = |key: &Guid| after.keys.contains_key(key);
+        let was_dropped = |key: &Guid| self.dropped.contains(&(self.hive(), *key));
+        if self.removed.iter().any(|key| !is_there(key) && !was_dropped(key)) {
+            covers!(covered, "RST-01", "RST-29", "IOC-160");
+        }
+        for key in self.removed.iter().chain([&self.target()]).filter(|key| is_there(key)) {
+            let mut children = before.children(*key);
+            if children.any(|(name, entries)| is_less(entries, after.lookup(*key, name.as_str()))) {
+                covers!(covered, "RST-01", "RST-26", "IOC-160");
+            }
+            let mut values = before.value_names(*key);
+            if values.any(|(name, entries)| is_less(entries, after.value(*key, name.as_str()))) {
+                covers!(covered, "RST-01", "RST-27", "IOC-160");
+            }
+            let blankets = before.blankets.get(key);
+            if blankets.is_some_and(|layers| is_less(layers, after.blankets.get(key))) {
+                covers!(covered, "RST-01", "RST-28", "IOC-160");
+            }
+        }
+    }
+
     /// Entries of layers that the table does not have.
     fn mark_latent(&self, work: &mut Work<'_>) {
         let database = work.state.database(self.hive());
@@ -199,6 +229,11 @@ fn written(database: &Database, target: Guid, created: &BTreeSet<Guid>) -> Vec<F
         layers.extend(database.children(*key).flat_map(|(_, entries)| entries.keys().cloned()));
     }
     layers.into_iter().collect()
+}
+
+/// Whether a layer that had an entry has none now.
+fn is_less<T>(before: &Map<FoldedName, T>, now: Option<&Map<FoldedName, T>>) -> bool {
+    before.keys().any(|layer| !now.is_some_and(|now| now.contains_key(layer)))
 }
 
 /// What is at a key in one map is as in the other.

@@ -33,21 +33,22 @@ pub(super) fn restore(
     stream: StreamId,
 ) -> Result<Outcome, Errno> {
     let (hive, target) = (open.hive(), open.key());
-    let Some(record) = work.state.database(hive).keys.get(&target).cloned() else {
-        covers!(work.covered, "CONV-35", "ERR-12");
-        // Something may have been read by then (P-340).
-        let mut read = work.state.clone();
-        streams::was_read(&mut read, stream, Position::Somewhere);
-        work.otherwise.push((Outcome::Failed(Errno::ENOENT), read));
-        return Err(Errno::ENOENT);
-    };
-    let Some(bytes) = streams::rest_of(&work.state, stream) else {
-        work.outside = Some("a restore from the middle of a stream");
-        return Ok(Outcome::Nothing);
-    };
+    let rest = streams::rest_of(&work.state, stream);
+    work.request(hive)?;
+    // Something may have been read before the key is looked for, or nothing (P-340, P-500).
+    let unread = work.state.clone();
     streams::was_read(&mut work.state, stream, Position::Somewhere);
     work.may_have_ended_uncounted_in(work.state.clone());
     work.may_stall_at(hive);
+    let Some(record) = work.state.database(hive).keys.get(&target).cloned() else {
+        covers!(work.covered, "CONV-35", "ERR-12");
+        work.otherwise.push((Outcome::Failed(Errno::ENOENT), unread));
+        return Err(Errno::ENOENT);
+    };
+    let Some(bytes) = rest else {
+        work.outside = Some("a restore from the middle of a stream");
+        return Ok(Outcome::Nothing);
+    };
     let has_tcb_privilege = work.caller.token.has_privilege(Privilege::Tcb);
     let (limits, layers) = (work.state.limits, work.state.layers.clone());
     let checks = Checks { target: &record, limits: &limits, layers: &layers, has_tcb_privilege };
@@ -59,7 +60,7 @@ pub(super) fn restore(
     // Bad SDs are in nobody's way, and may be reported (P-112, P-208).
     work.audit.extend(looked_at(&work.state));
     check_teardown(&work.state, open).map_err(|malformed| work.rejected.by(hive, malformed))?;
-    let (state, removed) = torn_down(&work.state, open, &mut marks.done);
+    let (state, removed) = torn_down(&work.state, open);
     let (mut rebuilding, reader) =
         Rebuilding::begin(state, open, has_tcb_privilege, removed, (prologue, marks));
     let result = rebuilding.read(reader);
@@ -108,8 +109,7 @@ fn check_teardown(state: &State, open: &OpenKey) -> Result<(), Malformed> {
 }
 
 /// The registry without the contents and the descendants of a key, and which these were.
-fn torn_down(state: &State, open: &OpenKey, covered: &mut Covered) -> (State, BTreeSet<Guid>) {
-    covers!(covered, "RST-01", "RST-26", "RST-27", "RST-28", "RST-29", "RST-30", "IOC-160");
+fn torn_down(state: &State, open: &OpenKey) -> (State, BTreeSet<Guid>) {
     let mut state = state.clone();
     let database = state.database_mut(open.hive());
     let keys = subtree(database, open.key());
@@ -159,7 +159,7 @@ fn refused(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
 
 /// The commit, and what follows before the call returns.
 fn commit(work: &mut Work<'_>, stream: StreamId, restored: &Restored) {
-    covers!(work.covered, "BAK-03", "BAK-09", "RST-05", "IOC-085", "IOC-163", "RST-19");
+    covers!(work.covered, "BAK-03", "BAK-09", "RST-05", "IOC-163", "RST-19");
     let (hive, target) = (restored.hive(), restored.target());
     let keys = subtree(work.state.database(hive), target);
     if is_any_denied(work, hive, &keys, rights::KEY_WRITE) {
@@ -168,6 +168,7 @@ fn commit(work: &mut Work<'_>, stream: StreamId, restored: &Restored) {
     let may_not_write = is_any_denied(work, hive, &[target], rights::WRITE_DAC);
     let before = work.state.clone();
     restored.carry_out(&mut work.state);
+    restored.mark_removed(&before, &work.state, &mut work.covered);
     let descriptor = |state: &State| {
         state.database(hive).keys.get(&target).map(|record| record.descriptor.clone())
     };

@@ -222,6 +222,24 @@ impl Snapshot {
             }
             self.mark_contents(key, covered);
         }
+        self.mark_merged(covered);
+    }
+
+    /// Keys that no layer names together with all that is above them: a walk of one layer finds none of these.
+    fn mark_merged(&self, covered: &mut Covered) {
+        let mut naming: BTreeMap<Guid, BTreeSet<&FoldedName>> = BTreeMap::new();
+        for key in self.keys() {
+            let entries = self.entries_to(key);
+            let Some((parent, _)) = entries.first() else { continue };
+            let above = naming.get(parent);
+            let layers = entries.iter().map(|(_, entry)| entry.layer.folded());
+            let layers: BTreeSet<&FoldedName> =
+                layers.filter(|layer| above.is_none_or(|above| above.contains(layer))).collect();
+            if layers.is_empty() {
+                covers!(covered, "BAK-51");
+            }
+            naming.insert(key, layers);
+        }
     }
 
     fn mark_contents(&self, key: Guid, covered: &mut Covered) {
@@ -234,8 +252,6 @@ impl Snapshot {
             let entries = self.database.lookup(key, entry.name.folded().as_str());
             if !entries.is_some_and(|entries| entries.values().any(is_key)) {
                 covers!(covered, "BAK-54");
-            } else {
-                covers!(covered, "BAK-51");
             }
         }
         for entry in self.values(key) {

@@ -11,7 +11,7 @@ use registry_model::{Call, Environment, Observation, Step};
 
 use crate::callers::{alice, speaking, with_privilege};
 use crate::stream_records::{changed, records, stream, words};
-use crate::world::{World, errno, open};
+use crate::world::{SOURCE, World, errno, open};
 
 /// A world with a subtree at Machine\k of which several layers have a part.
 fn layered() -> World {
@@ -268,7 +268,7 @@ fn a_death_of_the_source_leaves_a_beginning() {
     let (fd, output) = (world.handle("k"), world.stream(StreamAccess::Write, &[]));
     let steps = world.steps(&Call::Backup { fd, output }, true);
     let outcomes: Vec<String> = steps.iter().map(|step| step.outcome.to_string()).collect();
-    assert_eq!(outcomes, ["ok", "EIO"]);
+    assert_eq!(outcomes, ["ok", "EIO", "EIO"]);
     assert_eq!(steps[1].audit[1].fields[2].1, FieldPattern::Unsigned(5));
     world.state = steps[0].next().clone();
     let Some(Observation::Stream(all)) = take(&world, output).outcome.example(0) else { panic!() };
@@ -279,6 +279,39 @@ fn a_death_of_the_source_leaves_a_beginning() {
     }
     assert!(partial.accept(&Observation::Stream(all.clone())).is_err());
     assert!(partial.accept(&Observation::Stream(vec![9; 70])).is_err());
+}
+
+/// How the events of a backup or restore are due in each of its endings that is not its first.
+fn endings(steps: &[Step]) -> Vec<(String, Vec<(&'static str, bool)>)> {
+    let events = |step: &Step| step.audit.iter().map(|due| (due.event, due.optional)).collect();
+    steps[1..].iter().map(|step| (step.outcome.to_string(), events(step))).collect()
+}
+
+const BOTH: [(&str, bool); 2] = [("LCS_BACKUP_START", false), ("LCS_BACKUP_COMPLETE", false)];
+
+#[test]
+fn a_backup_that_has_not_started_has_no_event_and_writes_nothing() {
+    let mut world = layered();
+    world.transcript("open k Machine\\k");
+    let (fd, output) = (world.handle("k"), world.stream(StreamAccess::Write, &[]));
+    let steps = world.steps(&Call::Backup { fd, output }, true);
+    let eio = || "EIO".to_owned();
+    assert_eq!(endings(&steps), [(eio(), BOTH.to_vec()), (eio(), Vec::new())]);
+    world.state = steps[2].next().clone();
+    let untouched = take(&world, output);
+    assert!(untouched.accept(&Observation::Stream(Vec::new())).is_ok());
+    assert!(untouched.accept(&Observation::Stream(vec![1])).is_err());
+}
+
+#[test]
+fn a_backup_in_whose_course_its_source_stalls_has_both_events_or_none() {
+    let mut world = layered();
+    world.transcript("open k Machine\\k");
+    let (fd, output) = (world.handle("k"), world.stream(StreamAccess::Write, &[]));
+    world.environment(Environment::SourceStalls { source: SOURCE });
+    let steps = world.steps_within(&Call::Backup { fd, output }, 30_000_000_000, false);
+    let late = || "ETIMEDOUT".to_owned();
+    assert_eq!(endings(&steps), [(late(), BOTH.to_vec()), (late(), Vec::new())]);
 }
 
 #[test]

@@ -465,3 +465,41 @@ fn what_ends_the_manifest_is_judged_behind_the_privilege() {
         assert_eq!(fixture.fails_with(|all| with(fault, all)), (Errno::EPERM, 0));
     }
 }
+
+/// Whether the restore of these records shows a requirement.
+fn shows(fixture: &mut Fixture, all: &[Record], id: &str) -> bool {
+    fixture.step(&stream(all)).covered.iter().any(|shown| shown == id)
+}
+
+#[test]
+fn requirements_are_shown_where_they_decide() {
+    let mut fixture = Fixture::new();
+    let all = fixture.records.clone();
+    // The root has no KEY, or one that comes later than it should.
+    let mut late = all.clone();
+    late.insert(4, late[6].clone());
+    late.remove(3);
+    assert!(shows(&mut fixture, &late, "RST-09"));
+    late.insert(4, all[3].clone());
+    assert!(!shows(&mut fixture, &late, "RST-09"));
+    // A layer that the table does not have, or has otherwise; and one as it is.
+    assert!(shows(&mut fixture, &all, "RST-62"));
+    let plain = [&all[..2], &all[3..6], &[Record::Trailer]].concat();
+    assert!(!shows(&mut fixture, &plain, "RST-62"));
+    let mut high = plain.clone();
+    if let Record::Layer(line) = &mut high[1] {
+        line.precedence = 1;
+    }
+    assert!(shows(&mut fixture, &high, "RST-62"));
+    // Numbers that fall from record to record, and two that compete.
+    assert!(shows(&mut fixture, &all, "RST-80"));
+    assert!(!shows(&mut fixture, &plain, "RST-80"));
+    assert!(shows(&mut fixture, &all, "RST-67"));
+    assert!(!shows(&mut fixture, &plain, "RST-67"));
+    // An unknown record declares no layer, and is not the root's KEY.
+    let unknown = Record::Unknown { record_type: 0x77, payload: Vec::new() };
+    let mut undeclared = all.clone();
+    undeclared[1] = unknown.clone();
+    assert!(shows(&mut fixture, &undeclared, "BAK-48"));
+    assert!(shows(&mut fixture, &[all[0].clone(), unknown, Record::Trailer], "BAK-48"));
+}
