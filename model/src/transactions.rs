@@ -84,6 +84,10 @@ pub(crate) struct Deadline {
 
 /// The states of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few transactions are there at once, and most of them bound"
+)]
 pub(crate) enum Phase {
     Unbound,
     Bound(Bound),
