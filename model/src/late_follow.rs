@@ -146,7 +146,7 @@ pub(crate) fn logged_in_vain<'a>(
 }
 
 /// The deletions of those of the layers that are gone.
-pub(crate) fn deletions(found: &State, hive: HiveId, mut written: Vec<FoldedName>) -> Vec<Due> {
+fn deletions(found: &State, hive: HiveId, mut written: Vec<FoldedName>) -> Vec<Due> {
     written.sort();
     written.dedup();
     written.retain(|layer| !found.layers.contains_key(layer));

@@ -12,7 +12,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::{Database, Guid, HiveId, Map};
 use crate::input::WireGuid;
 use crate::late::{Change, Late};
-use crate::late_follow::{Due, IsTransaction, deletions};
+use crate::late_follow::{Due, IsTransaction};
 use crate::late_kept::Rest;
 use crate::layer_commit::committed_transaction;
 use crate::layers::{Touched, machine};
@@ -35,8 +35,6 @@ pub(crate) struct Restored {
     /// The GUIDs of these.
     guids: Vec<(Guid, WireGuid)>,
     next_guid: u64,
-    /// The layers that it has written into and that there were then.
-    written: Vec<FoldedName>,
     /// Records of the same GUIDs that had been dropped, as is known if it succeeds (P-342).
     dropped: Vec<(HiveId, Guid)>,
 }
@@ -49,9 +47,7 @@ impl Restored {
         database.seeded |= has_ties;
         let guids = created.iter().filter_map(|key| Some((*key, *state.guids.get(key)?)));
         let (guids, next_guid, place) = (guids.collect(), state.next_guid, open.place.clone());
-        let mut written = written(&database, open.key(), &created);
-        written.retain(|layer| state.layers.contains_key(layer));
-        Restored { place, database, removed, created, guids, next_guid, written, dropped }
+        Restored { place, database, removed, created, guids, next_guid, dropped }
     }
 
     pub(super) fn hive(&self) -> HiveId {
@@ -116,9 +112,7 @@ impl Restored {
         let changed = self.changed();
         let names = self.names_below(&before, &work.state, &changed);
         let touched = self.touched(&work.state, &changed, &names);
-        let mut due = deletions(&before, self.hive(), self.written.clone());
-        due.push(Due::refresh(&before, &touched, IsTransaction::Yes));
-        due
+        vec![Due::refresh(&before, &touched, IsTransaction::Yes)]
     }
 
     /// What follows a commit.
@@ -218,17 +212,6 @@ impl Restored {
         }
         touched
     }
-}
-
-/// The layers of the entries at and below a key of which these descendants were made.
-fn written(database: &Database, target: Guid, created: &BTreeSet<Guid>) -> Vec<FoldedName> {
-    let mut layers = BTreeSet::new();
-    for key in created.iter().chain([&target]) {
-        layers.extend(database.value_names(*key).flat_map(|(_, entries)| entries.keys().cloned()));
-        layers.extend(database.blankets.get(key).into_iter().flat_map(|all| all.keys().cloned()));
-        layers.extend(database.children(*key).flat_map(|(_, entries)| entries.keys().cloned()));
-    }
-    layers.into_iter().collect()
 }
 
 /// Whether a layer that had an entry has none now.

@@ -2,7 +2,6 @@
 
 use expect_test::expect;
 use registry_model::errno::Errno;
-use registry_model::input::StreamAccess;
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 use registry_model::{Call, Environment, Input, Observation, Step};
 
@@ -289,31 +288,5 @@ fn what_the_kernel_asks_about_a_layer_that_is_deleted_takes_slots() {
         expect![[r#"
             created, ok; sz "a" from a, sequence 8
             created, ok; sz "b" from base, sequence 7"#]],
-    );
-}
-
-#[test]
-fn what_a_late_restore_has_written_into_a_layer_that_is_gone_goes_with_it() {
-    let mut world = with_two_sources();
-    world.transcript("dword Machine\\System\\Registry MaxConcurrentRSIRequests 8\nbackup $k s");
-    let bytes = world.streams["s"].clone();
-    let (fd, input) = (world.handle("k"), world.stream(StreamAccess::Read, &bytes));
-    let full = query(fd, "v");
-    world.environment(Environment::SourceStalls { source: OTHER_SOURCE });
-    let mut worlds = timed_out(&world, &Call::Restore { fd, input });
-    for world in &mut worlds {
-        world.environment(Environment::SourceStalled { source: OTHER_SOURCE });
-    }
-    for _ in 0..8 {
-        worlds = also_timed_out(&worlds, |_| full.clone());
-    }
-    let worlds = released_other(&also_timed_out(&worlds, delete_layer));
-    // Of a restore that was not committed nothing comes late, and the deletion stays owed.
-    check_each(
-        &worlds,
-        "layer a 1\nget $k v",
-        expect![[r#"
-            created, ok; sz "b" from base, sequence 17
-            created, ok; sz "a" from a, sequence 8"#]],
     );
 }
