@@ -41,7 +41,14 @@ pub fn replay(arguments: &ReplayArguments) -> CommandResult {
             show(Finding { seed, plan, divergence: (**divergence).clone() }, arguments, &runner);
             Exit::Divergence
         }
-        other => undiverged(other),
+        other => {
+            let exit = undiverged(other);
+            if script.is_none() {
+                // Whoever wants to know why has nothing else to look at.
+                print!("script:\n{}", conformance::script::print(&plan));
+            }
+            exit
+        }
     };
     println!("{} calls checked, trace {:032x}", run.statistics.calls, run.trace);
     Ok(exit)
