@@ -34,7 +34,7 @@ use crate::kernel::{Failure, Kernel};
 use crate::name::FoldedName;
 use crate::process::Process;
 use crate::read_ioctls::validate_writable;
-use crate::source::{LateEffect, RequestError};
+use crate::source::{AnyEffect, RequestError};
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share, Turn};
 use crate::user;
@@ -300,10 +300,10 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
         self.check_not_over(transaction)?;
-        let answer = self.ask_unchecked(transaction, slot, request, late_effect).await;
+        let answer = self.ask_unchecked(transaction, slot, request, effect).await;
         self.check_not_over(transaction)?;
         answer
     }

@@ -12,7 +12,7 @@ use crate::change::{AcceptedChange, Effect};
 use crate::key_file::Position;
 use crate::layers::View;
 use crate::name::FoldedName;
-use crate::resolve::{ChildGroup, Values, VisibleChild, folded, is_of};
+use crate::resolve::{ChildGroup, VisibleChild, folded, is_of};
 use crate::security::SecurityDescriptor;
 use crate::state::{HiveId, KeyId};
 use crate::watches::record::{Event, EventKind};
@@ -89,63 +89,48 @@ impl Known {
     }
 
     /// The entries of one value, with the blankets of its key.
-    #[must_use]
-    pub fn with_value(mut self, key: KeyId, name: &[u8], values: Values) -> Self {
-        self.learn_value(key, &folded(name), values);
-        self
+    pub fn learn_value(
+        &mut self,
+        key: KeyId,
+        name: &FoldedName,
+        entries: &[ValueEntry],
+        blankets: &[BlanketEntry],
+    ) {
+        let key = self.keys.entry(key).or_default();
+        key.blankets = blankets.to_vec();
+        let entries = entries.iter().filter(|entry| is_of(&entry.name, name));
+        key.values.insert(name.clone(), entries.cloned().collect());
     }
 
     /// The path entries of one name below a key.
-    #[must_use]
-    pub fn with_name(mut self, parent: KeyId, name: &str, entries: Vec<PathEntry>) -> Self {
-        self.learn_name(parent, name, entries);
-        self
-    }
-
-    /// A key's descriptor.
-    #[must_use]
-    pub fn with_descriptor(mut self, key: KeyId, sd: Vec<u8>) -> Self {
-        self.learn_descriptor(key, sd);
-        self
-    }
-
-    /// As [`Known::with_value`].
-    pub fn learn_value(&mut self, key: KeyId, name: &FoldedName, values: Values) {
-        let key = self.keys.entry(key).or_default();
-        key.blankets = values.blankets;
-        let entries = values.entries.into_iter().filter(|entry| is_of(&entry.name, name));
-        key.values.insert(name.clone(), entries.collect());
-    }
-
-    /// As [`Known::with_name`].
-    pub fn learn_name(&mut self, parent: KeyId, name: &str, entries: Vec<PathEntry>) {
-        let groups = vec![(name.as_bytes().to_vec(), entries)];
+    pub fn learn_name(&mut self, parent: KeyId, name: &str, entries: &[PathEntry]) {
+        let groups = vec![(name.as_bytes().to_vec(), entries.to_vec())];
         self.keys.entry(parent).or_default().names.insert(FoldedName::new(name), groups);
     }
 
-    /// As [`Known::with_descriptor`].
-    pub fn learn_descriptor(&mut self, key: KeyId, sd: Vec<u8>) {
-        self.keys.entry(key).or_default().sd = Some(sd);
+    /// A key's descriptor.
+    pub fn learn_descriptor(&mut self, key: KeyId, sd: &[u8]) {
+        self.keys.entry(key).or_default().sd = Some(sd.to_vec());
     }
 
     /// The entries of all values of a key, and its blankets.
-    pub fn learn_values(&mut self, key: KeyId, values: Values) {
+    pub fn learn_values(&mut self, key: KeyId, entries: &[ValueEntry], blankets: &[BlanketEntry]) {
         let key = self.keys.entry(key).or_default();
         key.all_values = true;
-        key.blankets = values.blankets;
+        key.blankets = blankets.to_vec();
         key.values.clear();
-        for entry in values.entries {
-            key.values.entry(folded(&entry.name)).or_default().push(entry);
+        for entry in entries {
+            key.values.entry(folded(&entry.name)).or_default().push(entry.clone());
         }
     }
 
     /// The path entries of all names below a key.
-    pub fn learn_children(&mut self, key: KeyId, groups: Vec<ChildGroup>) {
+    pub fn learn_children(&mut self, key: KeyId, groups: &[ChildGroup]) {
         let known = self.keys.entry(key).or_default();
         known.all_names = true;
         known.names.clear();
         for group in groups {
-            known.names.entry(folded(&group.0)).or_default().push(group);
+            known.names.entry(folded(&group.0)).or_default().push(group.clone());
         }
     }
 }
@@ -294,6 +279,11 @@ impl Known {
         let key = self.keys.get(&change.position.key());
         self.overtaken |= self.covers(change) || key.is_some_and(masks);
         self.apply(change);
+    }
+
+    /// Takes what has been published so far for older than what is to come.
+    pub fn catch_up(&mut self) {
+        self.overtaken = false;
     }
 
     /// Forgets the keys of a hive, and those that may be of it.
