@@ -38,6 +38,7 @@ use crate::source::{AnyEffect, RequestError};
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share, Turn};
 use crate::user;
+use crate::watches::{Knowledge, Known};
 
 /// The mode of a transaction that writes (PSD-005 §7.2).
 const READ_WRITE: u32 = 0;
@@ -277,7 +278,8 @@ impl<E: Env> Kernel<E> {
         let binding = Binding { hive, incarnation, id_at_source };
         let (bound, is_lost) = {
             let mut state = self.state();
-            let bound = state.transactions.bind(id, binding);
+            let known = Knowledge::under_way(Known::nothing(), &mut state.under_way);
+            let bound = state.transactions.bind(id, binding, known);
             let is_same = state.slot(hive.slot).incarnation == incarnation;
             (bound, !(is_same && state.is_active(hive.slot)))
         };

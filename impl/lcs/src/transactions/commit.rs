@@ -21,7 +21,7 @@ use crate::mutation::{Bearing, Scope};
 use crate::source::{RequestError, ResponseEffect};
 use crate::state::{HiveId, KeyId, State};
 use crate::turns::{Place, Share};
-use crate::watches::{Knowledge, Publication, Scale};
+use crate::watches::{Publication, Scale};
 
 /// What a commit needs to go on when its answer comes, whatever has become of the transaction.
 #[derive(Clone)]
@@ -70,13 +70,8 @@ impl<E: Env> Kernel<E> {
         let id = file.id;
         let turn = self.turns.take(Place::Transaction(id), Share::Alone).await;
         self.expire_if_due(id);
-        let (content, known) = {
-            let mut state = self.state();
-            let mut content = state.transactions.content(id)?;
-            let known = std::mem::take(&mut content.known);
-            (content, Knowledge::under_way(known, &mut state.under_way))
-        };
-        let Content { binding, log, fate, .. } = content;
+        let content = self.state().transactions.content(id)?;
+        let Content { binding, log, known, fate } = content;
         let changes = log.iter().map(|logged| logged.change.clone()).collect();
         let told = self.foresee(changes, &known).await;
         let token = Arc::new(());

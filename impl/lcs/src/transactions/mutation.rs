@@ -95,7 +95,7 @@ impl<E: Env> Kernel<E> {
         let is_known = self.state().transactions.knows(transaction, change);
         if !is_known {
             self.look_within(transaction, change, read).await;
-            let mut state = self.state();
+            let state = self.state();
             if let Some(read) = read.take() {
                 state.transactions.learn(transaction, change, read);
             }

@@ -13,7 +13,7 @@ use crate::name::FoldedName;
 use crate::resolve::folded;
 use crate::source::{AnyEffect, OnArrival};
 use crate::state::{HiveId, KeyId};
-use crate::watches::known::Known;
+use crate::watches::known::{Heard, Known};
 
 /// Knowledge that is kept up to date while it waits to be used; none once it has been.
 #[derive(Debug, Default)]
@@ -130,10 +130,10 @@ impl UnderWay {
     }
 
     /// Carries out a change that is published.
-    pub fn apply(&self, change: &AcceptedChange) {
+    pub fn apply(&self, change: &AcceptedChange, heard: Heard) {
         for knowledge in self.0.iter().filter_map(Weak::upgrade) {
             if let Some(known) = knowledge.lock().as_mut() {
-                known.overtake(change);
+                known.overtake(change, heard);
             }
         }
     }

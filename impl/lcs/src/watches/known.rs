@@ -34,6 +34,16 @@ struct KnownKey {
     sd: Option<Vec<u8>>,
 }
 
+/// When a change is heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// After all that came before it, and nothing else. That says more than sequence numbers: those of
+    /// a transaction are older than its commit.
+    InOrder,
+    /// Late, so that it must not undo what is newer.
+    Late,
+}
+
 /// Something that a difference depends on is not known, or is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unclear;
@@ -249,7 +259,7 @@ impl Known {
     ) -> Result<Vec<Occurrence>, Unclear> {
         let covered = self.covers(change);
         let before = self.seen(change, view);
-        self.apply(change);
+        self.apply(change, Heard::InOrder);
         if !covered {
             return Err(Unclear);
         }
@@ -257,7 +267,7 @@ impl Known {
     }
 
     /// Carries out a change.
-    pub fn apply(&mut self, change: &AcceptedChange) {
+    pub fn apply(&mut self, change: &AcceptedChange, heard: Heard) {
         let id = change.position.key();
         if let Effect::KeyCreated { entry: PathEntry { target: Some(guid), .. }, sd, .. } =
             &change.effect
@@ -267,18 +277,18 @@ impl Known {
             created.sd = Some(sd.clone());
         }
         if let Some(key) = self.keys.get_mut(&id) {
-            key.apply(&change.effect);
+            key.apply(&change.effect, heard);
         }
     }
 
     /// Carries out a change that somebody else published.
-    pub fn overtake(&mut self, change: &AcceptedChange) {
+    pub fn overtake(&mut self, change: &AcceptedChange, heard: Heard) {
         let is_blanket =
             matches!(change.effect, Effect::BlanketSet(_) | Effect::BlanketRemoved { .. });
         let masks = |key: &KnownKey| is_blanket && !key.values.is_empty();
         let key = self.keys.get(&change.position.key());
         self.overtaken |= self.covers(change) || key.is_some_and(masks);
-        self.apply(change);
+        self.apply(change, heard);
     }
 
     /// Takes what has been published so far for older than what is to come.
@@ -386,12 +396,12 @@ impl KnownKey {
         Ok(ChildChange { before: self.visible(name, before)?, after: self.visible(name, after)? })
     }
 
-    fn apply(&mut self, effect: &Effect) {
+    fn apply(&mut self, effect: &Effect, heard: Heard) {
         match effect {
             Effect::ValueSet(entry) => {
                 let name = folded(&entry.name);
                 if self.all_values || self.values.contains_key(&name) {
-                    replace(self.values.entry(name).or_default(), entry);
+                    replace(self.values.entry(name).or_default(), entry, heard);
                 }
             }
             Effect::ValueRemoved { name, layer } => {
@@ -399,12 +409,12 @@ impl KnownKey {
                     entries.retain(|entry| !is_of(&entry.layer, layer));
                 }
             }
-            Effect::BlanketSet(blanket) => replace(&mut self.blankets, blanket),
+            Effect::BlanketSet(blanket) => replace(&mut self.blankets, blanket, heard),
             Effect::BlanketRemoved { layer } => {
                 self.blankets.retain(|blanket| !is_of(&blanket.layer, layer));
             }
             Effect::KeyCreated { name, entry, .. } | Effect::PathHidden { name, entry } => {
-                self.replace_path_entry(name, entry);
+                self.replace_path_entry(name, entry, heard);
             }
             Effect::PathRemoved { name, layer } => {
                 for group in self.names.get_mut(&FoldedName::new(name)).into_iter().flatten() {
@@ -419,18 +429,16 @@ impl KnownKey {
         }
     }
 
-    fn replace_path_entry(&mut self, name: &str, entry: &PathEntry) {
+    fn replace_path_entry(&mut self, name: &str, entry: &PathEntry, heard: Heard) {
         let identity = FoldedName::new(name);
         if !self.all_names && !self.names.contains_key(&identity) {
             return;
         }
         let groups = self.names.entry(identity).or_default();
         let layer = folded(&entry.layer);
-        let is_newer = groups
-            .iter()
-            .flat_map(|(_, entries)| entries)
-            .all(|present| !is_of(&present.layer, &layer) || present.sequence <= entry.sequence);
-        if is_newer {
+        let own = |present: &&PathEntry| is_of(&present.layer, &layer);
+        let mut present = groups.iter().flat_map(|(_, entries)| entries).filter(own);
+        if heard == Heard::InOrder || present.all(|present| present.sequence <= entry.sequence) {
             for (_, entries) in groups.iter_mut() {
                 entries.retain(|present| !is_of(&present.layer, &layer));
             }
@@ -465,12 +473,12 @@ impl LayerEntry for BlanketEntry {
     }
 }
 
-/// Puts an entry in the place of its layer's, unless that is newer: a change that is heard of late
-/// does not undo a later one.
-fn replace<T: LayerEntry>(entries: &mut Vec<T>, entry: &T) {
+/// Puts an entry in the place of its layer's, unless it is heard of late and that is newer.
+fn replace<T: LayerEntry>(entries: &mut Vec<T>, entry: &T, heard: Heard) {
     let layer = folded(entry.layer());
     let own = |present: &T| is_of(present.layer(), &layer);
-    if entries.iter().all(|present| !own(present) || present.sequence() <= entry.sequence()) {
+    let is_newer = |present: &T| own(present) && present.sequence() > entry.sequence();
+    if heard == Heard::InOrder || !entries.iter().any(is_newer) {
         entries.retain(|present| !own(present));
         entries.push(entry.clone());
     }

@@ -21,7 +21,7 @@ use crate::name::FoldedName;
 use crate::resolve::{folded, text};
 use crate::state::{KeyId, State};
 use crate::watches::knowledge::{Knowledge, Question};
-use crate::watches::known::{Known, Occurrence};
+use crate::watches::known::{Heard, Known, Occurrence};
 use crate::watches::map::Batch;
 use crate::watches::record::{Event, EventKind};
 
@@ -71,7 +71,7 @@ impl Publication {
                 return None;
             }
             let named = known.named(change);
-            known.apply(change);
+            known.apply(change, Heard::InOrder);
             orphans.extend(named.difference(&known.named(change)));
         }
         Some(orphans)
@@ -179,7 +179,7 @@ impl<E: Env> Kernel<E> {
     /// As [`Kernel::publish`], among other things that are done in this moment.
     pub fn publish_in(&self, state: &mut State<E>, publication: &Publication, scale: Scale) {
         if let Some(known) = publication.known.take() {
-            self.publish_with(state, publication, known, scale);
+            self.publish_with(state, publication, known, scale, Heard::InOrder);
         }
     }
 
@@ -193,7 +193,8 @@ impl<E: Env> Kernel<E> {
     pub fn publish_late_in(&self, state: &mut State<E>, publication: &Publication, scale: Scale) {
         if let Some(known) = publication.known.take() {
             let known = if known.is_overtaken() { Known::nothing() } else { known };
-            self.publish_with(state, publication, known, scale);
+            let heard = if scale == Scale::One { Heard::Late } else { Heard::InOrder };
+            self.publish_with(state, publication, known, scale, heard);
         }
     }
 
@@ -203,13 +204,14 @@ impl<E: Env> Kernel<E> {
         publication: &Publication,
         mut known: Known,
         scale: Scale,
+        heard: Heard,
     ) {
         let view = View::global(Arc::clone(&state.layers));
         let limits = self.parameters.watch_limits();
         let is_watched = !state.watches.is_empty();
         let mut batch = Batch::default();
         for change in &publication.changes {
-            state.under_way.apply(change);
+            state.under_way.apply(change, heard);
             if !is_watched {
                 continue;
             }

@@ -6,7 +6,7 @@ use abi::value_type::REG_SZ;
 use abi::{REG_NOTIFY_ALL, REG_NOTIFY_SD, REG_NOTIFY_VALUE};
 use rsi::{BlanketEntry, Guid, PathEntry, ValueEntry};
 
-use super::known::{Known, Occurrence, Unclear};
+use super::known::{Heard, Known, Occurrence, Unclear};
 use super::map::{Batch, WatchId, WatchMap};
 use super::record::{Event, EventKind};
 use crate::change::{AcceptedChange, Effect};
@@ -204,4 +204,19 @@ fn a_tie_makes_no_difference_up() {
     known.learn_values(root().key(), &entries, &[]);
     let view = View::global(Arc::new(table));
     assert_eq!(known.difference(&removed(&root(), "v"), &view), Err(Unclear));
+}
+
+/// A transaction's numbers are older than its commit, by which it replaces what was written meanwhile.
+#[test]
+fn what_is_heard_in_order_replaces_what_has_a_higher_number() {
+    let key = root();
+    let mut known = Known::nothing();
+    known.learn_values(key.key(), &[value("v", "x", 7)], &[]);
+    let mut late = known.clone();
+    let mut kinds = |change| kinds(known.difference(&change, &view()));
+    assert_eq!(kinds(set(&key, "v", "y", 5)), [EventKind::ValueSet]);
+    assert_eq!(kinds(set(&key, "v", "x", 6)), [EventKind::ValueSet]);
+    late.overtake(&set(&key, "v", "y", 5), Heard::Late);
+    let difference = late.difference(&set(&key, "v", "x", 8), &view());
+    assert_eq!(difference, Ok(Vec::new()));
 }

@@ -139,7 +139,6 @@ impl<E: Env> Kernel<E> {
             }
         }
         state.under_way.forget(hive);
-        state.transactions.forget_known(hive);
         let limits = self.parameters.watch_limits();
         state.watches.overflow_restored(restored, limits);
     }
