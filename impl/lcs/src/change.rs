@@ -69,6 +69,11 @@ pub enum Effect {
 }
 
 impl AcceptedChange {
+    /// Of the key at a position, or of the names below it.
+    pub fn of(position: &Position, effect: Effect) -> Self {
+        Self { position: position.clone(), effect }
+    }
+
     /// The path entries of one name that changed, if it was path entries.
     pub fn child_name(&self) -> Option<&str> {
         match &self.effect {
@@ -77,6 +82,11 @@ impl AcceptedChange {
             | Effect::PathRemoved { name, .. } => Some(name),
             _ => None,
         }
+    }
+
+    /// Whether it can take a key its last name.
+    pub const fn takes_name(&self) -> bool {
+        matches!(self.effect, Effect::PathHidden { .. } | Effect::PathRemoved { .. })
     }
 
     /// The key that was created, if one was.

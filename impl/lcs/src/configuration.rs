@@ -95,7 +95,7 @@ impl<E: Env> Kernel<E> {
         if let Some(guid) = chain.get(CONFIGURATION_PATH.len()) {
             self.env.yield_point("read the parameters").await;
             let key = KeyId::in_hive(machine, *guid);
-            match self.query_values(key).await {
+            match self.query_values(key, None).await {
                 Ok(values) => contents = Some(self.contents(key, table, &values)),
                 // What is malformed stays so until something changes below the key (P-26), and what
                 // a source holds that is Down is read when it returns.
@@ -118,7 +118,7 @@ impl<E: Env> Kernel<E> {
         for name in CONFIGURATION_PATH {
             self.env.yield_point("read the way to the parameters").await;
             let parent = KeyId::in_hive(machine, guid);
-            let entries = absent_is_empty(self.lookup_entries(parent, name).await).ok()?;
+            let entries = absent_is_empty(self.lookup_entries(parent, name, None).await).ok()?;
             let resolved = view.resolve_path(&entries);
             match self.unless_tied(parent, Operation::Lookup, resolved).ok()? {
                 Some(next) => guid = next,

@@ -137,12 +137,12 @@ impl<E: Env> Kernel<E> {
             let _values = self.turn_to_read(key, Place::Reading(key)).await;
             let mut metadata = None;
             if with_record {
-                metadata = Some(self.read_key(key).await?);
+                metadata = Some(self.read_key(key, None).await?);
                 self.env.yield_point("count the subkeys").await;
             }
             let children = self.enum_children(key).await?;
             self.env.yield_point("count the values").await;
-            let values = self.query_values(key).await?;
+            let values = self.query_values(key, None).await?;
             if attempt >= TABLE_RETRIES_MAX || !self.is_stale(view.table()) {
                 return Ok((view, children, values, metadata));
             }

@@ -3,14 +3,17 @@
 //! What comes back has been validated by the connection; a response of the wrong shape cannot
 //! come, and would be malformed data.
 
+use std::sync::Arc;
+
 use abi::Errno;
 use rsi::{KeyMetadata, PathEntry, Request, Response};
 
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::resolve::{ChildGroup, Values};
-use crate::source::{Descriptors, LateEffect};
+use crate::source::{AnyEffect, Descriptors};
 use crate::state::{KeyId, OpenKey, SlotId};
+use crate::watches::{Knowledge, Question};
 
 /// The entries of one name, and the keys they name.
 #[derive(Debug, Default)]
@@ -32,9 +35,16 @@ pub struct Children {
 
 impl<E: Env> Kernel<E> {
     /// `RSI_LOOKUP`. ENOENT is for a parent that is gone, or a source's way of saying that no
-    /// layer has the name (D-92, P-09).
-    pub async fn lookup(&self, parent: KeyId, name: &str) -> Result<Lookup, Errno> {
-        match self.inquire(parent, lookup_of(parent, name), Descriptors::Checked).await? {
+    /// layer has the name (D-92, P-09). `learning` takes in the answer as it arrives, here and in
+    /// the questions below.
+    pub async fn lookup(
+        &self,
+        parent: KeyId,
+        name: &str,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<Lookup, Errno> {
+        let learn = learning.map(|knowledge| Question::name(parent, name).learned_by(knowledge));
+        match self.inquire(parent, lookup_of(parent, name), Descriptors::Checked, learn).await? {
             Response::Lookup { entries, metadata } => Ok(Lookup { entries, metadata }),
             _ => Err(Errno::EIO),
         }
@@ -42,9 +52,15 @@ impl<E: Env> Kernel<E> {
 
     /// As [`Kernel::lookup`] of the entries alone, whatever the descriptors of the keys that they
     /// name (P-75).
-    pub async fn lookup_entries(&self, parent: KeyId, name: &str) -> Result<Vec<PathEntry>, Errno> {
+    pub async fn lookup_entries(
+        &self,
+        parent: KeyId,
+        name: &str,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<Vec<PathEntry>, Errno> {
+        let learn = learning.map(|knowledge| Question::name(parent, name).learned_by(knowledge));
         let request = lookup_of(parent, name);
-        match self.inquire(parent, request, Descriptors::LeftToReader).await? {
+        match self.inquire(parent, request, Descriptors::LeftToReader, learn).await? {
             Response::Lookup { entries, .. } => Ok(entries),
             _ => Err(Errno::EIO),
         }
@@ -53,19 +69,29 @@ impl<E: Env> Kernel<E> {
     /// `RSI_ENUM_CHILDREN`.
     pub async fn enum_children(&self, key: KeyId) -> Result<Children, Errno> {
         let request = Request::EnumChildren { parent: key.guid };
-        children(self.inquire(key, request, Descriptors::Checked).await?)
+        children(self.inquire(key, request, Descriptors::Checked, None).await?)
     }
 
     /// As [`Kernel::enum_children`], but the descriptors are as the source gave them (P-75).
-    pub async fn enum_children_unjudged(&self, key: KeyId) -> Result<Children, Errno> {
+    pub async fn enum_children_unjudged(
+        &self,
+        key: KeyId,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<Children, Errno> {
+        let learn = learning.map(|knowledge| Question::Children(key).learned_by(knowledge));
         let request = Request::EnumChildren { parent: key.guid };
-        children(self.inquire(key, request, Descriptors::LeftToReader).await?)
+        children(self.inquire(key, request, Descriptors::LeftToReader, learn).await?)
     }
 
     /// `RSI_READ_KEY`.
-    pub async fn read_key(&self, key: KeyId) -> Result<KeyMetadata, Errno> {
+    pub async fn read_key(
+        &self,
+        key: KeyId,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<KeyMetadata, Errno> {
+        let learn = learning.map(|knowledge| Question::Descriptor(key).learned_by(knowledge));
         let request = Request::ReadKey { guid: key.guid };
-        match self.inquire(key, request, Descriptors::Checked).await? {
+        match self.inquire(key, request, Descriptors::Checked, learn).await? {
             Response::ReadKey { sd, volatile_key, symlink, last_write_time, .. } => {
                 Ok(KeyMetadata { guid: key.guid, sd, volatile_key, symlink, last_write_time })
             }
@@ -74,19 +100,36 @@ impl<E: Env> Kernel<E> {
     }
 
     /// `RSI_QUERY_VALUES` for one name.
-    pub async fn query_value(&self, key: KeyId, name: &str) -> Result<Values, Errno> {
-        self.query(key, name, false).await
+    pub async fn query_value(
+        &self,
+        key: KeyId,
+        name: &str,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<Values, Errno> {
+        let learn = learning.map(|knowledge| Question::value(key, name).learned_by(knowledge));
+        self.query(key, name, false, learn).await
     }
 
     /// `RSI_QUERY_VALUES` for all names.
-    pub async fn query_values(&self, key: KeyId) -> Result<Values, Errno> {
-        self.query(key, "", true).await
+    pub async fn query_values(
+        &self,
+        key: KeyId,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<Values, Errno> {
+        let learn = learning.map(|knowledge| Question::Values(key).learned_by(knowledge));
+        self.query(key, "", true, learn).await
     }
 
-    async fn query(&self, key: KeyId, name: &str, query_all: bool) -> Result<Values, Errno> {
+    async fn query(
+        &self,
+        key: KeyId,
+        name: &str,
+        query_all: bool,
+        learn: Option<AnyEffect>,
+    ) -> Result<Values, Errno> {
         let value_name = name.as_bytes().to_vec();
         let request = Request::QueryValues { guid: key.guid, value_name, query_all };
-        match self.inquire(key, request, Descriptors::Checked).await? {
+        match self.inquire(key, request, Descriptors::Checked, learn).await? {
             Response::QueryValues { entries, blankets } => Ok(Values { entries, blankets }),
             _ => Err(Errno::EIO),
         }
@@ -97,9 +140,9 @@ impl<E: Env> Kernel<E> {
         &self,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<(), Failure> {
-        self.ask(slot, request, late_effect).await.map(|_| ())
+        self.ask(slot, request, effect).await.map(|_| ())
     }
 
     /// Sets a key's last write time to now (P-08), in the key's transaction.
@@ -138,7 +181,7 @@ impl<E: Env> Kernel<E> {
         if unseen {
             // Only whether there is a record matters here (P-75).
             let request = Request::ReadKey { guid: key.guid };
-            self.inquire(key, request, Descriptors::LeftToReader).await?;
+            self.inquire(key, request, Descriptors::LeftToReader, None).await?;
             self.state().see_key(key);
             self.env.yield_point("key is present").await;
         }

@@ -100,10 +100,10 @@ impl<E: Env> Kernel<E> {
         self.env.yield_point("read a hive").await;
         let children = {
             let _turn = self.turns.take(Place::Children(key), Share::Read).await;
-            absent_is_empty(self.enum_children_unjudged(key).await)?.groups
+            absent_is_empty(self.enum_children_unjudged(key, None).await)?.groups
         };
         self.env.yield_point("read a hive").await;
-        let values = absent_is_empty(self.query_values(key).await)?;
+        let values = absent_is_empty(self.query_values(key, None).await)?;
         Ok(KeyContent { children, values })
     }
 }

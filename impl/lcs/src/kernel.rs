@@ -17,7 +17,7 @@ use crate::configuration::Parameters;
 use crate::env::Env;
 use crate::layers::LayerTable;
 use crate::source::{
-    Connection, Descriptors, DownReason, Inquiry, LateEffect, MalformedResponse, RequestError,
+    AnyEffect, Connection, Descriptors, DownReason, Inquiry, MalformedResponse, RequestError,
     Supervisor, status_errno,
 };
 use crate::state::{KeyId, SlotId, State};
@@ -152,14 +152,14 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Sends a request and waits for its answer, at most RequestTimeoutMs. A response that comes
-    /// later goes to `late_effect`.
+    /// later goes to `effect`.
     pub async fn ask(
         &self,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
-        self.ask_unchecked(None, slot, request, late_effect).await
+        self.ask_unchecked(None, slot, request, effect).await
     }
 
     /// As [`Kernel::ask`] in a transaction, or in none, whatever has become of it.
@@ -168,10 +168,10 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
         self.wait_for_resumption(slot).await;
-        self.send_and_wait(transaction, slot, request, late_effect).await
+        self.send_and_wait(transaction, slot, request, effect).await
     }
 
     /// As [`Kernel::ask`], for a question about `key`, whose answer may be rejected. It is asked in
@@ -181,6 +181,7 @@ impl<E: Env> Kernel<E> {
         key: KeyId,
         request: Request,
         descriptors: Descriptors,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
         self.wait_for_resumption(key.slot).await;
         let deadline = self.request_deadline();
@@ -189,7 +190,7 @@ impl<E: Env> Kernel<E> {
         let connection = self.connection(key.slot);
         self.check_not_over(key.transaction)?;
         let within = self.id_at_source(key.transaction);
-        let answer = connection.inquire(deadline, within, request, inquiry).await;
+        let answer = connection.inquire(deadline, within, request, inquiry, effect).await;
         self.check_not_over(key.transaction)?;
         answered(answer)
     }
@@ -211,9 +212,9 @@ impl<E: Env> Kernel<E> {
         &self,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
-        self.send_and_wait(None, slot, request, late_effect).await
+        self.send_and_wait(None, slot, request, effect).await
     }
 
     async fn send_and_wait(
@@ -221,12 +222,12 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
         let connection = self.connection(slot);
         let deadline = self.request_deadline();
         let within = self.id_at_source(transaction);
-        let answer = connection.request_with_late_effect(deadline, within, request, late_effect);
+        let answer = connection.request_with_effect(deadline, within, request, effect);
         answered(answer.await)
     }
 

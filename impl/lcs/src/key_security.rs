@@ -9,12 +9,12 @@ use abi::Errno;
 use abi::layout::{GetSecurityArgs, SetSecurityArgs};
 use rsi::{Request, TransactionId};
 
-use crate::change::Effect;
+use crate::change::{AcceptedChange, Effect};
 use crate::env::Env;
 use crate::ioctls::{Call, validate_reserved};
 use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
-use crate::mutation::{FollowUp, Told};
+use crate::mutation::FollowUp;
 use crate::read_ioctls::validate_writable;
 use crate::security::{
     Components, DescriptorSubset, SECURITY_DESCRIPTOR_LENGTH_MAX, SecurityDescriptor, Token,
@@ -22,7 +22,7 @@ use crate::security::{
 use crate::state::KeyId;
 use crate::turns::Share;
 use crate::user::{self, Output};
-use crate::watches::Known;
+use crate::watches::Knowledge;
 
 impl<E: Env> Kernel<E> {
     pub(crate) async fn ioctl_get_security(&self, call: Call<'_, E>) -> Result<(), Errno> {
@@ -32,7 +32,7 @@ impl<E: Env> Kernel<E> {
         file.require(components.rights_to_read())?;
         validate_writable::<GetSecurityArgs>(memory, argument)?;
         let buffer = Output::new(memory, args.sd_ptr, args.sd_len)?;
-        let bytes = self.key_descriptor(file.key()).await?.to_bytes_of(components);
+        let bytes = self.key_descriptor(file.key(), None).await?.to_bytes_of(components);
         args.sd_len = user::size(&bytes);
         if !buffer.holds(&bytes) {
             user::write(memory, argument, &args)?;
@@ -64,8 +64,12 @@ impl<E: Env> Kernel<E> {
     }
 
     /// The descriptor as the source has it now.
-    async fn key_descriptor(&self, key: KeyId) -> Result<SecurityDescriptor, Errno> {
-        let metadata = self.read_key(key).await?;
+    async fn key_descriptor(
+        &self,
+        key: KeyId,
+        learning: Option<&Arc<Knowledge>>,
+    ) -> Result<SecurityDescriptor, Errno> {
+        let metadata = self.read_key(key, learning).await?;
         SecurityDescriptor::parse(&metadata.sd).map_err(|_| Errno::EIO)
     }
 
@@ -78,8 +82,7 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(), Errno> {
         self.join(transaction, file.position.hive()).await?;
         let (change, key, _turn) = self.begin_value_change(file, transaction).await;
-        let present = self.key_descriptor(key).await?;
-        let known = Known::nothing().with_descriptor(file.key(), present.to_bytes());
+        let present = self.key_descriptor(key, Some(&change.known)).await?;
         let merged = given.merge_into(present).map_err(|_| Errno::EINVAL)?;
         let sd = merged.to_bytes();
         self.env.yield_point("write the descriptor").await;
@@ -89,7 +92,7 @@ impl<E: Env> Kernel<E> {
             last_write_time: Some(self.env.now()),
             undefined_fields: 0,
         };
-        let told = Told::of(&file.position, Effect::SecuritySet { sd }, known);
+        let told = AcceptedChange::of(&file.position, Effect::SecuritySet { sd });
         self.mutate(&change, Vec::new(), request, FollowUp::default(), None, told).await?
     }
 }

@@ -7,57 +7,36 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rsi::{PathEntry, Request, Response};
+use rsi::{PathEntry, Request};
 
 use crate::env::Env;
 use crate::hive_content::absent_is_empty;
 use crate::kernel::{Failure, Kernel};
 use crate::mutation::{FollowUp, Retained};
-use crate::source::{LateEffect, RequestError};
+use crate::source::RequestError;
 use crate::state::{KeyId, SlotId};
 use crate::transactions::Within;
 use crate::watches::{Overtaken, Publication, Scale};
 
-/// What has been done of a late success, and what is left.
-struct Told {
+/// What is left of a success that has been told of.
+#[derive(Debug, Default)]
+pub struct Told {
     /// Orphans that nobody has open.
-    unopened: Vec<KeyId>,
+    pub unopened: Vec<KeyId>,
     /// Keys of which it has to be asked whether they are orphans.
-    doubtful: BTreeSet<KeyId>,
+    pub doubtful: BTreeSet<KeyId>,
     /// Whether the layers or the parameters may be to be read, and the generation to step with that.
-    bears: bool,
+    pub bears: bool,
 }
 
 impl<E: Env> Kernel<E> {
-    /// What happens when the success of a mutation comes after its caller has gone.
-    pub fn late_effect(self: &Arc<Self>, retained: Retained) -> LateEffect {
-        let kernel = Arc::clone(self);
-        Box::new(move |response| {
-            if response == Response::Done {
-                kernel.begin_operation().take_effect(retained);
-            }
-        })
-    }
-
-    /// As [`Kernel::late_effect`] of the record of a new key. A refused one leaves a path entry that
-    /// leads nowhere, which `take_back` removes.
-    pub fn late_record(self: &Arc<Self>, retained: Retained, take_back: Request) -> LateEffect {
-        let kernel = Arc::clone(self);
-        Box::new(move |response| {
-            let kernel = kernel.begin_operation();
-            match response {
-                Response::Done => kernel.take_effect(retained),
-                _ => kernel.clone().spawn(async move {
-                    kernel.have_done(None, retained.hive.slot, take_back).await;
-                }),
-            }
-        })
-    }
-
-    /// Applies the effects of a mutation that its source has done.
+    /// Applies the effects of a mutation that its source has done, as far as they have not been
+    /// applied when that was heard.
     pub fn take_effect(self: Arc<Self>, retained: Retained) {
         // Nobody hears of a key before its record is there, and it is known to have its name still.
-        let told = retained.told.created_key().is_none().then(|| self.tell_late(&retained));
+        let is_key = retained.told.created_key().is_some();
+        let told = retained.entered.take();
+        let told = told.or_else(|| (!is_key).then(|| self.tell_late(&retained)));
         let kernel = Arc::clone(&self);
         self.spawn(async move {
             match told {
@@ -86,7 +65,7 @@ impl<E: Env> Kernel<E> {
     /// A creation whose layer was deleted before the key was there has made a key that nothing names.
     async fn complete_creation(self: &Arc<Self>, mut retained: Retained) {
         if let Some(new_key) = retained.follow_up.create_key.take()
-            && self.create_key_record(&retained, new_key).await.is_err()
+            && self.create_key_record(&retained, new_key, false).await.is_err()
         {
             return;
         }
@@ -105,7 +84,7 @@ impl<E: Env> Kernel<E> {
     async fn entries_now(&self, told: &Publication) -> Option<Vec<PathEntry>> {
         let (parent, name) = told.place()?;
         self.env.yield_point("look for what has lost its name").await;
-        absent_is_empty(self.lookup_entries(parent, name).await).ok()
+        absent_is_empty(self.lookup_entries(parent, name, None).await).ok()
     }
 
     /// Events, orphans, and the generation unless it steps with a refresh.

@@ -5,6 +5,7 @@
 //! comes from an [`Env`](env::Env), so that one build runs in a simulation and on real threads.
 //! States PSD-005.
 
+mod arrival;
 mod audit;
 mod backup;
 mod change;

@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use abi::Errno;
 use rsi::{Guid, PathEntry, Request, Status, TransactionId};
 
-use crate::change::{AcceptedChange, Effect};
+use crate::arrival::Handover;
+use crate::change::AcceptedChange;
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::key_file::Position;
+use crate::late::Told;
 use crate::layers::View;
 use crate::metadata::RefreshExtent;
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::security::{Sid, Token};
 use crate::source::RequestError;
-use crate::state::{HiveId, KeyId};
+use crate::state::{HiveId, KeyId, State};
 use crate::turns::{Place, Share, Turn};
-use crate::watches::{Known, Publication, Scale};
+use crate::watches::{Knowledge, Known, Publication};
 
 /// What a mutation touches.
 #[derive(Clone, Debug)]
@@ -47,21 +49,6 @@ impl Scope {
     }
 }
 
-/// What watchers are told of a mutation, and what is known of the entries that it changes.
-pub struct Told {
-    /// The mutation.
-    pub change: AcceptedChange,
-    /// What has been read for it.
-    pub known: Known,
-}
-
-impl Told {
-    /// Of a mutation of the key at a position, or of the names below it.
-    pub fn of(position: &Position, effect: Effect, known: Known) -> Self {
-        Self { change: AcceptedChange { position: position.clone(), effect }, known }
-    }
-}
-
 /// A mutation under way. While the layer table depends on it, no other such mutation runs.
 pub struct Change {
     /// The hive that changes.
@@ -70,6 +57,8 @@ pub struct Change {
     pub scope: Scope,
     /// The transaction that it is part of.
     pub transaction: Option<TransactionId>,
+    /// What is read of what it changes, from before it is read.
+    pub known: Arc<Knowledge>,
     metadata: Option<MetadataTurn>,
     /// Keeps what is effective in the hive from changing by way of the layers, or at all.
     _effective: Option<Turn>,
@@ -78,9 +67,14 @@ pub struct Change {
 }
 
 impl Change {
-    fn new(hive: HiveId, scope: Scope, transaction: Option<TransactionId>) -> Self {
+    fn new(
+        hive: HiveId,
+        scope: Scope,
+        transaction: Option<TransactionId>,
+        known: Arc<Knowledge>,
+    ) -> Self {
         let readers = Mutex::default();
-        Self { hive, scope, transaction, metadata: None, _effective: None, readers }
+        Self { hive, scope, transaction, known, metadata: None, _effective: None, readers }
     }
 
     /// Keeps a key's readers out until the mutation is done, so that they see all of it or nothing,
@@ -152,6 +146,10 @@ pub struct Retained {
     pub creator: Option<Sid>,
     /// What watchers are told of it.
     pub told: Arc<Publication>,
+    /// Whether its caller follows it with a refresh, with which the generation steps.
+    pub refreshes: bool,
+    /// What its success has left to be done.
+    pub entered: Handover<Told>,
 }
 
 impl<E: Env> Kernel<E> {
@@ -164,8 +162,9 @@ impl<E: Env> Kernel<E> {
         scope: Scope,
         transaction: Option<TransactionId>,
     ) -> Change {
+        let known = self.begin_knowledge(Known::nothing());
         if transaction.is_some() || self.state().machine != Some(hive) {
-            return Change::new(hive, scope, transaction);
+            return Change::new(hive, scope, transaction, known);
         }
         let effective = Place::Effective(hive);
         if self.bearing(hive, &scope).is_none() {
@@ -173,34 +172,20 @@ impl<E: Env> Kernel<E> {
             // What came before may have moved the keys.
             if self.bearing(hive, &scope).is_none() {
                 let _effective = Some(turn);
-                return Change { _effective, ..Change::new(hive, scope, transaction) };
+                return Change { _effective, ..Change::new(hive, scope, transaction, known) };
             }
         }
         let _turn = self.turns.take(Place::Layers, Share::Alone).await;
         let turn = self.turns.take(effective, Share::Alone).await;
         let bearing = self.bearing(hive, &scope);
         let metadata = (!bearing.is_none()).then_some(MetadataTurn { _turn, bearing });
-        Change { metadata, _effective: Some(turn), ..Change::new(hive, scope, transaction) }
+        let change = Change::new(hive, scope, transaction, known);
+        Change { metadata, _effective: Some(turn), ..change }
     }
 
     /// What a mutation bears on.
     pub fn bearing(&self, hive: HiveId, scope: &Scope) -> Bearing {
-        let state = self.state();
-        if state.machine != Some(hive) {
-            return Bearing::default();
-        }
-        if let Scope::Key { guid, .. } = scope
-            && state.is_orphaned(KeyId::in_hive(hive, *guid))
-        {
-            // Whose metadata it was is gone, or has another key (DEL-26, LAYER-38).
-            return Bearing::default();
-        }
-        let concerns = state.metadata.concerns(scope);
-        let is_occasion = state.metadata.stale || state.metadata.may_concern(scope);
-        Bearing {
-            layers: (concerns || is_occasion).then_some(concerns),
-            configuration: state.configuration.is_occasion(scope),
-        }
+        self.state().bearing(hive, scope)
     }
 
     /// Whether a name is in view by these entries before a mutation of them. A layer's name is noted
@@ -257,36 +242,43 @@ impl<E: Env> Kernel<E> {
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
-        told: Told,
+        told: AcceptedChange,
     ) -> Result<Result<(), Errno>, Failure> {
         if let Some(id) = change.transaction {
             // What is committed stays as it is.
             change.keep_out(None);
             return self.mutate_within(id, change, held, request, follow_up, creator, told).await;
         }
-        let told = self.foresee(vec![told.change], told.known).await;
+        let told = self.foresee(vec![told], &change.known).await;
         // A creation has that from before it makes room.
         if follow_up.create_key.is_none() {
             held.extend(self.hold_whole(change).await);
         }
         let hive = change.hive;
         let retained = self.retain(hive, change.scope.clone(), follow_up, creator, told);
-        let late = self.late_effect(retained.clone());
+        let retained = Retained { refreshes: change.metadata.is_some(), ..retained };
+        let effect = self.mutation_effect(retained.clone());
         if self.state().transactions.has_bound(hive) {
             // The source may answer only when that is over, for which no reader has to wait
             // (PSD-005 §5.1).
             change.keep_out(None);
         }
-        self.tell(hive.slot, request, Some(late)).await?;
-        let followed = self.follow_up(&retained).await;
+        self.tell(hive.slot, request, Some(effect)).await?;
+        if let Some(new_key) = retained.follow_up.create_key.clone() {
+            self.env.yield_point("create the key record").await;
+            if let Err(errno) = self.create_key_record(&retained, new_key, true).await {
+                return Ok(Err(errno));
+            }
+        }
+        let told = retained.entered.take().unwrap_or_default();
+        let followed = self.follow_up(&retained, told.unopened).await;
         // What comes now may be the deletion of that layer.
         drop(held);
-        if matches!(followed, Err(Undone::Entirely(_))) {
-            return Ok(followed.map_err(Undone::errno));
-        }
-        self.publish(&retained.told, Scale::One);
-        let finished = self.finish_change(change, creator).await;
-        Ok(followed.map_err(Undone::errno).and(finished))
+        let finished = match told.bears {
+            true => self.finish_change(change, creator).await,
+            false => Ok(()),
+        };
+        Ok(followed.and(finished))
     }
 
     /// What a request that is about to be sent retains.
@@ -299,7 +291,8 @@ impl<E: Env> Kernel<E> {
         told: Arc<Publication>,
     ) -> Retained {
         let incarnation = self.state().slot(hive.slot).incarnation;
-        Retained { hive, incarnation, scope, follow_up, creator, told }
+        let (refreshes, entered) = (false, Handover::default());
+        Retained { hive, incarnation, scope, follow_up, creator, told, refreshes, entered }
     }
 
     /// Follows a mutation with one step of the generation, and with what it bears on.
@@ -346,16 +339,8 @@ impl<E: Env> Kernel<E> {
         refreshed
     }
 
-    async fn follow_up(self: &Arc<Self>, retained: &Retained) -> Result<(), Undone> {
+    async fn follow_up(&self, retained: &Retained, unopened: Vec<KeyId>) -> Result<(), Errno> {
         let Retained { hive, ref scope, ref follow_up, .. } = *retained;
-        if let Some(new_key) = follow_up.create_key.clone() {
-            self.env.yield_point("create the key record").await;
-            self.create_key_record(retained, new_key).await.map_err(Undone::Entirely)?;
-        }
-        let unopened = follow_up
-            .orphan
-            .map(|guid| KeyId::in_hive(hive, guid))
-            .filter(|key| self.state().orphan_key(*key));
         let mut result = Ok(());
         if let Some(guid) = follow_up.write_time {
             self.env.yield_point("write the last write time").await;
@@ -364,17 +349,18 @@ impl<E: Env> Kernel<E> {
             let parent_is_gone = matches!(scope, Scope::Name { .. })
                 && written == Err(Failure::Refused(Status::NotFound));
             if !parent_is_gone {
-                result = written.map_err(|failure| Undone::Partly(failure.errno()));
+                result = written.map_err(Failure::errno);
             }
         }
-        if let Some(key) = unopened {
+        for key in unopened {
             self.drop_key(key).await;
         }
         result
     }
 
-    /// Stores the record of a new key. A path entry whose key was refused is taken back, so that
-    /// nobody meets it; one whose key is not answered for goes on when the answer comes (P-261).
+    /// Stores the record of a new key, which is told of at once if it `is_told`. A path entry whose key was
+    /// refused is taken back, so that nobody meets it; one whose key is not answered for goes on when
+    /// the answer comes (P-261).
     ///
     /// # Errors
     /// That of the creation.
@@ -382,6 +368,7 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         retained: &Retained,
         new_key: NewKey,
+        is_told: bool,
     ) -> Result<(), Errno> {
         let NewKey { create, take_back } = new_key;
         let slot = retained.hive.slot;
@@ -390,8 +377,8 @@ impl<E: Env> Kernel<E> {
             return Err(Errno::EIO);
         }
         let stored = Retained { follow_up: FollowUp::default(), ..retained.clone() };
-        let late = || self.late_record(stored.clone(), take_back.clone());
-        match self.tell(slot, create.clone(), Some(late())).await {
+        let effect = || self.record_effect(stored.clone(), take_back.clone(), is_told);
+        match self.tell(slot, create.clone(), Some(effect())).await {
             Ok(()) => Ok(()),
             Err(Failure::Refused(status)) => {
                 self.env.yield_point("take the path entry back").await;
@@ -402,7 +389,7 @@ impl<E: Env> Kernel<E> {
                 let unsent = RequestError::TimedOut { dispatched: false };
                 if failure == Failure::Unanswered(unsent) {
                     // The entry stands, so its record has to follow whenever there is a slot.
-                    self.connection(slot).send(None, create, Some(late()));
+                    self.connection(slot).send(None, create, Some(effect()));
                 }
                 Err(failure.errno())
             }
@@ -410,18 +397,23 @@ impl<E: Env> Kernel<E> {
     }
 }
 
-/// What is left of a mutation whose follow-up failed.
-enum Undone {
-    /// Nothing that anybody sees, or it is not known yet.
-    Entirely(Errno),
-    /// The mutation itself.
-    Partly(Errno),
-}
-
-impl Undone {
-    fn errno(self) -> Errno {
-        match self {
-            Self::Entirely(errno) | Self::Partly(errno) => errno,
+impl<E: Env> State<E> {
+    /// What a mutation bears on.
+    pub fn bearing(&self, hive: HiveId, scope: &Scope) -> Bearing {
+        if self.machine != Some(hive) {
+            return Bearing::default();
+        }
+        if let Scope::Key { guid, .. } = scope
+            && self.is_orphaned(KeyId::in_hive(hive, *guid))
+        {
+            // Whose metadata it was is gone, or has another key (DEL-26, LAYER-38).
+            return Bearing::default();
+        }
+        let concerns = self.metadata.concerns(scope);
+        let is_occasion = self.metadata.stale || self.metadata.may_concern(scope);
+        Bearing {
+            layers: (concerns || is_occasion).then_some(concerns),
+            configuration: self.configuration.is_occasion(scope),
         }
     }
 }

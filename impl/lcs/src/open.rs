@@ -11,16 +11,16 @@ use crate::kernel::{Failure, Kernel};
 use crate::key_file::{KeyFile, Position};
 use crate::layers::View;
 use crate::limits::TABLE_RETRIES_MAX;
-use crate::mutation::{Change, FollowUp, NewKey, Told};
+use crate::mutation::{Change, FollowUp, NewKey};
 use crate::name::FoldedName;
 use crate::resolve::is_of;
 use crate::security::{Privileges, SecurityDescriptor, Sid, Token, inherit};
-use crate::source::LateEffect;
+use crate::source::AnyEffect;
 use crate::state::KeyId;
 use crate::transactions::Logged;
 use crate::turns::Turn;
 use crate::walk::{Missing, Purpose, Reached, Start, Walked};
-use crate::watches::{Known, Publication, Scale};
+use crate::watches::{Publication, Scale};
 
 /// A layer as a caller names it.
 #[derive(Clone, Debug)]
@@ -235,7 +235,7 @@ impl<E: Env> Kernel<E> {
                 // A parent that the transaction created is there for it alone (D-20).
                 let within = self.state().created_in(parent);
                 let within = within.filter(|id| creation.transaction == Ok(Some(*id)));
-                self.read_key(KeyId { transaction: within, ..parent }).await?
+                self.read_key(KeyId { transaction: within, ..parent }, None).await?
             }
         };
         if self.state().is_orphaned(parent) {
@@ -302,8 +302,6 @@ impl<E: Env> Kernel<E> {
         };
         let transaction = missing.change.transaction;
         let entries = self.entries_to_replace(missing).await?;
-        let parent_key = missing.parent.key();
-        let known = Known::nothing().with_name(parent_key, &missing.name, entries.clone());
         let own = entries.iter().find(|entry| is_of(&entry.layer, &layer.folded));
         let mut uncovered = None;
         if own.is_some_and(|entry| entry.target.is_none()) {
@@ -312,7 +310,10 @@ impl<E: Env> Kernel<E> {
             let removal = AcceptedChange { position: missing.parent.clone(), effect: removed };
             let uncovering = match transaction {
                 Some(_) => Uncovered::Within(removal),
-                None => Uncovered::Outside(self.foresee(vec![removal], known.clone()).await),
+                None => {
+                    let known = self.copy_knowledge(&missing.change.known);
+                    Uncovered::Outside(self.foresee(vec![removal], &known).await)
+                }
             };
             self.env.yield_point("replace a hidden entry").await;
             let late = self.late_uncovering(&missing.change, &uncovering, creator)?;
@@ -327,7 +328,7 @@ impl<E: Env> Kernel<E> {
         };
         let created =
             Effect::KeyCreated { name: missing.name.clone(), entry, sd: metadata.sd.clone() };
-        let told = Told::of(&missing.parent, created, known);
+        let told = AcceptedChange::of(&missing.parent, created);
         let create_entry = Request::CreateEntry {
             parent,
             child_name: name.clone(),
@@ -370,12 +371,12 @@ impl<E: Env> Kernel<E> {
         change: &Change,
         uncovered: &Uncovered,
         creator: Sid,
-    ) -> Result<LateEffect, Errno> {
+    ) -> Result<AnyEffect, Errno> {
         let follow_up = FollowUp::default();
         Ok(match uncovered {
             Uncovered::Outside(told) => {
                 let (scope, creator) = (change.scope.clone(), Some(creator));
-                self.late_effect(self.retain(
+                self.partial_effect(self.retain(
                     change.hive,
                     scope,
                     follow_up,
@@ -410,7 +411,7 @@ impl<E: Env> Kernel<E> {
         if parent.transaction.is_none() || parent.transaction == missing.within {
             return Ok(missing.entries.clone());
         }
-        self.lookup_entries(parent, &missing.name).await
+        self.lookup_entries(parent, &missing.name, Some(&missing.change.known)).await
     }
 }
 

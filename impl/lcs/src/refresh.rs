@@ -12,6 +12,7 @@ use std::sync::Arc;
 use abi::Errno;
 use rsi::{Guid, Operation, Request, Response};
 
+use crate::arrival::Handover;
 use crate::audit::{Rejection, ValidationClass};
 use crate::configuration::Load;
 use crate::env::Env;
@@ -22,6 +23,7 @@ use crate::metadata::{
 };
 use crate::name::FoldedName;
 use crate::security::Sid;
+use crate::source::ResponseEffect;
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share};
 
@@ -178,7 +180,7 @@ impl<E: Env> Kernel<E> {
             for parent in level {
                 self.env.yield_point("read the way to the layers").await;
                 let parent_key = KeyId::in_hive(machine, parent);
-                let found = self.lookup_entries(parent_key, name).await;
+                let found = self.lookup_entries(parent_key, name, None).await;
                 let entries = absent_is_empty(found)?;
                 below.extend(entries.iter().filter_map(|entry| entry.target));
                 image.way.insert((place, parent), entries);
@@ -195,11 +197,11 @@ impl<E: Env> Kernel<E> {
     async fn read_layers_key(&self, image: &mut Image, layers_key: KeyId) -> Result<(), Errno> {
         self.env.yield_point("read the layers").await;
         // A malformed descriptor keeps its own layer as it was, and no other (LAYER-50).
-        let children = self.enum_children_unjudged(layers_key).await?;
+        let children = self.enum_children_unjudged(layers_key, None).await?;
         for metadata in children.metadata {
             self.env.yield_point("read a layer").await;
             let key = layers_key.beside(metadata.guid);
-            let values = self.query_values(key).await;
+            let values = self.query_values(key, None).await;
             match values {
                 Err(Errno::ETIMEDOUT) => return Err(Errno::ETIMEDOUT),
                 Err(errno) if !self.state().is_active(key.slot) => return Err(errno),
@@ -257,33 +259,26 @@ impl<E: Env> Kernel<E> {
     ) -> Result<(), Failure> {
         let resuming = lost.is_none();
         let request = Request::DeleteLayer { layer: name.as_bytes().to_vec() };
-        let kernel = Arc::clone(self);
-        let folded = FoldedName::new(name);
-        let lost = lost.cloned();
-        let late_lost = lost.clone().unwrap_or_default();
-        let late = Box::new(move |response| {
-            if let Response::DeleteLayer { orphaned } = response {
-                let kernel = kernel.begin_operation();
-                kernel.note_late_deletion(slot, &folded);
-                let task_kernel = Arc::clone(&kernel);
-                kernel.spawn(async move {
-                    task_kernel.orphan_keys(slot, orphaned, Some(&*late_lost)).await;
-                });
-            }
+        let unopened = Handover::default();
+        let effect = Box::new(LayerDeleted {
+            kernel: Arc::clone(self),
+            slot,
+            name: FoldedName::new(name),
+            lost: lost.cloned(),
+            unopened: unopened.clone(),
         });
-        let answer = if resuming {
-            self.ask_at_once(slot, request, Some(late)).await?
+        if resuming {
+            self.ask_at_once(slot, request, Some(effect)).await?;
         } else {
-            self.ask(slot, request, Some(late)).await?
-        };
-        if let Response::DeleteLayer { orphaned } = answer {
-            if resuming {
-                // The drops are ordinary requests, which wait until the replay is over.
-                let kernel = Arc::clone(self);
-                self.spawn(async move { kernel.orphan_keys(slot, orphaned, None).await });
-            } else {
-                self.orphan_keys(slot, orphaned, lost.as_deref()).await;
-            }
+            self.ask(slot, request, Some(effect)).await?;
+        }
+        let unopened = unopened.take().unwrap_or_default();
+        if resuming {
+            // The drops are ordinary requests, which wait until the replay is over.
+            let kernel = Arc::clone(self);
+            self.spawn(async move { kernel.drop_keys(unopened).await });
+        } else {
+            self.drop_keys(unopened).await;
         }
         Ok(())
     }
@@ -312,20 +307,25 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// Notes orphans and drops those that nobody has open. Their watches are told, but for those
+    /// Notes orphans; those that nobody has open are left. Their watches are told, but for those
     /// that have been told that the key is out of view (P-140), and where OVERFLOW tells all.
-    async fn orphan_keys(&self, slot: SlotId, orphaned: Vec<Guid>, lost: Option<&BTreeSet<KeyId>>) {
-        let keys: Vec<KeyId> =
-            orphaned.into_iter().map(|guid| KeyId::in_slot(slot, guid)).collect();
-        let unopened: Vec<KeyId> = {
-            let mut state = self.state();
-            if let Some(lost) = lost {
-                let limits = self.parameters.watch_limits();
-                state.tell_orphans(keys.iter().filter(|key| !lost.contains(key)), limits);
-            }
-            keys.into_iter().filter(|key| state.orphan_key(*key)).collect()
-        };
-        for key in unopened {
+    fn enter_orphans(
+        &self,
+        slot: SlotId,
+        orphaned: &[Guid],
+        lost: Option<&BTreeSet<KeyId>>,
+    ) -> Vec<KeyId> {
+        let keys: Vec<KeyId> = orphaned.iter().map(|guid| KeyId::in_slot(slot, *guid)).collect();
+        let mut state = self.state();
+        if let Some(lost) = lost {
+            let limits = self.parameters.watch_limits();
+            state.tell_orphans(keys.iter().filter(|key| !lost.contains(key)), limits);
+        }
+        keys.into_iter().filter(|key| state.orphan_key(*key)).collect()
+    }
+
+    async fn drop_keys(&self, keys: Vec<KeyId>) {
+        for key in keys {
             self.drop_key(key).await;
         }
     }
@@ -350,5 +350,37 @@ impl<E: Env> Kernel<E> {
         let mut state = self.state();
         state.slot_mut(slot).resuming = false;
         state.watches.overflow_slot(slot, self.parameters.watch_limits());
+    }
+}
+
+/// The answer to the deletion of a layer.
+struct LayerDeleted<E: Env> {
+    kernel: Arc<Kernel<E>>,
+    slot: SlotId,
+    name: FoldedName,
+    /// Watched keys that have been told; none where OVERFLOW tells all.
+    lost: Option<Arc<BTreeSet<KeyId>>>,
+    unopened: Handover<Vec<KeyId>>,
+}
+
+impl<E: Env> ResponseEffect for LayerDeleted<E> {
+    fn arrive(&mut self, response: &Response, awaited: bool) {
+        let Response::DeleteLayer { orphaned } = response else { return };
+        let unopened = if awaited {
+            self.kernel.enter_orphans(self.slot, orphaned, self.lost.as_deref())
+        } else {
+            let kernel = self.kernel.begin_operation();
+            kernel.note_late_deletion(self.slot, &self.name);
+            let lost = self.lost.clone().unwrap_or_default();
+            kernel.enter_orphans(self.slot, orphaned, Some(&lost))
+        };
+        self.unopened.leave(unopened);
+    }
+
+    fn untaken(self: Box<Self>, _response: Response) {
+        let kernel = self.kernel.begin_operation();
+        if let Some(unopened) = self.unopened.take() {
+            kernel.clone().spawn(async move { kernel.drop_keys(unopened).await });
+        }
     }
 }

@@ -6,19 +6,18 @@ use std::sync::Arc;
 use abi::Errno;
 use rsi::{Guid, Operation, PathEntry, Request, TransactionId};
 
-use crate::change::Effect;
+use crate::change::{AcceptedChange, Effect};
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::key_file::{KeyFile, Position};
 use crate::layers::View;
-use crate::mutation::{Change, FollowUp, Scope, Told};
+use crate::mutation::{Change, FollowUp, Scope};
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::resolve::is_of;
 use crate::security::Token;
 use crate::state::KeyId;
 use crate::turns::{Place, Share, Turn};
-use crate::watches::Known;
 
 impl<E: Env> Kernel<E> {
     /// The checks of a removal that need no request; the key above, if all pass.
@@ -57,7 +56,7 @@ impl<E: Env> Kernel<E> {
         change.keep_out(self.turn_outside(parent, Place::Reading(parent), Share::Alone).await);
         hold.push(self.turn_outside(key, Place::Children(key), Share::Read).await);
         self.check_not_orphaned(file)?;
-        let entries = self.lookup(parent, name).await?.entries;
+        let entries = self.lookup(parent, name, Some(&change.known)).await?.entries;
         let was_visible = self.note_visible(&change, &entries);
         self.env.yield_point("look for children").await;
         let children = self.enum_children(key).await?;
@@ -79,8 +78,7 @@ impl<E: Env> Kernel<E> {
             ..FollowUp::default()
         };
         let removed = Effect::PathRemoved { name: name.to_owned(), layer: layer.folded.clone() };
-        let told =
-            Told::of(&above, removed, Known::nothing().with_name(above.key(), name, entries));
+        let told = AcceptedChange::of(&above, removed);
         self.mutate(&change, vec![layer_turn], request, follow_up, None, told).await?
     }
 
@@ -105,7 +103,7 @@ impl<E: Env> Kernel<E> {
             self.check_not_orphaned(file)?;
             // Without its parent there is no place for an entry (P-14). What is malformed there is
             // met before anything else (P-45).
-            let entries = self.lookup(parent, name).await?.entries;
+            let entries = self.lookup(parent, name, Some(&change.known)).await?.entries;
             let was_visible = self.note_visible(&change, &entries);
             self.ensure_present(key).await?;
             self.env.yield_point("hide the path entry").await;
@@ -126,8 +124,8 @@ impl<E: Env> Kernel<E> {
         let follow_up = FollowUp { orphan, was_visible, ..FollowUp::default() };
         let entry =
             PathEntry { layer: layer.spelling.clone().into_bytes(), target: None, sequence };
-        let known = Known::nothing().with_name(above.key(), name, entries);
-        let told = Told::of(&above, Effect::PathHidden { name: name.to_owned(), entry }, known);
+        let hidden = Effect::PathHidden { name: name.to_owned(), entry };
+        let told = AcceptedChange::of(&above, hidden);
         let hidden = self.mutate(&change, vec![layer_turn], request, follow_up, None, told).await?;
         drop(hold);
         hidden

@@ -8,13 +8,15 @@
 mod connection;
 mod device;
 mod dispatch;
+mod effect;
 mod status;
 #[cfg(test)]
 mod tests;
 mod validation;
 
-pub use connection::{Connection, DownReason, LateEffect, ProtocolError, RequestError, Supervisor};
+pub use connection::{Connection, DownReason, ProtocolError, RequestError, Supervisor};
 pub use device::{Device, Readiness};
 pub use dispatch::Inquiry;
+pub use effect::{AnyEffect, OnArrival, ResponseEffect};
 pub use status::status_errno;
 pub use validation::{Descriptors, Malformed, MalformedResponse};

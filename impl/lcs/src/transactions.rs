@@ -34,10 +34,11 @@ use crate::kernel::{Failure, Kernel};
 use crate::name::FoldedName;
 use crate::process::Process;
 use crate::read_ioctls::validate_writable;
-use crate::source::{LateEffect, RequestError};
+use crate::source::{AnyEffect, RequestError};
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share, Turn};
 use crate::user;
+use crate::watches::{Knowledge, Known};
 
 /// The mode of a transaction that writes (PSD-005 §7.2).
 const READ_WRITE: u32 = 0;
@@ -277,7 +278,8 @@ impl<E: Env> Kernel<E> {
         let binding = Binding { hive, incarnation, id_at_source };
         let (bound, is_lost) = {
             let mut state = self.state();
-            let bound = state.transactions.bind(id, binding);
+            let known = Knowledge::under_way(Known::nothing(), &mut state.under_way);
+            let bound = state.transactions.bind(id, binding, known);
             let is_same = state.slot(hive.slot).incarnation == incarnation;
             (bound, !(is_same && state.is_active(hive.slot)))
         };
@@ -300,10 +302,10 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
         slot: SlotId,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, Failure> {
         self.check_not_over(transaction)?;
-        let answer = self.ask_unchecked(transaction, slot, request, late_effect).await;
+        let answer = self.ask_unchecked(transaction, slot, request, effect).await;
         self.check_not_over(transaction)?;
         answer
     }

@@ -7,21 +7,20 @@ use abi::Errno;
 use abi::value_type::REG_DWORD;
 use rsi::{BlanketEntry, Operation, Request, TransactionId, ValueEntry};
 
-use crate::change::Effect;
+use crate::change::{AcceptedChange, Effect};
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
 use crate::layers::View;
 use crate::limits::TABLE_RETRIES_MAX;
 use crate::metadata::{LAYERS_PATH, PRECEDENCE, double_word};
-use crate::mutation::{Change, FollowUp, Scope, Told};
+use crate::mutation::{Change, FollowUp, Scope};
 use crate::name::FoldedName;
 use crate::open::LayerName;
 use crate::resolve::{Values, folded, text};
 use crate::security::{Privileges, Token};
 use crate::state::KeyId;
 use crate::turns::{Place, Share, Turn};
-use crate::watches::Known;
 
 /// A value as a reader gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +41,6 @@ pub struct FoundValue {
 struct BegunWrite {
     change: Change,
     key: KeyId,
-    /// The entries that are there, of all layers.
-    present: Values,
     hold: Turn,
     _turn: Option<Turn>,
 }
@@ -101,8 +98,8 @@ impl<E: Env> Kernel<E> {
             let values = {
                 let _turn = self.turn_to_read(key, Place::Reading(key)).await;
                 match name {
-                    Some(name) => self.query_value(key, name).await?,
-                    None => self.query_values(key).await?,
+                    Some(name) => self.query_value(key, name, None).await?,
+                    None => self.query_values(key, None).await?,
                 }
             };
             if attempt >= TABLE_RETRIES_MAX || !self.is_stale(view.table()) {
@@ -162,7 +159,7 @@ impl<E: Env> Kernel<E> {
         transaction: Option<TransactionId>,
     ) -> Result<(Option<u64>, BegunWrite), Errno> {
         let (change, key, turn) = self.begin_value_change(file, transaction).await;
-        let present = self.query_value(key, write.name).await?;
+        let present = self.query_value(key, write.name, Some(&change.known)).await?;
         self.env.yield_point("count the layers of a value").await;
         let mut layers: Vec<FoldedName> =
             present.entries.iter().map(|entry| folded(&entry.layer)).collect();
@@ -174,7 +171,7 @@ impl<E: Env> Kernel<E> {
         }
         let hold = self.hold_layer(write.layer, token).await?;
         let sequence = self.allocate_sequence(key.slot)?;
-        Ok((sequence, BegunWrite { change, key, present, hold, _turn: turn }))
+        Ok((sequence, BegunWrite { change, key, hold, _turn: turn }))
     }
 
     async fn send_value(
@@ -184,7 +181,7 @@ impl<E: Env> Kernel<E> {
         sequence: u64,
         begun: BegunWrite,
     ) -> Result<(), Errno> {
-        let BegunWrite { change, key, present, hold, _turn } = begun;
+        let BegunWrite { change, key, hold, _turn } = begun;
         let entry = ValueEntry {
             name: write.name.as_bytes().to_vec(),
             layer: write.layer.spelling.clone().into_bytes(),
@@ -202,8 +199,7 @@ impl<E: Env> Kernel<E> {
             expected_sequence: write.expected_sequence,
         };
         self.join(change.transaction, change.hive).await?;
-        let known = Known::nothing().with_value(file.key(), &entry.name, present);
-        let told = Told::of(&file.position, Effect::ValueSet(entry), known);
+        let told = AcceptedChange::of(&file.position, Effect::ValueSet(entry));
         self.mutate(&change, vec![hold], request, Self::values_changed(key), None, told).await?
     }
 
@@ -230,7 +226,7 @@ impl<E: Env> Kernel<E> {
         };
         let removed =
             Effect::ValueRemoved { name: name.as_bytes().to_vec(), layer: layer.folded.clone() };
-        let told = Told::of(&file.position, removed, Known::nothing());
+        let told = AcceptedChange::of(&file.position, removed);
         self.mutate(&change, vec![hold], request, Self::values_changed(key), None, told).await?
     }
 
@@ -271,7 +267,7 @@ impl<E: Env> Kernel<E> {
         } else {
             Effect::BlanketRemoved { layer: layer.folded.clone() }
         };
-        let told = Told::of(&file.position, effect, Known::nothing());
+        let told = AcceptedChange::of(&file.position, effect);
         self.mutate(&change, vec![hold], request, Self::values_changed(key), None, told).await?
     }
 

@@ -171,7 +171,7 @@ impl<E: Env> Kernel<E> {
 
     /// The end of a path that is a hive alone, for which there is no lookup.
     async fn reach_root(&self, position: Position) -> Result<Walked, Errno> {
-        let metadata = self.read_key(position.key()).await?;
+        let metadata = self.read_key(position.key(), None).await?;
         Ok(Walked::Reached(Reached { position, metadata, within: None, hold: Vec::new() }))
     }
 
@@ -203,7 +203,8 @@ impl<E: Env> Kernel<E> {
         }
         self.env.yield_point("look up a component").await;
         let mut parent_metadata = walk.metadata.clone();
-        let found = match self.lookup(parent, &component).await {
+        let learning = change.as_ref().map(|change| &change.known);
+        let found = match self.lookup(parent, &component, learning).await {
             Err(Errno::ENOENT) if creates.is_some() => {
                 // The parent may have gone since it was met, which a creation has to know.
                 parent_metadata = None;
@@ -247,7 +248,7 @@ impl<E: Env> Kernel<E> {
         self.env.yield_point("read a link").await;
         let values = {
             let _turn = self.turn_to_read(link, Place::Reading(link)).await;
-            self.query_value(link, "").await?
+            self.query_value(link, "", None).await?
         };
         let target = view.resolve_value(&values.entries, &values.blankets);
         let target = self.unless_tied(link, Operation::QueryValues, target)?;

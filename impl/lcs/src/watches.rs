@@ -5,6 +5,7 @@
 //! moment in which it is published ([`publication`]), and a layer operation does the same for all
 //! that is watched ([`layer_events`]). The map of watches is plain data ([`map`]).
 
+mod knowledge;
 mod known;
 mod layer_events;
 mod map;
@@ -22,9 +23,10 @@ use crate::ioctls::Call;
 use crate::kernel::Kernel;
 use crate::key_file::KeyFile;
 use crate::user;
+pub use crate::watches::knowledge::{Knowledge, Question, UnderWay};
 pub use crate::watches::known::Known;
 pub use crate::watches::map::{WatchId, WatchMap};
-pub use crate::watches::publication::{Overtaken, Publication, Scale, UnderWay};
+pub use crate::watches::publication::{Overtaken, Publication, Scale};
 
 /// POLLIN of Linux.
 const POLLIN: i64 = 0x01;

@@ -12,7 +12,7 @@ use crate::env::Env;
 use crate::kernel::{Failure, Kernel, answered};
 use crate::limits::KEYS_AHEAD_MAX;
 use crate::resolve::{ChildGroup, Values};
-use crate::source::{Connection, Descriptors, Inquiry, LateEffect, RequestError};
+use crate::source::{AnyEffect, Connection, Descriptors, Inquiry, RequestError};
 use crate::state::HiveId;
 
 /// See the module.
@@ -63,13 +63,12 @@ impl<E: Env> Channel<E> {
         async move { answer.await.map(|_| ()) }
     }
 
-    /// Sends the commit, whose success has its effect also when it comes late.
-    pub async fn commit(&self, late_effect: LateEffect) -> Result<(), Failure> {
+    /// Sends the commit, whose success has its effect whenever it comes.
+    pub async fn commit(&self, effect: AnyEffect) -> Result<(), Failure> {
         let request = Request::CommitTransaction { transaction: self.transaction.0 };
-        let (deadline, late) = (self.kernel.request_deadline(), Some(late_effect));
+        let (deadline, effect) = (self.kernel.request_deadline(), Some(effect));
         let within = Some(self.transaction);
-        let answer =
-            self.connection.request_with_late_effect(deadline, within, request, late).await;
+        let answer = self.connection.request_with_effect(deadline, within, request, effect).await;
         answered(answer).map(|_| ())
     }
 

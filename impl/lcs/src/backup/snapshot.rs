@@ -10,7 +10,7 @@ use rsi::{Request, Response, TransactionId};
 use super::channel::Channel;
 use crate::env::Env;
 use crate::kernel::{Kernel, answered};
-use crate::source::LateEffect;
+use crate::source::AnyEffect;
 use crate::state::{HiveId, SlotId};
 use crate::turns::{Place, Share};
 
@@ -75,7 +75,7 @@ impl<E: Env> Snapshot<E> {
         self.channel.kernel.within_request_timeout(receiver).await;
     }
 
-    fn send_abort(&self, answered: Option<LateEffect>) {
+    fn send_abort(&self, answered: Option<AnyEffect>) {
         let Channel { connection, transaction, .. } = &self.channel;
         let TransactionId(id) = *transaction;
         let request = Request::AbortTransaction { transaction: id };

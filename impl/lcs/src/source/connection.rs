@@ -1,8 +1,9 @@
 //! The kernel's end of a connection: requests with deadlines, and the fate of each of them.
 //!
 //! PSD-005 §7.1 (file-operation semantics, timed-out request records), §7.3, §10.1; D-90, D-93.
-//! A call ends in a response, a timeout, malformed data, or the connection's end. Where the caller
-//! has gone before the response comes, its late effect gets the response instead.
+//! A call ends in a response, a timeout, malformed data, or the connection's end. What a response
+//! does is done as it arrives, one response after the other; where the caller has gone before it
+//! comes, its effect gets the response instead.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,12 +20,9 @@ use rsi::{
 };
 
 use super::dispatch::{Call, Delivery, Dispatch, Inquiry, Record, Ticket};
+use super::effect::AnyEffect;
 use super::validation::{Malformed, MalformedResponse, validate};
 use crate::env::Env;
-
-/// Runs when a response comes for which nobody waits any more, with that response; a failed one
-/// included. It does not run for malformed data, nor when the connection ends first.
-pub type LateEffect = Box<dyn FnOnce(Response) + Send>;
 
 /// The kernel, as a connection sees it. All of it is called with no lock of the connection held.
 pub trait Supervisor: Send + Sync + 'static {
@@ -93,6 +91,9 @@ struct Shared<E> {
     env: E,
     supervisor: Arc<dyn Supervisor>,
     state: Mutex<State>,
+    /// Held while a response is taken in, so that each one's effect comes before the next one. The
+    /// outermost lock: no effect may write to the connection.
+    arrivals: Mutex<()>,
 }
 
 struct State {
@@ -113,7 +114,8 @@ impl<E: Env> Connection<E> {
             readers: BTreeMap::new(),
             next_reader: 0,
         };
-        Self { shared: Arc::new(Shared { env, supervisor, state: Mutex::new(state) }) }
+        let (state, arrivals) = (Mutex::new(state), Mutex::default());
+        Self { shared: Arc::new(Shared { env, supervisor, state, arrivals }) }
     }
 
     /// Sends `request` and waits for its response until `deadline` (Unix nanoseconds), which
@@ -127,28 +129,28 @@ impl<E: Env> Connection<E> {
         transaction: Option<TransactionId>,
         request: Request,
     ) -> Result<Response, RequestError> {
-        self.request_with_late_effect(deadline, transaction, request, None).await
+        self.request_with_effect(deadline, transaction, request, None).await
     }
 
-    /// As [`Connection::request`]. When the deadline passes after dispatch, or the returned future
-    /// is dropped, the record stays in flight, and `late_effect` gets the response when it comes
-    /// (PSD-005 §10.1, D-93).
+    /// As [`Connection::request`], with what the response does when it arrives. When the deadline
+    /// passes after dispatch, or the returned future is dropped, the record stays in flight, and
+    /// `effect` gets the response when it comes (PSD-005 §10.1, D-93).
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn request_with_late_effect(
+    pub async fn request_with_effect(
         &self,
         deadline: u64,
         transaction: Option<TransactionId>,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, RequestError> {
-        let call = Call { late_effect, ..Call::new(transaction, request) };
+        let call = Call { effect, ..Call::new(transaction, request) };
         self.wait_for(deadline, call).await
     }
 
-    /// As [`Connection::request`], for a question about a key. Where the reader judges descriptors
-    /// itself, a malformed one does not fail the request (P-75).
+    /// As [`Connection::request_with_effect`], for a question about a key. Where the reader judges
+    /// descriptors itself, a malformed one does not fail the request (P-75).
     ///
     /// # Errors
     /// [`RequestError`].
@@ -158,8 +160,9 @@ impl<E: Env> Connection<E> {
         transaction: Option<TransactionId>,
         request: Request,
         inquiry: Inquiry,
+        effect: Option<AnyEffect>,
     ) -> Result<Response, RequestError> {
-        self.wait_for(deadline, Call { inquiry, ..Call::new(transaction, request) }).await
+        self.wait_for(deadline, Call { inquiry, effect, ..Call::new(transaction, request) }).await
     }
 
     /// As [`Connection::inquire`], but the request takes its place in the line now, whenever its
@@ -230,9 +233,9 @@ impl<E: Env> Connection<E> {
         &self,
         transaction: Option<TransactionId>,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) {
-        let call = Call { late_effect, ..Call::new(transaction, request) };
+        let call = Call { effect, ..Call::new(transaction, request) };
         // The only error is Down, and then the source's own recovery replaces the clean-up.
         let _ = self.shared.enqueue(call);
     }
@@ -297,8 +300,8 @@ impl<E: Env> Connection<E> {
 
     /// Takes one whole response from the source.
     pub(super) fn write(&self, bytes: &[u8]) -> Result<(), Errno> {
-        let released = self.shared.accept(bytes);
-        match released {
+        let _arrival = self.shared.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.shared.accept(bytes) {
             Ok((id, record, response)) => {
                 self.deliver(id, record, response);
                 Ok(())
@@ -312,7 +315,7 @@ impl<E: Env> Connection<E> {
 
     /// Hands a response that could be read to its end to whoever it is for.
     fn deliver(&self, id: RequestId, record: Record, response: Result<Response, Malformed>) {
-        let Record { request, caller, late_effect, inquiry } = record;
+        let Record { request, caller, mut effect, inquiry } = record;
         let checked = response.and_then(|response| {
             let next_sequence = self.shared.supervisor.next_sequence();
             validate(&request, &response, inquiry, next_sequence).map(|()| response)
@@ -336,7 +339,10 @@ impl<E: Env> Connection<E> {
             }
             _ => None,
         };
-        let delivery = Delivery { outcome, late_effect, begun };
+        if let (Ok(response), Some(effect)) = (&outcome, &mut effect) {
+            effect.arrive(response, caller.as_ref().is_some_and(|caller| !caller.is_canceled()));
+        }
+        let delivery = Delivery { outcome, effect, begun };
         let untaken = match caller {
             Some(caller) => caller.send(delivery).err(),
             None => Some(delivery),
@@ -438,8 +444,8 @@ impl<E: Env> Shared<E> {
         if let Some(begun) = delivery.begun {
             self.abort(begun);
         }
-        if let (Ok(response), Some(effect)) = (delivery.outcome, delivery.late_effect) {
-            effect(response);
+        if let (Ok(response), Some(effect)) = (delivery.outcome, delivery.effect) {
+            effect.untaken(response);
         }
     }
 }

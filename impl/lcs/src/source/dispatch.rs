@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use futures::channel::oneshot;
 use rsi::{Operation, Request, RequestFrame, RequestId, Response, TransactionId, encode_request};
 
-use super::connection::{LateEffect, RequestError};
+use super::connection::RequestError;
+use super::effect::AnyEffect;
 use super::validation::Descriptors;
 use crate::limits::NAME_LENGTH_CEILING;
 
@@ -21,7 +22,7 @@ pub struct Ticket(u64);
 /// What a caller gets: the response, and what is to be done if nobody takes it.
 pub struct Delivery {
     pub outcome: Result<Response, RequestError>,
-    pub late_effect: Option<LateEffect>,
+    pub effect: Option<AnyEffect>,
     /// The transaction that a successful begin has left at the source.
     pub begun: Option<TransactionId>,
 }
@@ -29,7 +30,7 @@ pub struct Delivery {
 impl Delivery {
     /// The news that there will be no response.
     pub const fn failure(error: RequestError) -> Self {
-        Self { outcome: Err(error), late_effect: None, begun: None }
+        Self { outcome: Err(error), effect: None, begun: None }
     }
 }
 
@@ -51,7 +52,7 @@ pub struct Call {
     /// Unix nanoseconds; none for a request that nobody waits for.
     pub deadline: Option<u64>,
     pub caller: Option<oneshot::Sender<Delivery>>,
-    pub late_effect: Option<LateEffect>,
+    pub effect: Option<AnyEffect>,
     pub inquiry: Inquiry,
 }
 
@@ -61,7 +62,7 @@ impl Call {
         let descriptors = Descriptors::Checked;
         let inquiry =
             Inquiry { hive_index: None, descriptors, name_length_max: NAME_LENGTH_CEILING };
-        Self { transaction, request, deadline: None, caller: None, late_effect: None, inquiry }
+        Self { transaction, request, deadline: None, caller: None, effect: None, inquiry }
     }
 }
 
@@ -69,7 +70,7 @@ impl Call {
 pub struct Record {
     pub request: Request,
     pub caller: Option<oneshot::Sender<Delivery>>,
-    pub late_effect: Option<LateEffect>,
+    pub effect: Option<AnyEffect>,
     pub inquiry: Inquiry,
 }
 
@@ -170,10 +171,10 @@ impl Dispatch {
     fn dispatch(&mut self, call: Call) {
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        let Call { transaction, request, caller, late_effect, inquiry, .. } = call;
+        let Call { transaction, request, caller, effect, inquiry, .. } = call;
         let frame = RequestFrame { id, transaction, request };
         self.unread.push_back((id, encode_request(&frame)));
-        let record = Record { request: frame.request, caller, late_effect, inquiry };
+        let record = Record { request: frame.request, caller, effect, inquiry };
         self.in_flight.insert(id, record);
     }
 }

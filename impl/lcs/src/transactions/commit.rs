@@ -12,12 +12,14 @@ use rsi::{Request, Response, Status, TransactionId};
 use super::file::TransactionFile;
 use super::late::Fate;
 use super::log::Logged;
+use super::mutation::Accepted;
 use super::table::{Binding, Content, End};
+use crate::arrival::Handover;
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
 use crate::mutation::{Bearing, Scope};
-use crate::source::{LateEffect, RequestError};
-use crate::state::{HiveId, KeyId};
+use crate::source::{RequestError, ResponseEffect};
+use crate::state::{HiveId, KeyId, State};
 use crate::turns::{Place, Share};
 use crate::watches::{Publication, Scale};
 
@@ -30,6 +32,32 @@ struct Commit {
     fate: Arc<Fate>,
     /// What watchers are told of it.
     told: Arc<Publication>,
+    /// What its success has left to be done.
+    entered: Handover<Entered>,
+}
+
+/// What is left of a commit that is in effect.
+struct Entered {
+    /// What its caller gets.
+    was_active: Result<(), Errno>,
+    /// Orphans that nobody has open.
+    unopened: Vec<KeyId>,
+    /// What of the kernel's own it bears on.
+    bearing: Bearing,
+    /// Mutations that the source has accepted since the transaction was over for its owner.
+    accepted_since: Vec<Accepted>,
+}
+
+/// The answer to a commit. Dropped with a request that was never sent, or that was refused, it has the
+/// source abort a transaction that has ended meanwhile.
+struct CommitDone<E: Env> {
+    kernel: Arc<Kernel<E>>,
+    commit: Commit,
+    /// Whether it is in effect.
+    is_entered: bool,
+    /// Alive while the caller waits, and sees to a failure itself.
+    caller: Weak<()>,
+    _token: Arc<()>,
 }
 
 impl<E: Env> Kernel<E> {
@@ -45,15 +73,14 @@ impl<E: Env> Kernel<E> {
         let content = self.state().transactions.content(id)?;
         let Content { binding, log, known, fate } = content;
         let changes = log.iter().map(|logged| logged.change.clone()).collect();
-        let told = self.foresee(changes, known).await;
+        let told = self.foresee(changes, &known).await;
         let token = Arc::new(());
         let ended = self.state().transactions.begin_commit(id, &token)?;
-        let commit = Commit { transaction: id, binding, log, fate, told };
-        let answer = self.ask_to_commit(&commit, token, ended).await?;
-        match answer {
-            Ok(_) => {
-                self.publish(&commit.told, Scale::Commit);
-                let done = self.settle_commit(commit);
+        let entered = Handover::default();
+        let commit = Commit { transaction: id, binding, log, fate, told, entered };
+        match self.ask_to_commit(&commit, token, ended).await? {
+            Ok(entered) => {
+                let done = self.follow_commit(&commit, entered);
                 // What follows may wait for the layers, and their deletion for this transaction.
                 drop(turn);
                 done.await
@@ -74,56 +101,51 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Sends the commit and waits for its answer, or for the transaction's end: that of its lifetime
-    /// is no reason to wait longer (`IOC-195`), and leaves the answer to the late effect.
+    /// is no reason to wait longer (`IOC-195`), and leaves the answer to be heard of late. The end may
+    /// be that of the commit itself, which is in effect before its answer is here.
     async fn ask_to_commit(
         self: &Arc<Self>,
         commit: &Commit,
         token: Arc<()>,
         ended: oneshot::Receiver<()>,
-    ) -> Result<Result<Response, Failure>, Errno> {
+    ) -> Result<Result<Entered, Failure>, Errno> {
         let id = commit.transaction;
         let request = Request::CommitTransaction { transaction: commit.binding.id_at_source.0 };
         let caller = Arc::new(());
-        let late = self.late_commit(commit.clone(), token, Arc::downgrade(&caller));
+        let effect = Box::new(CommitDone {
+            kernel: Arc::clone(self),
+            commit: commit.clone(),
+            is_entered: false,
+            caller: Arc::downgrade(&caller),
+            _token: token,
+        });
         let slot = commit.binding.hive.slot;
-        let end = {
-            let asked = pin!(self.ask_unchecked(Some(id), slot, request, Some(late)));
-            // Gone before the request is given up, which is left to the late effect then.
+        let answer = {
+            let asked = pin!(self.ask_unchecked(Some(id), slot, request, Some(effect)));
+            // Gone before the request is given up, which is left to the effect then.
             let _caller = caller;
-            match select(asked, ended).await {
-                Either::Left((answer, _)) => {
-                    self.clean_up_after(commit, &answer);
-                    return Ok(answer);
-                }
-                Either::Right(_) => self.state().transactions.check_active(id),
-            }
+            let answer = match select(asked, ended).await {
+                Either::Left((answer, _)) => Some(answer),
+                Either::Right(_) => None,
+            };
+            // As long as the answer has somebody to go to.
+            (commit.entered.take(), answer)
         };
-        Err(end.err().unwrap_or(Errno::EIO))
-    }
-
-    /// What happens when the answer comes after its caller has gone.
-    fn late_commit(
-        self: &Arc<Self>,
-        commit: Commit,
-        token: Arc<()>,
-        caller: Weak<()>,
-    ) -> LateEffect {
-        let kernel = Arc::clone(self);
-        let mut unanswered = Unanswered { kernel, commit: Some(commit), caller, _token: token };
-        Box::new(move |response| {
-            if response == Response::Done
-                && let Some(commit) = unanswered.commit.take()
-            {
-                let kernel = unanswered.kernel.begin_operation();
-                kernel.publish_late(&commit.told, Scale::Commit);
-                // Nobody waits for what follows.
-                drop(kernel.settle_commit(commit));
+        match answer {
+            (Some(entered), _) => Ok(Ok(entered)),
+            (None, Some(answer)) => {
+                self.clean_up_after(commit, &answer);
+                Ok(answer.and(Err(Failure::Unanswered(RequestError::Down))))
             }
-        })
+            (None, None) => {
+                let end = self.state().transactions.check_active(id);
+                Err(end.err().unwrap_or(Errno::EIO))
+            }
+        }
     }
 
     /// What a caller that was there for the answer sees to. A commit that took place is over at the
-    /// source, and one whose answer is still to come is left to the late effect.
+    /// source, and one whose answer is still to come is left to its effect.
     fn clean_up_after(&self, commit: &Commit, answer: &Result<Response, Failure>) {
         let in_flight = RequestError::TimedOut { dispatched: true };
         match answer {
@@ -141,31 +163,55 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// The source has committed, and watchers have been told of it, under the layers as they were:
-    /// that is the transaction's end, and its other effects are applied by a task that outlives the
-    /// caller. Completes when they are; what goes wrong with them is no
-    /// fault of the commit (D-52).
+    /// The source has committed: in this moment watchers are told of it, under the layers as they are,
+    /// the transaction ends, and what it has done is what the kernel knows (§5.1, `TXN-59`).
+    fn enter_commit(&self, commit: &Commit, awaited: bool) {
+        let hive = commit.binding.hive;
+        let ended = {
+            let mut state = self.state();
+            match awaited {
+                true => self.publish_in(&mut state, &commit.told, Scale::Commit),
+                false => self.publish_late_in(&mut state, &commit.told, Scale::Commit),
+            }
+            let was_active = match state.transactions.commit_of_lost_source(commit.transaction) {
+                true => Ok(()),
+                false => state.transactions.check_active(commit.transaction),
+            };
+            let bearing = state.bearing_of(hive, &commit.log);
+            let unopened = state.enter_log(hive, &commit.log);
+            if bearing.is_none() && !commit.log.is_empty() {
+                state.step_generation(hive);
+            }
+            let accepted_since = commit.fate.commit();
+            commit.entered.leave(Entered { was_active, unopened, bearing, accepted_since });
+            state.transactions.end(commit.transaction, End::Committed)
+        };
+        // Whoever waits for the end learns of it here.
+        drop(ended);
+    }
+
+    /// What follows a commit that is in effect, in a task that outlives the caller. Completes when
+    /// that is done; what goes wrong with it is no fault of the commit (D-52).
     ///
     /// # Errors
     /// That of a transaction that had ended before, otherwise than with a source that has gone since it
     /// answered (P-420).
-    fn settle_commit(
+    fn follow_commit(
         self: &Arc<Self>,
-        commit: Commit,
+        commit: &Commit,
+        entered: Entered,
     ) -> impl Future<Output = Result<(), Errno>> + Send + use<E> {
-        let was_active = {
-            let transactions = &mut self.state().transactions;
-            match transactions.commit_of_lost_source(commit.transaction) {
-                true => Ok(()),
-                false => transactions.check_active(commit.transaction),
-            }
-        };
-        let accepted_since = commit.fate.commit();
-        drop(self.end_transaction(commit.transaction, End::Committed));
+        let Entered { was_active, unopened, bearing, accepted_since } = entered;
         let (sender, receiver) = oneshot::channel();
         let kernel = Arc::clone(self);
+        let (hive, log) = (commit.binding.hive, Arc::clone(&commit.log));
         self.spawn(async move {
-            kernel.apply_commit(commit.binding.hive, &commit.log).await;
+            if !bearing.is_none() {
+                kernel.refresh_after_commit(hive, &log, bearing).await;
+            }
+            for key in unopened {
+                kernel.drop_key(key).await;
+            }
             for accepted in accepted_since {
                 Arc::clone(&kernel).take_effect_after_commit(accepted);
             }
@@ -179,35 +225,28 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// What a committed transaction means for the kernel: one step of the generation, the layers,
-    /// the events, and the keys that nobody has any more.
-    async fn apply_commit(self: &Arc<Self>, hive: HiveId, log: &[Logged]) {
-        if log.is_empty() {
-            return;
+    /// The layers and the parameters, and with them the step of the generation.
+    async fn refresh_after_commit(
+        self: &Arc<Self>,
+        hive: HiveId,
+        log: &[Logged],
+        bearing: Bearing,
+    ) {
+        let layers = self.turns.take(Place::Layers, Share::Alone).await;
+        let effective = self.turns.take(Place::Effective(hive), Share::Alone).await;
+        if self.state().machine == Some(hive) {
+            let visible = log.iter().filter(|logged| logged.was_visible);
+            visible.for_each(|logged| self.state().metadata.note_visible(&logged.scope));
         }
-        let bearing = self.bearing_of(hive, log);
-        let turns = match bearing.is_none() {
-            true => None,
-            false => Some((
-                self.turns.take(Place::Layers, Share::Alone).await,
-                self.turns.take(Place::Effective(hive), Share::Alone).await,
-            )),
-        };
-        let unopened = self.enter_log(hive, log);
-        if turns.is_some() {
-            let scopes: Vec<Scope> = log.iter().map(|logged| logged.scope.clone()).collect();
-            let creator = log.iter().find_map(|logged| logged.creator);
-            // The commit stands whatever metadata it leaves behind (D-52).
-            let _ = self.refresh_metadata(hive, creator, &scopes, bearing).await;
-        } else {
-            self.state().step_generation(hive);
-        }
-        drop(turns);
-        for key in unopened {
-            self.drop_key(key).await;
-        }
+        let scopes: Vec<Scope> = log.iter().map(|logged| logged.scope.clone()).collect();
+        let creator = log.iter().find_map(|logged| logged.creator);
+        // The commit stands whatever metadata it leaves behind (D-52).
+        let _ = self.refresh_metadata(hive, creator, &scopes, bearing).await;
+        drop((layers, effective));
     }
+}
 
+impl<E: Env> State<E> {
     /// What all of a log bears on.
     fn bearing_of(&self, hive: HiveId, log: &[Logged]) -> Bearing {
         log.iter().fold(Bearing::default(), |all, logged| {
@@ -219,40 +258,42 @@ impl<E: Env> Kernel<E> {
         })
     }
 
-    /// What a log changes in the state at once; the orphans that nobody has open.
-    fn enter_log(&self, hive: HiveId, log: &[Logged]) -> Vec<KeyId> {
-        let mut state = self.state();
+    /// What a log changes of open keys at once; the orphans that nobody has open.
+    fn enter_log(&mut self, hive: HiveId, log: &[Logged]) -> Vec<KeyId> {
         let mut unopened = Vec::new();
         for logged in log {
             if let Some(guid) = logged.change.created_key() {
-                state.commit_key(KeyId::in_hive(hive, guid));
-            }
-            if logged.was_visible && state.machine == Some(hive) {
-                state.metadata.note_visible(&logged.scope);
+                self.commit_key(KeyId::in_hive(hive, guid));
             }
             let orphan = logged.orphan.map(|guid| KeyId::in_hive(hive, guid));
-            unopened.extend(orphan.filter(|key| state.orphan_key(*key)));
+            unopened.extend(orphan.filter(|key| self.orphan_key(*key)));
         }
         unopened
     }
 }
 
-/// A commit whose answer has not come late. Dropped with a request that was never sent, or that was
-/// refused as malformed, it has the source abort a transaction that has ended meanwhile.
-struct Unanswered<E: Env> {
-    kernel: Arc<Kernel<E>>,
-    commit: Option<Commit>,
-    /// Alive while the caller waits, and sees to the answer itself.
-    caller: Weak<()>,
-    _token: Arc<()>,
+impl<E: Env> ResponseEffect for CommitDone<E> {
+    fn arrive(&mut self, response: &Response, awaited: bool) {
+        if *response == Response::Done {
+            self.is_entered = true;
+            let kernel =
+                if awaited { Arc::clone(&self.kernel) } else { self.kernel.begin_operation() };
+            kernel.enter_commit(&self.commit, awaited);
+        }
+    }
+
+    fn untaken(self: Box<Self>, _response: Response) {
+        if let Some(entered) = self.commit.entered.take() {
+            // Nobody waits for what follows.
+            drop(self.kernel.begin_operation().follow_commit(&self.commit, entered));
+        }
+    }
 }
 
-impl<E: Env> Drop for Unanswered<E> {
+impl<E: Env> Drop for CommitDone<E> {
     fn drop(&mut self) {
-        if self.caller.strong_count() == 0
-            && let Some(commit) = self.commit.take()
-        {
-            self.kernel.clean_up(&commit);
+        if !self.is_entered && self.caller.strong_count() == 0 {
+            self.kernel.clean_up(&self.commit);
         }
     }
 }

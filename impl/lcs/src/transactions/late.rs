@@ -9,7 +9,7 @@ use super::mutation::Accepted;
 use crate::env::Env;
 use crate::kernel::Kernel;
 use crate::mutation::FollowUp;
-use crate::source::LateEffect;
+use crate::source::AnyEffect;
 use crate::turns::{Place, Share};
 
 /// A bound transaction as its source knows it.
@@ -99,9 +99,9 @@ impl Fate {
 
 impl<E: Env> Kernel<E> {
     /// What happens when a mutation's success comes after its caller has gone.
-    pub fn late_acceptance(self: &Arc<Self>, accepted: Accepted) -> LateEffect {
+    pub fn late_acceptance(self: &Arc<Self>, accepted: Accepted) -> AnyEffect {
         let kernel = Arc::clone(self);
-        Box::new(move |response| {
+        Box::new(move |response: Response| {
             if response == Response::Done {
                 kernel.begin_operation().accept_late(accepted);
             }
@@ -114,9 +114,9 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         accepted: Accepted,
         take_back: Request,
-    ) -> LateEffect {
+    ) -> AnyEffect {
         let kernel = Arc::clone(self);
-        Box::new(move |response| {
+        Box::new(move |response: Response| {
             let kernel = kernel.begin_operation();
             if response == Response::Done {
                 kernel.accept_late(accepted);

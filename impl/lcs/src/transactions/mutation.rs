@@ -12,12 +12,12 @@ use super::log::Logged;
 use crate::change::AcceptedChange;
 use crate::env::Env;
 use crate::kernel::{Failure, Kernel};
-use crate::mutation::{Change, FollowUp, NewKey, Scope, Told};
+use crate::mutation::{Change, FollowUp, NewKey, Scope};
 use crate::security::Sid;
 use crate::source::RequestError;
 use crate::state::{KeyId, SlotId};
 use crate::turns::Turn;
-use crate::watches::Known;
+use crate::watches::Knowledge;
 
 /// What remains to be done of a mutation that the source has accepted.
 #[derive(Clone)]
@@ -47,12 +47,12 @@ impl<E: Env> Kernel<E> {
         request: Request,
         follow_up: FollowUp,
         creator: Option<Sid>,
-        told: Told,
+        told: AcceptedChange,
     ) -> Result<Result<(), Errno>, Failure> {
         let hive = change.hive;
-        self.learn_within(transaction, &told.change, told.known).await;
+        self.learn_within(transaction, &told, &change.known).await;
         let is_path = matches!(change.scope, Scope::Name { .. });
-        let logged = Logged::of(told.change, &change.scope, &follow_up, creator);
+        let logged = Logged::of(told, &change.scope, &follow_up, creator);
         let write_time = follow_up.write_time.map(|guid| {
             let key = KeyId { transaction: Some(transaction), ..KeyId::in_hive(hive, guid) };
             (key, is_path)
@@ -86,11 +86,19 @@ impl<E: Env> Kernel<E> {
     /// Remembers how what a mutation changes is before the transaction changes it, as far as the
     /// transaction has not changed it yet. That is asked within the transaction: from outside, a
     /// source may only be able to tell when the transaction is over.
-    async fn learn_within(&self, transaction: TransactionId, change: &AcceptedChange, read: Known) {
+    async fn learn_within(
+        &self,
+        transaction: TransactionId,
+        change: &AcceptedChange,
+        read: &Arc<Knowledge>,
+    ) {
         let is_known = self.state().transactions.knows(transaction, change);
         if !is_known {
-            let read = self.look_within(transaction, change, read).await;
-            self.state().transactions.learn(transaction, change, read);
+            self.look_within(transaction, change, read).await;
+            let state = self.state();
+            if let Some(read) = read.take() {
+                state.transactions.learn(transaction, change, read);
+            }
         }
     }
 

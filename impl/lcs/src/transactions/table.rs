@@ -20,7 +20,7 @@ use crate::change::AcceptedChange;
 use crate::limits::MUTATIONS_PER_TRANSACTION_MAX;
 use crate::name::FoldedName;
 use crate::state::{HiveId, SlotId};
-use crate::watches::Known;
+use crate::watches::{Knowledge, Known};
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub struct Content {
     /// What it has done.
     pub log: Arc<Vec<Logged>>,
     /// How what it has changed was before.
-    pub known: Known,
+    pub known: Arc<Knowledge>,
     /// What becomes of it.
     pub fate: Arc<Fate>,
 }
@@ -112,7 +112,8 @@ enum Phase {
     Bound {
         binding: Binding,
         log: Arc<Vec<Logged>>,
-        known: Known,
+        /// What is committed of what it has changed.
+        known: Arc<Knowledge>,
         fate: Arc<Fate>,
         /// Layers that it may have written into beside those of the log: of mutations of which it is
         /// not known whether the source has done them, and of a restore.
@@ -276,13 +277,18 @@ impl Transactions {
     ///
     /// # Errors
     /// As [`Transactions::check_active`].
-    pub fn bind(&mut self, id: TransactionId, binding: Binding) -> Result<(), Errno> {
+    pub fn bind(
+        &mut self,
+        id: TransactionId,
+        binding: Binding,
+        known: Arc<Knowledge>,
+    ) -> Result<(), Errno> {
         self.check_active(id)?;
         if let Some(record) = self.records.get_mut(&id) {
             record.phase = Phase::Bound {
                 binding,
                 log: Arc::default(),
-                known: Known::nothing(),
+                known,
                 fate: Arc::default(),
                 layers: BTreeSet::new(),
                 commit: Weak::new(),
@@ -300,12 +306,19 @@ impl Transactions {
 
     /// Whether it is known how what a mutation changes was before the transaction.
     pub fn knows(&self, id: TransactionId, change: &AcceptedChange) -> bool {
-        matches!(self.phase(id), Ok(Phase::Bound { known, .. }) if known.covers(change))
+        match self.phase(id) {
+            Ok(Phase::Bound { known, .. }) => {
+                known.lock().as_ref().is_some_and(|known| known.covers(change))
+            }
+            _ => false,
+        }
     }
 
     /// Takes in what was read for a mutation, within the transaction and before the mutation.
-    pub fn learn(&mut self, id: TransactionId, change: &AcceptedChange, read: Known) {
-        if let Some(Record { phase: Phase::Bound { known, .. }, .. }) = self.records.get_mut(&id) {
+    pub fn learn(&self, id: TransactionId, change: &AcceptedChange, read: Known) {
+        if let Ok(Phase::Bound { known, .. }) = self.phase(id)
+            && let Some(known) = known.lock().as_mut()
+        {
             known.complete(change.position.key(), read);
         }
     }
@@ -314,17 +327,6 @@ impl Transactions {
     pub fn write_into(&mut self, id: TransactionId, layer: Option<FoldedName>) {
         if let Some(Record { phase: Phase::Bound { layers, .. }, .. }) = self.records.get_mut(&id) {
             layers.extend(layer);
-        }
-    }
-
-    /// Nobody knows any more how a hive was before what its transactions have changed.
-    pub fn forget_known(&mut self, hive: HiveId) {
-        for record in self.records.values_mut() {
-            if let Phase::Bound { binding, known, .. } = &mut record.phase
-                && binding.hive == hive
-            {
-                *known = Known::nothing();
-            }
         }
     }
 
@@ -348,7 +350,7 @@ impl Transactions {
             Phase::Bound { binding, log, known, fate, .. } => Ok(Content {
                 binding: *binding,
                 log: Arc::clone(log),
-                known: known.clone(),
+                known: Arc::clone(known),
                 fate: Arc::clone(fate),
             }),
             _ => Err(Errno::EINVAL),

@@ -12,7 +12,7 @@ use crate::change::{AcceptedChange, Effect};
 use crate::key_file::Position;
 use crate::layers::View;
 use crate::name::FoldedName;
-use crate::resolve::{ChildGroup, Values, VisibleChild, folded, is_of};
+use crate::resolve::{ChildGroup, VisibleChild, folded, is_of};
 use crate::security::SecurityDescriptor;
 use crate::state::{HiveId, KeyId};
 use crate::watches::record::{Event, EventKind};
@@ -32,6 +32,16 @@ struct KnownKey {
     names: BTreeMap<FoldedName, Vec<ChildGroup>>,
     all_names: bool,
     sd: Option<Vec<u8>>,
+}
+
+/// When a change is heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// After all that came before it, and nothing else. That says more than sequence numbers: those of
+    /// a transaction are older than its commit.
+    InOrder,
+    /// Late, so that it must not undo what is newer.
+    Late,
 }
 
 /// Something that a difference depends on is not known, or is malformed.
@@ -89,63 +99,48 @@ impl Known {
     }
 
     /// The entries of one value, with the blankets of its key.
-    #[must_use]
-    pub fn with_value(mut self, key: KeyId, name: &[u8], values: Values) -> Self {
-        self.learn_value(key, &folded(name), values);
-        self
+    pub fn learn_value(
+        &mut self,
+        key: KeyId,
+        name: &FoldedName,
+        entries: &[ValueEntry],
+        blankets: &[BlanketEntry],
+    ) {
+        let key = self.keys.entry(key).or_default();
+        key.blankets = blankets.to_vec();
+        let entries = entries.iter().filter(|entry| is_of(&entry.name, name));
+        key.values.insert(name.clone(), entries.cloned().collect());
     }
 
     /// The path entries of one name below a key.
-    #[must_use]
-    pub fn with_name(mut self, parent: KeyId, name: &str, entries: Vec<PathEntry>) -> Self {
-        self.learn_name(parent, name, entries);
-        self
-    }
-
-    /// A key's descriptor.
-    #[must_use]
-    pub fn with_descriptor(mut self, key: KeyId, sd: Vec<u8>) -> Self {
-        self.learn_descriptor(key, sd);
-        self
-    }
-
-    /// As [`Known::with_value`].
-    pub fn learn_value(&mut self, key: KeyId, name: &FoldedName, values: Values) {
-        let key = self.keys.entry(key).or_default();
-        key.blankets = values.blankets;
-        let entries = values.entries.into_iter().filter(|entry| is_of(&entry.name, name));
-        key.values.insert(name.clone(), entries.collect());
-    }
-
-    /// As [`Known::with_name`].
-    pub fn learn_name(&mut self, parent: KeyId, name: &str, entries: Vec<PathEntry>) {
-        let groups = vec![(name.as_bytes().to_vec(), entries)];
+    pub fn learn_name(&mut self, parent: KeyId, name: &str, entries: &[PathEntry]) {
+        let groups = vec![(name.as_bytes().to_vec(), entries.to_vec())];
         self.keys.entry(parent).or_default().names.insert(FoldedName::new(name), groups);
     }
 
-    /// As [`Known::with_descriptor`].
-    pub fn learn_descriptor(&mut self, key: KeyId, sd: Vec<u8>) {
-        self.keys.entry(key).or_default().sd = Some(sd);
+    /// A key's descriptor.
+    pub fn learn_descriptor(&mut self, key: KeyId, sd: &[u8]) {
+        self.keys.entry(key).or_default().sd = Some(sd.to_vec());
     }
 
     /// The entries of all values of a key, and its blankets.
-    pub fn learn_values(&mut self, key: KeyId, values: Values) {
+    pub fn learn_values(&mut self, key: KeyId, entries: &[ValueEntry], blankets: &[BlanketEntry]) {
         let key = self.keys.entry(key).or_default();
         key.all_values = true;
-        key.blankets = values.blankets;
+        key.blankets = blankets.to_vec();
         key.values.clear();
-        for entry in values.entries {
-            key.values.entry(folded(&entry.name)).or_default().push(entry);
+        for entry in entries {
+            key.values.entry(folded(&entry.name)).or_default().push(entry.clone());
         }
     }
 
     /// The path entries of all names below a key.
-    pub fn learn_children(&mut self, key: KeyId, groups: Vec<ChildGroup>) {
+    pub fn learn_children(&mut self, key: KeyId, groups: &[ChildGroup]) {
         let known = self.keys.entry(key).or_default();
         known.all_names = true;
         known.names.clear();
         for group in groups {
-            known.names.entry(folded(&group.0)).or_default().push(group);
+            known.names.entry(folded(&group.0)).or_default().push(group.clone());
         }
     }
 }
@@ -264,7 +259,7 @@ impl Known {
     ) -> Result<Vec<Occurrence>, Unclear> {
         let covered = self.covers(change);
         let before = self.seen(change, view);
-        self.apply(change);
+        self.apply(change, Heard::InOrder);
         if !covered {
             return Err(Unclear);
         }
@@ -272,7 +267,7 @@ impl Known {
     }
 
     /// Carries out a change.
-    pub fn apply(&mut self, change: &AcceptedChange) {
+    pub fn apply(&mut self, change: &AcceptedChange, heard: Heard) {
         let id = change.position.key();
         if let Effect::KeyCreated { entry: PathEntry { target: Some(guid), .. }, sd, .. } =
             &change.effect
@@ -282,18 +277,23 @@ impl Known {
             created.sd = Some(sd.clone());
         }
         if let Some(key) = self.keys.get_mut(&id) {
-            key.apply(&change.effect);
+            key.apply(&change.effect, heard);
         }
     }
 
     /// Carries out a change that somebody else published.
-    pub fn overtake(&mut self, change: &AcceptedChange) {
+    pub fn overtake(&mut self, change: &AcceptedChange, heard: Heard) {
         let is_blanket =
             matches!(change.effect, Effect::BlanketSet(_) | Effect::BlanketRemoved { .. });
         let masks = |key: &KnownKey| is_blanket && !key.values.is_empty();
         let key = self.keys.get(&change.position.key());
         self.overtaken |= self.covers(change) || key.is_some_and(masks);
-        self.apply(change);
+        self.apply(change, heard);
+    }
+
+    /// Takes what has been published so far for older than what is to come.
+    pub fn catch_up(&mut self) {
+        self.overtaken = false;
     }
 
     /// Forgets the keys of a hive, and those that may be of it.
@@ -396,12 +396,12 @@ impl KnownKey {
         Ok(ChildChange { before: self.visible(name, before)?, after: self.visible(name, after)? })
     }
 
-    fn apply(&mut self, effect: &Effect) {
+    fn apply(&mut self, effect: &Effect, heard: Heard) {
         match effect {
             Effect::ValueSet(entry) => {
                 let name = folded(&entry.name);
                 if self.all_values || self.values.contains_key(&name) {
-                    replace(self.values.entry(name).or_default(), entry);
+                    replace(self.values.entry(name).or_default(), entry, heard);
                 }
             }
             Effect::ValueRemoved { name, layer } => {
@@ -409,12 +409,12 @@ impl KnownKey {
                     entries.retain(|entry| !is_of(&entry.layer, layer));
                 }
             }
-            Effect::BlanketSet(blanket) => replace(&mut self.blankets, blanket),
+            Effect::BlanketSet(blanket) => replace(&mut self.blankets, blanket, heard),
             Effect::BlanketRemoved { layer } => {
                 self.blankets.retain(|blanket| !is_of(&blanket.layer, layer));
             }
             Effect::KeyCreated { name, entry, .. } | Effect::PathHidden { name, entry } => {
-                self.replace_path_entry(name, entry);
+                self.replace_path_entry(name, entry, heard);
             }
             Effect::PathRemoved { name, layer } => {
                 for group in self.names.get_mut(&FoldedName::new(name)).into_iter().flatten() {
@@ -429,18 +429,16 @@ impl KnownKey {
         }
     }
 
-    fn replace_path_entry(&mut self, name: &str, entry: &PathEntry) {
+    fn replace_path_entry(&mut self, name: &str, entry: &PathEntry, heard: Heard) {
         let identity = FoldedName::new(name);
         if !self.all_names && !self.names.contains_key(&identity) {
             return;
         }
         let groups = self.names.entry(identity).or_default();
         let layer = folded(&entry.layer);
-        let is_newer = groups
-            .iter()
-            .flat_map(|(_, entries)| entries)
-            .all(|present| !is_of(&present.layer, &layer) || present.sequence <= entry.sequence);
-        if is_newer {
+        let own = |present: &&PathEntry| is_of(&present.layer, &layer);
+        let mut present = groups.iter().flat_map(|(_, entries)| entries).filter(own);
+        if heard == Heard::InOrder || present.all(|present| present.sequence <= entry.sequence) {
             for (_, entries) in groups.iter_mut() {
                 entries.retain(|present| !is_of(&present.layer, &layer));
             }
@@ -475,12 +473,12 @@ impl LayerEntry for BlanketEntry {
     }
 }
 
-/// Puts an entry in the place of its layer's, unless that is newer: a change that is heard of late
-/// does not undo a later one.
-fn replace<T: LayerEntry>(entries: &mut Vec<T>, entry: &T) {
+/// Puts an entry in the place of its layer's, unless it is heard of late and that is newer.
+fn replace<T: LayerEntry>(entries: &mut Vec<T>, entry: &T, heard: Heard) {
     let layer = folded(entry.layer());
     let own = |present: &T| is_of(present.layer(), &layer);
-    if entries.iter().all(|present| !own(present) || present.sequence() <= entry.sequence()) {
+    let is_newer = |present: &T| own(present) && present.sequence() > entry.sequence();
+    if heard == Heard::InOrder || !entries.iter().any(is_newer) {
         entries.retain(|present| !own(present));
         entries.push(entry.clone());
     }

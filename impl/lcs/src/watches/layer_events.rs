@@ -14,9 +14,9 @@ use crate::layers::{LayerTable, View};
 use crate::name::FoldedName;
 use crate::state::{HiveId, KeyId, SlotId, State};
 use crate::turns::{Place, Share};
+use crate::watches::knowledge::{Knowledge, Question};
 use crate::watches::known::{ChildChange, Known, Unclear};
 use crate::watches::map::{Batch, Watch, WatchId};
-use crate::watches::publication::{Knowledge, Question};
 use crate::watches::record::{Event, EventKind};
 
 /// A change of the layer table that is about to be published.

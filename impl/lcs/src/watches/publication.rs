@@ -7,7 +7,7 @@
 //! is missing, watchers that may be concerned get OVERFLOW.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 use abi::Errno;
 use rsi::{Guid, TransactionId};
@@ -15,13 +15,13 @@ use rsi::{Guid, TransactionId};
 use crate::change::{AcceptedChange, Effect};
 use crate::configuration::WatchLimits;
 use crate::env::Env;
-use crate::hive_content::absent_is_empty;
 use crate::kernel::Kernel;
 use crate::layers::View;
 use crate::name::FoldedName;
 use crate::resolve::{folded, text};
-use crate::state::{HiveId, KeyId};
-use crate::watches::known::{Known, Occurrence};
+use crate::state::{KeyId, State};
+use crate::watches::knowledge::{Knowledge, Question};
+use crate::watches::known::{Heard, Known, Occurrence};
 use crate::watches::map::Batch;
 use crate::watches::record::{Event, EventKind};
 
@@ -30,14 +30,6 @@ pub struct Publication {
     changes: Vec<AcceptedChange>,
     known: Arc<Knowledge>,
 }
-
-/// Knowledge that is kept up to date while it waits to be used; none once it has been.
-#[derive(Default)]
-pub struct Knowledge(Mutex<Option<Known>>);
-
-/// The knowledge of everything that waits.
-#[derive(Default)]
-pub struct UnderWay(Vec<Weak<Knowledge>>);
 
 /// What a publication is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,35 +51,6 @@ pub enum Overtaken {
     },
 }
 
-/// A request whose answer tells something that a difference depends on.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Question {
-    /// One value of a key, of all layers.
-    Value(KeyId, FoldedName, String),
-    /// All values of a key.
-    Values(KeyId),
-    /// The path entries of one name.
-    Name(KeyId, FoldedName, String),
-    /// The path entries of all names.
-    Children(KeyId),
-    /// A key's descriptor.
-    Descriptor(KeyId),
-}
-
-impl Question {
-    /// As it is asked in a transaction.
-    fn within(self, transaction: TransactionId) -> Self {
-        let within = |key: KeyId| KeyId { transaction: Some(transaction), ..key };
-        match self {
-            Self::Value(key, folded, name) => Self::Value(within(key), folded, name),
-            Self::Values(key) => Self::Values(within(key)),
-            Self::Name(key, folded, name) => Self::Name(within(key), folded, name),
-            Self::Children(key) => Self::Children(within(key)),
-            Self::Descriptor(key) => Self::Descriptor(within(key)),
-        }
-    }
-}
-
 impl Publication {
     /// Whether anything else has changed the same entries.
     pub fn overtaken(&self) -> Overtaken {
@@ -99,6 +62,21 @@ impl Publication {
         }
     }
 
+    /// The keys that lose their last name by it; none where that is not known.
+    pub fn orphans(&self) -> Option<BTreeSet<Guid>> {
+        let mut known = self.known.lock().as_ref()?.clone();
+        let mut orphans = BTreeSet::new();
+        for change in self.changes.iter().filter(|change| change.takes_name()) {
+            if !known.covers(change) {
+                return None;
+            }
+            let named = known.named(change);
+            known.apply(change, Heard::InOrder);
+            orphans.extend(named.difference(&known.named(change)));
+        }
+        Some(orphans)
+    }
+
     /// The key that was created, if one was.
     pub fn created_key(&self) -> Option<Guid> {
         self.changes.iter().find_map(AcceptedChange::created_key)
@@ -106,9 +84,7 @@ impl Publication {
 
     /// Whether it can take a key its last name.
     pub fn removes_name(&self) -> bool {
-        self.changes.iter().any(|change| {
-            matches!(change.effect, Effect::PathHidden { .. } | Effect::PathRemoved { .. })
-        })
+        self.changes.iter().any(AcceptedChange::takes_name)
     }
 
     /// The key below which a name changes, and the name.
@@ -123,73 +99,55 @@ impl Publication {
     }
 }
 
-impl Knowledge {
-    /// A place for what will be known, told from now on of whatever is published.
-    pub fn under_way(known: Known, all: &mut UnderWay) -> Arc<Self> {
-        let knowledge = Arc::new(Self(Mutex::new(Some(known))));
-        all.0.retain(|other| other.strong_count() > 0);
-        all.0.push(Arc::downgrade(&knowledge));
-        knowledge
-    }
-
-    /// Takes it out of use.
-    pub fn take(&self) -> Option<Known> {
-        self.lock().take()
-    }
-
-    /// What is known, to look at or to add to.
-    pub fn lock(&self) -> MutexGuard<'_, Option<Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl UnderWay {
-    /// Nothing is known any more of the keys of a hive, which a restore has changed.
-    pub fn forget(&self, hive: HiveId) {
-        for knowledge in self.0.iter().filter_map(Weak::upgrade) {
-            if let Some(known) = knowledge.lock().as_mut() {
-                known.forget(hive);
-            }
-        }
-    }
-
-    fn apply(&self, change: &AcceptedChange) {
-        for knowledge in self.0.iter().filter_map(Weak::upgrade) {
-            if let Some(known) = knowledge.lock().as_mut() {
-                known.overtake(change);
-            }
-        }
-    }
-}
-
 impl<E: Env> Kernel<E> {
+    /// A place for what will be known of something that is about to change.
+    pub fn begin_knowledge(&self, known: Known) -> Arc<Knowledge> {
+        Knowledge::under_way(known, &mut self.state().under_way)
+    }
+
+    /// Another place for what is known.
+    pub fn copy_knowledge(&self, known: &Knowledge) -> Arc<Knowledge> {
+        let mut state = self.state();
+        let known = known.lock().clone().unwrap_or_default();
+        Knowledge::under_way(known, &mut state.under_way)
+    }
+
     /// Prepares to tell of `changes`, in their order, before a source is asked to do or to commit
     /// them. What `known` lacks is asked, where a watch may be concerned; a question that fails is
     /// no failure of the mutation.
-    pub async fn foresee(&self, changes: Vec<AcceptedChange>, known: Known) -> Arc<Publication> {
-        let (known, questions) = {
-            let mut state = self.state();
-            let questions = if state.watches.is_empty() {
-                BTreeSet::new()
-            } else {
-                let limits = self.parameters.watch_limits();
-                let concerned = |change: &&AcceptedChange| state.watches.may_see(change, limits);
-                questions(changes.iter().filter(concerned), &changes, &known)
-            };
-            (Knowledge::under_way(known, &mut state.under_way), questions)
+    pub async fn foresee(
+        &self,
+        changes: Vec<AcceptedChange>,
+        known: &Arc<Knowledge>,
+    ) -> Arc<Publication> {
+        let questions = {
+            let state = self.state();
+            let limits = self.parameters.watch_limits();
+            let concerned = |change: &&AcceptedChange| state.watches.may_see(change, limits);
+            match known.lock().as_mut() {
+                Some(known) => {
+                    // What has come before the mutation is sent has come before the mutation.
+                    known.catch_up();
+                    questions(changes.iter().filter(concerned), &changes, known)
+                }
+                None => BTreeSet::new(),
+            }
         };
+        self.ask_for(questions, known).await;
+        Arc::new(Publication { changes, known: Arc::clone(known) })
+    }
+
+    async fn ask_for(&self, questions: BTreeSet<Question>, known: &Arc<Knowledge>) {
         for question in questions {
             self.env.yield_point("look at what a watch sees").await;
             // Without the answer the watchers will hear that something is lost.
-            let _ = self.answer(&question, &known).await;
+            let _ = self.answer(&question, known).await;
         }
-        Arc::new(Publication { changes, known })
     }
 
     /// As [`Kernel::foresee`] where it is too late to ask: whoever is concerned will get OVERFLOW.
     pub fn unforeseen(&self, changes: Vec<AcceptedChange>) -> Arc<Publication> {
-        let known = Knowledge::under_way(Known::lost(), &mut self.state().under_way);
-        Arc::new(Publication { changes, known })
+        Arc::new(Publication { changes, known: self.begin_knowledge(Known::lost()) })
     }
 
     /// Completes what has been read for a mutation within a transaction, where a watch may be
@@ -198,48 +156,62 @@ impl<E: Env> Kernel<E> {
         &self,
         transaction: TransactionId,
         change: &AcceptedChange,
-        read: Known,
-    ) -> Known {
+        known: &Arc<Knowledge>,
+    ) {
         let questions = {
             let state = self.state();
             let limits = self.parameters.watch_limits();
-            let is_concerned = !state.watches.is_empty() && state.watches.may_see(change, limits);
-            questions(std::iter::once(change).filter(|_| is_concerned), &[], &read)
+            let concerned = state.watches.may_see(change, limits).then_some(change);
+            let known = known.lock();
+            let known = known.as_ref();
+            known.map(|known| questions(concerned.into_iter(), &[], known)).unwrap_or_default()
         };
-        let knowledge = Knowledge(Mutex::new(Some(read)));
-        for question in questions {
-            self.env.yield_point("look at what a watch sees").await;
-            // Without the answer the watchers will hear that something is lost.
-            let _ = self.answer(&question.within(transaction), &knowledge).await;
-        }
-        knowledge.take().unwrap_or_default()
+        let questions = questions.into_iter().map(|question| question.within(transaction));
+        self.ask_for(questions.collect(), known).await;
     }
 
     /// Tells whoever watches of mutations that are done, all in this moment; the second time
     /// nothing happens.
     pub fn publish(&self, publication: &Publication, scale: Scale) {
+        self.publish_in(&mut self.state(), publication, scale);
+    }
+
+    /// As [`Kernel::publish`], among other things that are done in this moment.
+    pub fn publish_in(&self, state: &mut State<E>, publication: &Publication, scale: Scale) {
         if let Some(known) = publication.known.take() {
-            self.publish_with(publication, known, scale);
+            self.publish_with(state, publication, known, scale, Heard::InOrder);
         }
     }
 
     /// As [`Kernel::publish`] of mutations whose success is heard of late. If anything has changed
     /// the same entries meanwhile, nobody knows which came first (D-93).
     pub fn publish_late(&self, publication: &Publication, scale: Scale) {
+        self.publish_late_in(&mut self.state(), publication, scale);
+    }
+
+    /// As [`Kernel::publish_late`], among other things that are done in this moment.
+    pub fn publish_late_in(&self, state: &mut State<E>, publication: &Publication, scale: Scale) {
         if let Some(known) = publication.known.take() {
             let known = if known.is_overtaken() { Known::nothing() } else { known };
-            self.publish_with(publication, known, scale);
+            let heard = if scale == Scale::One { Heard::Late } else { Heard::InOrder };
+            self.publish_with(state, publication, known, scale, heard);
         }
     }
 
-    fn publish_with(&self, publication: &Publication, mut known: Known, scale: Scale) {
-        let mut state = self.state();
+    fn publish_with(
+        &self,
+        state: &mut State<E>,
+        publication: &Publication,
+        mut known: Known,
+        scale: Scale,
+        heard: Heard,
+    ) {
         let view = View::global(Arc::clone(&state.layers));
         let limits = self.parameters.watch_limits();
         let is_watched = !state.watches.is_empty();
         let mut batch = Batch::default();
         for change in &publication.changes {
-            state.under_way.apply(change);
+            state.under_way.apply(change, heard);
             if !is_watched {
                 continue;
             }
@@ -260,46 +232,33 @@ impl<E: Env> Kernel<E> {
         state.watches.deliver(batch, limits, burst);
     }
 
-    /// Asks a question and notes the answer.
+    /// Asks a question, whose answer is learned as it arrives.
     ///
     /// # Errors
     /// Those of the request.
-    pub async fn answer(&self, question: &Question, knowledge: &Knowledge) -> Result<(), Errno> {
+    pub async fn answer(
+        &self,
+        question: &Question,
+        knowledge: &Arc<Knowledge>,
+    ) -> Result<(), Errno> {
+        let learning = Some(knowledge);
         match question {
-            Question::Value(key, folded, name) => {
-                let values = absent_is_empty(self.query_value(*key, name).await)?;
-                knowledge.tell(|known| known.learn_value(*key, folded, values));
+            Question::Value(key, _, name) => {
+                self.query_value(*key, name, learning).await.map(|_| ())
             }
-            Question::Values(key) => {
-                let values = absent_is_empty(self.query_values(*key).await)?;
-                knowledge.tell(|known| known.learn_values(*key, values));
-            }
+            Question::Values(key) => self.query_values(*key, learning).await.map(|_| ()),
             Question::Name(parent, _, name) => {
-                let entries = absent_is_empty(self.lookup_entries(*parent, name).await)?;
-                knowledge.tell(|known| known.learn_name(*parent, name, entries));
+                self.lookup_entries(*parent, name, learning).await.map(|_| ())
             }
             Question::Children(key) => {
-                let children = absent_is_empty(self.enum_children_unjudged(*key).await)?;
-                knowledge.tell(|known| known.learn_children(*key, children.groups));
+                self.enum_children_unjudged(*key, learning).await.map(|_| ())
             }
-            Question::Descriptor(key) => {
-                let metadata = self.read_key(*key).await?;
-                knowledge.tell(|known| known.learn_descriptor(*key, metadata.sd));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Knowledge {
-    fn tell(&self, learn: impl FnOnce(&mut Known)) {
-        if let Some(known) = self.lock().as_mut() {
-            learn(known);
+            Question::Descriptor(key) => self.read_key(*key, learning).await.map(|_| ()),
         }
     }
 }
 
-impl<E: Env> crate::state::State<E> {
+impl<E: Env> State<E> {
     /// Tells the watches on keys that have become orphans.
     pub fn tell_orphans<'a>(&mut self, keys: impl Iterator<Item = &'a KeyId>, limits: WatchLimits) {
         let mut batch = Batch::default();

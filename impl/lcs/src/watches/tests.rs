@@ -6,7 +6,7 @@ use abi::value_type::REG_SZ;
 use abi::{REG_NOTIFY_ALL, REG_NOTIFY_SD, REG_NOTIFY_VALUE};
 use rsi::{BlanketEntry, Guid, PathEntry, ValueEntry};
 
-use super::known::{Known, Occurrence, Unclear};
+use super::known::{Heard, Known, Occurrence, Unclear};
 use super::map::{Batch, WatchId, WatchMap};
 use super::record::{Event, EventKind};
 use crate::change::{AcceptedChange, Effect};
@@ -14,7 +14,6 @@ use crate::configuration::WatchLimits;
 use crate::key_file::Position;
 use crate::layers::{LayerTable, View};
 use crate::name::FoldedName;
-use crate::resolve::Values;
 use crate::state::{HiveId, SlotId};
 
 const LIMITS: WatchLimits =
@@ -161,7 +160,7 @@ fn kinds(occurrences: Result<Vec<Occurrence>, Unclear>) -> Vec<EventKind> {
 fn each_change_of_a_log_has_its_own_difference() {
     let key = root();
     let mut known = Known::nothing();
-    known.learn_values(key.key(), Values::default());
+    known.learn_values(key.key(), &[], &[]);
     let mut kinds = |change| kinds(known.difference(&change, &view()));
     assert_eq!(kinds(set(&key, "v", "x", 1)), [EventKind::ValueSet]);
     assert_eq!(kinds(set(&key, "V", "x", 2)), []);
@@ -174,7 +173,8 @@ fn a_key_that_is_created_begins_empty() {
     let key = child(&root(), 2, "A");
     let entry = PathEntry { layer: b"base".to_vec(), target: Some(key.key().guid), sequence: 1 };
     let created = Effect::KeyCreated { name: "A".to_owned(), entry, sd: Vec::new() };
-    let mut known = Known::nothing().with_name(root().key(), "a", Vec::new());
+    let mut known = Known::nothing();
+    known.learn_name(root().key(), "a", &[]);
     let mut kinds = |change| kinds(known.difference(&change, &view()));
     let created = AcceptedChange { position: root(), effect: created };
     assert_eq!(kinds(created), [EventKind::SubkeyCreated]);
@@ -189,7 +189,7 @@ fn what_is_not_known_makes_no_difference_up() {
     let mut known = Known::nothing();
     let change = set(&root(), "v", "x", 1);
     assert_eq!(known.difference(&change, &view()), Err(Unclear));
-    known.learn_value(root().key(), &FoldedName::new("w"), Values::default());
+    known.learn_value(root().key(), &FoldedName::new("w"), &[], &[]);
     assert_eq!(known.difference(&change, &view()), Err(Unclear));
 }
 
@@ -201,7 +201,22 @@ fn a_tie_makes_no_difference_up() {
     let other = table.get(&FoldedName::new("base")).expect("base").as_ref().clone();
     table.publish(FoldedName::new("b"), other, 16).expect("room");
     let mut known = Known::nothing();
-    known.learn_values(root().key(), Values { entries, blankets: Vec::new() });
+    known.learn_values(root().key(), &entries, &[]);
     let view = View::global(Arc::new(table));
     assert_eq!(known.difference(&removed(&root(), "v"), &view), Err(Unclear));
+}
+
+/// A transaction's numbers are older than its commit, by which it replaces what was written meanwhile.
+#[test]
+fn what_is_heard_in_order_replaces_what_has_a_higher_number() {
+    let key = root();
+    let mut known = Known::nothing();
+    known.learn_values(key.key(), &[value("v", "x", 7)], &[]);
+    let mut late = known.clone();
+    let mut kinds = |change| kinds(known.difference(&change, &view()));
+    assert_eq!(kinds(set(&key, "v", "y", 5)), [EventKind::ValueSet]);
+    assert_eq!(kinds(set(&key, "v", "x", 6)), [EventKind::ValueSet]);
+    late.overtake(&set(&key, "v", "y", 5), Heard::Late);
+    let difference = late.difference(&set(&key, "v", "x", 8), &view());
+    assert_eq!(difference, Ok(Vec::new()));
 }

@@ -1,6 +1,7 @@
 //! Requests that are not answered in time, and what their answers do when they come (PSD-005 §7.1,
 //! §10.1; P-260..P-269).
 
+mod arrival;
 mod creations;
 mod deletions;
 mod layers;
@@ -15,6 +16,7 @@ use rsi::{Operation, Status};
 
 use crate::client::{Answer, Client, Machine};
 use crate::source::{Source, root_descriptor};
+use crate::world::World;
 
 /// How an answer is kept back.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +107,14 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let machine = Machine::new();
+        Self::of(Machine::new())
+    }
+
+    fn with_seed(seed: u64) -> Self {
+        Self::of(Machine::in_world(World::with_seed(seed)))
+    }
+
+    fn of(machine: Machine) -> Self {
         let client = machine.client();
         client.layer("gpo", 5);
         let key = client.make("Other\\A");

@@ -464,6 +464,11 @@ impl Source {
         }
     }
 
+    /// How many answers are due.
+    pub fn late_count(&self) -> usize {
+        self.late.lock().unwrap().len()
+    }
+
     /// Answers what was left lying, in order.
     pub fn answer_late(&self) {
         self.store().stalled.clear();

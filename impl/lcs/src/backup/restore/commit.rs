@@ -18,7 +18,7 @@ use crate::mutation::{Bearing, Scope};
 use crate::name::FoldedName;
 use crate::security::Sid;
 use crate::sequence_gate::HeldGate;
-use crate::source::RequestError;
+use crate::source::{RequestError, ResponseEffect};
 use crate::state::KeyId;
 use crate::transactions::End;
 use crate::turns::{Place, Share};
@@ -50,7 +50,8 @@ impl Restored {
 /// kept open (D-81), once nobody else will.
 struct Sent<E: Env> {
     channel: Channel<E>,
-    restored: Option<Restored>,
+    restored: Restored,
+    is_entered: bool,
     _in_flight: Arc<()>,
 }
 
@@ -87,27 +88,14 @@ impl<E: Env> Kernel<E> {
         let turn = self.turns.take(Place::Transaction(id), Share::Alone).await;
         let in_flight = Arc::new(());
         drop(self.state().transactions.begin_commit(id, &in_flight)?);
-        let mut sent = Sent {
+        let sent = Sent {
             channel: channel.clone(),
-            restored: Some(restored.clone()),
+            restored: restored.clone(),
+            is_entered: false,
             _in_flight: in_flight,
         };
-        let kernel = Arc::clone(self);
-        let late = Box::new(move |response| {
-            if response == Response::Done
-                && let Some(restored) = sent.restored.take()
-            {
-                kernel.enter_restore(&restored);
-                let task_kernel = Arc::clone(&kernel);
-                kernel.spawn(async move { task_kernel.follow_restore(restored).await });
-            }
-        });
-        let result = match channel.commit(late).await {
-            Ok(()) => {
-                drop(self.end_transaction(id, End::Committed));
-                self.enter_restore(&restored);
-                Ok(())
-            }
+        let result = match channel.commit(Box::new(sent)).await {
+            Ok(()) => Ok(()),
             Err(Failure::Unanswered(RequestError::TimedOut { dispatched: true })) => {
                 drop(self.end_transaction(id, End::TimedOut));
                 Err(Errno::ETIMEDOUT)
@@ -151,7 +139,6 @@ impl<E: Env> Kernel<E> {
             }
         }
         state.under_way.forget(hive);
-        state.transactions.forget_known(hive);
         let limits = self.parameters.watch_limits();
         state.watches.overflow_restored(restored, limits);
     }
@@ -184,11 +171,31 @@ impl<E: Env> Kernel<E> {
     }
 }
 
+impl<E: Env> ResponseEffect for Sent<E> {
+    fn arrive(&mut self, response: &Response, _awaited: bool) {
+        if *response == Response::Done {
+            self.is_entered = true;
+            let Channel { kernel, transaction, .. } = &self.channel;
+            kernel.enter_restore(&self.restored);
+            // One that is over for its owner has ended otherwise.
+            drop(kernel.end_transaction(*transaction, End::Committed));
+        }
+    }
+
+    fn untaken(self: Box<Self>, _response: Response) {
+        if self.is_entered {
+            let (kernel, restored) = (Arc::clone(&self.channel.kernel), self.restored.clone());
+            let task_kernel = Arc::clone(&kernel);
+            kernel.spawn(async move { task_kernel.follow_restore(restored).await });
+        }
+    }
+}
+
 impl<E: Env> Drop for Sent<E> {
     fn drop(&mut self) {
         let Channel { kernel, connection, transaction, .. } = &self.channel;
         let is_over = kernel.state().transactions.check_active(*transaction).is_err();
-        if self.restored.is_some() && is_over {
+        if !self.is_entered && is_over {
             let TransactionId(id) = *transaction;
             connection.send(
                 Some(*transaction),

@@ -16,7 +16,7 @@ use rsi::{Guid, Operation, Request, RequestFrame, RequestId, Response, ResponseF
 
 use crate::env::{AuditUnavailable, Env, Task};
 use crate::source::{
-    Connection, Descriptors, Device, DownReason, Inquiry, LateEffect, MalformedResponse,
+    AnyEffect, Connection, Descriptors, Device, DownReason, Inquiry, MalformedResponse,
     RequestError, Supervisor,
 };
 
@@ -87,7 +87,9 @@ impl World {
         let connection = self.connection.clone();
         let descriptors = Descriptors::LeftToReader;
         let inquiry = Inquiry { hive_index: None, descriptors, name_length_max: 255 };
-        self.start(send(async move { connection.inquire(deadline, None, request, inquiry).await }))
+        self.start(send(
+            async move { connection.inquire(deadline, None, request, inquiry, None).await },
+        ))
     }
 
     /// A call whose late effect notes the response.
@@ -170,12 +172,11 @@ impl World {
         &mut self,
         deadline: u64,
         request: Request,
-        late_effect: Option<LateEffect>,
+        effect: Option<AnyEffect>,
     ) -> Pending<Result<Response, RequestError>> {
         let connection = self.connection.clone();
-        let call = async move {
-            connection.request_with_late_effect(deadline, None, request, late_effect).await
-        };
+        let call =
+            async move { connection.request_with_effect(deadline, None, request, effect).await };
         self.start(send(call))
     }
 
