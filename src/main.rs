@@ -3,6 +3,7 @@
 
 mod commands;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,6 +52,25 @@ enum Command {
     Doctor,
     /// Apply each planted defect to a copy of the source tree and see that it is found.
     Planted(PlantedArguments),
+    /// Be the source process `lockstep-store-sqlite`, which a world on real threads starts.
+    #[command(hide = true)]
+    Source {
+        /// What it would have on its command line.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+/// What plans are run in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum World {
+    /// The simulator: virtual time, every fault, and every run can be replayed.
+    Sim,
+    /// Real threads, source processes on real files, and `kill -9`. No run can be replayed, and what only the
+    /// simulator can do is left out of the plans and counted: waits and changes of time-outs, writes that would wait for an open transaction, stalls and slow
+    /// sources, breaches of the protocol (deaths instead), power losses (reboots instead), failing disks,
+    /// records put into stores.
+    Threads,
 }
 
 /// Which store the sources of the world use.
@@ -84,7 +104,7 @@ pub struct RunArguments {
     /// Run share I of N equal shares of the seeds, as I/N, counted from 1.
     #[arg(long)]
     shard: Option<String>,
-    /// What the plans exercise: default, calm, crash, security or lifecycle.
+    /// What the plans exercise: default, calm, crash, security, lifecycle or chaos.
     #[arg(long, default_value = "default")]
     profile: String,
     /// About how many calls each plan makes.
@@ -93,6 +113,9 @@ pub struct RunArguments {
     /// The store behind each source.
     #[arg(long, value_enum, default_value = "sqlite")]
     store: Store,
+    /// What the plans are run in.
+    #[arg(long, value_enum, default_value = "sim")]
+    world: World,
     /// Threads; one for each core if not given.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -105,9 +128,9 @@ pub struct RunArguments {
     /// Save and print plans as they are instead of looking for shorter ones.
     #[arg(long)]
     no_shrink: bool,
-    /// Run one seed in this many twice and compare the traces; 1 runs all twice.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
-    twice_one_in: u64,
+    /// Run one seed in this many twice and compare the traces; 1 runs all twice, and 50 is the default.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    twice_one_in: Option<u64>,
     /// Run every seed twice, on another thread, and compare the traces.
     #[arg(long, conflicts_with = "twice_one_in")]
     determinism: bool,
@@ -288,6 +311,9 @@ const OUTPUT_FAILED: &str = "failed printing to stdout";
 
 fn main() -> ExitCode {
     let command = CommandLine::parse().command;
+    if let Command::Source { arguments } = command {
+        return store_process::main(arguments.into_iter());
+    }
     panics::remember();
     match panics::caught(|| execute(&command)) {
         Ok(Ok(exit)) => exit.into(),
@@ -318,5 +344,6 @@ fn execute(command: &Command) -> commands::CommandResult {
         Command::Bench(arguments) => commands::bench::bench(arguments),
         Command::Doctor => commands::doctor::doctor(),
         Command::Planted(arguments) => commands::planted::planted(arguments),
+        Command::Source { .. } => unreachable!("a source process has nothing to report"),
     }
 }

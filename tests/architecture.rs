@@ -174,6 +174,27 @@ fn the_harness_knows_the_model_and_no_implementation() {
 }
 
 #[test]
+fn what_both_worlds_share_knows_neither() {
+    depends_only_on(
+        "seam",
+        &["conformance", "registry-model", "abi", "rsi", "lcs", "stores"],
+        &[],
+        "the seam is where calls of the harness meet the kernel half, whatever runs that; put what \
+         knows a simulator into sim, and what knows threads into threads",
+    );
+}
+
+#[test]
+fn the_world_on_real_threads_knows_no_simulator() {
+    depends_only_on(
+        "threads",
+        &["conformance", "registry-model", "seam", "host", "abi", "rsi", "lcs", "stores"],
+        &[],
+        "what runs here is what runs without the harness; put what both worlds need into seam",
+    );
+}
+
+#[test]
 fn the_reports_know_only_the_harness() {
     depends_only_on(
         "reports",

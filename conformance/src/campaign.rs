@@ -26,8 +26,9 @@ pub struct Campaign<'a> {
     pub seeds: Seeds,
     /// Threads.
     pub jobs: usize,
-    /// One seed in this many, by its place among them, runs a second time, on another thread, to compare traces.
-    pub twice_one_in: u64,
+    /// One seed in this many, by its place among them, runs a second time, on another thread, to compare traces;
+    /// `None` where no two runs of a plan are alike.
+    pub twice_one_in: Option<u64>,
     /// How each plan is run.
     pub options: Options,
     /// Makes the plan of a seed.
@@ -76,8 +77,8 @@ pub struct Summary {
     pub faults: Vec<SeedFault>,
     /// Checks that could not be decided, by seed.
     pub indeterminate: Vec<SeedFault>,
-    /// The combined trace, in seed order.
-    pub trace: u128,
+    /// The combined trace, in seed order, where two runs of a plan are alike.
+    pub trace: Option<u128>,
     /// Whether it was made to end early.
     pub cancelled: bool,
     /// The first seed that did not run any more, if not all did.
@@ -140,7 +141,8 @@ impl Campaign<'_> {
 
     fn run_seed(&self, seed: u64, position: u64) -> SeedResult {
         let first = in_fresh_thread(|| self.run_once(seed));
-        if !position.is_multiple_of(self.twice_one_in.max(1)) {
+        let is_repeated = |one_in: u64| position.is_multiple_of(one_in.max(1));
+        if !self.twice_one_in.is_some_and(is_repeated) {
             return first;
         }
         let second = in_fresh_thread(|| self.run_once(seed));
@@ -220,7 +222,9 @@ impl Campaign<'_> {
     fn summarise(&self, results: Vec<SeedResult>) -> Summary {
         let mut summary = Summary {
             seeds: results.len() as u64,
-            trace: trace::combine(results.iter().map(|result| result.trace)),
+            trace: self
+                .twice_one_in
+                .map(|_| trace::combine(results.iter().map(|result| result.trace))),
             cancelled: self.cancelled.load(Ordering::Relaxed),
             ..Summary::default()
         };
@@ -299,6 +303,7 @@ mod tests {
         let is_time_over = &|| false;
         let seeds = seeds.into();
         let options = Options::default();
+        let twice_one_in = Some(twice_one_in);
         Campaign { seeds, jobs: 2, twice_one_in, options, plan, runner, cancelled, is_time_over }
             .run(sink)
     }
@@ -420,7 +425,7 @@ mod tests {
         let summary = Campaign {
             seeds: (5..100_000).into(),
             jobs: 1,
-            twice_one_in: 1_000_000,
+            twice_one_in: Some(1_000_000),
             options: Options::default(),
             plan: &|_| Plan::default(),
             runner: &runner,

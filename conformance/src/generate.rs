@@ -10,6 +10,7 @@ mod breaches;
 mod chaos;
 mod features;
 mod lifecycle;
+pub mod on_threads;
 mod power;
 mod registrations;
 mod security;

@@ -17,6 +17,7 @@ pub mod execution;
 pub mod exhaustive;
 mod expand;
 pub mod generate;
+pub mod history;
 pub mod laws;
 pub mod linearizability;
 pub mod lockstep;

@@ -63,7 +63,10 @@ impl Execution<'_> {
         let numbered = Numbered::of(&self.checked_frames()?);
         let actors: Vec<ActorIndex> = made.iter().map(|made| made.actor).collect();
         let operations = self.operations(made, &numbered)?;
-        self.judge_overlapping(&operations)?;
+        if let Err(stop) = self.judge_overlapping(&operations) {
+            self.keep_undecided(&operations);
+            return Err(stop);
+        }
         self.tell_monitor(&operations, &actors)?;
         self.settle_audits_in_any_order()?;
         self.environment(events)?;
@@ -167,6 +170,15 @@ impl Execution<'_> {
                 Happening { input, observation, raw: None }
             }));
         }
+    }
+
+    /// Keeps calls for which no order was found, as they returned.
+    fn keep_undecided(&mut self, operations: &[Operation]) {
+        let Some(history) = &mut self.history else { return };
+        history.extend(operations.iter().map(|operation| {
+            let RegistryInput { input, observation, .. } = operation.operation.clone();
+            Happening { input, observation, raw: None }
+        }));
     }
 
     /// Calls whose answers no order gives: the longest order of some of them, and the one that does not

@@ -148,8 +148,8 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
-/// Calls that overlap: strands, each of which makes its calls one after another.
-pub trait Overlapping {
+/// Calls that overlap: strands, each of which makes its calls one after another, maybe on a thread of its own.
+pub trait Overlapping: Send {
     /// Who makes the calls of each strand.
     fn callers(&self) -> Vec<(ProcessId, Token)>;
 

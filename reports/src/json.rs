@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conformance::campaign::Summary;
+use conformance::generate::on_threads::LeftOut;
 use conformance::script;
 use conformance::situations::blind_spots;
 use serde::Serialize;
@@ -18,13 +19,18 @@ struct Document {
     seeds: u64,
     calls: u64,
     elapsed_ms: u128,
-    trace: String,
+    /// None where no two runs of a plan are alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
     cancelled: bool,
     statistics: Counts,
     divergences: Vec<DivergenceDocument>,
     faults: Vec<FaultDocument>,
     indeterminate: Vec<FaultDocument>,
     vacuous: Vec<String>,
+    /// What only the simulator can do, and how often the plans would have had it.
+    #[serde(skip_serializing_if = "LeftOut::is_empty")]
+    left_out: LeftOut,
 }
 
 #[derive(Serialize)]
@@ -108,18 +114,24 @@ pub fn shrunk(shrunk: &Shrunk) -> String {
     serde_json::to_string_pretty(shrunk).expect("strings and numbers are JSON")
 }
 
-/// The document of a campaign. `vacuous` are the reasons why it proves nothing, if any.
+/// The document of a campaign. `vacuous` are the reasons why it proves nothing, if any, and `left_out` is what
+/// only the simulator could have done.
 ///
 /// # Panics
 /// Never: the document holds nothing that JSON cannot say.
-pub fn document(summary: &Summary, elapsed: Duration, vacuous: &[String]) -> String {
+pub fn document(
+    summary: &Summary,
+    elapsed: Duration,
+    vacuous: &[String],
+    left_out: &LeftOut,
+) -> String {
     let statistics = &summary.statistics;
     let document = Document {
         schema: SCHEMA_VERSION,
         seeds: summary.seeds,
         calls: statistics.calls,
         elapsed_ms: elapsed.as_millis(),
-        trace: format!("{:032x}", summary.trace),
+        trace: summary.trace.map(|trace| format!("{trace:032x}")),
         cancelled: summary.cancelled,
         statistics: Counts {
             succeeded: statistics.succeeded,
@@ -151,6 +163,7 @@ pub fn document(summary: &Summary, elapsed: Duration, vacuous: &[String]) -> Str
         faults: faults(&summary.faults),
         indeterminate: faults(&summary.indeterminate),
         vacuous: vacuous.to_vec(),
+        left_out: left_out.clone(),
     };
     serde_json::to_string_pretty(&document).expect("strings and numbers are JSON")
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use conformance::campaign::Summary;
 use conformance::coverage::Coverage;
 use conformance::divergence::Finding;
+use conformance::generate::on_threads::LeftOut;
 use conformance::statistics::Statistics;
 use conformance::{requirements, script};
 
@@ -105,11 +106,25 @@ pub fn summary_line(summary: &Summary, elapsed: Duration) -> String {
     let calls = summary.statistics.calls;
     let rate = calls as f64 / elapsed.as_secs_f64().max(f64::EPSILON);
     format!(
-        "{} seeds, {calls} calls checked, {} divergences, {rate:.0} calls/s, trace {:032x}",
+        "{} seeds, {calls} calls checked, {} divergences, {rate:.0} calls/s{}",
         summary.seeds,
         summary.findings.len(),
-        summary.trace
+        trace(summary)
     )
+}
+
+/// What was left out of the plans of a campaign, a line if anything was.
+pub fn left_out(left_out: &LeftOut) -> String {
+    if left_out.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = left_out.iter().map(|(what, count)| format!("{what} {count}")).collect();
+    format!("left out, since only the simulator can do it: {}\n", all.join(", "))
+}
+
+/// The trace as it ends a line, if there is one.
+pub fn trace(summary: &Summary) -> String {
+    summary.trace.map_or_else(String::new, |trace| format!(", trace {trace:032x}"))
 }
 
 /// What the campaign exercised, a few lines.

@@ -12,19 +12,16 @@ compile_error!(
 mod breach;
 mod devices;
 mod env;
-mod memory;
 mod overlap;
 mod seed;
 mod source;
 mod stall;
 mod store_target;
-mod stream;
-mod tokens;
 mod turnstile;
 mod world;
 
 pub use env::{AuditLog, AuditRecord, Clock, Randomness, SimEnv};
-pub use memory::CallMemory;
+pub use seam::CallMemory;
 pub use store_target::SimStoreMachine;
 pub use world::World;
 

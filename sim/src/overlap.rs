@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use conformance::schedule::{Scheduler, TaskId};
 use conformance::target::Overlapping;
-use lcs::Caller;
+use seam::CallMemory;
 
-use crate::memory::CallMemory;
 use crate::turnstile::Turnstile;
 use crate::world::World;
 
@@ -49,8 +48,7 @@ pub async fn call_all(
                 let begun = calls.borrow_mut().begin(index, world.time());
                 let Some((call, memory)) = begun else { return };
                 let memory = CallMemory::new(memory);
-                let caller = Caller { process: world.process(process), token: &token };
-                let result = world.plain_call(caller, call, &memory).await;
+                let result = world.plain_call(process, &token, call, &memory).await;
                 calls.borrow_mut().end(index, world.time(), result, memory.into_inner());
             }
         }))

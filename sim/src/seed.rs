@@ -8,7 +8,8 @@ use rsi::Guid;
 use stores::{RawBlanket, RawHive, RawKey, RawPathEntry, RawRecord, RawValue, fold};
 
 use crate::env::Randomness;
-use crate::source::{OpenStore, lock};
+use crate::source::OpenStore;
+use seam::lock;
 
 /// Puts a record in. Returns whether its place is there.
 ///

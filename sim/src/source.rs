@@ -4,7 +4,7 @@
 //! stays. Every frame that crosses the device is seen here.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use abi::errno::Errno;
@@ -14,10 +14,9 @@ use conformance::target::{Frame, WorldEvent};
 use futures::FutureExt;
 use futures::future::select_all;
 use lcs::Device;
-use registry_model::input::{CommitRefusal, SourceId};
-use rsi::{
-    Request, Response, ResponseFrame, Status, decode_request, encode_refusal, encode_response,
-};
+use registry_model::input::SourceId;
+use rsi::{Response, ResponseFrame, decode_request, encode_refusal, encode_response};
+use seam::{Refusals, lock};
 use simulated_disk::Disk;
 use stores::{
     HiveInfo, Inspect, MemoryConfig, MemoryDisk, MemoryStore, Seed, SqliteConfig, SqliteStore,
@@ -101,44 +100,6 @@ impl Storage {
         match self {
             Storage::Sqlite(disk) => Some(disk),
             Storage::Memory(_) => None,
-        }
-    }
-}
-
-/// `RSI_TXN_READ_WRITE` (PSD-005 §11.1).
-const RSI_TXN_READ_WRITE: u32 = 0;
-
-/// `RSI_TXN_READ_ONLY`.
-const RSI_TXN_READ_ONLY: u32 = 1;
-
-/// What a source refuses that it could do.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Refusals {
-    /// Its next commit.
-    pub commit: Option<CommitRefusal>,
-    /// Transactions for reading and writing.
-    pub transactions: bool,
-    /// Those for reading only.
-    pub snapshots: bool,
-}
-
-impl Refusals {
-    /// The status to answer with instead of carrying a request out.
-    fn of(&mut self, request: &Request) -> Option<Status> {
-        match request {
-            Request::CommitTransaction { .. } => self.commit.take().map(|refusal| match refusal {
-                CommitRefusal::Busy => Status::TransactionBusy,
-                CommitRefusal::Failed => Status::StorageError,
-            }),
-            Request::BeginTransaction { mode, .. } => {
-                let is_refused = match *mode {
-                    RSI_TXN_READ_WRITE => self.transactions,
-                    RSI_TXN_READ_ONLY => self.snapshots,
-                    _ => false,
-                };
-                is_refused.then_some(Status::TransactionNotSupported)
-            }
-            _ => None,
         }
     }
 }
@@ -527,9 +488,4 @@ pub fn raw_hives(store: &OpenStore) -> Result<Vec<oracle::RawHive>, String> {
 pub fn hives_of(store: &OpenStore) -> (Vec<HiveInfo>, u64) {
     let store = lock(store);
     (store.hives().to_vec(), store.max_sequence())
-}
-
-/// Locks; a panic elsewhere is reported by whoever catches it.
-pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use crate::source::{Armed, lock};
+use crate::source::Armed;
+use seam::lock;
 
 /// What a stalled source has, in the order in which it came by it.
 pub enum Kept {

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use conformance::plan::STRANDS_MAX;
 use conformance::schedule::TaskId;
 
-use crate::source::lock;
+use seam::lock;
 
 /// A turnstile. Clones are the same one.
 #[derive(Clone, Default)]

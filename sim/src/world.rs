@@ -1,6 +1,5 @@
 //! The world as a target: calls go to the kernel half, faults to its sources.
 
-mod calls;
 mod faults;
 mod power;
 
@@ -18,9 +17,8 @@ use conformance::source_device::SourceCalled;
 use conformance::target::{
     Answer, Frame, Overlapping, RawCall, RawDeviceCall, Started, Target, WorldEvent,
 };
-use lcs::env::UserMemory;
 use lcs::security::Token;
-use lcs::{Caller, Device, HiveRegistration, Lcs, Process, Registration};
+use lcs::{Caller, Device, HiveRegistration, Lcs, Registration};
 use madsim::runtime::{Handle, NodeHandle};
 use registry_model::errno::Errno;
 use registry_model::input::{ProcessId, RSI_HIVE_PRIVATE, SourceId};
@@ -28,15 +26,13 @@ use registry_model::security::Token as ModelToken;
 use registry_model::store_entry::StoreEntry;
 
 use rsi::Guid;
+use seam::{CallMemory, Devices, Processes, Refusals, Streams, Tokens, lock};
 
-use crate::devices::{Devices, Machine};
+use crate::devices::{Machine, Serving};
 use crate::env::{AuditLog, Clock, Randomness, SimEnv};
-use crate::memory::CallMemory;
 use crate::seed;
-use crate::source::{self, ArmedEnd, OpenStore, Refusals, SharedLog, Storage, lock};
+use crate::source::{self, ArmedEnd, OpenStore, SharedLog, Storage};
 use crate::stall::Stall;
-use crate::stream::MemoryStream;
-use crate::tokens;
 use crate::turnstile::Turnstile;
 use crate::{StoreKind, overlap};
 
@@ -54,13 +50,11 @@ pub struct World {
     kernel: Lcs<SimEnv>,
     sources: Vec<Source>,
     /// The devices of processes that are no sources of the plan.
-    devices: Devices,
-    processes: BTreeMap<ProcessId, Process<SimEnv>>,
-    /// The streams that processes have fds of.
-    streams: Vec<Arc<MemoryStream>>,
+    devices: Devices<SimEnv, Serving>,
+    processes: Processes<SimEnv>,
+    streams: Streams,
     next_process: u32,
-    /// The harness's tokens that were met, with the kernel's form of each.
-    tokens: Vec<(ModelToken, Arc<Token>)>,
+    tokens: Tokens,
     log: SharedLog,
     audit: AuditLog,
     /// What every task of the kernel and of the sources goes through.
@@ -108,9 +102,9 @@ impl World {
             sources: Vec::new(),
             devices: Devices::default(),
             processes: BTreeMap::new(),
-            streams: Vec::new(),
+            streams: Streams::default(),
             next_process: 0,
-            tokens: Vec::new(),
+            tokens: Tokens::default(),
             log: SharedLog::default(),
             audit,
             turnstile,
@@ -257,32 +251,34 @@ impl World {
 
     /// The kernel's form of a token.
     pub(crate) fn token(&mut self, token: &ModelToken) -> Arc<Token> {
-        if let Some((_, known)) = self.tokens.iter().find(|(model, _)| model == token) {
-            return Arc::clone(known);
-        }
-        let converted = tokens::convert(token).expect("a plan's tokens are well formed");
-        let converted = Arc::new(converted);
-        self.tokens.push((token.clone(), Arc::clone(&converted)));
-        converted
+        self.tokens.of(token)
     }
 
-    /// Copies what was written to a stream, as far as there is room; the result is how much there was.
-    fn take_stream(
+    /// What every task goes through.
+    pub(crate) fn turnstile(&self) -> &Turnstile {
+        &self.turnstile
+    }
+
+    /// The time, Unix nanoseconds.
+    pub(crate) fn time(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// Waits until the kernel does nothing of its own.
+    pub(crate) async fn settled(&self) {
+        self.kernel.settled().await;
+    }
+
+    /// Makes a call of a process that has nothing to do with streams; those are bad fds here.
+    pub(crate) async fn plain_call(
         &self,
-        process: &Process<SimEnv>,
-        fd: i32,
-        (buffer, length): (u64, u64),
+        process: ProcessId,
+        token: &Arc<Token>,
+        call: RawCall,
         memory: &CallMemory,
     ) -> i64 {
-        let stream = self.kernel.stream(process, fd).ok();
-        let stream = stream.and_then(|stream| self.streams.iter().find(|known| known.is(&stream)));
-        let Some(stream) = stream else { return abi::Errno::EBADF.returned() };
-        let bytes = stream.take();
-        let copied = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
-        match memory.write(buffer, &bytes[..copied]) {
-            Ok(()) => bytes.len() as i64,
-            Err(_) => abi::Errno::EFAULT.returned(),
-        }
+        let caller = Caller { process: &self.processes[&process], token };
+        seam::plain_call(&self.kernel, &self.processes, caller, call, memory).await
     }
 
     fn new_kernel(&self) -> Lcs<SimEnv> {
@@ -397,20 +393,10 @@ impl Target for World {
         Box::pin(async move {
             let token = self.token(token);
             let memory = CallMemory::new(memory);
-            let process = &self.processes[&process];
-            let caller = Caller { process, token: &token };
-            let result = match call {
-                RawCall::OpenStream { access, contents } => {
-                    self.streams.retain(|stream| Arc::strong_count(stream) > 1);
-                    let stream = Arc::new(MemoryStream::new(access, contents));
-                    self.streams.push(Arc::clone(&stream));
-                    let installed = self.kernel.install_stream(process, stream);
-                    installed.map_or_else(abi::Errno::returned, i64::from)
-                }
-                RawCall::TakeStream { fd, buffer, length } => {
-                    self.take_stream(process, fd, (buffer, length), &memory)
-                }
-                plain => self.plain_call(caller, plain, &memory).await,
+            let caller = &self.processes[&process];
+            let result = match self.streams.call(&self.kernel, caller, &call, &memory) {
+                Some(result) => result,
+                None => self.plain_call(process, &token, call, &memory).await,
             };
             self.kernel.settled().await;
             (result, memory.into_inner())
@@ -435,12 +421,13 @@ impl Target for World {
         Box::pin(async move {
             let token = self.token(token);
             let machine = Machine {
-                kernel: &self.kernel,
                 clock: self.clock.clone(),
-                log: &self.log,
-                turnstile: &self.turnstile,
+                log: Arc::clone(&self.log),
+                turnstile: self.turnstile.clone(),
             };
-            let result = self.devices.call(&machine, source, &token, call, memory).await;
+            let serve = |device: &_, hives: Vec<_>| machine.serve(source, device, &hives);
+            let calling = (source, &token);
+            let result = self.devices.call(&self.kernel, calling, call, memory, serve).await;
             self.kernel.settled().await;
             result
         })
@@ -493,7 +480,9 @@ impl Target for World {
             });
             hives.extend(raw);
         }
-        hives.extend(self.devices.raw_hives()?);
+        for serving in self.devices.connected() {
+            hives.extend(source::raw_hives(&serving.store)?);
+        }
         Ok(Some(hives))
     }
 }

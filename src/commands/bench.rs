@@ -6,6 +6,7 @@ mod machine;
 mod overlapping;
 mod transfers;
 mod tree;
+mod worlds;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
@@ -71,6 +72,9 @@ pub fn bench(arguments: &BenchArguments) -> CommandResult {
     add("model alone", "calls/s", model_alone(&recorded, time)?, 200e3, 1e6, true);
     add("checked, memory store", "calls/s", checked(memory, time), 50e3, 100e3, true);
     add("checked, SQLite on the simulated disk", "calls/s", checked(sqlite, time), 8e3, 20e3, true);
+    for (name, speed, floor, goal) in worlds::speeds(sqlite, time)? {
+        add(name, "calls/s", speed, floor, goal, true);
+    }
     add("plans of 100 calls, memory", "seeds/s", seeds(memory, time), 300.0, 1000.0, true);
     add("plans of 100 calls, SQLite", "seeds/s", seeds(sqlite, time), 60.0, 150.0, true);
     let cost = cost_of_checking(memory, &recorded, time)?;
@@ -192,7 +196,7 @@ fn two_threads(runner: SimRunner, time: Duration) -> f64 {
     let campaign = |jobs, seeds| Campaign {
         seeds: Seeds::from(0..seeds),
         jobs,
-        twice_one_in: u64::MAX,
+        twice_one_in: None,
         options: Options::default(),
         plan: &|seed| plan_of_seed(seed, Profile::Default, 100),
         runner: &runner,

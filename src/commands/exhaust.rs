@@ -23,7 +23,7 @@ pub fn exhaust(arguments: &ExhaustArguments) -> CommandResult {
     let campaign = Campaign {
         seeds: Seeds::from(0..all.cases()),
         jobs,
-        twice_one_in: arguments.twice_one_in,
+        twice_one_in: Some(arguments.twice_one_in),
         options: Options::default(),
         plan: &|case| all.plan(case),
         runner: &runner,
@@ -48,14 +48,14 @@ pub fn exhaust(arguments: &ExhaustArguments) -> CommandResult {
         println!("undecided in case {}: {}", undecided.seed, undecided.what);
     }
     println!(
-        "{} sequences of up to {} actions, {} cases, {} calls checked, {} divergences, {:.0} s, trace {:032x}",
+        "{} sequences of up to {} actions, {} cases, {} calls checked, {} divergences, {:.0} s{}",
         all.sequences(),
         arguments.length,
         summary.seeds,
         summary.statistics.calls,
         summary.findings.len(),
         began.elapsed().as_secs_f64(),
-        summary.trace
+        terminal::trace(&summary)
     );
     Ok(exit_of(&summary, &[]))
 }

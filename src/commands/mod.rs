@@ -11,6 +11,7 @@ pub mod planted;
 pub mod replay;
 pub mod run;
 pub mod shrink;
+pub mod worlds;
 
 use std::ops::Range;
 use std::path::Path;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use conformance::campaign::{Campaign, Event, Runner, Summary};
 use conformance::divergence::{Finding, Kind};
-use conformance::generate::plan_of_seed;
+use conformance::generate::on_threads::LeftOut;
 use conformance::lockstep::Options;
 use conformance::seeds::Seeds;
 use conformance::situations::blind_spots;
@@ -16,7 +16,8 @@ use conformance::{reproduction, shrink};
 use reports::confidence::seeds_for_confidence;
 use reports::{json, terminal};
 
-use super::{CommandResult, Exit, profile, runner, seeds, shard, store_option};
+use super::worlds::World;
+use super::{CommandResult, Exit, profile, seeds, shard};
 use crate::{Format, RunArguments};
 
 /// Findings that are shrunk and printed; the others are only counted.
@@ -25,6 +26,8 @@ pub(super) const PRINTED_MAX: usize = 3;
 pub(super) const DEFAULT_REPORT: &str = "out";
 /// From this many seeds on, a campaign that exercises too little is vacuous.
 const VACUITY_SEEDS_MIN: u64 = 100;
+/// One seed in this many is run twice unless the command line says otherwise.
+const TWICE_ONE_IN: u64 = 50;
 /// The seeds of a campaign that is told neither seeds nor a time.
 const DEFAULT_SEEDS: &str = "0..200";
 /// Those of one that is told a time alone.
@@ -36,22 +39,21 @@ static CANCELLED: AtomicBool = AtomicBool::new(false);
 pub fn run(arguments: &RunArguments) -> CommandResult {
     let seeds = seeds_of(arguments)?;
     let profile = profile(&arguments.profile)?;
-    let runner = runner(arguments.store);
+    let world = World::new(arguments.world, arguments.store, profile, arguments.calls)?;
     let jobs = jobs_of(arguments.jobs);
     if let Some(report) = &arguments.report {
         make_folder(report)?;
     }
     ctrlc::set_handler(|| CANCELLED.store(true, Ordering::Relaxed))
         .map_err(|error| format!("failed to listen for Ctrl-C: {error}"))?;
-    let calls = arguments.calls as usize;
     let began = Instant::now();
     let campaign = Campaign {
         seeds: seeds.clone(),
         jobs,
         options: Options { record_situations: arguments.blind_spots, ..Options::default() },
-        twice_one_in: if arguments.determinism { 1 } else { arguments.twice_one_in },
-        plan: &|seed| plan_of_seed(seed, profile, calls),
-        runner: &runner,
+        twice_one_in: twice_one_in(arguments, &world)?,
+        plan: &|seed| world.plan(seed),
+        runner: world.runner(),
         cancelled: &CANCELLED,
         is_time_over: &|| arguments.time.is_some_and(|time| began.elapsed() >= time),
     };
@@ -68,20 +70,33 @@ pub fn run(arguments: &RunArguments) -> CommandResult {
     let vacuous = if summary.seeds < VACUITY_SEEDS_MIN || stopped {
         Vec::new()
     } else {
-        summary.statistics.vacuous(&profile.reachable_errnos(), profile.sights())
+        summary.statistics.vacuous(&world.reachable_errnos(), &world.sights())
     };
     let folder = arguments.report.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_REPORT));
     for finding in summary.findings.iter().take(PRINTED_MAX) {
+        let is_shrunk = world.is_deterministic() && !arguments.no_shrink;
         let shrunk =
-            if arguments.no_shrink { finding.clone() } else { shrink_finding(finding, &runner) };
+            if is_shrunk { shrink_finding(finding, world.runner()) } else { finding.clone() };
         let file = save(&folder, "seed", &shrunk)?;
+        let command = world.how_to_see_again(finding, &file)?;
         if arguments.format == Format::Human {
-            let store = store_option(arguments.store);
-            let command = format!("lockstep replay {}{store}", file.display());
             println!("{}", terminal::finding(&shrunk, &command));
         }
     }
-    finish(arguments, &summary, elapsed, &vacuous)
+    let left_out = world.left_out((0..summary.seeds).filter_map(|position| seeds.at(position)));
+    finish(arguments, &summary, elapsed, (&vacuous, &left_out))
+}
+
+/// How many seeds are run for each that is run twice; `None` where no two runs are alike.
+fn twice_one_in(arguments: &RunArguments, world: &World) -> Result<Option<u64>, String> {
+    match (world.is_deterministic(), arguments.determinism, arguments.twice_one_in) {
+        (true, true, _) => Ok(Some(1)),
+        (true, false, one_in) => Ok(Some(one_in.unwrap_or(TWICE_ONE_IN))),
+        (false, false, None) => Ok(None),
+        (false, ..) => Err("no two runs on real threads are alike; leave --determinism and \
+                            --twice-one-in out"
+            .to_owned()),
+    }
 }
 
 /// The threads that were asked for, or one for each core.
@@ -105,9 +120,9 @@ fn finish(
     arguments: &RunArguments,
     summary: &Summary,
     elapsed: Duration,
-    vacuous: &[String],
+    (vacuous, left_out): (&[String], &LeftOut),
 ) -> CommandResult {
-    let document = json::document(summary, elapsed, vacuous);
+    let document = json::document(summary, elapsed, vacuous, left_out);
     if let Some(report) = &arguments.report {
         let path = report.join("summary.json");
         fs::write(&path, &document)
@@ -129,6 +144,7 @@ fn finish(
                 println!("{ended}");
             }
             print!("{}", terminal::statistics(summary));
+            print!("{}", terminal::left_out(left_out));
             if arguments.blind_spots {
                 print!("{}", blind_spots(&summary.statistics.situations));
             }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use conformance::plan::{Fault, SourceHive};
 use conformance::source_device::{Addressee, Breach};
 use conformance::target::WorldEvent;
+use seam::lock;
 
 use super::{World, power};
 use crate::breach::{self, Asked};
-use crate::source::{self, Armed, ArmedEnd, lock};
+use crate::source::{self, Armed, ArmedEnd};
 
 /// How often the world looks whether a released process has answered what it kept, a millisecond apart.
 const RELEASE_LOOKS_MAX: u32 = 1_000;

@@ -1,5 +1,7 @@
 //! The harness's tokens as the kernel half wants them.
 
+use std::sync::Arc;
+
 use lcs::AttachmentLimits;
 use lcs::security::{Acl, Group, Privileges, Sid, Token, TokenIdentity, TokenLevel};
 use registry_model::security::{
@@ -7,11 +9,31 @@ use registry_model::security::{
 };
 use rsi::Guid;
 
+/// The harness's tokens that were met, with the kernel half's form of each.
+#[derive(Default)]
+pub struct Tokens(Vec<(ModelToken, Arc<Token>)>);
+
+impl Tokens {
+    /// The kernel half's form of a token, the same each time.
+    ///
+    /// # Panics
+    /// At a token that is not well formed; plans have none.
+    pub fn of(&mut self, token: &ModelToken) -> Arc<Token> {
+        if let Some((_, known)) = self.0.iter().find(|(model, _)| model == token) {
+            return Arc::clone(known);
+        }
+        let converted = convert(token).expect("a plan's tokens are well formed");
+        let converted = Arc::new(converted);
+        self.0.push((token.clone(), Arc::clone(&converted)));
+        converted
+    }
+}
+
 /// The same token in the implementation's terms.
 ///
 /// # Errors
 /// What part of the token the implementation does not take, in words.
-pub fn convert(token: &ModelToken) -> Result<Token, String> {
+fn convert(token: &ModelToken) -> Result<Token, String> {
     let fields = &token.0;
     let groups = fields
         .groups
