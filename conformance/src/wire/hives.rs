@@ -29,6 +29,11 @@ impl Hives {
         }
     }
 
+    /// A key is dropped: another one may get its GUID, in any hive of the source (PSD-005 §9.1).
+    pub(super) fn forget(&mut self, source: SourceId, key: Guid) {
+        self.0.remove(&(source, key));
+    }
+
     /// The hive root of a key that the source has not been seen to have and others have, all below
     /// that root.
     pub(super) fn only_root_of(&self, source: SourceId, key: Guid) -> Option<Guid> {

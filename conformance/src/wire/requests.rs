@@ -270,6 +270,9 @@ impl WireMonitor {
                 self.transactions.in_hive(&mut self.held, id, root)?;
             }
         }
+        if let Request::DropKey { guid } = *request {
+            self.hives.forget(source, guid);
+        }
         let held = &mut self.held;
         match *request {
             Request::CreateEntry { parent, child_name, layer, child, .. } => {

@@ -91,6 +91,25 @@ impl Queue {
         self.forget_empty_pools();
     }
 
+    /// The same without so many of the events that have come last, in place of which OVERFLOW stands: nobody knows
+    /// which of one change they are.
+    pub(crate) fn without_last(&self, lost: usize) -> Queue {
+        let mut queue = self.clone();
+        for _ in 0..lost {
+            let Some(last) = queue.items.len().checked_sub(1) else { break };
+            let of = match queue.items[last] {
+                Item::AnyOf { pool, .. } => Some(pool),
+                Item::Event(_) | Item::Overflow => None,
+            };
+            queue.take_from(last);
+            if let Some(pool) = of {
+                queue.displaced_of(pool);
+            }
+        }
+        queue.forget_empty_pools();
+        queue
+    }
+
     /// Makes room for one more event. False if it is lost to OVERFLOW itself (D-71).
     fn make_room(&mut self, limit: usize, covered: &mut Covered) -> bool {
         let had_overflow = self.has_overflow();

@@ -11,6 +11,8 @@ use crate::state::{DescriptionId, State};
 
 /// Of more watches, all have been told alike.
 const WATCHES_MAX: usize = 4;
+/// If the watches have more ways together, the kernel has come to the end with each, or has not begun.
+const WAYS_MAX: usize = 512;
 
 /// The queues that a layer operation may leave, between those with nothing and with all of its events: each
 /// watch in these hives has its events, OVERFLOW, or of its events what could be told, and OVERFLOW.
@@ -20,15 +22,18 @@ pub(crate) fn possible_unanswered(
     hives: &[HiveId],
 ) -> Vec<Map<DescriptionId, Watch>> {
     let limit = queue_limit(&exact.limits);
-    let concerned: Vec<(DescriptionId, [Watch; 3])> = exact
+    let concerned: Vec<(DescriptionId, Vec<Watch>)> = exact
         .watches
         .iter()
         .filter(|(_, watch)| hives.contains(&watch.hive))
         .filter_map(|(id, told)| {
-            let lost = overflowed(untold.watches.get(id)?, limit);
-            Some((*id, [told.clone(), lost, overflowed(told, limit)]))
+            let untold = untold.watches.get(id)?;
+            let mut ways = vec![told.clone(), overflowed(untold, limit), overflowed(told, limit)];
+            ways.extend(partly_told(untold, told, limit));
+            Some((*id, ways))
         })
         .collect();
+    let concerned = within_bounds(concerned);
     if concerned.len() > WATCHES_MAX {
         return (0..3).map(|way| with(&exact.watches, &concerned, way)).collect();
     }
@@ -36,7 +41,7 @@ pub(crate) fn possible_unanswered(
     for one in &concerned {
         let mut next: Vec<Map<DescriptionId, Watch>> = Vec::new();
         for watches in &possible {
-            for way in 0..3 {
+            for way in 0..one.1.len() {
                 let watches = with(watches, std::slice::from_ref(one), way);
                 if !next.contains(&watches) {
                     next.push(watches);
@@ -48,9 +53,34 @@ pub(crate) fn possible_unanswered(
     possible
 }
 
+/// What is left of the events if only some could be told: the source has answered for some keys and not for
+/// others (P-183).
+fn partly_told(untold: &Watch, told: &Watch, limit: usize) -> Vec<Watch> {
+    let events = told.queue.length().saturating_sub(untold.queue.length());
+    if told.queue.has_overflow() {
+        return Vec::new();
+    }
+    let without = |lost: usize| {
+        let watch = Watch { queue: told.queue.without_last(lost), ..told.clone() };
+        overflowed(&watch, limit)
+    };
+    (1..events).map(without).collect()
+}
+
+/// Each watch has three ways if all together would have too many.
+fn within_bounds(mut ways: Vec<(DescriptionId, Vec<Watch>)>) -> Vec<(DescriptionId, Vec<Watch>)> {
+    let together = ways.iter().try_fold(1_usize, |product, (_, ways)| {
+        product.checked_mul(ways.len()).filter(|product| *product <= WAYS_MAX)
+    });
+    if together.is_none() {
+        ways.iter_mut().for_each(|(_, ways)| ways.truncate(3));
+    }
+    ways
+}
+
 fn with(
     watches: &Map<DescriptionId, Watch>,
-    told: &[(DescriptionId, [Watch; 3])],
+    told: &[(DescriptionId, Vec<Watch>)],
     way: usize,
 ) -> Map<DescriptionId, Watch> {
     let mut watches = watches.clone();

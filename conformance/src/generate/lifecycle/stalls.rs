@@ -118,7 +118,10 @@ impl Generator {
         self.act(1, Action::Open { handle: handle.clone(), parent, path, access, flags });
         self.remember(handle);
         self.arm();
-        let transaction = if self.chance(2) { self.lock_in_flight(source, &met) } else { None };
+        // A commit that is not sent would leave the others waiting for a lock that nobody frees (P-479).
+        let may_lock = !self.life.settings.may_lack_slots;
+        let transaction =
+            if may_lock && self.chance(2) { self.lock_in_flight(source, &met) } else { None };
         if transaction.is_none() {
             self.lose_the_name(source, &met);
         }

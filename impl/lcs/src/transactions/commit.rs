@@ -12,7 +12,6 @@ use rsi::{Request, Response, Status, TransactionId};
 use super::file::TransactionFile;
 use super::late::Fate;
 use super::log::Logged;
-use super::mutation::Accepted;
 use super::table::{Binding, Content, End};
 use crate::arrival::Handover;
 use crate::env::Env;
@@ -44,8 +43,6 @@ struct Entered {
     unopened: Vec<KeyId>,
     /// What of the kernel's own it bears on.
     bearing: Bearing,
-    /// Mutations that the source has accepted since the transaction was over for its owner.
-    accepted_since: Vec<Accepted>,
 }
 
 /// The answer to a commit. Dropped with a request that was never sent, or that was refused, it has the
@@ -164,10 +161,12 @@ impl<E: Env> Kernel<E> {
     }
 
     /// The source has committed: in this moment watchers are told of it, under the layers as they are,
-    /// the transaction ends, and what it has done is what the kernel knows (§5.1, `TXN-59`).
-    fn enter_commit(&self, commit: &Commit, awaited: bool) {
+    /// the transaction ends, and what it has done is what the kernel knows (§5.1, `TXN-59`). So it is with
+    /// what the source had accepted for it since it was over for its owner: a response that comes next tells of
+    /// what was done later.
+    fn enter_commit(self: &Arc<Self>, commit: &Commit, awaited: bool) {
         let hive = commit.binding.hive;
-        let ended = {
+        let (ended, accepted_since) = {
             let mut state = self.state();
             match awaited {
                 true => self.publish_in(&mut state, &commit.told, Scale::Commit),
@@ -183,9 +182,12 @@ impl<E: Env> Kernel<E> {
                 state.step_generation(hive);
             }
             let accepted_since = commit.fate.commit();
-            commit.entered.leave(Entered { was_active, unopened, bearing, accepted_since });
-            state.transactions.end(commit.transaction, End::Committed)
+            commit.entered.leave(Entered { was_active, unopened, bearing });
+            (state.transactions.end(commit.transaction, End::Committed), accepted_since)
         };
+        for accepted in accepted_since {
+            Arc::clone(self).take_effect_after_commit(accepted);
+        }
         // Whoever waits for the end learns of it here.
         drop(ended);
     }
@@ -201,7 +203,7 @@ impl<E: Env> Kernel<E> {
         commit: &Commit,
         entered: Entered,
     ) -> impl Future<Output = Result<(), Errno>> + Send + use<E> {
-        let Entered { was_active, unopened, bearing, accepted_since } = entered;
+        let Entered { was_active, unopened, bearing } = entered;
         let (sender, receiver) = oneshot::channel();
         let kernel = Arc::clone(self);
         let (hive, log) = (commit.binding.hive, Arc::clone(&commit.log));
@@ -211,9 +213,6 @@ impl<E: Env> Kernel<E> {
             }
             for key in unopened {
                 kernel.drop_key(key).await;
-            }
-            for accepted in accepted_since {
-                Arc::clone(&kernel).take_effect_after_commit(accepted);
             }
             // A caller that has gone waits for nothing.
             let _ = sender.send(());

@@ -134,24 +134,33 @@ impl<E: Env> Kernel<E> {
         })
     }
 
-    /// A source has done a mutation in a transaction, and nobody waits for what follows. That has
-    /// its turn among the operations of the transaction.
+    /// A source has done a mutation in a transaction, and nobody waits for what follows. Where the transaction is
+    /// over, that is told in the order of the responses; else it has its turn among the operations of the
+    /// transaction.
     fn accept_late(self: Arc<Self>, accepted: Accepted) {
+        let Some(accepted) = self.admit_late(accepted) else { return };
         let kernel = Arc::clone(&self);
         self.spawn(async move {
             let place = Place::Transaction(accepted.within.id);
             let turn = kernel.turns.take(place, Share::Alone).await;
-            let fate = Arc::clone(&accepted.fate);
-            match fate.admit(accepted) {
+            if let Some(accepted) = kernel.admit_late(accepted) {
                 // Nobody is left to be told of a failure.
-                Some(Admitted::Within(accepted)) => drop(kernel.finish_within(accepted).await),
-                Some(Admitted::After(accepted)) => {
-                    drop(turn);
-                    kernel.take_effect_after_commit(accepted);
-                }
-                None => {}
+                let _ = kernel.finish_within(accepted).await;
             }
+            drop(turn);
         });
+    }
+
+    /// A mutation of a transaction that is still open is given back; what has become of any other is seen to.
+    fn admit_late(self: &Arc<Self>, accepted: Accepted) -> Option<Accepted> {
+        let fate = Arc::clone(&accepted.fate);
+        match fate.admit(accepted)? {
+            Admitted::Within(accepted) => Some(accepted),
+            Admitted::After(accepted) => {
+                Arc::clone(self).take_effect_after_commit(accepted);
+                None
+            }
+        }
     }
 
     /// Applies a mutation that a commit has carried out and that was not in the transaction's log.
