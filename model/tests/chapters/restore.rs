@@ -582,15 +582,15 @@ fn an_orphan_that_nobody_dropped_keeps_its_guid() {
 }
 
 #[test]
-fn whether_an_orphan_that_was_closed_at_a_stalled_source_is_there_is_open() {
+fn an_orphan_that_was_closed_at_a_stalled_source_is_gone_when_that_has_answered() {
     let (mut world, fd) = backed_up();
     world.transcript("open a Machine\\k\\a\ndelete $a");
     world.environment(Environment::SourceStalled { source: SOURCE });
     world.transcript("close $a");
     let at = world.now;
     world.environment(Environment::SourceReleased { source: SOURCE, at });
-    assert_eq!(outcomes(&restoring(&mut world, fd)), ["ok", "EEXIST"]);
-    // Its source purges it before it registers again.
+    assert_eq!(outcomes(&restoring(&mut world, fd)), ["ok"]);
+    // A source that goes instead purges it before it registers again.
     world.transcript("down\nresume");
     assert_eq!(outcomes(&restoring(&mut world, fd)), ["ok"]);
 }

@@ -7,7 +7,7 @@ use crate::plan::{Action, Fault, Plan, Step, Text};
 use crate::script::{parse, print};
 use crate::source_device::Breach;
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 300;
 
 fn plans() -> impl Iterator<Item = Plan> {
     (0..SEEDS).map(|seed| plan_of_seed(seed, Profile::Lifecycle, 200))
