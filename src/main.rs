@@ -275,6 +275,9 @@ pub struct CertifyArguments {
 /// Options of `bench`.
 #[derive(Args)]
 pub struct BenchArguments {
+    /// Only the rows whose names contain this.
+    #[arg(long)]
+    only: Option<String>,
     /// About how long each row is measured.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=600))]
     seconds: u16,

@@ -48,54 +48,71 @@ impl Row {
     }
 }
 
-/// Measures every row.
+/// The rows that are asked for, as they are measured.
+struct Table<'a> {
+    arguments: &'a BenchArguments,
+    rows: Vec<Row>,
+}
+
+/// What a row is called, in which unit it is, its floor and its goal.
+type Named = (&'static str, &'static str, f64, f64);
+
+impl Table<'_> {
+    /// Measures a row of which a higher figure is better.
+    fn higher(
+        &mut self,
+        named: Named,
+        measure: impl FnOnce() -> Result<f64, String>,
+    ) -> Result<(), String> {
+        self.row(named, true, measure)
+    }
+
+    /// Measures a row of which a lower figure is better.
+    fn lower(
+        &mut self,
+        named: Named,
+        measure: impl FnOnce() -> Result<f64, String>,
+    ) -> Result<(), String> {
+        self.row(named, false, measure)
+    }
+
+    fn row(
+        &mut self,
+        (name, unit, floor, goal): Named,
+        higher: bool,
+        measure: impl FnOnce() -> Result<f64, String>,
+    ) -> Result<(), String> {
+        if self.arguments.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            return Ok(());
+        }
+        let row = Row { name, unit, figure: measure()?, floor, goal, higher };
+        if self.arguments.format == Format::Human {
+            println!("{}", line(&row));
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+}
+
+/// Measures every row that is asked for.
 pub fn bench(arguments: &BenchArguments) -> CommandResult {
     if let Some(keys) = arguments.high_water_of_backup {
         println!("{}", transfers::high_water_of_backup(keys)?);
         return Ok(Exit::Conforms);
     }
     let time = Duration::from_secs(u64::from(arguments.seconds));
-    let memory = SimRunner { store: StoreKind::Memory };
-    let sqlite = SimRunner { store: StoreKind::Sqlite };
-    let mut rows = Vec::new();
-    let mut add = |name, unit, figure, floor, goal, higher| {
-        let row = Row { name, unit, figure, floor, goal, higher };
-        if arguments.format == Format::Human {
-            println!("{}", line(&row));
-        }
-        rows.push(row);
-    };
+    let mut table = Table { arguments, rows: Vec::new() };
     if arguments.format == Format::Human {
         println!("{:<44} {:>12} {:>10} {:>10}", "", "measured", "floor", "goal");
     }
-    let recorded = record(memory)?;
-    add("model alone", "calls/s", model_alone(&recorded, time)?, 200e3, 1e6, true);
-    add("checked, memory store", "calls/s", checked(memory, time), 50e3, 100e3, true);
-    add("checked, SQLite on the simulated disk", "calls/s", checked(sqlite, time), 8e3, 20e3, true);
-    for (name, speed, floor, goal) in worlds::speeds(sqlite, time)? {
-        add(name, "calls/s", speed, floor, goal, true);
+    rows_of_calls(&mut table, time)?;
+    rows_of_size(&mut table, time)?;
+    for (named, operations, overlap) in overlapping::ROWS {
+        table.higher(named, || overlapping::speed(operations, overlap, time))?;
     }
-    add("plans of 100 calls, memory", "seeds/s", seeds(memory, time), 300.0, 1000.0, true);
-    add("plans of 100 calls, SQLite", "seeds/s", seeds(sqlite, time), 60.0, 150.0, true);
-    let cost = cost_of_checking(memory, &recorded, time)?;
-    add("checked run over implementation alone", "times", cost, 2.5, 1.5, false);
-    add("two threads over one", "times", two_threads(sqlite, time), 1.6, 1.9, true);
-    for (name, runner) in [
-        ("a call at 100,000 keys over 1,000, memory", memory),
-        ("a call at 100,000 keys over 1,000, SQLite", sqlite),
-    ] {
-        add(name, "times", growth(runner)?, 3.0, 1.5, false);
-    }
-    // A backup reads a key by two requests, twice. A restore asks for each record by one of its own, and for
-    // the removal of what was there by as many: 15 MB/s are 200,000 requests a second.
-    let (backup, restore) = transfers::speeds(time)?;
-    add("backup of 20,000 keys into a pipe", "MB/s", backup, 50.0, 100.0, true);
-    add("restore of them, over as many", "MB/s", restore, 15.0, 30.0, true);
-    let memory_growth = transfers::growth_of_memory()?;
-    add("memory of a backup, 80,000 keys over 20,000", "times", memory_growth, 1.2, 1.1, false);
-    for (name, operations, overlap, floor, goal) in overlapping::ROWS {
-        let speed = overlapping::speed(operations, overlap, time)?;
-        add(name, "operations/s", speed, floor, goal, true);
+    let rows = table.rows;
+    if rows.is_empty() {
+        return Err("no row has that in its name; `lockstep bench` shows all of them".into());
     }
     let missed = rows.iter().filter(|row| !row.holds()).count();
     match arguments.format {
@@ -103,6 +120,48 @@ pub fn bench(arguments: &BenchArguments) -> CommandResult {
         Format::Json => println!("{}", json(&rows)),
     }
     Ok(if missed == 0 { Exit::Conforms } else { Exit::Divergence })
+}
+
+/// How fast calls and whole plans are checked, and what checking costs.
+fn rows_of_calls(table: &mut Table<'_>, time: Duration) -> Result<(), String> {
+    let memory = SimRunner { store: StoreKind::Memory };
+    let sqlite = SimRunner { store: StoreKind::Sqlite };
+    let recorded = record(memory)?;
+    let named = ("model alone", "calls/s", 200e3, 1e6);
+    table.higher(named, || model_alone(&recorded, time))?;
+    let named = ("checked, memory store", "calls/s", 50e3, 100e3);
+    table.higher(named, || Ok(checked(memory, time)))?;
+    let named = ("checked, SQLite on the simulated disk", "calls/s", 8e3, 20e3);
+    table.higher(named, || Ok(checked(sqlite, time)))?;
+    for (named, kind) in worlds::ROWS {
+        table.higher(named, || worlds::speed(kind, sqlite, time))?;
+    }
+    let named = ("plans of 100 calls, memory", "seeds/s", 300.0, 1000.0);
+    table.higher(named, || Ok(seeds(memory, time)))?;
+    let named = ("plans of 100 calls, SQLite", "seeds/s", 60.0, 150.0);
+    table.higher(named, || Ok(seeds(sqlite, time)))?;
+    let named = ("checked run over implementation alone", "times", 2.5, 1.5);
+    table.lower(named, || cost_of_checking(memory, &recorded, time))?;
+    let named = ("two threads over one", "times", 1.6, 1.9);
+    table.higher(named, || Ok(two_threads(sqlite, time)))
+}
+
+/// What becomes of speed and memory with the size of a tree, and how fast one is streamed.
+fn rows_of_size(table: &mut Table<'_>, time: Duration) -> Result<(), String> {
+    for (name, store) in [
+        ("a call at 100,000 keys over 1,000, memory", StoreKind::Memory),
+        ("a call at 100,000 keys over 1,000, SQLite", StoreKind::Sqlite),
+    ] {
+        table.lower((name, "times", 3.0, 1.5), || growth(SimRunner { store }))?;
+    }
+    let named = ("backup of 20,000 keys into a pipe", "MB/s", 50.0, 100.0);
+    table.higher(named, || transfers::backup_speed(time))?;
+    // A backup reads a key by two requests, twice. A restore asks for each record by one of its own, and for
+    // the removal of what was there by as many: 15 MB/s are 200,000 requests a second.
+    let named = ("restore of them, over as many", "MB/s", 15.0, 30.0);
+    table.higher(named, || transfers::restore_speed(time))?;
+    let named = ("memory of a backup, 80,000 keys over 20,000", "times", 1.2, 1.1);
+    table.lower(named, transfers::growth_of_memory)
 }
 
 /// Plans without faults, each with what happened when it ran.

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use abi::source_stream::{ARGUMENT_OFFSET, FRAME_LENGTH_MAX, REGISTRATION_LENGTH_MAX};
 use abi::{Errno, ioctl};
-use futures::executor::block_on;
 use lcs::env::{Fault, UserMemory};
 use lcs::security::Token;
 use lcs::{Device, Lcs};
 use rsi::RESPONSE_HEADER_LENGTH;
 
 use crate::env::ThreadEnv;
+use crate::waiting::block_on;
 
 /// The most connections at once; one more is closed on arrival. There are 32 sources by default.
 const CONNECTIONS_MAX: usize = 64;

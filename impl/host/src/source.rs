@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use abi::Errno;
-use futures::executor::block_on;
 use futures::future::{Either, FutureExt, select};
 use lcs::env::Env;
 use lcs::security::Token;
@@ -20,6 +19,7 @@ use rsi::{
 use stores::{FatalError, Store};
 
 use crate::env::ThreadEnv;
+use crate::waiting::block_on;
 
 /// Fills `bytes` from the operating system's generator.
 ///
@@ -66,10 +66,6 @@ pub enum End {
 /// that neither side wakes the other for each of them.
 const REQUESTS_AT_ONCE_MAX: usize = 64;
 
-/// Looks for another request before the thread sleeps. Who asks one thing after another would wake it for
-/// each, which takes longer than most answers do.
-const LOOKS_MAX: u32 = 100;
-
 /// Serves a registered device until it is closed. Blocks the calling thread.
 pub fn serve(device: &Device<ThreadEnv>, env: &ThreadEnv, store: &mut dyn Store) -> End {
     block_on(async {
@@ -83,12 +79,9 @@ pub fn serve(device: &Device<ThreadEnv>, env: &ThreadEnv, store: &mut dyn Store)
                 return End::StoreFailed(error);
             }
             let wake = store.next_wake().unwrap_or(u64::MAX);
-            let read = match look(device) {
-                Some(read) => read,
-                None => match select(pin!(device.read()), pin!(env.sleep_until(wake))).await {
-                    Either::Left((read, _)) => read,
-                    Either::Right(_) => continue,
-                },
+            let read = match select(pin!(device.read()), pin!(env.sleep_until(wake))).await {
+                Either::Left((read, _)) => read,
+                Either::Right(_) => continue,
             };
             let Ok(bytes) = read else { return End::Closed };
             if let Err(end) = take_all(device, env, store, bytes) {
@@ -96,17 +89,6 @@ pub fn serve(device: &Device<ThreadEnv>, env: &ThreadEnv, store: &mut dyn Store)
             }
         }
     })
-}
-
-/// The next request, if it comes at once.
-fn look(device: &Device<ThreadEnv>) -> Option<Result<Vec<u8>, Errno>> {
-    for _ in 0..LOOKS_MAX {
-        if let Some(read) = device.read().now_or_never() {
-            return Some(read);
-        }
-        thread::yield_now();
-    }
-    None
 }
 
 /// Gives a request to the store, and those behind it that are there already.

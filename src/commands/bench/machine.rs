@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use abi::layout::{BackupArgs, RestoreArgs};
 use abi::{Errno, KEY_ALL_ACCESS, Structure, ioctl};
-use futures::executor::block_on;
 use futures::future::{BoxFuture, FutureExt, ready};
-use host::{Source, ThreadEnv};
+use host::{Source, ThreadEnv, block_on};
 use lcs::env::{Fault, UserMemory};
 use lcs::security::Token;
 use lcs::{Caller, Lcs, Process, Stream};

@@ -11,17 +11,14 @@ const HISTORIES: u64 = 8;
 /// Far more steps than any of them takes.
 const BUDGET: Budget = Budget { steps_max: 50_000_000, end_states: EndStates::One };
 
-/// One row: its name, how many operations a history has, how many of them are under way at once, and the
-/// floor and the goal of operations a second.
-type Measured = (&'static str, usize, u32, f64, f64);
-
-/// What is measured.
-pub const ROWS: [Measured; 4] = [
-    ("linearizability: registers, 1,000 by 4", 1_000, 4, 40e3, 200e3),
-    ("linearizability: registers, 10,000 by 4", 10_000, 4, 40e3, 200e3),
-    ("linearizability: registers, 1,000 by 8", 1_000, 8, 10e3, 50e3),
-    ("linearizability: registers, 1,000 by 16", 1_000, 16, 500.0, 5e3),
+/// What is measured: how many operations a history has, and how many of them are under way at once.
+pub const ROWS: [(super::Named, usize, u32); 4] = [
+    (("linearizability: registers, 1,000 by 4", UNIT, 40e3, 200e3), 1_000, 4),
+    (("linearizability: registers, 10,000 by 4", UNIT, 40e3, 200e3), 10_000, 4),
+    (("linearizability: registers, 1,000 by 8", UNIT, 10e3, 50e3), 1_000, 8),
+    (("linearizability: registers, 1,000 by 16", UNIT, 500.0, 5e3), 1_000, 16),
 ];
+const UNIT: &str = "operations/s";
 
 /// Operations checked a second, of histories that are linearizable.
 ///

@@ -3,3 +3,4 @@
 mod files;
 mod sockets;
 mod support;
+mod waiting;
