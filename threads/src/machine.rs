@@ -105,6 +105,11 @@ impl Machine {
         self.directory.path().join(format!("kernel-{}", self.boots))
     }
 
+    /// Whether threads pause at random in the kernel half.
+    pub(crate) fn set_jitter(&self, is_on: bool) {
+        self.env.set_jitter(is_on);
+    }
+
     /// The time, Unix nanoseconds.
     pub(crate) fn time(&self) -> u64 {
         self.env.now()

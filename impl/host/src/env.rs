@@ -9,6 +9,7 @@ use lcs::env::{AuditUnavailable, Env, Task};
 
 use crate::clock::Clock;
 use crate::executor::Executor;
+use crate::jitter::Jitter;
 use crate::source::operating_system_random;
 use crate::timers::Timers;
 
@@ -22,6 +23,7 @@ pub struct ThreadEnv {
     threads: Arc<Threads>,
     clock: Clock,
     audit: Arc<Mutex<AuditTrail>>,
+    jitter: Arc<Jitter>,
 }
 
 /// Audit events on their way to a reader.
@@ -56,7 +58,13 @@ impl ThreadEnv {
         let executor = Executor::start(workers.max(1))?;
         let timers = Timers::start(clock).inspect_err(|_| executor.stop())?;
         let threads = Arc::new(Threads { timers, executor });
-        Ok(ThreadEnv { threads, clock, audit: Arc::default() })
+        Ok(ThreadEnv { threads, clock, audit: Arc::default(), jitter: Arc::default() })
+    }
+
+    /// From now on threads stop now and then where the kernel half lets others run, or, with `false`, no
+    /// longer: the order that a system gives by itself hardly ever changes.
+    pub fn set_jitter(&self, is_on: bool) {
+        self.jitter.set(is_on);
     }
 
     /// The audit events since the last time of asking.
@@ -87,8 +95,10 @@ impl Env for ThreadEnv {
         operating_system_random(bytes);
     }
 
-    /// Other threads run in any case.
-    async fn yield_point(&self, _label: &'static str) {}
+    /// Other threads run in any case. With jitter this one waits for them now and then.
+    async fn yield_point(&self, _label: &'static str) {
+        self.jitter.pause();
+    }
 
     fn emit_audit(&self, event: &str, payload: &[u8]) -> Result<(), AuditUnavailable> {
         let mut trail = self.trail();

@@ -8,6 +8,7 @@
 mod clock;
 mod env;
 mod executor;
+mod jitter;
 mod listener;
 mod source;
 mod timers;
