@@ -310,9 +310,10 @@ impl<E: Env> Kernel<E> {
         };
         let scopes = std::slice::from_ref(&change.scope);
         let refreshed = self.refresh_metadata(change.hive, creator, scopes, bearing).await;
-        let required =
-            bearing.layers == Some(true) || self.state().metadata.concerns(&change.scope);
-        if required { refreshed } else { Ok(()) }
+        let state = self.state();
+        let concerns = !state.is_of_orphan(change.hive, &change.scope)
+            && state.metadata.concerns(&change.scope);
+        if bearing.layers == Some(true) || concerns { refreshed } else { Ok(()) }
     }
 
     /// Follows mutations of `scopes` with one step of the hive's generation, the layers, and the
@@ -398,22 +399,29 @@ impl<E: Env> Kernel<E> {
 }
 
 impl<E: Env> State<E> {
-    /// What a mutation bears on.
+    /// What a mutation bears on. Through an orphan nothing of the kernel's own is written (DEL-26, LAYER-38):
+    /// whose metadata it was is gone, or has another key. It is a change of the hive all the same, and so an
+    /// occasion for what could not be read (P-241).
     pub fn bearing(&self, hive: HiveId, scope: &Scope) -> Bearing {
         if self.machine != Some(hive) {
             return Bearing::default();
         }
-        if let Scope::Key { guid, .. } = scope
-            && self.is_orphaned(KeyId::in_hive(hive, *guid))
-        {
-            // Whose metadata it was is gone, or has another key (DEL-26, LAYER-38).
-            return Bearing::default();
+        if self.is_of_orphan(hive, scope) {
+            let layers = self.metadata.stale.then_some(false);
+            return Bearing { layers, configuration: self.configuration.is_stale() };
         }
         let concerns = self.metadata.concerns(scope);
         let is_occasion = self.metadata.stale || self.metadata.may_concern(scope);
         Bearing {
             layers: (concerns || is_occasion).then_some(concerns),
             configuration: self.configuration.is_occasion(scope),
+        }
+    }
+
+    fn is_of_orphan(&self, hive: HiveId, scope: &Scope) -> bool {
+        match scope {
+            Scope::Key { guid, .. } => self.is_orphaned(KeyId::in_hive(hive, *guid)),
+            Scope::Name { .. } => false,
         }
     }
 }

@@ -78,7 +78,7 @@ impl ConfigurationCache {
     }
 
     /// Whether every mutation of the hive is one.
-    const fn is_stale(&self) -> bool {
+    pub const fn is_stale(&self) -> bool {
         self.stale || self.loads_pending > 0
     }
 
