@@ -139,6 +139,21 @@ pub(crate) struct Slot {
     pub(crate) pending_layer_deletions: Vec<FoldedName>,
     /// How often the source has come back since boot.
     pub(crate) resumptions: Witness<u32>,
+    /// How its last connection ended.
+    pub(crate) gone: Witness<Option<Gone>>,
+    /// Whether a call has timed out at this connection.
+    pub(crate) has_timed_out: Witness<bool>,
+}
+
+/// How a slot went Down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The source fd was closed.
+    Closed,
+    /// The process died.
+    Died,
+    /// A frame broke the protocol.
+    Refused,
 }
 
 /// A registered hive. Folded name, namespace and root GUID are its identity (§7.1).
@@ -395,8 +410,18 @@ impl State {
 
     /// How often the source of a hive has come back since boot.
     pub(crate) fn resumptions(&self, hive: HiveId) -> u32 {
-        let slot = self.hives.get(&hive).and_then(|hive| self.slots.get(&hive.slot));
-        slot.map_or(0, |slot| slot.resumptions.0)
+        self.slot_of(hive).map_or(0, |slot| slot.resumptions.0)
+    }
+
+    /// The slot of a hive.
+    pub(crate) fn slot_of(&self, hive: HiveId) -> Option<&Slot> {
+        self.slots.get(&self.hives.get(&hive)?.slot)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn slot_of_mut(&mut self, hive: HiveId) -> Option<&mut Slot> {
+        let slot = self.hives.get(&hive)?.slot;
+        self.slots.get_mut(&slot)
     }
 
     /// Whether the slot is Active and not Down.

@@ -16,7 +16,7 @@ use crate::audit::AuditPattern;
 use crate::audit_events::rejection;
 use crate::backup::{self, streams};
 use crate::coverage::{Covered, covers};
-use crate::database::{Database, Guid, HiveId, Map, Time};
+use crate::database::{Guid, HiveId, Map, Time};
 use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
 use crate::in_flight::{Kind, Sent};
@@ -208,6 +208,9 @@ impl<'a> Work<'a> {
         if self.state.is_stalled(hive) {
             return Err(self.unanswered(hive));
         }
+        if self.state.slot_of(hive).is_some_and(|slot| slot.has_timed_out.0) {
+            covers!(self.covered, "SRC-03");
+        }
         self.may_stall_at(hive);
         Ok(())
     }
@@ -246,14 +249,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A read waits only for a transaction whose hive holds volatile keys (P-65).
-    fn may_be_busy_for_volatile_data(&mut self, hive: HiveId) {
+    /// A read waits only for a transaction whose hive holds volatile data (P-65, P-332).
+    pub(crate) fn may_be_busy_for_volatile_data(&mut self, hive: HiveId) {
         if !self.has_waited() || self.state.lock_holder(hive).is_none() {
             return;
         }
-        let is_volatile = |database: &Database| database.keys.values().any(|key| key.volatile_key);
         let holder = self.state.lock_holder(hive);
-        if is_volatile(self.state.database(hive)) || is_volatile(self.state.contents(holder, hive))
+        if self.state.database(hive).holds_volatile_data()
+            || self.state.contents(holder, hive).holds_volatile_data()
         {
             self.may_be_busy(hive);
         }
