@@ -359,6 +359,12 @@ impl Database {
         }
     }
 
+    /// How many layers at most have written to one value.
+    pub(crate) fn layers_of_any_value(&self) -> usize {
+        let names = self.values.values().flat_map(|names| names.values());
+        names.map(Layered::size).max().unwrap_or(0)
+    }
+
     /// The highest sequence number stored (SEQ-12), 0 if there is none.
     pub(crate) fn max_sequence(&self) -> u64 {
         let paths = self

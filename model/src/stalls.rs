@@ -398,7 +398,7 @@ impl Work<'_> {
         }
         let (former, database) = (before.database(hive), self.state.database(hive));
         // A mutation that changes nothing is one all the same (P-85, P-88), the allocation of a number is none.
-        let is_request = before.next_sequence == self.state.next_sequence;
+        let is_request = before.numbering() == self.state.numbering();
         if former != database || is_request {
             Change::Contents(Box::new(database.clone()))
         } else {

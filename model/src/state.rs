@@ -14,6 +14,7 @@ use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
+use crate::numbering::Beforehand;
 use crate::power::Past;
 use crate::registration::Namespace;
 use crate::security::{SecurityDescriptor, Token};
@@ -70,6 +71,8 @@ pub struct State {
     pub(crate) false_maxima: Map<SourceId, u64>,
     /// The next sequence number to be allocated (§2.7).
     pub(crate) next_sequence: u64,
+    /// What the next call brings from an earlier moment, if others overlapped with it (P-440, P-530).
+    pub(crate) beforehand: Beforehand,
     /// Open key fds.
     pub(crate) open_keys: Map<(ProcessId, Fd), OpenKey>,
     /// Open transaction fds. Their numbers are those of no open key fd of the process.
@@ -350,6 +353,7 @@ impl State {
             configuration_key: None,
             false_maxima: Map::new_sync(),
             next_sequence: 1,
+            beforehand: Beforehand::default(),
             open_keys: Map::new_sync(),
             transaction_fds: Map::new_sync(),
             transactions: Map::new_sync(),

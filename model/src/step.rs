@@ -106,8 +106,8 @@ pub(crate) struct Work<'a> {
     pub(crate) request_timeout_ms: u64,
     /// The hives as the call found them.
     hives_before: Map<HiveId, Hive>,
-    /// The next number as the call found it.
-    sequence_before: u64,
+    /// The numbering as the call found it.
+    numbering_before: (u64, Option<u64>),
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<(Outcome, State)>,
     /// The endings of a transfer that have none of its events.
@@ -151,7 +151,7 @@ impl<'a> Work<'a> {
             interrupted,
             request_timeout_ms: u64::from(state.limits.request_timeout_ms),
             hives_before: state.hives.clone(),
-            sequence_before: state.next_sequence,
+            numbering_before: state.numbering(),
             prefixes: Vec::new(),
             unstarted: Unstarted::default(),
             stall_endings: Vec::new(),
@@ -323,9 +323,7 @@ impl<'a> Work<'a> {
     ///
     /// EOVERFLOW if none is left.
     pub(crate) fn allocate_sequence(&mut self) -> Result<u64, Errno> {
-        let sequence = self.state.next_sequence;
-        self.state.next_sequence = sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
-        Ok(sequence)
+        self.state.allocate_sequence()
     }
 }
 
