@@ -152,7 +152,7 @@ impl Work {
             return;
         }
         let untold = State { watches: before.watches.clone(), ..exact.clone() };
-        for watches in possible_unanswered(&untold, &exact, &hives) {
+        for watches in possible_unanswered(before, &untold, &exact, &hives) {
             if watches != exact.watches {
                 self.otherwise.push((State { watches, ..exact.clone() }, self.audit.clone()));
             }

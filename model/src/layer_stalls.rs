@@ -34,7 +34,7 @@ pub(crate) fn tell_layers(
     state.ask_stalled();
     let untold = state.clone();
     layers_changed(before, state, |_| true, covered);
-    telling_may_stall(work, change, (&untold, state), result);
+    telling_may_stall(work, change, (before, &untold, state), result);
     if stalled.is_empty() {
         return;
     }
@@ -50,14 +50,14 @@ pub(crate) fn tell_layers(
 fn telling_may_stall(
     work: &mut Work<'_>,
     change: &Change<'_>,
-    (untold, exact): (&State, &State),
+    (before, untold, exact): (&State, &State, &State),
     result: Result<(), Errno>,
 ) {
     if may_stall(exact).is_empty() {
         return;
     }
     let hives = unanswering(exact);
-    for watches in possible_unanswered(untold, exact, &hives) {
+    for watches in possible_unanswered(before, untold, exact, &hives) {
         let mut state = State { watches, ..exact.clone() };
         leave_uncounted(work, change, &mut state, &hives);
         work.stalled_in(change.outcome_of(result), state);
@@ -76,7 +76,7 @@ pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start
     let mut exact = untold.clone();
     layers_changed(&from, &mut exact, |_| true, ignored);
     let outcome = || -> Outcome { change.outcome_of(Err(Errno::ETIMEDOUT)) };
-    for watches in possible_unanswered(&untold, &exact, &hives) {
+    for watches in possible_unanswered(&from, &untold, &exact, &hives) {
         let state = State { watches, ..exact.clone() };
         work.stalled_in(outcome(), state.as_stalling(start.state));
     }

@@ -124,6 +124,11 @@ impl<'a> Views<'a> {
         keys(&self.before).chain(keys(&self.after)).collect()
     }
 
+    /// Whether a key was orphaned in between.
+    pub(super) fn is_orphaned(&self, key: Guid) -> bool {
+        self.orphaned.contains(&key)
+    }
+
     /// What a layer deletion orphans below keys that are not stored themselves: they were dropped from above it, and
     /// what they named lives on (P-14). Nothing else can be seen of what lies below them.
     pub(super) fn orphans_below_dropped(&self) -> Vec<(Guid, Difference)> {

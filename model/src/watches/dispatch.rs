@@ -531,6 +531,60 @@ impl Told<'_> {
     }
 }
 
+/// What one reading brings to a watch in a layer operation: the values of a key are read at once, and so are its
+/// children (P-183).
+pub(super) struct Reading {
+    /// The keys from the watched one down to the one that is read; empty where the watch is not on that way.
+    pub(super) way: Vec<Guid>,
+    /// Whether it is the children.
+    pub(super) of_children: bool,
+    pub(super) strands: Vec<Strand>,
+    /// The end of the watched key itself, which the source's answer to the deletion tells of if this cannot be read.
+    pub(super) of_own_loss: Vec<Strand>,
+    /// What nothing but that answer tells of.
+    pub(super) of_orphans: Vec<Strand>,
+}
+
+/// What each watch in a hive is told of the layer operation between two states, by what has to be read for it.
+pub(super) fn readings(
+    before: &State,
+    after: &State,
+    hive: HiveId,
+) -> BTreeMap<DescriptionId, Vec<Reading>> {
+    let mut readings: BTreeMap<DescriptionId, Vec<Reading>> = BTreeMap::new();
+    if !before.is_active(hive) || !after.is_active(hive) {
+        return readings;
+    }
+    let (viewer, ignored) = (Viewer::global(), &mut Covered::new());
+    let views = Views::of(before, after, hive, &viewer);
+    let mut of_keys: Vec<(Guid, bool, Vec<Difference>)> = Vec::new();
+    for key in views.keys() {
+        of_keys.push((key, false, views.values_by_layers(key)));
+        of_keys.push((key, true, views.children_by_layers(key)));
+    }
+    let below_dropped = views.orphans_below_dropped().into_iter();
+    of_keys.extend(below_dropped.map(|(parent, orphans)| (parent, true, vec![orphans])));
+    for (key, of_children, differences) in of_keys {
+        if differences.is_empty() {
+            continue;
+        }
+        let place = ancestry(&views, (hive, key), after, ignored);
+        let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
+        told.tell(&place, &differences, ignored);
+        for (id, Heard { strands, of_orphans, .. }) in told.of_watches {
+            let watched = after.watches.get(&id).map(|watch| watch.key);
+            let at = place.chain.iter().position(|key| Some(*key) == watched);
+            let way = at.map_or(Vec::new(), |at| place.chain[at..].to_vec());
+            let is_orphan = watched.is_some_and(|key| views.is_orphaned(key));
+            let of_own_loss =
+                if way.is_empty() && is_orphan { strands.clone() } else { Vec::new() };
+            let reading = Reading { way, of_children, strands, of_own_loss, of_orphans };
+            readings.entry(id).or_default().push(reading);
+        }
+    }
+    readings
+}
+
 /// The path from a watched key down to the one at `place`, if a change of that is the watch's business:
 /// empty on the key itself, and as far below it as subtree watches reach.
 fn below<'a>(watch: &Watch, place: &'a Place, limits: &Limits) -> Option<&'a [KeyName]> {

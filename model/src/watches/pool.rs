@@ -54,9 +54,13 @@ struct Lane {
 }
 
 impl Pool {
-    pub(super) fn of(strands: Vec<Strand>) -> Pool {
-        let lanes = strands.into_iter().map(|rest| Lane { rest, read_at: 0 }).collect();
-        Pool { ways: vec![Way { lanes, read: 0, lost: BTreeMap::new() }] }
+    /// Which of these came is open, beyond [`WAYS_MAX`] but for the first of them.
+    pub(super) fn of(alternatives: Vec<Vec<Strand>>) -> Pool {
+        let way = |strands: Vec<Strand>| {
+            let lanes = strands.into_iter().map(|rest| Lane { rest, read_at: 0 }).collect();
+            Way { lanes, read: 0, lost: BTreeMap::new() }
+        };
+        Pool { ways: alternatives.into_iter().take(WAYS_MAX).map(way).collect() }
     }
 
     /// The next event is lost.

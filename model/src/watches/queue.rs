@@ -58,18 +58,30 @@ impl Queue {
 
     /// The events of one change arrive.
     pub(crate) fn arrive(&mut self, strands: Vec<Strand>, limit: usize, covered: &mut Covered) {
-        if let [strand] = &strands[..] {
-            for record in strand {
+        self.arrive_one_of(vec![strands], limit, covered);
+    }
+
+    /// The events of one change arrive, and which of these they are is open. They are as many each.
+    pub(crate) fn arrive_one_of(
+        &mut self,
+        mut alternatives: Vec<Vec<Strand>>,
+        limit: usize,
+        covered: &mut Covered,
+    ) {
+        if let [strands] = &mut alternatives[..]
+            && let [strand] = &mut strands[..]
+        {
+            for record in std::mem::take(strand) {
                 if self.make_room(limit, covered) {
-                    self.items.push(Item::Event(record.clone()));
+                    self.items.push(Item::Event(record));
                 }
             }
             self.forget_empty_pools();
             return;
         }
         let pool = self.pools.keys().next_back().map_or(0, |last| last.saturating_add(1));
-        let count: usize = strands.iter().map(Vec::len).sum();
-        self.pools.insert(pool, Pool::of(strands));
+        let count: usize = alternatives.first().into_iter().flatten().map(Vec::len).sum();
+        self.pools.insert(pool, Pool::of(alternatives));
         for _ in 0..count {
             if self.make_room(limit, covered) {
                 self.push_any_of(pool);
@@ -89,25 +101,6 @@ impl Queue {
         self.drop_until(limit.saturating_sub(1));
         self.items.push(Item::Overflow);
         self.forget_empty_pools();
-    }
-
-    /// The same without so many of the events that have come last, in place of which OVERFLOW stands: nobody knows
-    /// which of one change they are.
-    pub(crate) fn without_last(&self, lost: usize) -> Queue {
-        let mut queue = self.clone();
-        for _ in 0..lost {
-            let Some(last) = queue.items.len().checked_sub(1) else { break };
-            let of = match queue.items[last] {
-                Item::AnyOf { pool, .. } => Some(pool),
-                Item::Event(_) | Item::Overflow => None,
-            };
-            queue.take_from(last);
-            if let Some(pool) = of {
-                queue.displaced_of(pool);
-            }
-        }
-        queue.forget_empty_pools();
-        queue
     }
 
     /// Makes room for one more event. False if it is lost to OVERFLOW itself (D-71).

@@ -5,6 +5,7 @@ mod deaths;
 mod direct;
 mod layers;
 mod subtrees;
+mod unanswered;
 
 use crate::errno::Errno;
 use crate::input::{

@@ -1,10 +1,14 @@
 //! What is queued where a source stops answering when it is asked what there is to tell.
 //!
-//! States PSD-005 §10.1 ("Request timeout") with P-183 and P-242: those get OVERFLOW who may be concerned. How
-//! far the kernel had come with which watch by then is open.
+//! States PSD-005 §10.1 ("Request timeout") with P-183, P-242 and P-520: those get OVERFLOW who may be concerned.
+//! How far the kernel had come with which watch by then is open, but for what is read at once.
+
+use std::collections::BTreeMap;
 
 use super::Watch;
-use super::dispatch::queue_limit;
+use super::dispatch::{Reading, queue_limit, readings};
+use super::pool::Strand;
+use super::queue::Queue;
 use crate::coverage::Covered;
 use crate::database::{HiveId, Map};
 use crate::state::{DescriptionId, State};
@@ -13,26 +17,34 @@ use crate::state::{DescriptionId, State};
 const WATCHES_MAX: usize = 4;
 /// If the watches have more ways together, the kernel has come to the end with each, or has not begun.
 const WAYS_MAX: usize = 512;
+/// Of more readings that bring a watch something, all were answered or none (P-520).
+const READINGS_MAX: usize = 12;
 
 /// The queues that a layer operation may leave, between those with nothing and with all of its events: each
 /// watch in these hives has its events, OVERFLOW, or of its events what could be told, and OVERFLOW.
+///
+/// The operation leads from `before` to `exact`; `untold` has the queues without it.
 pub(crate) fn possible_unanswered(
+    before: &State,
     untold: &State,
     exact: &State,
     hives: &[HiveId],
 ) -> Vec<Map<DescriptionId, Watch>> {
     let limit = queue_limit(&exact.limits);
-    let concerned: Vec<(DescriptionId, Vec<Watch>)> = exact
-        .watches
-        .iter()
-        .filter(|(_, watch)| hives.contains(&watch.hive))
-        .filter_map(|(id, told)| {
-            let untold = untold.watches.get(id)?;
-            let mut ways = vec![told.clone(), overflowed(untold, limit), overflowed(told, limit)];
-            ways.extend(partly_told(untold, told, limit));
-            Some((*id, ways))
-        })
-        .collect();
+    let mut concerned: Vec<(DescriptionId, Vec<Watch>)> = Vec::new();
+    for hive in hives {
+        let watches = exact.watches.iter().filter(|(_, watch)| watch.hive == *hive);
+        let mut watches = watches.peekable();
+        if watches.peek().is_none() {
+            continue;
+        }
+        let mut readings = readings(before, exact, *hive);
+        for (id, told) in watches {
+            let Some(untold) = untold.watches.get(id) else { continue };
+            let of_watch = readings.remove(id).unwrap_or_default();
+            concerned.push((*id, ways(untold, told, &of_watch, limit)));
+        }
+    }
     let concerned = within_bounds(concerned);
     if concerned.len() > WATCHES_MAX {
         return (0..3).map(|way| with(&exact.watches, &concerned, way)).collect();
@@ -53,18 +65,86 @@ pub(crate) fn possible_unanswered(
     possible
 }
 
-/// What is left of the events if only some could be told: the source has answered for some keys and not for
-/// others (P-183).
-fn partly_told(untold: &Watch, told: &Watch, limit: usize) -> Vec<Watch> {
-    let events = told.queue.length().saturating_sub(untold.queue.length());
-    if told.queue.has_overflow() {
+/// The queues that one watch may have: with everything, with nothing but what needs no reading, with everything and
+/// OVERFLOW, and with OVERFLOW where only some readings were answered, each as a whole (P-183).
+fn ways(untold: &Watch, told: &Watch, readings: &[Reading], limit: usize) -> Vec<Watch> {
+    let with_overflow = |in_part: Told| -> Watch {
+        Watch { queue: in_part.queue(&untold.queue, limit), ..told.clone() }
+    };
+    let (none, all) = (Told::of(&[], readings), Told::of(readings, &[]));
+    let mut ways = vec![told.clone()];
+    ways.extend([none, all].map(with_overflow));
+    ways.extend(told_in_part(readings).into_iter().map(with_overflow));
+    ways
+}
+
+/// What a watch is told if only some readings were answered.
+struct Told {
+    /// Which of these shows as they are read: they are as many events each.
+    before_overflow: Vec<Vec<Strand>>,
+    /// What the source's answer to a deletion tells (P-183).
+    after_overflow: Vec<Strand>,
+}
+
+impl Told {
+    fn of<'a>(
+        answered: impl IntoIterator<Item = &'a Reading>,
+        unanswered: impl IntoIterator<Item = &'a Reading>,
+    ) -> Told {
+        let (mut told, mut orphans) = (Vec::new(), Vec::new());
+        for reading in answered {
+            told.extend(reading.strands.iter().cloned());
+            orphans.extend(reading.of_orphans.iter().cloned());
+        }
+        for reading in unanswered {
+            orphans.extend(reading.of_own_loss.iter().chain(&reading.of_orphans).cloned());
+        }
+        orphans.sort_unstable();
+        Told { before_overflow: vec![told], after_overflow: orphans }
+    }
+
+    fn queue(self, untold: &Queue, limit: usize) -> Queue {
+        let (mut queue, ignored) = (untold.clone(), &mut Covered::new());
+        queue.arrive_one_of(self.before_overflow, limit, ignored);
+        queue.overflow(limit, ignored);
+        queue.arrive(self.after_overflow, limit, ignored);
+        queue
+    }
+}
+
+/// What is told if some readings were answered and others were not: one for each number of events that come before
+/// OVERFLOW, and for what comes behind it.
+fn told_in_part(readings: &[Reading]) -> Vec<Told> {
+    if readings.len() > READINGS_MAX {
         return Vec::new();
     }
-    let without = |lost: usize| {
-        let watch = Watch { queue: told.queue.without_last(lost), ..told.clone() };
-        overflowed(&watch, limit)
-    };
-    (1..events).map(without).collect()
+    let mut in_part: BTreeMap<(usize, Vec<Strand>), Vec<Vec<Strand>>> = BTreeMap::new();
+    for set in 1..(1_usize << readings.len()) - 1 {
+        let is_answered = |index: &usize| set & (1 << index) != 0;
+        let (answered, unanswered): (Vec<usize>, Vec<usize>) =
+            (0..readings.len()).partition(is_answered);
+        let chosen = |set: &[usize]| set.iter().map(|index| &readings[*index]).collect::<Vec<_>>();
+        let (answered, unanswered) = (chosen(&answered), chosen(&unanswered));
+        // What lies below a key is told of only if its children could be read.
+        if answered.iter().any(|one| unanswered.iter().any(|unread| unread.leads_to(one))) {
+            continue;
+        }
+        let Told { before_overflow, after_overflow } = Told::of(answered, unanswered);
+        let count = before_overflow.iter().flatten().map(Vec::len).sum();
+        in_part.entry((count, after_overflow)).or_default().extend(before_overflow);
+    }
+    let told = in_part
+        .into_iter()
+        .map(|((_, after_overflow), before_overflow)| Told { before_overflow, after_overflow });
+    told.collect()
+}
+
+impl Reading {
+    /// Whether the kernel comes from what is read here down to the other reading.
+    fn leads_to(&self, other: &Reading) -> bool {
+        let is_above = self.way.len() < other.way.len() && other.way.starts_with(&self.way);
+        self.of_children && !self.way.is_empty() && is_above
+    }
 }
 
 /// Each watch has three ways if all together would have too many.
@@ -88,10 +168,4 @@ fn with(
         watches.insert_mut(*id, ways[way].clone());
     }
     watches
-}
-
-fn overflowed(watch: &Watch, limit: usize) -> Watch {
-    let mut watch = watch.clone();
-    watch.queue.overflow(limit, &mut Covered::new());
-    watch
 }
