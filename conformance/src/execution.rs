@@ -456,12 +456,15 @@ impl<'a> Execution<'a> {
             return Err(Stop::HarnessFault(format!("the model has no step for {what}")));
         }
         if next.len() > 1 {
+            let mut alike: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
             let mut distinct: Vec<Belief> = Vec::new();
             for belief in next {
                 if distinct.len() > STATES_MAX {
                     break;
                 }
-                if !distinct.contains(&belief) {
+                let known = alike.entry(belief.state.fingerprint()).or_default();
+                if known.iter().all(|other| distinct[*other] != belief) {
+                    known.push(distinct.len());
                     distinct.push(belief);
                 }
             }

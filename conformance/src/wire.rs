@@ -321,6 +321,7 @@ impl WireMonitor {
             now: self.now,
             lifetimes_ms: self.parameters.lifetimes_ms(),
             idle,
+            full: self.full(),
         };
         let judged = self
             .call_rules
@@ -372,6 +373,8 @@ impl WireMonitor {
     /// on with it.
     pub fn gave_up(&mut self) {
         self.transactions.gave_up();
+        let full = self.full();
+        self.obligations.gave_up(&full);
         let in_flight_max = self.parameters.in_flight_max();
         for connection in self.connections.values_mut() {
             if connection.gave_up(in_flight_max) {
@@ -484,6 +487,13 @@ impl WireMonitor {
         let Some((source, _)) = silent else { return Ok(()) };
         let failure = Failure::new(Rule::AllAnswered, "a request waits for its answer");
         Err(violation(Party::Source, *source, failure))
+    }
+
+    /// The sources that may have no slot to spare.
+    fn full(&self) -> BTreeSet<SourceId> {
+        let in_flight_min = self.parameters.in_flight_min();
+        let full = self.connections.iter().filter(|(_, of)| of.may_be_full(in_flight_min));
+        full.map(|(source, _)| *source).collect()
     }
 
     /// The sources that have answered everything.

@@ -41,7 +41,7 @@ pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome,
     let stream = streams::of_mode(work, output, |access| access.is_writable())
         .inspect_err(|_| mark_wrong_fd(work, output, Transfer::Backup))?;
     not_orphaned(work, &open).inspect_err(|_| covers!(work.covered, "IOC-156", "DEL-39"))?;
-    work.request(open.hive())?;
+    begin_snapshot(work, open.hive())?;
     if !enlistment::has_snapshots(&work.state, open.hive()) {
         covers!(work.covered, "IOC-157", "SRC-18", "SRC-40", "ERR-35");
         return Err(Errno::ENOTSUP);
@@ -52,6 +52,22 @@ pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome,
     complete(work, Transfer::Backup, open.key());
     covers!(work.covered, "AUD-12");
     result
+}
+
+/// RSI_BEGIN_TRANSACTION of a snapshot, which has the volatile data of every hive of the source (P-72).
+///
+/// # Errors
+///
+/// As of [`Work::request`].
+fn begin_snapshot(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
+    work.request(hive)?;
+    let slot = work.state.hives.get(&hive).map(|hive| hive.slot);
+    let hives = slot.into_iter().flat_map(|slot| work.state.hives_of(slot).map(|(hive, _)| hive));
+    let others: Vec<HiveId> = hives.filter(|other| *other != hive).collect();
+    for other in others {
+        work.may_be_busy_for_volatile_data(other);
+    }
+    Ok(())
 }
 
 /// The reading of the subtree, in a transaction that sees one moment of it.
@@ -100,7 +116,7 @@ pub(crate) fn restore(work: &mut Work<'_>, fd: Fd, input: Fd) -> Result<Outcome,
     enlistment::check_limit(work, open.hive())?;
     work.request_without_lock(open.hive())?;
     if !enlistment::has_transactions(&work.state, open.hive()) {
-        covers!(work.covered, "IOC-164", "RST-06", "SRC-16", "ERR-35");
+        covers!(work.covered, "IOC-164", "RST-06", "ERR-35");
         return Err(Errno::ENOTSUP);
     }
     covers!(work.covered, "IOC-166", "AUD-09", "AUD-13", "CONST-20");

@@ -320,6 +320,16 @@ impl Database {
             .is_some_and(|entries| entries.values().any(|entry| entry.target == Target::Key(key)))
     }
 
+    /// Whether anything is in the volatile store: keys, or entries that were made below a volatile one (P-332).
+    pub(crate) fn holds_volatile_data(&self) -> bool {
+        let mut entries = self
+            .path_entries
+            .values()
+            .flat_map(|names| names.values())
+            .flat_map(|all| all.values());
+        self.keys.values().any(|key| key.volatile_key) || entries.any(|entry| entry.volatile_store)
+    }
+
     /// What a source does before it registers: volatile data is gone (KEY-32), entries whose key
     /// record is missing are removed (D-29), orphans are purged (SRC-28). It may change nothing
     /// else (D-111).
@@ -347,6 +357,12 @@ impl Database {
         for guid in orphans {
             self.drop_key(guid);
         }
+    }
+
+    /// How many layers at most have written to one value.
+    pub(crate) fn layers_of_any_value(&self) -> usize {
+        let names = self.values.values().flat_map(|names| names.values());
+        names.map(Layered::size).max().unwrap_or(0)
     }
 
     /// The highest sequence number stored (SEQ-12), 0 if there is none.

@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 use crate::registration::{self, AskedHive, Granted};
 use crate::security::{Privilege, Token};
 use crate::slots;
-use crate::state::{Device, SlotId, State};
+use crate::state::{Device, Gone, SlotId, State};
 use crate::step::Step;
 use crate::store::BUSY_TIMEOUT_MS;
 use crate::watches::possible_unanswered;
@@ -218,7 +218,7 @@ impl Work {
         self.device()?;
         if self.is_connected() {
             mark_bad_response(response, &mut self.covered);
-            self.disconnect();
+            self.disconnect(Gone::Refused);
         }
         Err(Errno::EINVAL)
     }
@@ -229,7 +229,7 @@ impl Work {
         let is_active = self.is_connected();
         let is_down = !is_active && device != Device::Unregistered;
         if is_active {
-            covers!(self.covered, "RSI-28", "RSI-29");
+            covers!(self.covered, "RSI-29");
         }
         if is_down {
             covers!(self.covered, "RSI-30");
@@ -243,16 +243,16 @@ impl Work {
         self.device()?;
         self.state.devices.remove_mut(&self.source);
         if self.is_connected() {
-            covers!(self.covered, "HIVE-24", "REG-16", "FAIL-03");
-            self.disconnect();
+            covers!(self.covered, "HIVE-24", "FAIL-03");
+            self.disconnect(Gone::Closed);
         }
         Ok(Outcome::Done)
     }
 
     /// The slot goes Down, with what is in flight if the source has not answered it (P-249, P-264).
-    fn disconnect(&mut self) {
+    fn disconnect(&mut self, gone: Gone) {
         self.state.enumerations = Map::new_sync();
-        let mut states = late_kept::died(&self.state, self.source).into_iter();
+        let mut states = late_kept::died(&self.state, self.source, gone).into_iter();
         if let Some(first) = states.next() {
             self.state = first;
         }

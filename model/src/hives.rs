@@ -11,7 +11,7 @@ use crate::links::{check_expanded, link_target};
 use crate::name_marks;
 use crate::names::{FoldedName, KeyName, parse_path};
 use crate::security::Token;
-use crate::state::{Hive, Place, State};
+use crate::state::{Gone, Hive, Place, State};
 use crate::step::Work;
 
 /// The folded name of the alias that is no hive (§2.2).
@@ -85,7 +85,12 @@ fn route(work: &mut Work<'_>, hive: &KeyName) -> Result<Place, Errno> {
         return Err(Errno::ENOENT);
     };
     if !work.state.is_active(id) {
-        covers!(work.covered, "HIVE-22", "SYS-48", "REG-16", "FAIL-01");
+        covers!(work.covered, "HIVE-22", "SYS-48", "FAIL-01");
+        match work.state.slot_of(id).and_then(|slot| slot.gone.0) {
+            Some(Gone::Closed) => covers!(work.covered, "REG-16"),
+            Some(Gone::Died) => covers!(work.covered, "REG-17"),
+            Some(Gone::Refused) | None => {}
+        }
         return Err(Errno::EIO);
     }
     if work.state.slots.values().any(|slot| slot.connection.is_none()) {

@@ -9,7 +9,7 @@ use crate::input::{SourceId, UnixTime};
 use crate::late::{Change, in_order};
 use crate::layer_effects;
 use crate::slots;
-use crate::state::State;
+use crate::state::{Gone, State};
 use crate::transactions::{Mutation, TransactionId, carried_out};
 
 /// The requests of a mutation that come after the one which is late (P-260, P-261).
@@ -161,7 +161,7 @@ fn forgotten_of_stall(state: &State, source: SourceId, at: UnixTime) -> Vec<Stat
 }
 
 /// The source of these hives is gone: the slot goes Down.
-pub(crate) fn died(state: &State, source: SourceId) -> Vec<State> {
+pub(crate) fn died(state: &State, source: SourceId, gone: Gone) -> Vec<State> {
     let mut states = forgotten(state, source, UnixTime::MAX);
     for late in state.stalls.get(&source).iter().flat_map(|stall| stall.late.iter()) {
         let Change::Layer { name, is_forgiven, .. } = &late.change else { continue };
@@ -174,7 +174,7 @@ pub(crate) fn died(state: &State, source: SourceId) -> Vec<State> {
         states.extend(unsent);
     }
     for after in &mut states {
-        slots::disconnect(after, source);
+        slots::disconnect(after, source, gone);
     }
     states
 }

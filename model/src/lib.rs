@@ -27,6 +27,7 @@ mod down_marks;
 mod enumeration;
 pub mod errno;
 mod explanation;
+mod fingerprint;
 mod fold_table;
 pub mod front_door;
 mod hives;

@@ -83,7 +83,9 @@ pub(crate) fn form(
     let claims: BTreeSet<Claim> = asked.iter().map(AskedHive::claim).collect();
     let roots: BTreeSet<WireGuid> = asked.iter().map(|hive| hive.root).collect();
     if claims.len() < asked.len() || roots.len() < asked.len() {
-        covers!(covered, "REG-26");
+        if has_down(state, &overlapped_slots(state, &asked)) {
+            covers!(covered, "REG-26");
+        }
         return Err(Errno::EINVAL);
     }
     Ok(asked)
@@ -109,7 +111,6 @@ fn entry_form(state: &State, entry: &HiveEntry, covered: &mut Covered) -> Result
         return Err(Errno::EINVAL);
     }
     if entry.root == [0; 16] {
-        covers!(covered, "REG-26");
         return Err(Errno::EINVAL);
     }
     let name = name_form(state, &entry.name, covered)?;
@@ -194,17 +195,28 @@ pub(crate) fn grant(
     }
     if overlapped.iter().any(|slot| state.is_slot_active(*slot)) {
         mark_collision(state, asked, covered);
+        if has_down(state, &overlapped) {
+            covers!(covered, "REG-26");
+        }
         return Err(Errno::EEXIST);
     }
     if let Some(slot) = overlapped.first() {
         return Err(failed_resume(state, *slot, asked, covered));
     }
     if state.slots.size() >= state.limits.max_registered_sources as usize {
-        covers!(covered, "REG-31", "REG-29", "CONF-14");
+        covers!(covered, "REG-31", "CONF-14");
+        if has_down(state, &state.slots.keys().copied().collect()) {
+            covers!(covered, "REG-29");
+        }
         state.limits.mark_changed(|limits| limits.max_registered_sources, covered);
         return Err(Errno::ENOSPC);
     }
     Ok(Granted::NewSlot)
+}
+
+/// Whether any of these slots is Down.
+fn has_down(state: &State, slots: &BTreeSet<SlotId>) -> bool {
+    slots.iter().any(|slot| !state.is_slot_active(*slot))
 }
 
 /// The slots that reserve any of the claims.
@@ -228,7 +240,7 @@ fn resumes(state: &State, slot: SlotId, asked: &[AskedHive]) -> bool {
 
 /// Which rule a collision with an Active slot breaks.
 fn mark_collision(state: &State, asked: &[AskedHive], covered: &mut Covered) {
-    covers!(covered, "REG-14", "HIVE-04", "ERR-34");
+    covers!(covered, "REG-14", "HIVE-04");
     for hive in state.hives.values().filter(|hive| state.is_slot_active(hive.slot)) {
         let Some(other) = asked.iter().find(|other| other.claim() == claim_of(hive)) else {
             continue;
@@ -252,25 +264,31 @@ fn failed_resume(state: &State, slot: SlotId, asked: &[AskedHive], covered: &mut
         covers!(covered, "REG-22", "REG-25", "ERR-38");
         return Errno::ESTALE;
     }
-    covers!(covered, "REG-26");
+    let mut is_named = false;
     let name_of = |claim: &Claim| claim.0.clone();
     let (missing, added): (Vec<_>, Vec<_>) =
         (reserved.difference(&claims).collect(), claims.difference(&reserved).collect());
     if added.is_empty() {
         covers!(covered, "REG-23");
+        is_named = true;
     }
     if missing.is_empty() {
         covers!(covered, "REG-24", "REG-28");
+        is_named = true;
     }
     for (was, is) in missing.iter().flat_map(|was| added.iter().map(move |is| (was, is))) {
         if name_of(was) != name_of(is) {
             continue;
         }
+        is_named = true;
         if was.1.is_some() && is.1.is_some() {
             covers!(covered, "REG-21");
         } else {
             covers!(covered, "REG-20");
         }
+    }
+    if !is_named {
+        covers!(covered, "REG-26");
     }
     Errno::EINVAL
 }

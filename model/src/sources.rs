@@ -10,7 +10,7 @@ use crate::late;
 use crate::late_kept;
 use crate::outcome::Outcome;
 use crate::stalls::Stall;
-use crate::state::{Hive, State};
+use crate::state::{Gone, Hive, State};
 use crate::step::Step;
 use crate::store_entry::{self, StoreEntry};
 use crate::transactions::marks;
@@ -128,7 +128,7 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
     let mut next = state.clone();
     next.enumerations = Map::new_sync();
     if next.devices.remove_mut(&source) {
-        covers!(covered, "HIVE-24", "REG-17");
+        covers!(covered, "HIVE-24");
         mark_cancelled(&next, source, covered);
         mark_untold(&next, source, covered);
     }
@@ -136,7 +136,7 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
     if next.stalls.get(&source).is_some_and(|stall| stall.late.iter().any(is_committing)) {
         covers!(covered, "TXN-57");
     }
-    late_kept::died(&next, source)
+    late_kept::died(&next, source, Gone::Died)
 }
 
 /// What a boot leaves of each state in which the ends of the sources may leave what they had kept.

@@ -225,7 +225,10 @@ impl Work<'_> {
 
     /// A request to a stalled source: it is not answered, or not even sent.
     pub(crate) fn unanswered(&mut self, hive: HiveId) -> Errno {
-        covers!(self.covered, "FAIL-16", "FAIL-17", "SRC-02", "SRC-03", "RSI-34", "RSI-36");
+        covers!(self.covered, "FAIL-16", "FAIL-17", "SRC-02");
+        if let Some(slot) = self.state.slot_of_mut(hive) {
+            slot.has_timed_out.0 = true;
+        }
         covers!(self.covered, "FAIL-32", "ERR-21");
         if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
             covers!(self.covered, "CONF-02");
@@ -249,6 +252,8 @@ impl Work<'_> {
                 "RSI-09",
                 "RSI-10",
                 "RSI-33",
+                "RSI-34",
+                "RSI-36",
                 "RSI-37",
                 "RSI-38",
                 "RSI-42",
@@ -393,7 +398,7 @@ impl Work<'_> {
         }
         let (former, database) = (before.database(hive), self.state.database(hive));
         // A mutation that changes nothing is one all the same (P-85, P-88), the allocation of a number is none.
-        let is_request = before.next_sequence == self.state.next_sequence;
+        let is_request = before.numbering() == self.state.numbering();
         if former != database || is_request {
             Change::Contents(Box::new(database.clone()))
         } else {

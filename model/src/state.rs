@@ -14,6 +14,7 @@ use crate::layer_metadata::Reading;
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
+use crate::numbering::Beforehand;
 use crate::on_the_way::OnTheWay;
 use crate::power::Past;
 use crate::registration::Namespace;
@@ -73,6 +74,8 @@ pub struct State {
     pub(crate) false_maxima: Map<SourceId, u64>,
     /// The next sequence number to be allocated (§2.7).
     pub(crate) next_sequence: u64,
+    /// What the next call brings from an earlier moment, if others overlapped with it (P-440, P-530).
+    pub(crate) beforehand: Beforehand,
     /// Open key fds.
     pub(crate) open_keys: Map<(ProcessId, Fd), OpenKey>,
     /// Open transaction fds. Their numbers are those of no open key fd of the process.
@@ -142,6 +145,21 @@ pub(crate) struct Slot {
     pub(crate) pending_layer_deletions: Vec<FoldedName>,
     /// How often the source has come back since boot.
     pub(crate) resumptions: Witness<u32>,
+    /// How its last connection ended.
+    pub(crate) gone: Witness<Option<Gone>>,
+    /// Whether a call has timed out at this connection.
+    pub(crate) has_timed_out: Witness<bool>,
+}
+
+/// How a slot went Down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The source fd was closed.
+    Closed,
+    /// The process died.
+    Died,
+    /// A frame broke the protocol.
+    Refused,
 }
 
 /// A registered hive. Folded name, namespace and root GUID are its identity (§7.1).
@@ -339,6 +357,7 @@ impl State {
             configuration_key: None,
             false_maxima: Map::new_sync(),
             next_sequence: 1,
+            beforehand: Beforehand::default(),
             open_keys: Map::new_sync(),
             transaction_fds: Map::new_sync(),
             transactions: Map::new_sync(),
@@ -399,8 +418,18 @@ impl State {
 
     /// How often the source of a hive has come back since boot.
     pub(crate) fn resumptions(&self, hive: HiveId) -> u32 {
-        let slot = self.hives.get(&hive).and_then(|hive| self.slots.get(&hive.slot));
-        slot.map_or(0, |slot| slot.resumptions.0)
+        self.slot_of(hive).map_or(0, |slot| slot.resumptions.0)
+    }
+
+    /// The slot of a hive.
+    pub(crate) fn slot_of(&self, hive: HiveId) -> Option<&Slot> {
+        self.slots.get(&self.hives.get(&hive)?.slot)
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn slot_of_mut(&mut self, hive: HiveId) -> Option<&mut Slot> {
+        let slot = self.hives.get(&hive)?.slot;
+        self.slots.get_mut(&slot)
     }
 
     /// Whether the slot is Active and not Down.

@@ -16,7 +16,7 @@ use crate::audit::AuditPattern;
 use crate::audit_events::rejection;
 use crate::backup::{self, streams};
 use crate::coverage::{Covered, covers};
-use crate::database::{Database, Guid, HiveId, Map, Time};
+use crate::database::{Guid, HiveId, Map, Time};
 use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
 use crate::in_flight::{Kind, Sent};
@@ -106,8 +106,8 @@ pub(crate) struct Work<'a> {
     pub(crate) request_timeout_ms: u64,
     /// The hives as the call found them.
     hives_before: Map<HiveId, Hive>,
-    /// The next number as the call found it.
-    sequence_before: u64,
+    /// The numbering as the call found it.
+    numbering_before: (u64, Option<u64>),
     /// The states in which a death of the source may have left the call.
     prefixes: Vec<(Outcome, State)>,
     /// The endings of a transfer that have none of its events.
@@ -151,7 +151,7 @@ impl<'a> Work<'a> {
             interrupted,
             request_timeout_ms: u64::from(state.limits.request_timeout_ms),
             hives_before: state.hives.clone(),
-            sequence_before: state.next_sequence,
+            numbering_before: state.numbering(),
             prefixes: Vec::new(),
             unstarted: Unstarted::default(),
             stall_endings: Vec::new(),
@@ -208,6 +208,9 @@ impl<'a> Work<'a> {
         if self.state.is_stalled(hive) {
             return Err(self.unanswered(hive));
         }
+        if self.state.slot_of(hive).is_some_and(|slot| slot.has_timed_out.0) {
+            covers!(self.covered, "SRC-03");
+        }
         self.may_stall_at(hive);
         Ok(())
     }
@@ -246,14 +249,14 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// A read waits only for a transaction whose hive holds volatile keys (P-65).
-    fn may_be_busy_for_volatile_data(&mut self, hive: HiveId) {
+    /// A read waits only for a transaction whose hive holds volatile data (P-65, P-332).
+    pub(crate) fn may_be_busy_for_volatile_data(&mut self, hive: HiveId) {
         if !self.has_waited() || self.state.lock_holder(hive).is_none() {
             return;
         }
-        let is_volatile = |database: &Database| database.keys.values().any(|key| key.volatile_key);
         let holder = self.state.lock_holder(hive);
-        if is_volatile(self.state.database(hive)) || is_volatile(self.state.contents(holder, hive))
+        if self.state.database(hive).holds_volatile_data()
+            || self.state.contents(holder, hive).holds_volatile_data()
         {
             self.may_be_busy(hive);
         }
@@ -320,9 +323,7 @@ impl<'a> Work<'a> {
     ///
     /// EOVERFLOW if none is left.
     pub(crate) fn allocate_sequence(&mut self) -> Result<u64, Errno> {
-        let sequence = self.state.next_sequence;
-        self.state.next_sequence = sequence.checked_add(1).ok_or(Errno::EOVERFLOW)?;
-        Ok(sequence)
+        self.state.allocate_sequence()
     }
 }
 

@@ -66,18 +66,18 @@ impl Store {
         let transaction = request.transaction;
         let covered = Covered::new();
         let mut work = Work { store: self, transaction, began, ended, covered };
-        mark_message(&request.operation, &mut work.covered);
-        if !request.trailing.is_empty() {
-            covers!(work.covered, "SRC-59", "SRC-60");
-        }
         let result = work.carry_out(&request.operation);
         let mut answers = result.unwrap_or_else(|status| vec![work.refused(status)]);
+        let is_success = |answer: &&mut Answer| !matches!(answer.outcome, Outcome::Failed(_));
+        for answer in answers.iter_mut().filter(is_success) {
+            mark_message(request, &mut answer.covered);
+        }
         if work.may_have_looked_in_every_hive(&request.operation, &answers) {
-            answers.push(work.refused(Status::TxnBusy));
+            answers.push(work.refused_instead(Status::TxnBusy));
         }
         if work.may_have_outlived_its_transaction(&request.operation) {
             // It waited for the lock while its transaction ended (P-71).
-            answers.push(work.refused(Status::TxnBusy));
+            answers.push(work.refused_instead(Status::TxnBusy));
         }
         if self.storage_fails {
             let mut failures: Vec<Answer> = answers
@@ -86,7 +86,7 @@ impl Store {
                 .collect();
             if answers.is_empty() {
                 // It looked before it was to wait for the lock (P-372).
-                failures.push(work.refused(Status::StorageError));
+                failures.push(work.refused_instead(Status::StorageError));
             }
             answers.extend(failures);
         }
@@ -294,7 +294,7 @@ impl Work<'_> {
         if is_refused_without_a_look || !touches_storage(operation) {
             return Vec::new();
         }
-        let mut failures = vec![self.refused(Status::StorageError)];
+        let mut failures = vec![self.refused_instead(Status::StorageError)];
         let id = self.transaction;
         let before = self.store.transactions.get(&id);
         if let (Some(Transaction::ReadWrite(None)), Some(Transaction::ReadWrite(Some(bound)))) =
@@ -304,7 +304,7 @@ impl Work<'_> {
             let bound = Bound { hive: bound.hive.clone(), database: database.clone() };
             let mut next = self.store.clone();
             next.transactions.insert_mut(id, Transaction::ReadWrite(Some(bound)));
-            failures.push(self.answered(Outcome::Failed(Status::StorageError), next));
+            failures.push(Answer { next, ..self.refused_instead(Status::StorageError) });
         }
         failures
     }
@@ -358,9 +358,12 @@ fn touches_storage(operation: &Operation) -> bool {
     }
 }
 
-/// Marks the op code and the layouts of a request and its response.
-fn mark_message(operation: &Operation, covered: &mut Covered) {
-    match operation {
+/// Marks the op code and the layouts of a request that is carried out, and of its response.
+fn mark_message(request: &Request, covered: &mut Covered) {
+    if !request.trailing.is_empty() {
+        covers!(covered, "SRC-59", "SRC-60");
+    }
+    match &request.operation {
         Operation::Lookup { .. } => {
             covers!(covered, "WIRE-09", "WIRE-10", "WIRE-07", "WIRE-08", "CONST-41");
         }

@@ -162,31 +162,13 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     if work.state.is_orphaned(&open) {
         covers!(work.if_done, "DEL-26");
     }
-    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
-    let entries = resolver.database.value(open.key(), name.folded().as_str());
-    // The count for the layer cap is the source's answer to a query (LAYER-64, P-44).
-    let blankets = resolver.database.blankets.get(&open.key());
-    resolver
-        .check_values(entries, blankets, &mut work.covered)
-        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
+    if !work.state.beforehand.is_admitted {
+        admit(work, &open, &name, &layer)?;
+    }
+    let database = work.state.contents(work.transaction, open.hive());
+    let entries = database.value(open.key(), name.folded().as_str());
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
     let count = entries.map_or(0, |entries| entries.size());
-    if count >= work.state.limits.max_layers_per_value as usize {
-        if own.is_none() {
-            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24", "CONF-10");
-            work.state.limits.mark_changed(|limits| limits.max_layers_per_value, &mut work.covered);
-            if work.state.limits.differ(|limits| limits.max_layers_per_value) {
-                covers!(work.covered, "LAYER-69");
-            }
-            return Err(Errno::ENOSPC);
-        }
-        covers!(work.if_done, "LAYER-65");
-    } else if own.is_none()
-        && count + 1 == work.state.limits.max_layers_per_value as usize
-        && !work.state.limits.differ(|limits| limits.max_layers_per_value)
-    {
-        covers!(work.if_done, "LAYER-61");
-    }
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.allocated(open.hive());
@@ -224,6 +206,48 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let done = written(work, &open, &before, mutation)?;
     removal_marks::link_overridden(&before, &work.state, &open, &mut work.covered);
     Ok(done)
+}
+
+/// What a write asks of the entries that its value has, before it takes a number (§2.6, "Per-value layer cap").
+/// The count for the cap is the source's answer to a query (LAYER-64, P-44). Writers that overlap may all find
+/// room before there is an entry of any (P-530).
+///
+/// # Errors
+///
+/// EIO if the answer is malformed, ENOSPC if as many layers as may be have written to the value, and this is
+/// none of them.
+fn admit(
+    work: &mut Work<'_>,
+    open: &OpenKey,
+    name: &ValueName,
+    layer: &LayerName,
+) -> Result<(), Errno> {
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
+    let entries = resolver.database.value(open.key(), name.folded().as_str());
+    let blankets = resolver.database.blankets.get(&open.key());
+    resolver
+        .check_values(entries, blankets, &mut work.covered)
+        .map_err(|malformed| work.rejected.by(open.hive(), malformed))?;
+    let is_another = entries.is_none_or(|entries| !entries.contains_key(layer.folded()));
+    let count = entries.map_or(0, |entries| entries.size());
+    let limit = work.state.limits.max_layers_per_value as usize;
+    if count >= limit {
+        if is_another {
+            covers!(work.covered, "LAYER-62", "LAYER-67", "IOC-045", "ERR-24", "CONF-10");
+            work.state.limits.mark_changed(|limits| limits.max_layers_per_value, &mut work.covered);
+            if work.state.limits.differ(|limits| limits.max_layers_per_value) {
+                covers!(work.covered, "LAYER-69");
+            }
+            return Err(Errno::ENOSPC);
+        }
+        covers!(work.if_done, "LAYER-65");
+    } else if is_another
+        && count + 1 == limit
+        && !work.state.limits.differ(|limits| limits.max_layers_per_value)
+    {
+        covers!(work.if_done, "LAYER-61");
+    }
+    Ok(())
 }
 
 /// `REG_IOC_DELETE_VALUE`.
@@ -329,8 +353,9 @@ pub(crate) fn blanket(
         // The record may have gone under a living source, which answers a request that has its
         // number already (P-46).
         let mut other = work.state.clone();
-        other.next_sequence = other.next_sequence.saturating_add(1);
-        work.otherwise.push((Outcome::Failed(Errno::ENOENT), other));
+        if other.allocate_sequence().is_ok() {
+            work.otherwise.push((Outcome::Failed(Errno::ENOENT), other));
+        }
     }
     present?;
     if work.state.is_orphaned(&open) {
@@ -365,7 +390,7 @@ pub(crate) fn blanket(
 /// What there is to tell of may have been asked for before there was a number, by which one that is stored is
 /// none of the future any more (P-354).
 fn asked_before_numbered(work: &mut Work<'_>, unnumbered: &State, before: &State, open: &OpenKey) {
-    let is_counted = unnumbered.next_sequence != before.next_sequence;
+    let is_counted = unnumbered.numbering() != before.numbering();
     if !is_counted || work.state.watches.is_empty() || work.state.layers != before.layers {
         return;
     }
@@ -381,9 +406,10 @@ fn asked_before_numbered(work: &mut Work<'_>, unnumbered: &State, before: &State
 fn blanket_unanswered(work: &mut Work<'_>, open: &OpenKey, layer: &LayerName, set: u8) {
     let (key, layer, time) = (open.key(), layer.clone(), work.time);
     let unnumbered = work.state.clone();
-    let sequence = (set == 1).then_some(unnumbered.next_sequence);
-    if sequence.is_some() {
-        work.state.next_sequence = work.state.next_sequence.saturating_add(1);
+    let mut sequence = None;
+    if set == 1 {
+        let Ok(number) = work.state.allocate_sequence() else { return };
+        sequence = Some(number);
         work.unanswered_in(work.state.clone());
     }
     work.may_arrive(&open.place, Mutation::SetBlanket { key, layer, sequence, time });

@@ -47,6 +47,16 @@ pub trait SequentialSpecification {
         false
     }
 
+    /// The state with what operations that are under way in it, and have yet to take effect, notice of it; `None` if
+    /// they notice nothing. It may only add to what they can do.
+    fn noticed(
+        &self,
+        _state: &Self::State,
+        _under_way: &mut dyn Iterator<Item = &Self::Operation>,
+    ) -> Option<Self::State> {
+        None
+    }
+
     /// A number that equal states share, so that fewer are compared.
     fn fingerprint(&self, _state: &Self::State) -> u64 {
         0

@@ -4,7 +4,11 @@
 //! Sequence numbers are observations (PSD-005 §2.7, P-440). A call takes one at a moment of its own, so the
 //! order of the numbers need not be that in which the calls took effect: a call that returned before another
 //! began has the lower number, no two have the same, and none is left out if every call was answered. What the
-//! wire has shown of a call's number narrows this down, and makes the check much shorter.
+//! wire has shown of a call's number narrows this down, and makes the check much shorter. What is stored is judged
+//! by the counter, which those that are under way may have raised already.
+//!
+//! A write looks at the entries of its value before it takes its number (§2.6, P-530), so that it has two moments.
+//! The first is looked for only where it matters.
 //!
 //! Knows nothing of how calls were made to overlap. Audit events and messages on the wire are judged elsewhere.
 
@@ -147,6 +151,8 @@ struct Known {
     taken: BTreeMap<u64, usize>,
     /// How many inputs have taken effect.
     placed: usize,
+    /// The calls under way that have looked at what is stored and found nothing against them.
+    admitted: BTreeSet<usize>,
 }
 
 impl Known {
@@ -171,6 +177,21 @@ struct Registry<'a> {
     numbers_each_max: u64,
     /// The first symbol that no initial state has given out.
     first_symbol: u64,
+    /// The highest number that is stored and that no initial state has given out.
+    from_the_future: Option<u64>,
+    /// Whether a write may be refused for what is stored, so that it matters when it looks.
+    may_refuse: bool,
+}
+
+/// What one step is tried with.
+#[derive(Clone, Copy)]
+struct Attempt {
+    /// The next number by which what is stored is judged.
+    counter: u64,
+    /// The number that the call takes, if it takes one.
+    number: u64,
+    /// Whether the call has looked at what is stored before.
+    is_admitted: bool,
 }
 
 impl SequentialSpecification for Registry<'_> {
@@ -183,6 +204,24 @@ impl SequentialSpecification for Registry<'_> {
 
     fn step_unanswered(&self, possible: &Possible, place: &usize) -> Vec<Possible> {
         self.marked_steps(possible, *place, false).into_iter().map(|(_, after)| after).collect()
+    }
+
+    fn noticed(
+        &self,
+        possible: &Possible,
+        under_way: &mut dyn Iterator<Item = &usize>,
+    ) -> Option<Possible> {
+        let Possible::Known(known) = possible else { return None };
+        let is_new =
+            |place: &&usize| self.looks_before(**place) && !known.admitted.contains(*place);
+        let admitted: BTreeSet<usize> =
+            under_way.filter(is_new).filter(|place| self.admits(known, **place)).copied().collect();
+        if admitted.is_empty() {
+            return None;
+        }
+        let mut known = known.clone();
+        known.admitted.extend(admitted);
+        Some(Possible::Known(known))
     }
 
     fn fingerprint(&self, possible: &Possible) -> u64 {
@@ -205,6 +244,8 @@ impl<'a> Registry<'a> {
             overlapping: history.iter().map(count).collect(),
             numbers_each_max: history.iter().map(numbers_max).max().unwrap_or_default(),
             first_symbol: initial.iter().map(State::next_symbol).max().unwrap_or_default(),
+            from_the_future: initial.iter().filter_map(State::highest_from_the_future).max(),
+            may_refuse: initial.iter().any(|state| state.may_refuse_writes(history.len())),
         }
     }
 
@@ -214,6 +255,7 @@ impl<'a> Registry<'a> {
             first: state.next_sequence(),
             taken: BTreeMap::new(),
             placed: 0,
+            admitted: BTreeSet::new(),
         }))
     }
 
@@ -233,41 +275,133 @@ impl<'a> Registry<'a> {
         let Possible::Known(known) = possible else {
             return vec![(Noted::default(), possible.clone())];
         };
-        let mut all = Vec::new();
-        let mut takes_numbers = false;
-        let next = known.next();
-        for number in std::iter::once(next).chain(self.numbers(known, place)) {
-            for step in self.steps(known, place, number) {
-                if let Outcome::Outside(what) = step.outcome {
-                    return vec![(Noted::of(place, &step), Possible::Outside(what))];
+        if self.is_environment(place) {
+            let state = known.state.with_symbols_from(self.symbols_of(place));
+            let steps = state.step(&self.history[place].operation.input).into_iter();
+            let follow = steps.filter_map(|step| {
+                let state = self.answered(&step, place, is_answered)?;
+                let after = self.after_environment(known, state);
+                Some((Noted::of(place, &step), after)).filter(|(_, known)| self.may_be(known))
+            });
+            return follow
+                .map(|(noted, known)| (noted, Possible::Known(Box::new(known))))
+                .collect();
+        }
+        let mut all: Vec<(Noted, Possible)> = Vec::new();
+        for is_admitted in self.ways_to_look(known, place) {
+            for counter in self.counters(known, place, u64::MAX) {
+                if !self.add_steps(known, place, is_answered, (counter, is_admitted), &mut all) {
+                    return all;
                 }
-                let Some(state) = self.answered(&step, place, is_answered) else { continue };
-                let is_call = !self.is_environment(place);
-                let is_taken = is_call && state.next_sequence() != number;
-                takes_numbers |= is_taken;
-                // Without a number to take, the first turn has said it all.
-                if !is_taken && number != next {
-                    continue;
-                }
-                let after = if is_call {
-                    self.after_call(known, place, number, state)
-                } else {
-                    Some(self.after_environment(known, state))
-                };
-                let after = after.filter(|known| self.may_be(known));
-                let noted = Noted::of(place, &step);
-                all.extend(after.map(|known| (noted, Possible::Known(Box::new(known)))));
-            }
-            if !takes_numbers {
-                break;
             }
         }
         all
     }
 
-    fn steps(&self, known: &Known, place: usize, number: u64) -> Vec<Step> {
+    /// Adds what may follow a call that meets this counter; false if nothing can be said of it.
+    fn add_steps(
+        &self,
+        known: &Known,
+        place: usize,
+        is_answered: bool,
+        (counter, is_admitted): (u64, bool),
+        all: &mut Vec<(Noted, Possible)>,
+    ) -> bool {
+        let mut takes_numbers = false;
+        let next = known.next();
+        for number in std::iter::once(next).chain(self.numbers(known, place)) {
+            for step in self.steps(known, place, Attempt { counter, number, is_admitted }) {
+                if let Outcome::Outside(what) = step.outcome {
+                    *all = vec![(Noted::of(place, &step), Possible::Outside(what))];
+                    return false;
+                }
+                let Some(state) = self.answered(&step, place, is_answered) else { continue };
+                let has_number = !state.has_number();
+                // What gets as far as its number has looked before.
+                if self.looks_before(place) && has_number != is_admitted {
+                    continue;
+                }
+                let is_taken = has_number || state.next_sequence() != counter;
+                takes_numbers |= is_taken;
+                // Without a number to take, the first turn has said it all.
+                if !is_taken && number != next {
+                    continue;
+                }
+                let mut taken: BTreeSet<u64> = (counter..state.next_sequence()).collect();
+                if has_number {
+                    taken =
+                        (counter.max(number.saturating_add(1))..state.next_sequence()).collect();
+                    taken.insert(number);
+                }
+                let after = self.after_call(known, place, taken, state);
+                let after = after.filter(|known| self.may_be(known));
+                let Some(after) = after.map(|known| Possible::Known(Box::new(known))) else {
+                    continue;
+                };
+                if all.iter().all(|(_, other)| *other != after) {
+                    all.push((Noted::of(place, &step), after));
+                }
+            }
+            if !takes_numbers {
+                break;
+            }
+        }
+        true
+    }
+
+    fn steps(&self, known: &Known, place: usize, attempt: Attempt) -> Vec<Step> {
+        let Attempt { counter, number, is_admitted } = attempt;
         let state = known.state.with_symbols_from(self.symbols_of(place));
-        state.with_next_sequence(number).step(&self.history[place].operation.input)
+        let mut state = state.with_next_sequence(counter).with_number(number);
+        if is_admitted {
+            state = state.with_admission();
+        }
+        state.step(&self.history[place].operation.input)
+    }
+
+    /// Whether a call looks at what is stored before it takes its number, and it matters when.
+    fn looks_before(&self, place: usize) -> bool {
+        let RegistryInput { input, .. } = &self.history[place].operation;
+        self.may_refuse && matches!(input, Input::Call { call: Call::SetValue { .. }, .. })
+    }
+
+    /// Whether to try a call as one that looks now, and as one that has looked before.
+    fn ways_to_look(&self, known: &Known, place: usize) -> Vec<bool> {
+        let has_looked = self.looks_before(place) && known.admitted.contains(&place);
+        if has_looked { vec![false, true] } else { vec![false] }
+    }
+
+    /// Whether a call finds nothing against it if it looks now: by a counter that is not above its number, as it
+    /// looks before that is taken.
+    fn admits(&self, known: &Known, place: usize) -> bool {
+        let numbers = self.history[place].operation.numbers.as_ref();
+        let highest =
+            numbers.map_or(u64::MAX, |numbers| numbers.last().copied().unwrap_or(u64::MAX));
+        self.counters(known, place, highest).into_iter().any(|counter| {
+            let attempt = Attempt { counter, number: counter, is_admitted: false };
+            self.steps(known, place, attempt).iter().any(|step| !step.next().has_number())
+        })
+    }
+
+    /// The counters that a call may meet: those that are under way may have raised it. Others than the lowest
+    /// make a difference only where something is stored from the future.
+    fn counters(&self, known: &Known, place: usize, highest: u64) -> Vec<u64> {
+        let next = known.next();
+        let last = self.from_the_future.map_or(next, |number| number.saturating_add(1).max(next));
+        let may_be_taken = |number: &u64| self.may_be_taken_by_others(place, *number);
+        let raised = (next..last).take_while(may_be_taken).map(|number| number + 1);
+        let all = std::iter::once(next).chain(raised.take(self.overlapping[place]));
+        all.take_while(|counter| *counter <= highest).collect()
+    }
+
+    /// Whether a call that overlaps with this one may take a number.
+    fn may_be_taken_by_others(&self, place: usize, number: u64) -> bool {
+        let own = &self.history[place];
+        self.history.iter().enumerate().any(|(index, other)| {
+            let is_free = |numbers: &BTreeSet<u64>| numbers.contains(&number);
+            let overlaps = !is_before(own, other) && !is_before(other, own);
+            index != place && overlaps && other.operation.numbers.as_ref().is_none_or(is_free)
+        })
     }
 
     fn answered(&self, step: &Step, place: usize, is_answered: bool) -> Option<State> {
@@ -295,17 +429,24 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// What is known after a call that took the numbers from `first` on, as far as it took any; `None` if it
-    /// cannot have taken them.
-    fn after_call(&self, known: &Known, place: usize, first: u64, state: State) -> Option<Known> {
+    /// What is known after a call that took these numbers; `None` if it cannot have taken them.
+    fn after_call(
+        &self,
+        known: &Known,
+        place: usize,
+        numbers: BTreeSet<u64>,
+        state: State,
+    ) -> Option<Known> {
         let mut taken = known.taken.clone();
-        for number in first..state.next_sequence() {
+        for number in numbers {
             let may_take = self.may_take(known, place, number);
             if !may_take || taken.insert(number, place).is_some() {
                 return None;
             }
         }
-        let after = Known { taken, placed: known.placed + 1, ..known.clone() };
+        let mut admitted = known.admitted.clone();
+        admitted.remove(&place);
+        let after = Known { taken, placed: known.placed + 1, admitted, ..known.clone() };
         Some(self.at_rest(after, state))
     }
 
@@ -371,7 +512,8 @@ impl<'a> Registry<'a> {
             let mut next: Vec<(Noted, Possible)> = Vec::new();
             for (before, possible) in &ways {
                 let is_answered = self.history[*place].returned.is_some();
-                for (noted, after) in self.marked_steps(possible, *place, is_answered) {
+                let possible = self.admitted(possible, *place);
+                for (noted, after) in self.marked_steps(&possible, *place, is_answered) {
                     if next.iter().all(|(_, known)| *known != after) {
                         let mut all = before.clone();
                         all.add(noted);
@@ -384,6 +526,17 @@ impl<'a> Registry<'a> {
         ways.into_iter().next().map(|(noted, _)| noted).unwrap_or_default()
     }
 
+    /// The same with a call that has looked before, in some order that was found.
+    fn admitted(&self, possible: &Possible, place: usize) -> Possible {
+        let mut possible = possible.clone();
+        if let Possible::Known(known) = &mut possible
+            && self.looks_before(place)
+        {
+            known.admitted.insert(place);
+        }
+        possible
+    }
+
     fn obstacle(
         &self,
         longest_prefix: Vec<usize>,
@@ -394,7 +547,9 @@ impl<'a> Registry<'a> {
         let mut requirements = BTreeSet::new();
         for possible in states {
             let Possible::Known(known) = possible else { continue };
-            for step in self.steps(known, cannot_be_placed, known.next()) {
+            let (counter, number) = (known.next(), known.next());
+            let attempt = Attempt { counter, number, is_admitted: false };
+            for step in self.steps(known, cannot_be_placed, attempt) {
                 expected.insert(describe::outcome(&step.outcome));
                 requirements.extend(step.covered.iter());
             }

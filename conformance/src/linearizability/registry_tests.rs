@@ -5,6 +5,7 @@ use registry_model::input::{
     Call, Caller, Contents, DeviceCall, Environment, Fd, ProcessId, Registration, SourceId,
 };
 use registry_model::security::Token;
+use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 
 use super::*;
 
@@ -57,15 +58,49 @@ fn set(data: u8) -> Call {
 }
 
 fn set_if(data: u8, expected_sequence: u64) -> Call {
+    set_in("", data, expected_sequence)
+}
+
+fn set_in(layer: &str, data: u8, expected_sequence: u64) -> Call {
     Call::SetValue {
         fd: KEY,
         name: b"v".to_vec(),
         value_type: REG_DWORD,
         data: vec![data; 4],
-        layer: Vec::new(),
+        layer: layer.as_bytes().to_vec(),
         transaction: -1,
         expected_sequence,
     }
+}
+
+/// The same, with a blanket tombstone of this number at the key, which nobody has given out.
+fn with_a_number_from_the_future(state: &State, number: u64) -> State {
+    let key = StoredKey { path: vec!["Machine".to_owned(), "k".to_owned()], through: None };
+    let (layer, sequence) = ("GHOST".to_owned(), StoredSequence::Number(number));
+    let record = StoredRecord::Blanket { layer, sequence };
+    let entry = Environment::StoreEntry(StoreEntry { key, record });
+    state.step(&Input::Environment(entry)).swap_remove(0).next().clone()
+}
+
+/// The same, with a layer A, and one layer at most for each value.
+fn with_one_layer_for_each_value(state: &State) -> State {
+    let registry = "Machine\\System\\Registry";
+    let made = ["Machine\\System", registry, &format!("{registry}\\Layers")];
+    let layer = format!("{registry}\\Layers\\A");
+    let mut state = state.clone();
+    for (process, path) in (10..).zip(made.into_iter().chain([&layer[..]])) {
+        state = expected(&state, &input(process, create(-1, path)));
+    }
+    let limit = Call::SetValue {
+        fd: KEY,
+        name: b"MaxLayersPerValue".to_vec(),
+        value_type: REG_DWORD,
+        data: 1_u32.to_le_bytes().to_vec(),
+        layer: Vec::new(),
+        transaction: -1,
+        expected_sequence: 0,
+    };
+    expected(&state, &input(11, limit))
 }
 
 fn get() -> Call {
@@ -95,14 +130,22 @@ fn with_number(mut operation: Operation<RegistryInput>, number: u64) -> Operatio
 }
 
 fn states(history: &[Operation<RegistryInput>]) -> Vec<State> {
-    match judge(&[booted()], history, STEPS_MAX) {
+    states_from(booted(), history)
+}
+
+fn states_from(initial: State, history: &[Operation<RegistryInput>]) -> Vec<State> {
+    match judge(&[initial], history, STEPS_MAX) {
         Judgement::Linearizable(linearized) => linearized.states,
         other => panic!("{other:?}"),
     }
 }
 
 fn obstacle(history: &[Operation<RegistryInput>]) -> Obstacle {
-    match judge(&[booted()], history, STEPS_MAX) {
+    obstacle_from(booted(), history)
+}
+
+fn obstacle_from(initial: State, history: &[Operation<RegistryInput>]) -> Obstacle {
+    match judge(&[initial], history, STEPS_MAX) {
         Judgement::NotLinearizable(obstacle) => *obstacle,
         other => panic!("{other:?}"),
     }
@@ -237,4 +280,64 @@ fn what_the_budget_does_not_suffice_for_is_undecided() {
     let writes: Vec<_> =
         (0..3).map(|process| call(process, (0, 9), set(1), Observation::Done)).collect();
     assert!(matches!(judge(&[booted()], &writes, 10), Judgement::Undecided { .. }));
+}
+
+#[test]
+fn a_number_that_others_took_before_is_none_from_the_future() {
+    let next = booted().next_sequence();
+    let initial = with_a_number_from_the_future(&booted(), next + 90);
+    let query = |fd, process, range| {
+        let name = b"other".to_vec();
+        let get =
+            Call::QueryValue { fd, name, transaction: -1, data_capacity: 64, layer_capacity: 64 };
+        call(process, range, get, Observation::Failed(Errno::EIO))
+    };
+    // The blanket makes every read of the key malformed, and the model knows that entries may be.
+    assert_eq!(states_from(initial, &[query(KEY, 0, (0, 1))]).len(), 1);
+    let initial = with_a_number_from_the_future(&booted(), next - 1);
+    let write = |process, range, data, number| {
+        with_number(call(process, range, set(data), Observation::Done), number)
+    };
+    let history = [
+        write(0, (0, 9), 1, next),
+        write(1, (1, 3), 2, next + 1),
+        call(2, (4, 5), get(), value(2, next + 1)),
+        call(2, (10, 11), get(), value(1, next)),
+    ];
+    assert_eq!(states_from(initial, &history).len(), 1);
+}
+
+#[test]
+fn what_is_under_way_may_have_raised_the_counter() {
+    let next = booted().next_sequence();
+    let initial = || with_a_number_from_the_future(&booted(), next);
+    let missing = || Observation::Failed(Errno::ENOENT);
+    let malformed = || Observation::Failed(Errno::EIO);
+    // The write looks before it takes its number.
+    let other = || create(KEY, "a");
+    let opened = || Observation::Opened { fd: 7, disposition: Some(1) };
+    let history = |answer| [call(0, (0, 9), other(), opened()), call(1, (1, 2), get(), answer)];
+    assert!(!states_from(initial(), &history(missing())).is_empty());
+    assert!(!states_from(initial(), &history(malformed())).is_empty());
+    let alone = |answer| [call(1, (1, 2), get(), answer), call(0, (3, 9), other(), opened())];
+    assert!(!states_from(initial(), &alone(malformed())).is_empty());
+    assert_eq!(obstacle_from(initial(), &alone(missing())).cannot_be_placed, 0);
+    assert!(!states_from(initial(), &[call(0, (0, 1), set(1), malformed())]).is_empty());
+    assert_eq!(
+        obstacle_from(initial(), &[call(0, (0, 1), set(1), Observation::Done)]).cannot_be_placed,
+        0
+    );
+}
+
+#[test]
+fn writers_that_overlap_may_all_find_room_for_another_layer() {
+    let initial = || with_one_layer_for_each_value(&booted());
+    let history = |second: (u64, u64), answer| {
+        [call(0, (0, 3), set(1), Observation::Done), call(1, second, set_in("A", 2, 0), answer)]
+    };
+    let full = || Observation::Failed(Errno::ENOSPC);
+    assert!(!states_from(initial(), &history((1, 9), Observation::Done)).is_empty());
+    assert!(!states_from(initial(), &history((1, 9), full())).is_empty());
+    assert!(!states_from(initial(), &history((4, 9), full())).is_empty());
+    assert_eq!(obstacle_from(initial(), &history((4, 9), Observation::Done)).cannot_be_placed, 1);
 }

@@ -185,6 +185,9 @@ impl<'a, S: SequentialSpecification> Search<'a, S> {
         if node.stop > self.furthest.0 {
             self.furthest = (node.stop, node.path);
         }
+        if let Some(state) = self.noticed(&node) {
+            node.state = state;
+        }
         if !self.remember(&node) {
             return None;
         }
@@ -192,6 +195,16 @@ impl<'a, S: SequentialSpecification> Search<'a, S> {
             self.reached_the_end(&node);
         }
         Some(Frame { node, tried: 0, operation: 0, successors: Vec::new() })
+    }
+
+    /// The state of a node with what is noticed of it.
+    fn noticed(&self, node: &Node<S::State>) -> Option<S::State> {
+        let pending = self.history.stops()[node.stop].pending.iter();
+        let is_under_way =
+            |operation: &&usize| !node.placed.contains(self.history.slot(**operation));
+        let mut under_way =
+            pending.filter(is_under_way).map(|operation| &self.operations[*operation].operation);
+        self.specification.noticed(&node.state, &mut under_way)
     }
 
     /// Lets reads that agree with the state take effect: whatever comes, they can as well come before it.

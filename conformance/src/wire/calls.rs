@@ -81,6 +81,8 @@ pub(super) struct Around<'a> {
     pub(super) lifetimes_ms: (u32, u32),
     /// The sources that have answered everything.
     pub(super) idle: BTreeSet<SourceId>,
+    /// The sources that may have no slot to spare.
+    pub(super) full: BTreeSet<SourceId>,
 }
 
 /// A call under judgement: what it answered and what it sent.
@@ -217,7 +219,11 @@ impl CallRules {
         }
         let lifetime = self.lifetime(around);
         self.objects.follow(process, call, observation, lifetime);
-        self.orphans.follow(process, call, observation, requests.as_deref());
+        if let Call::Close { fd } = call {
+            self.orphans.closed_at((process, *fd), &around.full);
+        } else {
+            self.orphans.follow(process, call, observation, requests.as_deref());
+        }
         judged
     }
 
@@ -386,6 +392,7 @@ fn layer_agrees(
 fn errno_of(status: u32) -> Option<(Rule, Errno)> {
     Some(match status {
         1 => (Rule::StatusNotFound, Errno::ENOENT),
+        2 => (Rule::StatusAlreadyExists, Errno::EEXIST),
         3 => (Rule::StatusStorageError, Errno::EIO),
         4 => (Rule::StatusNotEmpty, Errno::ENOTEMPTY),
         5 => (Rule::StatusTooLarge, Errno::ENOSPC),

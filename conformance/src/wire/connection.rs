@@ -119,6 +119,8 @@ pub(super) struct Connection {
     is_full: bool,
     /// Whether another call has timed out then, which had no slot.
     has_kept_waiting: bool,
+    /// Whether a call has given up on a request of this connection.
+    has_timed_out: bool,
     last_id: Option<u64>,
     /// By request id. Seldom more than a few.
     in_flight: Vec<(u64, Sent)>,
@@ -128,11 +130,21 @@ impl Connection {
     /// Checks a new request id before the request is looked at.
     pub(super) fn accept_id(&mut self, held: &mut Held, id: u64) -> Result<(), Failure> {
         let grows = self.last_id.is_none_or(|last| id > last);
-        let last = self.last_id.unwrap_or_default();
+        let (is_first, last) = (self.last_id.is_none(), self.last_id.unwrap_or_default());
         if grows {
             self.last_id = Some(id);
         }
-        held.require(Rule::RequestIdGrows, grows, || format!("id {id} after id {last}"))
+        if !grows {
+            return Err(Failure::new(Rule::RequestIdGrows, format!("id {id} after id {last}")));
+        }
+        // The first of a connection shows nothing.
+        if !is_first {
+            held.mark(Rule::RequestIdGrows);
+        }
+        if self.has_timed_out {
+            held.mark(Rule::RequestIdAfterTimeout);
+        }
+        Ok(())
     }
 
     /// Puts a request in flight.
@@ -157,9 +169,15 @@ impl Connection {
         if self.has_kept_waiting && count == in_flight_max {
             held.mark(Rule::WaitersTakeNoSlot);
         }
-        held.require(Rule::InFlight, count <= in_flight_max, || {
-            format!("{count} are in flight, of at most {in_flight_max}")
-        })
+        if count > in_flight_max {
+            let message = format!("{count} are in flight, of at most {in_flight_max}");
+            return Err(Failure::new(Rule::InFlight, message));
+        }
+        // Whether another would have to wait shows if a call has waited (§7.1).
+        if self.has_kept_waiting && count == in_flight_max {
+            held.mark(Rule::InFlight);
+        }
+        Ok(())
     }
 
     /// Puts a request in flight whose id is not to be judged.
@@ -210,7 +228,13 @@ impl Connection {
         let is_full = self.in_flight.len() >= in_flight_max;
         self.has_kept_waiting |= self.is_full && is_full;
         self.is_full = is_full;
+        self.has_timed_out |= !self.in_flight.is_empty();
         self.in_flight.iter().any(|(_, sent)| sent.is_numbered)
+    }
+
+    /// Whether it may have no slot to spare.
+    pub(super) fn may_be_full(&self, in_flight_min: usize) -> bool {
+        self.in_flight.len() >= in_flight_min
     }
 
     /// Whether a request was ever sent on it.

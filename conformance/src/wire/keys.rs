@@ -30,7 +30,8 @@ pub(super) struct Keys {
     roots: BTreeSet<Guid>,
     seen: BTreeSet<Guid>,
     halves: BTreeMap<Guid, Half>,
-    volatile_keys: BTreeSet<Guid>,
+    /// A restore may bring a GUID to several sources, with other flags.
+    volatile_keys: BTreeSet<(SourceId, Guid)>,
     /// The keys that entries name, with the layer of each entry in lower case.
     places: BTreeMap<Place, Vec<(String, Guid)>>,
     place_of: BTreeMap<(SourceId, Guid), Place>,
@@ -58,10 +59,10 @@ impl Keys {
     }
 
     /// A source returned metadata of a key.
-    pub(super) fn returned(&mut self, guid: Guid, volatile_key: bool) {
+    pub(super) fn returned(&mut self, source: SourceId, guid: Guid, volatile_key: bool) {
         self.seen.insert(guid);
         if volatile_key {
-            self.volatile_keys.insert(guid);
+            self.volatile_keys.insert((source, guid));
         }
     }
 
@@ -96,12 +97,12 @@ impl Keys {
         (parent, name): (Guid, &[u8]),
         volatile_key: bool,
     ) -> Result<(), Failure> {
-        let allowed = volatile_key || !self.volatile_keys.contains(&parent);
+        let allowed = volatile_key || !self.volatile_keys.contains(&(source, parent));
         held.require(Rule::VolatileChild, allowed, || {
             format!("{} is volatile and its child is not", shown(parent))
         })?;
         if volatile_key {
-            self.volatile_keys.insert(guid);
+            self.volatile_keys.insert((source, guid));
         }
         match self.halves.remove(&guid) {
             Some(half) if half.is_entry => {
@@ -131,14 +132,14 @@ impl Keys {
         parent: Guid,
         volatile_key: bool,
     ) -> Result<(), Failure> {
-        let allowed = volatile_key || !self.volatile_keys.contains(&parent);
+        let allowed = volatile_key || !self.volatile_keys.contains(&(source, parent));
         held.require(Rule::VolatileChild, allowed, || {
             format!("{} is volatile and its child is not", shown(parent))
         })?;
         if volatile_key {
-            self.volatile_keys.insert(guid);
+            self.volatile_keys.insert((source, guid));
         } else {
-            self.volatile_keys.remove(&guid);
+            self.volatile_keys.remove(&(source, guid));
         }
         self.seen.insert(guid);
         self.dropped.remove(&(source, guid));

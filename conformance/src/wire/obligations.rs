@@ -15,6 +15,8 @@ pub(super) struct Obligations {
     touched: BTreeMap<(SourceId, Guid), Rule>,
     /// Who got the deletion of each layer.
     layer_deletions: BTreeMap<Vec<u8>, BTreeSet<SourceId>>,
+    /// Who may have had no slot for it in time: then it is not sent any more (P-366).
+    without_slot: BTreeMap<Vec<u8>, BTreeSet<SourceId>>,
     /// Whether a connection came or went, or a source registered, which sends a deletion to one source
     /// only (D-55).
     connections_changed: bool,
@@ -42,6 +44,16 @@ impl Obligations {
         self.layer_deletions.entry(layer.to_vec()).or_default().insert(source);
     }
 
+    /// A call has given up while these sources had no slot to spare.
+    pub(super) fn gave_up(&mut self, full: &BTreeSet<SourceId>) {
+        if full.is_empty() {
+            return;
+        }
+        for layer in self.layer_deletions.keys() {
+            self.without_slot.entry(layer.clone()).or_default().extend(full);
+        }
+    }
+
     pub(super) fn connection_changed(&mut self, source: SourceId) {
         self.touched.retain(|(of, _), _| *of != source);
         self.connections_changed = true;
@@ -63,7 +75,9 @@ impl Obligations {
             return Ok(());
         }
         for (layer, receivers) in &settled.layer_deletions {
-            if let Some(missed) = registered.difference(receivers).next() {
+            let excused = settled.without_slot.get(layer);
+            let is_due = |source: &&SourceId| excused.is_none_or(|of| !of.contains(source));
+            if let Some(missed) = registered.difference(receivers).find(is_due) {
                 let message = format!("the deletion of {} was not sent", layer.escape_ascii());
                 return Err((*missed, Failure::new(Rule::LayerEverywhere, message)));
             }

@@ -76,6 +76,12 @@ impl Parameters {
         highest.copied().unwrap_or(self.in_flight.max) as usize
     }
 
+    /// So many requests in flight may leave no slot to spare.
+    pub(super) fn in_flight_min(&self) -> usize {
+        let lowest = self.in_flight.may_be.first().min(self.in_flight.former.first());
+        lowest.or(self.in_flight.may_be.first()).copied().unwrap_or(self.in_flight.min) as usize
+    }
+
     /// The call or the registration is over in which parameters may have been read. Unless every source has
     /// answered, that may not have come to its end.
     pub(super) fn settled(&mut self, is_all_answered: bool) {

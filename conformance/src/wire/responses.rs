@@ -306,7 +306,7 @@ impl WireMonitor {
         }
         for key in metadata {
             fields::security_descriptor(&mut self.held, key.security_descriptor)?;
-            self.keys.returned(key.guid, key.volatile_key == 1);
+            self.keys.returned(source, key.guid, key.volatile_key == 1);
         }
         Ok(())
     }

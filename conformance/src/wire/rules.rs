@@ -45,8 +45,10 @@ rules! {
         "a response begins with its header of 14 bytes";
     TotalLength covers ["RSI-49" "RSI-56" "CONV-08" "WIRE-06"] cites ["RSI-18" "RSI-19"]
         "total_len is the length of the whole message";
-    RequestIdGrows covers ["RSI-03" "RSI-04" "RSI-05"] cites []
+    RequestIdGrows covers ["RSI-03" "RSI-04"] cites ["RSI-05"]
         "request ids only grow on one connection";
+    RequestIdAfterTimeout covers ["RSI-05"] cites []
+        "the id of a request that timed out is not used again";
     InFlight covers ["RSI-09"] cites []
         "at most MaxConcurrentRSIRequests requests are in flight";
     WaitersTakeNoSlot covers ["RSI-31"] cites []
@@ -227,7 +229,7 @@ rules! {
         "a restore neither creates nor drops its target";
     RestoreSequence covers ["RST-65" "RST-66"] cites ["RST-69" "RST-70"]
         "a restored entry has a number above all that were given out before the restore";
-    RestoreEnded covers ["IOC-165"] cites ["RST-50"]
+    RestoreEnded covers [] cites ["IOC-165" "RST-50"]
         "a restore that succeeds ends with its commit, and any other with an abort";
 
     // Sequence numbers.
@@ -294,7 +296,7 @@ rules! {
         "a registration of the Machine hive reads the layers after the parameters";
     NeverEnlisted covers [] cites ["RSI-52" "RSI-53"]
         "dropping keys, deleting layers and flushing are of no transaction";
-    ReadOnlyMutation covers ["OP-56"] cites []
+    ReadOnlyMutation covers [] cites ["OP-56"]
         "no mutation carries the id of a read-only transaction";
     ReadOnlyEnd covers ["OP-59" "OP-60"] cites ["IOC-153"]
         "a read-only transaction ends with an abort";
@@ -393,7 +395,7 @@ rules! {
     CreatedLink covers ["SYS-61"] cites []
         "the creation of a link sends the symlink flag";
     LinkAsked covers ["OP-08"] cites []
-        "a link on a walk is asked for its default value";
+        "a link on a walk is asked for its default value and no other";
     LinkTargetSent covers ["OP-22"] cites []
         "the target of a link is sent as its default value";
     LayerAsAsked covers [] cites ["VAL-02" "D-06"]
@@ -484,6 +486,8 @@ rules! {
         "success of the source completes the call";
     StatusNotFound covers ["SRC-32" "FAIL-37"] cites []
         "RSI_NOT_FOUND is ENOENT";
+    StatusAlreadyExists covers ["SRC-33"] cites []
+        "RSI_ALREADY_EXISTS is EEXIST, but for a creation";
     StatusStorageError covers ["SRC-34"] cites []
         "RSI_STORAGE_ERROR is EIO";
     StatusNotEmpty covers ["SRC-35"] cites []

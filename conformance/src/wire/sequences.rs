@@ -111,7 +111,7 @@ impl Sequences {
             let message = format!("{number} is not above the reported maximum {floor}");
             return Err(Failure::new(Rule::SequenceAboveStored, message));
         }
-        self.mark_origin(held, floor);
+        self.mark_origin(held, (last, floor));
         if self.last_source.is_some() {
             let last_for_certain = match self.calls {
                 Calls::OneAtATime => last,
@@ -155,8 +155,9 @@ impl Sequences {
         })
     }
 
-    fn mark_origin(&self, held: &mut Held, floor: u64) {
-        if floor > 0 {
+    /// A number shows what was reported if it is the first since then that comes from above it.
+    fn mark_origin(&self, held: &mut Held, (last, floor): (u64, u64)) {
+        if floor > 0 && floor >= last {
             held.mark(Rule::SequenceAboveStored);
         }
         if floor > 0 && self.reboots > 0 {

@@ -31,6 +31,8 @@ struct Transaction {
     /// Keys whose last write time is due by the commit, with the rule that asks for it.
     touched: BTreeMap<Guid, Rule>,
     has_failed_to_commit: bool,
+    /// Whether an abort was sent.
+    was_aborted: bool,
     /// The entry that the last mutation removed, and whether that alone asks for the last write time
     /// of its parent. An entry that is created there next replaces it (D-24).
     last_removal: Option<(Guid, Vec<u8>, bool)>,
@@ -58,7 +60,8 @@ impl Transactions {
         let transaction = self.open(source, id)?;
         held.mark(Rule::TransactionOpen);
         let allowed = !(transaction.is_read_only && is_mutation);
-        held.require(Rule::ReadOnlyMutation, allowed, || format!("transaction {id} is read-only"))
+        let message = || format!("transaction {id} is read-only");
+        if allowed { Ok(()) } else { Err(Failure::new(Rule::ReadOnlyMutation, message())) }
     }
 
     /// Checks the hive of a request inside a transaction: the one of those before it.
@@ -122,6 +125,7 @@ impl Transactions {
             hive: None,
             touched: BTreeMap::new(),
             has_failed_to_commit: false,
+            was_aborted: false,
             last_removal: None,
         };
         self.known.insert(id, begun);
@@ -188,7 +192,7 @@ impl Transactions {
             held.mark(Rule::ReadOnlyEnd);
         }
         if let Some(transaction) = self.known.get_mut(&id) {
-            transaction.state = State::Ended;
+            (transaction.state, transaction.was_aborted) = (State::Ended, true);
         }
         Ok(())
     }
@@ -210,6 +214,11 @@ impl Transactions {
     /// Whether a source has the transaction open.
     pub(super) fn is_open(&self, id: u64) -> bool {
         self.known.get(&id).is_some_and(|known| known.state != State::Ended)
+    }
+
+    /// Whether it was ended by an abort.
+    pub(super) fn was_aborted(&self, id: u64) -> bool {
+        self.known.get(&id).is_some_and(|known| known.was_aborted)
     }
 
     /// The source of a transaction.

@@ -89,7 +89,14 @@ impl Transfers {
         match transfer {
             Transfer::Backup => {
                 let rule = if is_done { Rule::BackupReleased } else { Rule::BackupFailed };
-                held.require(rule, is_over, || format!("transaction {id} is open"))
+                if !is_over {
+                    return Err(Failure::new(rule, format!("transaction {id} is open")));
+                }
+                // One that was never begun, or went with its source, is released by nobody.
+                if transactions.was_aborted(id) {
+                    held.mark(rule);
+                }
+                Ok(())
             }
             Transfer::Restore => {
                 let is_committed = self.restores.get(&id).is_some_and(|of| of.is_committed);

@@ -98,7 +98,7 @@ impl Work<'_> {
     /// before that failure was answered (P-158).
     fn may_have_expired_in_flight(&mut self) {
         let doubtful = self.transaction.filter(|id| self.is_doubtful(*id));
-        let has_number = self.state.next_sequence != self.sequence_before;
+        let has_number = self.state.numbering() != self.numbering_before;
         if let Some(id) = doubtful.filter(|_| has_number) {
             let mut expired = self.state.clone();
             expired.expire(id);

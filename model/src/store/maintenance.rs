@@ -71,7 +71,7 @@ impl Work<'_> {
             .any(|transaction| matches!(transaction, Transaction::ReadOnly(_)));
         let may_wait = is_read || self.store.is_locked(&hive.folded, self.transaction);
         if may_wait && self.has_waited() {
-            answers.push(self.refused(Status::TxnBusy));
+            answers.push(self.refused_instead(Status::TxnBusy));
         }
         Ok(answers)
     }

@@ -127,7 +127,7 @@ impl Work<'_> {
         let mut answers = vec![self.answered(Outcome::Done, next)];
         if mode == TXN_READ_ONLY && self.may_wait_for_any_volatile_data() {
             // The snapshot has the volatile data too (P-64, P-72).
-            answers.push(self.refused(Status::TxnBusy));
+            answers.push(self.refused_instead(Status::TxnBusy));
         }
         Ok(answers)
     }
@@ -145,9 +145,9 @@ impl Work<'_> {
         covers!(self.covered, "OP-61", "LORE-128");
         if let Some(bound) = bound {
             covers!(self.covered, "OP-54", "SRC-12");
-            let is_bound = |other: &Transaction| matches!(other, Transaction::ReadWrite(Some(_)));
-            let mut others = self.store.transactions.iter().filter(|(other, _)| **other != id);
-            if others.any(|(_, other)| is_bound(other)) {
+            // Another commit was under way when this one was asked for.
+            let mut others = self.store.ended_transactions.values();
+            if others.any(|other| other.has_changed && other.at > self.began) {
                 covers!(self.covered, "SRC-13", "TXN-76");
             }
             next.hives.insert_mut(bound.hive.clone(), bound.database.clone());
@@ -155,8 +155,9 @@ impl Work<'_> {
         let mut answers = vec![self.answered(Outcome::Done, next)];
         if self.store.storage_fails && bound.is_some() {
             // The transaction stays open for another commit or an abort.
-            covers!(self.covered, "OP-63", "LORE-129", "LORE-130");
-            answers.push(self.refused(Status::StorageError));
+            let mut refused = self.refused_instead(Status::StorageError);
+            covers!(refused.covered, "OP-63", "LORE-129", "LORE-130");
+            answers.push(refused);
         }
         Ok(answers)
     }

@@ -32,7 +32,7 @@ impl Work<'_> {
         // Flag and name contradict each other: the flag may decide, or the request is malformed
         // (P-69).
         let mut answers = answers.unwrap_or_else(|status| vec![self.refused(status)]);
-        answers.push(self.refused(Status::Invalid));
+        answers.push(self.refused_instead(Status::Invalid));
         Ok(answers)
     }
 

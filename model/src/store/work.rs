@@ -64,6 +64,11 @@ impl Work<'_> {
         refused
     }
 
+    /// A refusal in place of what is answered otherwise, of which it shows nothing.
+    pub(super) fn refused_instead(&self, status: Status) -> Answer {
+        Work { covered: Covered::new(), ..*self }.refused(status)
+    }
+
     /// Whether any key that the request sees has this GUID.
     pub(super) fn is_taken(&self, guid: Guid) -> Result<bool, Status> {
         let databases = self.visible()?.databases;
@@ -85,7 +90,7 @@ impl Work<'_> {
         if self.store.is_locked(&hive, self.transaction) {
             covers!(self.covered, "LORE-066", "LORE-067", "LORE-068");
             if self.may_wait_for_volatile_data(&hive) {
-                answers.push(self.refused(Status::TxnBusy));
+                answers.push(self.refused_instead(Status::TxnBusy));
             }
         }
         let outcome = query(database, &mut self.covered);
@@ -179,7 +184,7 @@ impl Work<'_> {
             Some(Transaction::ReadOnly(_)) => false,
         };
         let is_refused = may_be_refused && self.store.is_any_locked(self.transaction);
-        is_refused.then(|| self.refused(Status::TxnBusy))
+        is_refused.then(|| self.refused_instead(Status::TxnBusy))
     }
 
     /// What the request sees.

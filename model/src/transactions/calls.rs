@@ -12,7 +12,6 @@ use crate::abi;
 use crate::coverage::covers;
 use crate::errno::Errno;
 use crate::input::{Fd, ProcessId};
-use crate::limits::Limits;
 use crate::observation::PollEvents;
 use crate::outcome::{Begun, Outcome};
 use crate::state::Witness;
@@ -25,6 +24,11 @@ pub(crate) fn begin(work: &mut Work<'_>) -> Outcome {
     covers!(work.covered, "SYS-10", "SYS-89", "SYS-90", "SYS-91", "TXN-48");
     if !work.state.without_transactions.is_empty() {
         covers!(work.covered, "TXN-12");
+        let mut served = work.state.slots.values().filter_map(|slot| slot.connection).peekable();
+        if served.peek().is_some() && served.all(|of| work.state.without_transactions.contains(&of))
+        {
+            covers!(work.covered, "SRC-16");
+        }
     }
     let process = work.caller.process;
     if work.state.transaction_fds.keys().any(|(holder, _)| *holder == process) {
@@ -33,9 +37,6 @@ pub(crate) fn begin(work: &mut Work<'_>) -> Outcome {
     let id = TransactionId(work.state.next_transaction);
     work.state.next_transaction += 1;
     let lifetime_ms = u64::from(work.state.limits.transaction_timeout_ms);
-    if work.state.limits.transaction_timeout_ms != Limits::default().transaction_timeout_ms {
-        covers!(work.covered, "CONF-03");
-    }
     let after = |moment: u64| moment.saturating_add(lifetime_ms * NANOSECONDS_PER_MILLISECOND);
     let (began, ended) = work.span();
     let deadline = Deadline { earliest: after(began), latest: after(ended) };
@@ -66,6 +67,7 @@ pub(crate) fn status(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     if transaction.is_as_it_began(&work.state.limits, work.span().0) {
         covers!(work.covered, "BOOT-09", "CONF-26");
     }
+    marks::lifetime(transaction, work.span().0, &mut work.covered);
     let errno = transaction.terminal_errno().filter(|_| state != REG_TXN_COMMITTED);
     covers!(work.covered, "IOC-196", "IOC-197", "IOC-204", "CONST-23", "TXN-42");
     match state {

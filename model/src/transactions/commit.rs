@@ -155,6 +155,9 @@ fn bound(work: &mut Work<'_>, id: TransactionId) -> Result<Bound, Errno> {
         Some(Phase::Aborted) => covers!(work.covered, "DEL-18", "ERR-15"),
         Some(Phase::TimedOut) => {
             covers!(work.covered, "IOC-195", "ERR-21", "SYS-93");
+            if let Some(transaction) = work.state.transactions.get(&id) {
+                marks::lifetime(transaction, work.span().0, &mut work.covered);
+            }
             return Err(Errno::ETIMEDOUT);
         }
         Some(Phase::SourceDown(_)) => {

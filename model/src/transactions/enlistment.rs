@@ -46,6 +46,7 @@ pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) ->
     let Some(transaction) = work.state.transactions.get(&id) else { return Err(Errno::EBADF) };
     if let Some(errno) = transaction.terminal_errno() {
         let phase = transaction.phase.clone();
+        marks::lifetime(transaction, work.span().0, &mut work.covered);
         mark_ended(work, &phase, access);
         return Err(errno);
     }
@@ -108,7 +109,7 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     work.request(hive)?;
     if !has_transactions(&work.state, hive) {
         covers!(work.covered, "TXN-12", "TXN-13", "TXN-14", "IOC-004", "IOC-005", "SRC-15");
-        covers!(work.covered, "ERR-35", "SRC-16", "SRC-40", "SYS-95");
+        covers!(work.covered, "ERR-35", "SRC-40", "SYS-95");
         return Err(Errno::ENOTSUP);
     }
     covers!(work.covered, "SYS-11");

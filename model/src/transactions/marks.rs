@@ -10,6 +10,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::{HiveId, Map};
 use crate::input::UnixTime;
 use crate::layers::{self, Layer};
+use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::state::State;
 
@@ -54,6 +55,20 @@ pub(crate) fn expired(before: &State, after: &State, by: UnixTime, covered: &mut
         if transaction.bound().is_some_and(|b| would_be_told(before, b.hive, b.log.iter())) {
             covers!(covered, "TXN-54", "DISP-46", "WATCH-11");
         }
+    }
+}
+
+/// A transaction is over by now, or goes on, as it would not with the lifetime that is the default.
+pub(super) fn lifetime(transaction: &Transaction, now: UnixTime, covered: &mut Covered) {
+    let nanoseconds = |lifetime_ms: u64| lifetime_ms * NANOSECONDS_PER_MILLISECOND;
+    let began = transaction
+        .deadline
+        .earliest
+        .saturating_sub(nanoseconds(transaction.history.0.lifetime_ms));
+    let default = nanoseconds(u64::from(Limits::default().transaction_timeout_ms));
+    let is_over = transaction.phase == Phase::TimedOut;
+    if (is_over || transaction.is_active()) && is_over != (began.saturating_add(default) <= now) {
+        covers!(covered, "CONF-03");
     }
 }
 

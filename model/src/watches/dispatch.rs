@@ -388,6 +388,11 @@ impl Watch {
         self.hive == hive && self.key == key
     }
 
+    /// How many events are queued, OVERFLOW included.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.length()
+    }
+
     /// Whether it looks at what is below its key as well.
     pub(crate) fn is_of_subtree(&self) -> bool {
         self.subtree

@@ -359,6 +359,20 @@ fn a_restore_counts_as_a_bound_transaction() {
 }
 
 #[test]
+fn a_backup_waits_for_the_volatile_data_of_every_hive() {
+    let (mut world, fd) = backed_up();
+    let output = world.stream(StreamAccess::Write, &[]);
+    let backing = |world: &World| {
+        let call = Call::Backup { fd, output };
+        outcomes(&world.steps_within(&call, 26_000_000_000, false))
+    };
+    world.transcript("create u Users\\u\nbegin t\nset $u v 1 with t");
+    assert_eq!(backing(&world), ["ok"]);
+    world.transcript("commit $t\nvolatile Users\\w\nbegin t\nset $u v 2 with t");
+    assert_eq!(backing(&world), ["ok", "EBUSY"]);
+}
+
+#[test]
 fn a_restore_waits_for_the_write_lock() {
     let (mut world, fd) = backed_up();
     world.transcript("begin t\nset $k v 3 with t");
@@ -579,6 +593,20 @@ fn an_orphan_that_nobody_dropped_keeps_its_guid() {
     assert_eq!(world.transcript("restore $k hidden"), "restore $k hidden\n  -> ok\n");
     let fd = world.handle("k");
     assert_eq!(outcomes(&restoring(&mut world, fd)), ["EEXIST"]);
+}
+
+#[test]
+fn an_orphan_whose_drop_a_disk_may_have_refused_is_there_or_not() {
+    let (mut world, restored) = backed_up();
+    world.transcript("open a Machine\\k\\a\ndelete $a");
+    let close = Call::Close { fd: world.handle("a") };
+    let mut after: Vec<Vec<String>> = world
+        .steps(&close, true)
+        .iter()
+        .map(|step| outcomes(&restoring(&mut world.in_state(step.next(), 0), restored)))
+        .collect();
+    after.sort();
+    assert_eq!(after, [["EEXIST"], ["ok"]]);
 }
 
 #[test]

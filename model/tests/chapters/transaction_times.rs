@@ -193,6 +193,26 @@ fn the_first_mutation_of_another_transaction_may_be_refused_at_once() {
 }
 
 #[test]
+fn what_is_read_may_wait_where_entries_were_made_below_a_volatile_key_that_is_gone() {
+    let mut world = with_lock();
+    world.transcript("commit $t");
+    let read = query(world.handle("k"), "v");
+    let waits = |world: &mut World| {
+        let mut world = world.clone();
+        world.transcript("begin s\nset $k v x with s");
+        outcomes(&world.steps_within(&read, 26 * SECOND, false)).contains(&"EBUSY".to_owned())
+    };
+    world.transcript("create w Machine\\w\nclose $w\nopen w Machine\\w\ndelete $w\nclose $w");
+    assert!(!waits(&mut world));
+    // The hiding stays below the dropped key (P-332).
+    world.transcript(
+        "volatile Machine\\w\nopen w Machine\\w\nvolatile Machine\\w\\x\nopen x Machine\\w\\x",
+    );
+    world.transcript("hide $x\nclose $x\ndelete $w\nclose $w");
+    assert!(waits(&mut world));
+}
+
+#[test]
 fn what_is_read_waits_only_where_there_is_volatile_data() {
     let mut world = with_lock();
     let call = query(world.handle("k"), "v");

@@ -84,7 +84,6 @@ impl Orphans {
         requests: Option<&[Logged]>,
     ) {
         match (call, observation) {
-            (Call::Close { fd }, _) => self.closed((process, *fd)),
             (Call::Pass { fd, to }, Observation::Passed { fd: received }) => {
                 let meant = self.fds.get(&(process, *fd)).cloned();
                 self.fds.extend(meant.map(|meant| ((*to, *received), meant)));
@@ -109,19 +108,35 @@ impl Orphans {
         self.fds.insert((process, *fd), meant);
     }
 
+    /// A close has ended, when these sources may have had no slot to spare: the drop of what nothing else stands
+    /// for is not sent then (P-365).
+    pub(super) fn closed_at(&mut self, place: (ProcessId, Fd), full: &BTreeSet<SourceId>) {
+        let owed: Vec<Guid> = self.owed.keys().copied().collect();
+        let held: Vec<Guid> = owed.into_iter().filter(|key| self.may_be_open(key)).collect();
+        self.closed(place);
+        for key in held {
+            let is_at_full = self.owed.get(&key).is_some_and(|source| full.contains(source));
+            if is_at_full && !self.may_be_open(&key) {
+                self.owed.remove(&key);
+            }
+        }
+    }
+
+    /// Whether an fd may stand for a key.
+    fn may_be_open(&self, key: &Guid) -> bool {
+        self.fds.values().any(|meant| meant.as_ref().is_none_or(|keys| keys.contains(key)))
+    }
+
     pub(super) fn closed(&mut self, place: (ProcessId, Fd)) {
         self.fds.remove(&place);
     }
 
     /// A key that should have been dropped by now, and its source. It is not named again.
     pub(in crate::wire) fn undropped(&mut self) -> Option<(SourceId, Guid)> {
-        let may_be_open = |key: &Guid| {
-            self.fds.values().any(|meant| meant.as_ref().is_none_or(|keys| keys.contains(key)))
-        };
         if self.is_adrift {
             return None;
         }
-        let (key, source) = self.owed.iter().find(|(key, _)| !may_be_open(key))?;
+        let (key, source) = self.owed.iter().find(|(key, _)| !self.may_be_open(key))?;
         let (key, source) = (*key, *source);
         self.owed.remove(&key);
         Some((source, key))

@@ -105,8 +105,12 @@ impl CallRules {
             if !follows {
                 return broken(step, "does not go on where the walk was");
             }
-            if step.operation == Operation::QueryValues && step.name.is_empty() {
-                held.mark(Rule::LinkAsked);
+            if step.operation == Operation::QueryValues {
+                let is_default =
+                    step.name.is_empty() && step.details == Details::Query { query_all: 0 };
+                held.require(Rule::LinkAsked, is_default, || {
+                    "a link is asked for other values than its default".to_owned()
+                })?;
             }
         }
         Ok(())
@@ -200,6 +204,8 @@ fn statuses(
     };
     let mapped = match (request.operation, status) {
         (Operation::CreateKey, ALREADY_EXISTS) => Some((Rule::StatusStorageError, Errno::EIO)),
+        // reg_create_key never returns EEXIST (§7.3).
+        (_, ALREADY_EXISTS) if is_creation => None,
         _ => errno_of(status),
     };
     let Some((rule, errno)) = mapped.filter(|_| is_judged) else { return Ok(()) };

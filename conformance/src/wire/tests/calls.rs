@@ -446,6 +446,7 @@ fn a_flush_names_the_hive_of_its_fd_and_waits() {
 fn a_status_of_the_source_reaches_the_caller_as_its_errno() {
     for (status, errno, rule) in [
         (1, Errno::ENOENT, Rule::StatusNotFound),
+        (2, Errno::EEXIST, Rule::StatusAlreadyExists),
         (3, Errno::EIO, Rule::StatusStorageError),
         (5, Errno::ENOSPC, Rule::StatusTooLarge),
         (6, Errno::EBUSY, Rule::StatusBusy),

@@ -44,8 +44,15 @@ fn request_ids_only_grow_on_one_connection() {
     let mut wire = Wire::new();
     wire.last_id = 8;
     wire.send(0x01, lookup("a")).unwrap();
+    wire.covers_none_of(&["RSI-03", "RSI-04", "RSI-05"]);
     wire.last_id = 8;
     assert_eq!(wire.send(0x01, lookup("a")), Err(Rule::RequestIdGrows));
+    wire.send(0x01, lookup("a")).unwrap();
+    wire.covers(&["RSI-03", "RSI-04"]);
+    wire.covers_none_of(&["RSI-05"]);
+    wire.monitor.gave_up();
+    wire.send(0x01, lookup("a")).unwrap();
+    wire.covers(&["RSI-05"]);
     wire.monitor.connection_opened(SOURCE);
     wire.monitor.registered(SOURCE, 100, &[served(ROOT)]);
     wire.last_id = 0;
@@ -310,6 +317,20 @@ fn a_child_of_a_volatile_key_is_volatile() {
 }
 
 #[test]
+fn a_guid_may_be_volatile_in_one_source_alone() {
+    let (mut keys, mut held) = (Keys::default(), Held::default());
+    keys.returned(SOURCE, NEW, true);
+    keys.returned(OTHER, NEW, false);
+    let mut restored = |source: SourceId, guid: [u8; 16], volatile_key: bool| {
+        let restored = keys.key_restored(&mut held, (source, guid), NEW, volatile_key);
+        restored.map_err(|failure| failure.rule)
+    };
+    assert_eq!(restored(SOURCE, [3; 16], false), Err(Rule::VolatileChild));
+    assert_eq!(restored(SOURCE, [3; 16], true), Ok(()));
+    assert_eq!(restored(OTHER, [3; 16], false), Ok(()));
+}
+
+#[test]
 fn a_hive_root_is_not_dropped() {
     assert_eq!(Wire::new().send(0x13, payload().guid(ROOT)), Err(Rule::DropRoot));
 }
@@ -400,6 +421,35 @@ fn a_layer_deletion_goes_to_every_registered_source() {
     wire.frame(OTHER, false, bytes).unwrap();
     assert_eq!(wire.monitor.quiescent(), Ok(()));
     wire.covers(&["LAYER-56", "DEL-12"]);
+}
+
+#[test]
+fn a_source_that_had_no_slot_in_time_gets_no_deletion() {
+    let delete = |wire: &mut Wire, layer: &str| {
+        wire.send(0x50, payload().bytes(layer)).unwrap();
+        wire.answer(0x50, payload().u32(0).u32(0)).unwrap();
+    };
+    let deleted = |in_flight: u64, layers: &[&str]| {
+        let mut wire = Wire::new();
+        wire.monitor.connection_opened(OTHER);
+        wire.monitor.registered(OTHER, 0, &[]);
+        wire.monitor.quiescent().unwrap();
+        for _ in 0..in_flight {
+            let elsewhere = payload().guid([9; 16]).bytes("a");
+            wire.send_to(OTHER, 0x01, 0, elsewhere).unwrap();
+        }
+        delete(&mut wire, layers[0]);
+        wire.monitor.gave_up();
+        for id in 1..=in_flight {
+            wire.frame(OTHER, false, message(id, 0x8001, None, &payload().u32(1).0)).unwrap();
+        }
+        layers[1..].iter().for_each(|layer| delete(&mut wire, layer));
+        wire.monitor.quiescent().map_err(|violation| violation.rule)
+    };
+    assert_eq!(deleted(256, &["role"]), Ok(()));
+    assert_eq!(deleted(255, &["role"]), Err(Rule::LayerEverywhere));
+    // The next finds a slot.
+    assert_eq!(deleted(256, &["role", "other"]), Err(Rule::LayerEverywhere));
 }
 
 #[test]

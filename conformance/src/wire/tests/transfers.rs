@@ -105,6 +105,14 @@ fn a_backup_that_fails_releases_its_snapshot_too() {
     let failed = Observation::Failed(Errno::EIO);
     assert_eq!(run(&mut wire, &BACKUP, &failed, vec![begin(1), read(), abort()]), Ok(()));
     wire.covers(&["OP-68"]);
+    let mut wire = Wire::new();
+    wire.monitor.call_began_as(&BACKUP);
+    let (op_code, transaction, payload) = begin(1);
+    wire.send_to(SOURCE, op_code, transaction, payload).unwrap();
+    wire.answer(op_code, tests::payload().u32(0)).unwrap();
+    wire.monitor.connection_closed(SOURCE);
+    wire.monitor.call_ended(PROCESS, &BACKUP, &failed, false).unwrap();
+    wire.covers_none_of(&["OP-68"]);
     let kept = transfer(&BACKUP, &failed, vec![begin(1), read()]);
     assert_eq!(kept, Err(Rule::BackupFailed));
 }

@@ -52,6 +52,25 @@ fn an_orphan_is_dropped_when_its_last_fd_is_closed() {
 }
 
 #[test]
+fn a_close_that_finds_no_slot_drops_nothing() {
+    let closed = |in_flight: u64| {
+        let mut wire = created();
+        wire.judge(&delete(FD, ""), &DONE, deletion).unwrap();
+        let first = wire.last_id + 1;
+        for _ in 0..in_flight {
+            wire.send(0x01, payload().guid(ROOT).bytes("a")).unwrap();
+        }
+        wire.judge(&Call::Close { fd: FD }, &DONE, |_| ()).unwrap();
+        for id in first..first + in_flight {
+            wire.frame(SOURCE, false, message(id, 0x8001, None, &payload().u32(1).0)).unwrap();
+        }
+        wire.monitor.quiescent().map_err(|violation| violation.rule)
+    };
+    assert_eq!(closed(256), Ok(()));
+    assert_eq!(closed(255), Err(Rule::OrphanDropped));
+}
+
+#[test]
 fn what_hiding_or_a_layer_deletion_orphans_is_dropped_at_once() {
     let closed = || {
         let mut wire = created();

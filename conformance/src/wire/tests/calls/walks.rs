@@ -58,6 +58,15 @@ fn a_walk_follows_a_link_from_where_it_was_to_a_root() {
         wire.ask(KEY, "", 0);
     });
     assert_eq!(plain, Err(Rule::Walk));
+    for (name, query_all) in [("v", 0), ("", 1)] {
+        let other = judged(&call, &opened(9), |wire| {
+            wire.find_link(ROOT, "a", KEY);
+            wire.ask(KEY, name, query_all);
+            wire.find(ROOT, "c", [6; 16]);
+            wire.find([6; 16], "b", [7; 16]);
+        });
+        assert_eq!(other, Err(Rule::LinkAsked), "{name:?} {query_all}");
+    }
 }
 
 #[test]
@@ -110,6 +119,8 @@ fn a_status_on_a_walk_reaches_the_caller_as_its_errno() {
     assert_eq!(refused(&create, Errno::EIO, |wire| wire.refuse("Name", 3)), Ok(()));
     let other = refused(&create, Errno::EBUSY, |wire| wire.refuse("Name", 3));
     assert_eq!(other, Err(Rule::StatusStorageError));
+    // No creation is EEXIST, whatever its walk meets.
+    assert_eq!(refused(&create, Errno::EIO, |wire| wire.refuse("Name", 2)), Ok(()));
 }
 
 #[test]
