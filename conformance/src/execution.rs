@@ -315,6 +315,9 @@ impl<'a> Execution<'a> {
             };
             self.step_environment(environment)?;
         }
+        if self.beliefs.iter().any(|belief| belief.state.awaits_answers()) {
+            self.step_environment(Environment::TimePasses { at: self.target.now() })?;
+        }
         self.check_frames()?;
         self.settle_audits(None, || "what happened to the world".to_owned())
     }

@@ -17,7 +17,7 @@ impl State {
         let mut hasher = DefaultHasher::new();
         self.next_sequence.hash(&mut hasher);
         (self.layers.size(), self.open_keys.size(), self.orphans.size()).hash(&mut hasher);
-        self.enumerations.size().hash(&mut hasher);
+        (self.enumerations.size(), self.on_the_way.len()).hash(&mut hasher);
         for (id, database) in self.databases.iter() {
             id.hash(&mut hasher);
             of_database(database, &mut hasher);

@@ -379,6 +379,11 @@ pub enum Environment {
         /// When all was answered.
         at: UnixTime,
     },
+    /// Nothing was called until now.
+    TimePasses {
+        /// When this is.
+        at: UnixTime,
+    },
     /// The machine went down and came up: every process and fd is gone, the kernel starts from
     /// its compiled-in defaults, and no source has registered yet. What sources had stored in
     /// persistent keys is still there.

@@ -325,7 +325,7 @@ impl Late {
     /// # Errors
     ///
     /// If the request waits for a lock that a transaction may have which is still open.
-    fn arrive(&self, arriving: Arriving, at: UnixTime) -> Result<Vec<Arriving>, ()> {
+    pub(crate) fn arrive(&self, arriving: Arriving, at: UnixTime) -> Result<Vec<Arriving>, ()> {
         let Arriving { mut state, covered, audit, mut due } = arriving;
         if !self.holders(&state).is_empty() {
             if let Change::Drop(_) = self.change {
@@ -485,6 +485,10 @@ impl Late {
 }
 
 impl Arriving {
+    pub(crate) fn at(state: State, covered: Covered, audit: Vec<AuditPattern>) -> Arriving {
+        Arriving { state, covered, audit, due: Vec::new() }
+    }
+
     fn with(self, due: &[Due]) -> Arriving {
         Arriving { due: due.to_vec(), ..self }
     }

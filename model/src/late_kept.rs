@@ -128,6 +128,17 @@ fn stamp(contents: &mut Database, former: &Database, at: UnixTime) {
 /// The states in which the end of a source may leave what it had kept: the first few requests carried out, but
 /// for those that wait for a write lock, with no effects in the kernel (P-249).
 pub(crate) fn forgotten(state: &State, source: SourceId, at: UnixTime) -> Vec<State> {
+    let cut_off = state.forgotten_on_the_way(source, at);
+    let mut states: Vec<State> = Vec::new();
+    for after in cut_off.iter().flat_map(|state| forgotten_of_stall(state, source, at)) {
+        if !states.contains(&after) {
+            states.push(after);
+        }
+    }
+    states
+}
+
+fn forgotten_of_stall(state: &State, source: SourceId, at: UnixTime) -> Vec<State> {
     let Some(stall) = state.stalls.get(&source).cloned() else { return vec![state.clone()] };
     let mut now = state.clone();
     now.stalls.remove_mut(&source);

@@ -40,7 +40,7 @@ pub(crate) fn tell_layers(
     }
     let exact = std::mem::replace(state, untold);
     layers_changed(before, state, |hive| !stalled.contains(&hive), &mut Covered::new());
-    watches::unknown(state, &stalled);
+    watches::unknown(before, state, &stalled);
     if exact != *state {
         work.otherwise.push((change.outcome_of(result), exact));
     }

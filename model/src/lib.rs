@@ -53,6 +53,7 @@ mod name_marks;
 pub mod names;
 mod numbering;
 pub mod observation;
+mod on_the_way;
 mod open_marks;
 mod outcome;
 pub mod parameters;

@@ -44,6 +44,11 @@ fn simple(state: &State, environment: &Environment) -> Option<State> {
             next
         }
         Environment::SourceStalled { source } => stalled(state, *source),
+        Environment::TimePasses { at } => {
+            let mut next = state.clone();
+            next.pass_time(*at);
+            next
+        }
         Environment::PowerMayFail => {
             let mut next = state.clone();
             next.fear_power_loss();
@@ -114,6 +119,7 @@ fn stalled(state: &State, source: SourceId) -> State {
     let is_new = former.as_ref().is_none_or(|stall| stall.begins);
     let unasked = if is_new { state.unasked(source) } else { 0 };
     next.stalls.insert_mut(source, former.unwrap_or_default().begun(state.requests_max(), unasked));
+    next.keep_on_the_way(source);
     next
 }
 
@@ -136,8 +142,8 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
 /// What a boot leaves of each state in which the ends of the sources may leave what they had kept.
 fn reboots(state: &State) -> Vec<State> {
     let mut states = vec![state.clone()];
-    let stalled: Vec<SourceId> = state.stalls.keys().copied().collect();
-    for source in stalled {
+    let sources: Vec<SourceId> = state.devices.keys().copied().collect();
+    for source in sources {
         let forgotten = |state: &State| late_kept::forgotten(state, source, UnixTime::MAX);
         states = states.iter().flat_map(forgotten).collect();
     }

@@ -15,6 +15,7 @@ use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, KeyName};
 use crate::numbering::Beforehand;
+use crate::on_the_way::OnTheWay;
 use crate::power::Past;
 use crate::registration::Namespace;
 use crate::security::{SecurityDescriptor, Token};
@@ -62,6 +63,8 @@ pub struct State {
     pub(crate) configuration_unread: bool,
     /// Sources that do not answer (§10.1, "Request timeout").
     pub(crate) stalls: Map<SourceId, Stall>,
+    /// Commits that the end of a lifetime has cut off and whose answers may still come (P-540).
+    pub(crate) on_the_way: rpds::VectorSync<OnTheWay>,
     /// Whether base may have its compiled-in SD again instead of the one in the table: its metadata
     /// key has left the view (P-28).
     pub(crate) base_may_be_default: bool,
@@ -349,6 +352,7 @@ impl State {
             layers_unanswered: false,
             configuration_unread: false,
             stalls: Map::new_sync(),
+            on_the_way: rpds::VectorSync::new_sync(),
             base_may_be_default: false,
             configuration_key: None,
             false_maxima: Map::new_sync(),

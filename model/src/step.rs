@@ -333,6 +333,17 @@ impl State {
     /// A [`Step`] of a call says by [`Step::accept`] whether an answer conforms and what state
     /// follows from it.
     pub fn step(&self, input: &Input) -> Vec<Step> {
+        if !self.awaits_answers() {
+            return self.step_now(input);
+        }
+        let answered = self.before(input);
+        let steps =
+            answered.iter().flat_map(|arriving| arriving.then(arriving.state.step_now(input)));
+        without_waits(steps.collect())
+    }
+
+    /// The same where all is answered by now that will be.
+    fn step_now(&self, input: &Input) -> Vec<Step> {
         match input {
             Input::Environment(environment) => sources::environment(self, environment),
             Input::Device { source, token, call, at } => {
@@ -391,11 +402,7 @@ impl State {
                 alive.insert(id);
             }
         }
-        let waits = |step: &Step| matches!(step.outcome, Outcome::Waits);
-        if !steps.iter().all(waits) {
-            steps.retain(|step| !waits(step));
-        }
-        steps
+        without_waits(steps)
     }
 
     /// What resolution in one hive looks at.
@@ -407,6 +414,15 @@ impl State {
     pub(crate) fn kernel_resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
         Resolver { purpose: Purpose::Kernel, ..self.resolver(hive, viewer) }
     }
+}
+
+/// A call that ends ends in one of the ways in which it does.
+fn without_waits(mut steps: Vec<Step>) -> Vec<Step> {
+    let waits = |step: &Step| matches!(step.outcome, Outcome::Waits);
+    if !steps.iter().all(waits) {
+        steps.retain(|step| !waits(step));
+    }
+    steps
 }
 
 fn transaction_of(work: &Work<'_>, fd: Fd) -> Option<TransactionId> {

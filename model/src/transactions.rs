@@ -293,7 +293,8 @@ impl State {
         let holds = |transaction: &Transaction| {
             transaction.bound().is_some_and(|bound| bound.hive == hive && bound.contents.is_some())
         };
-        self.transactions.iter().find(|(_, transaction)| holds(transaction)).map(|(id, _)| *id)
+        let holder = self.transactions.iter().find(|(_, transaction)| holds(transaction));
+        holder.map(|(id, _)| *id).or_else(|| self.locked_on_the_way(hive))
     }
 
     /// The same, and those whose first mutations are in flight: they have it when it is the turn of what is asked
@@ -327,7 +328,7 @@ impl State {
 
     /// Whether a request that waits for the locks of all hives of a source waits (P-65).
     pub(crate) fn is_any_locked(&self, slot: SlotId) -> bool {
-        !self.lock_holders(slot).is_empty()
+        !self.lock_holders(slot).is_empty() || self.is_locked_on_the_way(slot)
     }
 
     /// It is this late: whatever has surely expired has.

@@ -56,6 +56,7 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     if work.is_interrupted() {
         died_before_the_answer(work, &bound);
     }
+    work.may_be_on_the_way(id, &bound);
     let before = work.state.clone();
     work.state.set_phase(id, Phase::Committed);
     for key in apply(&mut work.state, &bound, &mut work.covered) {

@@ -10,6 +10,7 @@ use super::difference::{Difference, Event, Unread, Views};
 use super::marks;
 use super::pool::Strand;
 use super::records::Record;
+use super::unanswered::may_be_told_by_layers;
 use super::{REG_NOTIFY_SD, REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
@@ -100,15 +101,20 @@ pub(crate) fn resumed(state: &mut State, hives: &[HiveId], covered: &mut Covered
     });
 }
 
-/// Queues OVERFLOW on every watch in hives of which nobody can tell what has changed (P-242, P-264).
-pub(crate) fn unknown(state: &mut State, hives: &[HiveId]) {
-    on_all(state, hives, |watch, limit| watch.queue.overflow(limit, &mut Covered::new()));
+/// Queues OVERFLOW on every watch that a layer operation may concern in hives of which nobody can tell what it has
+/// changed there (P-242, P-264, P-541).
+pub(crate) fn unknown(before: &State, after: &mut State, hives: &[HiveId]) {
+    on_all(after, hives, |watch, limit| {
+        if may_be_told_by_layers(before, watch) {
+            watch.queue.overflow(limit, &mut Covered::new());
+        }
+    });
 }
 
 /// The same where the source's answer names the keys that a layer deletion has orphaned in between: their own
 /// watches hear of that after OVERFLOW (P-183, P-264).
 pub(crate) fn unknown_but_orphans(before: &State, after: &mut State, hives: &[HiveId]) {
-    unknown(after, hives);
+    unknown(before, after, hives);
     let mut batch = Batch::new();
     let (state, viewer, ignored) = (after.clone(), Viewer::global(), &mut Covered::new());
     let new = state.orphans.iter().filter(|(hive, _)| hives.contains(hive));

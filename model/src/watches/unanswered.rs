@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Watch;
 use super::dispatch::{Reading, queue_limit, readings};
 use super::pool::Strand;
 use super::queue::Queue;
+use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
 use crate::coverage::Covered;
 use crate::database::{HiveId, Map};
 use crate::state::{DescriptionId, State};
@@ -41,6 +41,9 @@ pub(crate) fn possible_unanswered(
         let mut readings = readings(before, exact, *hive);
         for (id, told) in watches {
             let Some(untold) = untold.watches.get(id) else { continue };
+            if !may_be_told_by_layers(before, told) {
+                continue;
+            }
             let of_watch = readings.remove(id).unwrap_or_default();
             concerned.push((*id, ways(untold, told, &of_watch, limit)));
         }
@@ -63,6 +66,17 @@ pub(crate) fn possible_unanswered(
         possible = next;
     }
     possible
+}
+
+/// Whether a layer operation of which nothing can be read may have something to tell a watch: of the values and names
+/// of its key, that this or a key below it is gone, which is for every filter (D-74, D-76), or of what lies below.
+/// Nobody can take a hive root out of view, and of an orphan there is nothing but its own values and names (P-381,
+/// P-541).
+pub(super) fn may_be_told_by_layers(before: &State, watch: &Watch) -> bool {
+    let is_orphan = before.orphans.contains(&(watch.hive, watch.key));
+    let is_root = before.database(watch.hive).root == watch.key;
+    let of_its_own = watch.filter & (REG_NOTIFY_VALUE | REG_NOTIFY_SUBKEY) != 0;
+    of_its_own || !is_orphan && (watch.subtree || !is_root)
 }
 
 /// The queues that one watch may have: with everything, with nothing but what needs no reading, with everything and

@@ -5,6 +5,7 @@ mod backup;
 mod callers;
 mod configuration;
 mod contracts;
+mod cut_off;
 mod deletion;
 mod enumeration;
 mod front_door;

@@ -98,6 +98,7 @@ fn a_commit_at_the_deadline_may_come_too_late_and_take_place_all_the_same() {
         .collect();
     expect![[r#"
         ok: sz "held" from base, sequence 6
+        ETIMEDOUT: sz "old" from base, sequence 5
         ETIMEDOUT: sz "held" from base, sequence 6
         ETIMEDOUT: sz "old" from base, sequence 5"#]]
     .assert_eq(&after.join("\n"));

@@ -7,7 +7,9 @@ use crate::layers::Layer;
 use crate::names::KeyName;
 use crate::state::DescriptionId;
 use crate::watches::records::{Kind, Record};
-use crate::watches::{QueuedEvents, Watch, layers_changed, possible_unanswered};
+use crate::watches::{
+    QueuedEvents, REG_NOTIFY_SD, REG_NOTIFY_VALUE, Watch, layers_changed, possible_unanswered,
+};
 
 type Queues = Map<DescriptionId, Watch>;
 
@@ -141,4 +143,25 @@ fn an_orphan_is_told_of_itself_whatever_was_read() {
     assert!(may_be_told(&[&lost, &gone]) && may_be_told(&[&set, &lost, &gone]));
     assert!(!may_be_told(&[&lost]) && !may_be_told(&[&set, &lost]));
     assert!(!may_be_told(&[&lost, &gone, &set]) && !may_be_told(&[&gone, &lost, &gone]));
+}
+
+#[test]
+fn a_watch_that_no_layer_can_tell_anything_is_told_nothing() {
+    let mut world = World::new();
+    two_keys(&mut world);
+    let (root, key) = (world.open("Users"), world.open("Users\\k"));
+    let mut among = |fd: Fd, filter: u32, subtree: bool| {
+        world.done(Call::Notify { fd, filter, subtree: u8::from(subtree) });
+        let id = world.state.open_keys.get(&(ALICE, fd)).unwrap().description;
+        let mut possible: Vec<bool> =
+            switched(&world).iter().map(|all| all.get(&id).unwrap().queue.has_overflow()).collect();
+        possible.sort_unstable();
+        possible.dedup();
+        possible
+    };
+    assert_eq!(among(root, REG_NOTIFY_SD, false), [false]);
+    // The key itself may go, or one below it.
+    assert_eq!(among(key, REG_NOTIFY_SD, false), [false, true]);
+    assert_eq!(among(root, REG_NOTIFY_SD, true), [false, true]);
+    assert_eq!(among(root, REG_NOTIFY_VALUE, false), [false, true]);
 }
