@@ -33,8 +33,6 @@ const REG_OPEN_LINK: u32 = 1;
 const BUFFER_CAPACITY: u32 = 4096;
 /// Paths in one dump; a target that shows more is lost in its own tree.
 const PATHS_MAX: usize = 100_000;
-/// The ceiling of MaxPathComponentLength, which bounds every name (PSD-005 §11.4).
-const NAME_LENGTH_MAX: usize = 1024;
 /// Subkeys of one key in a dump.
 const SUBKEYS_MAX: u32 = 100_000;
 
@@ -463,7 +461,8 @@ fn oracle_lines(
         next_sequence: state.next_sequence(),
         is_descriptor: |bytes| SecurityDescriptor::parse(bytes).is_ok(),
         has_owner: |bytes| SecurityDescriptor::parse(bytes).is_ok_and(|sd| sd.owner.is_some()),
-        name_length_max: NAME_LENGTH_MAX,
+        // What has been stored before it was lowered is malformed by now (P-167).
+        name_length_max: state.limits().max_path_component_length as usize,
     };
     let viewer =
         oracle::Viewer { private_layers: &token.0.private_layers, scopes: &token.0.scopes };
