@@ -5,6 +5,7 @@
 //! responses come in the order of their requests, but for those that wait for the write lock that a commit in
 //! flight has.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::audit::AuditPattern;
@@ -24,7 +25,7 @@ use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::security::Token;
-use crate::state::{Generation, Place, State};
+use crate::state::{DescriptionId, Generation, Place, State};
 use crate::step::{Step, Work};
 use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived, marks};
 use crate::watches;
@@ -63,8 +64,12 @@ pub(crate) enum Change {
     Drop(Guid),
     /// A layer is deleted in all hives of the source, if the request has a slot. Without one it is owed, unless
     /// there is a layer of that name again by then (P-187, P-366).
-    Layer { name: FoldedName, sent: Sent, is_forgiven: bool },
+    Layer { name: FoldedName, sent: Sent, is_forgiven: bool, told: Ends },
 }
+
+/// The watches that the deletion of a layer has told of the ends of their own keys as it timed out; nothing until it
+/// has told whom it can (P-570).
+pub(crate) type Ends = Option<Arc<BTreeSet<DescriptionId>>>;
 
 /// The effects of a mutation in the kernel (FAIL-21 to FAIL-24).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -352,7 +357,7 @@ impl Late {
                 let all = by_the_kernel(state, covered, audit, at, arrived);
                 return Ok(all.into_iter().map(|one| one.with(&due)).collect());
             }
-            Change::Layer { name, sent, is_forgiven } => {
+            Change::Layer { name, sent, is_forgiven, told } => {
                 let mut all = Vec::new();
                 if *sent != Sent::Surely {
                     let mut state = state.clone();
@@ -364,7 +369,7 @@ impl Late {
                 }
                 if *sent != Sent::Never {
                     let arriving = Arriving { state, covered, audit, due };
-                    all.extend(self.delete_layer(name, arriving));
+                    all.push(self.delete_layer((name, told), arriving));
                 }
                 return Ok(all);
             }
@@ -457,13 +462,13 @@ impl Late {
     }
 
     /// The deletion of a layer has been answered: the response names the orphans. Where there is a layer of that
-    /// name again it may have lost entries (P-264).
-    fn delete_layer(&self, name: &FoldedName, arriving: Arriving) -> Vec<Arriving> {
-        let Arriving { mut state, mut covered, audit, mut due } = arriving;
+    /// name again it may have lost entries (P-264); where there is none, no view changes any more (P-318).
+    fn delete_layer(&self, (name, told): (&FoldedName, &Ends), mut arriving: Arriving) -> Arriving {
+        let Arriving { state, covered, due, .. } = &mut arriving;
         let before = state.clone();
-        let Some(slot) = state.hives.get(&self.hive).map(|hive| hive.slot) else { return vec![] };
+        let Some(slot) = state.hives.get(&self.hive).map(|hive| hive.slot) else { return arriving };
         let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
-        let unopened = layer_effects::orphaned_at_source(&mut state, slot, name, &mut covered);
+        let unopened = layer_effects::orphaned_at_source(state, slot, name, covered);
         due.extend(unopened.into_iter().map(|(hive, key)| Due::Drop(hive, key)));
         let is_there_again = state.layers.contains_key(name);
         let counted = if is_there_again { Generation::step } else { Generation::uncertain };
@@ -471,16 +476,13 @@ impl Late {
             state.change_generation(*hive, counted);
         }
         state.enumerations = Map::new_sync();
-        let mut exact = state.clone();
-        watches::layers_changed(&before, &mut exact, |hive| hives.contains(&hive), &mut covered);
-        let mut unknown = state;
-        watches::unknown_but_orphans(&before, &mut unknown, &hives);
-        let mut states = vec![unknown];
-        if !is_there_again && exact != states[0] {
-            states.push(exact);
+        if is_there_again {
+            watches::unknown(&before, state, &hives);
         }
-        let arriving = |state| Arriving { state, covered, audit: audit.clone(), due: due.clone() };
-        states.into_iter().map(arriving).collect()
+        let none = BTreeSet::new();
+        let were_told = told.as_ref().map_or(&none, |told| &**told);
+        watches::orphaned_late(&before, state, &hives, were_told, covered);
+        arriving
     }
 }
 

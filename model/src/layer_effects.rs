@@ -54,7 +54,8 @@ pub(crate) fn delete(
             if let Some(hive) = hive {
                 state.ask_stalled();
                 let sent = state.take_slots(hive, 1);
-                let change = Change::Layer { name: name.clone(), sent, is_forgiven: false };
+                let (name, told) = (name.clone(), None);
+                let change = Change::Layer { name, sent, is_forgiven: false, told };
                 state.will_arrive(Late::new(hive, change, Rest::default(), None));
             }
         } else if !state.is_slot_active(slot) || told == Told::No || refuses {

@@ -164,6 +164,21 @@ impl State {
         }
     }
 
+    /// Layer deletions that were not answered have told whom they could, since `before`: the late answer does not
+    /// tell those again whose own keys they have said to be out of view (P-570).
+    pub(crate) fn note_ends(&mut self, before: &State) {
+        let told = Arc::new(self.told_of_ends(before));
+        for source in self.stalls.clone().keys() {
+            let Some(stall) = self.stalls.get_mut(source) else { continue };
+            for index in 0..stall.late.len() {
+                let late = stall.late.get_mut(index).map(|late| &mut late.change);
+                if let Some(Change::Layer { told: ends @ None, .. }) = late {
+                    *ends = Some(told.clone());
+                }
+            }
+        }
+    }
+
     /// Notes what will be answered late, and what it waits for.
     pub(crate) fn will_arrive(&mut self, late: Late) {
         let behind = late.holders(self);
@@ -184,7 +199,7 @@ impl State {
                 Change::Layer { name, sent: Sent::Never, .. } if name == layer => {
                     late.change = Change::None;
                 }
-                Change::Layer { name, sent: Sent::Perhaps, is_forgiven } if name == layer => {
+                Change::Layer { name, sent: Sent::Perhaps, is_forgiven, .. } if name == layer => {
                     *is_forgiven = true;
                 }
                 _ => continue,

@@ -28,8 +28,8 @@ use crate::security::rights;
 use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
-    Batch, Died, changed, changed_somehow, layers_changed, possible_after_death, restored, resumed,
-    unknown, unknown_but_orphans,
+    Batch, Died, changed, changed_somehow, layers_changed, orphaned_late, possible_after_death,
+    restored, resumed, unknown,
 };
 pub use queue::QueuedEvents;
 use queue::{Next, Queue};
@@ -65,8 +65,8 @@ struct SinceArmed {
     is_read: bool,
     /// Its source has come back.
     is_resumed: bool,
-    /// Its key has been out of view, which it was told of.
-    was_lost: bool,
+    /// How often it was told that its key is out of view, also before it was armed anew.
+    times_lost: u64,
     /// How often it was told of a change, also before it was armed anew.
     times_told: u64,
 }

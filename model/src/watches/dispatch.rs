@@ -111,21 +111,27 @@ pub(crate) fn unknown(before: &State, after: &mut State, hives: &[HiveId]) {
     });
 }
 
-/// The same where the source's answer names the keys that a layer deletion has orphaned in between: their own
-/// watches hear of that after OVERFLOW (P-183, P-264).
-pub(crate) fn unknown_but_orphans(before: &State, after: &mut State, hives: &[HiveId]) {
-    unknown(before, after, hives);
+/// Tells of the keys that the late answer to a layer deletion names as orphans: their own watches hear of it, but
+/// for those which that deletion has told so before (P-264, P-570).
+pub(crate) fn orphaned_late(
+    before: &State,
+    after: &mut State,
+    hives: &[HiveId],
+    were_told: &BTreeSet<DescriptionId>,
+    covered: &mut Covered,
+) {
     let mut batch = Batch::new();
-    let (state, viewer, ignored) = (after.clone(), Viewer::global(), &mut Covered::new());
+    let (state, viewer) = (after.clone(), Viewer::global());
     let new = state.orphans.iter().filter(|(hive, _)| hives.contains(hive));
     for (hive, key) in new.filter(|orphan| !before.orphans.contains(orphan)) {
         let views = Views::of(before, &state, *hive, &viewer);
-        let place = ancestry(&views, (*hive, *key), &state, ignored).alone();
+        let place = ancestry(&views, (*hive, *key), &state, &mut Covered::new()).alone();
         let mut told = Told { before, state: &state, of_watches: BTreeMap::new() };
-        told.tell(&place, &[Difference::of_own_loss()], ignored);
+        told.tell(&place, &[Difference::of_own_loss()], covered);
+        told.of_watches.retain(|id, _| !were_told.contains(id));
         batch.add(told);
     }
-    batch.queue(after, None, ignored);
+    batch.queue(after, None, covered);
 }
 
 /// Does something to every watch in these hives, which is given the limit of its queue.
@@ -382,6 +388,17 @@ impl Arrival {
     }
 }
 
+impl State {
+    /// The watches that were told since `before` that their own keys are out of view.
+    pub(crate) fn told_of_ends(&self, before: &State) -> BTreeSet<DescriptionId> {
+        let times = |watch: &Watch| watch.since_armed.0.times_lost;
+        let is_told = |(id, watch): &(&DescriptionId, &Watch)| {
+            before.watches.get(id).is_some_and(|former| times(former) < times(watch))
+        };
+        self.watches.iter().filter(is_told).map(|(id, _)| *id).collect()
+    }
+}
+
 impl Watch {
     /// Whether it is a watch on this key.
     pub(crate) fn is_on(&self, hive: HiveId, key: Guid) -> bool {
@@ -401,7 +418,8 @@ impl Watch {
     fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
         self.since_armed.0.times_told += 1;
         if let Arrival::Events(strands) = &arrival {
-            self.since_armed.0.was_lost |= strands.iter().flatten().any(Record::is_of_own_loss);
+            let is_lost = strands.iter().flatten().any(Record::is_of_own_loss);
+            self.since_armed.0.times_lost += u64::from(is_lost);
         }
         match arrival {
             Arrival::Events(strands) => self.queue.arrive(strands, limit, covered),

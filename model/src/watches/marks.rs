@@ -69,7 +69,7 @@ pub(super) fn told(
     }
     if place.key() == watch.key {
         let is_back = now == Some(Some(watch.key));
-        if event.kind != Kind::KeyDeleted && watch.since_armed.0.was_lost && is_back {
+        if event.kind != Kind::KeyDeleted && watch.since_armed.0.times_lost > 0 && is_back {
             covers!(covered, "DISP-17");
         }
         if watch.subtree {

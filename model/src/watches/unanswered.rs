@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::dispatch::{Reading, queue_limit, readings};
 use super::pool::Strand;
 use super::queue::Queue;
+use super::records::Record;
 use super::{REG_NOTIFY_SUBKEY, REG_NOTIFY_VALUE, Watch};
 use crate::coverage::Covered;
 use crate::database::{HiveId, Map};
@@ -83,7 +84,10 @@ pub(super) fn may_be_told_by_layers(before: &State, watch: &Watch) -> bool {
 /// OVERFLOW, and with OVERFLOW where only some readings were answered, each as a whole (P-183).
 fn ways(untold: &Watch, told: &Watch, readings: &[Reading], limit: usize) -> Vec<Watch> {
     let with_overflow = |in_part: Told| -> Watch {
-        Watch { queue: in_part.queue(&untold.queue, limit), ..told.clone() }
+        let mut since_armed = told.since_armed;
+        since_armed.0.times_lost =
+            untold.since_armed.0.times_lost + u64::from(in_part.is_of_own_loss());
+        Watch { since_armed, queue: in_part.queue(&untold.queue, limit), ..told.clone() }
     };
     let (none, all) = (Told::of(&[], readings), Told::of(readings, &[]));
     let mut ways = vec![told.clone()];
@@ -117,6 +121,12 @@ impl Told {
         Told { before_overflow: vec![told], after_overflow: orphans }
     }
 
+    /// Whether the watch is told that its own key is out of view.
+    fn is_of_own_loss(&self) -> bool {
+        let before = self.before_overflow.iter().flatten();
+        before.chain(&self.after_overflow).flatten().any(Record::is_of_own_loss)
+    }
+
     fn queue(self, untold: &Queue, limit: usize) -> Queue {
         let (mut queue, ignored) = (untold.clone(), &mut Covered::new());
         queue.arrive_one_of(self.before_overflow, limit, ignored);
@@ -127,12 +137,12 @@ impl Told {
 }
 
 /// What is told if some readings were answered and others were not: one for each number of events that come before
-/// OVERFLOW, and for what comes behind it.
+/// OVERFLOW, for what comes behind it, and for whether that the watched key is out of view is among it.
 fn told_in_part(readings: &[Reading]) -> Vec<Told> {
     if readings.len() > READINGS_MAX {
         return Vec::new();
     }
-    let mut in_part: BTreeMap<(usize, Vec<Strand>), Vec<Vec<Strand>>> = BTreeMap::new();
+    let mut in_part: BTreeMap<(usize, Vec<Strand>, bool), Vec<Vec<Strand>>> = BTreeMap::new();
     for set in 1..(1_usize << readings.len()) - 1 {
         let is_answered = |index: &usize| set & (1 << index) != 0;
         let (answered, unanswered): (Vec<usize>, Vec<usize>) =
@@ -143,13 +153,16 @@ fn told_in_part(readings: &[Reading]) -> Vec<Told> {
         if answered.iter().any(|one| unanswered.iter().any(|unread| unread.leads_to(one))) {
             continue;
         }
-        let Told { before_overflow, after_overflow } = Told::of(answered, unanswered);
+        let told = Told::of(answered, unanswered);
+        let is_of_own_loss = told.is_of_own_loss();
+        let Told { before_overflow, after_overflow } = told;
         let count = before_overflow.iter().flatten().map(Vec::len).sum();
-        in_part.entry((count, after_overflow)).or_default().extend(before_overflow);
+        let alike = in_part.entry((count, after_overflow, is_of_own_loss)).or_default();
+        alike.extend(before_overflow);
     }
     let told = in_part
         .into_iter()
-        .map(|((_, after_overflow), before_overflow)| Told { before_overflow, after_overflow });
+        .map(|((_, after_overflow, _), before_overflow)| Told { before_overflow, after_overflow });
     told.collect()
 }
 

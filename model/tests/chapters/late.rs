@@ -274,6 +274,20 @@ fn the_late_deletion_of_a_layer_that_is_there_again_is_a_step_and_told_of() {
 }
 
 #[test]
+fn the_late_deletion_of_a_layer_that_is_gone_changes_no_view() {
+    let mut world = with_two_sources();
+    world.environment(Environment::SourceStalled { source: OTHER_SOURCE });
+    let mut worlds = timed_out(&world, &delete_layer(&world));
+    for world in &mut worlds {
+        let fd = world.handle("k");
+        world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    }
+    let worlds = released_other(&worlds);
+    assert!(!worlds.is_empty());
+    assert_eq!(lengths_of_events(&worlds), [0], "nothing is told");
+}
+
+#[test]
 fn what_the_kernel_asks_about_a_layer_that_is_deleted_takes_slots() {
     let mut world = with_two_sources();
     world.transcript("dword Machine\\System\\Registry MaxConcurrentRSIRequests 8\nopen w Other");
