@@ -8,6 +8,7 @@ mod transfers;
 mod tree;
 mod worlds;
 
+use std::cell::LazyCell;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -38,13 +39,12 @@ struct Row {
     figure: f64,
     floor: f64,
     goal: f64,
-    /// Whether a higher figure is better.
-    higher: bool,
 }
 
 impl Row {
+    /// Whether the figure is on the goal's side of the floor.
     fn holds(&self) -> bool {
-        if self.higher { self.figure >= self.floor } else { self.figure <= self.floor }
+        if self.goal > self.floor { self.figure >= self.floor } else { self.figure <= self.floor }
     }
 }
 
@@ -58,34 +58,16 @@ struct Table<'a> {
 type Named = (&'static str, &'static str, f64, f64);
 
 impl Table<'_> {
-    /// Measures a row of which a higher figure is better.
-    fn higher(
-        &mut self,
-        named: Named,
-        measure: impl FnOnce() -> Result<f64, String>,
-    ) -> Result<(), String> {
-        self.row(named, true, measure)
-    }
-
-    /// Measures a row of which a lower figure is better.
-    fn lower(
-        &mut self,
-        named: Named,
-        measure: impl FnOnce() -> Result<f64, String>,
-    ) -> Result<(), String> {
-        self.row(named, false, measure)
-    }
-
+    /// Measures a row.
     fn row(
         &mut self,
         (name, unit, floor, goal): Named,
-        higher: bool,
         measure: impl FnOnce() -> Result<f64, String>,
     ) -> Result<(), String> {
         if self.arguments.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             return Ok(());
         }
-        let row = Row { name, unit, figure: measure()?, floor, goal, higher };
+        let row = Row { name, unit, figure: measure()?, floor, goal };
         if self.arguments.format == Format::Human {
             println!("{}", line(&row));
         }
@@ -108,7 +90,7 @@ pub fn bench(arguments: &BenchArguments) -> CommandResult {
     rows_of_calls(&mut table, time)?;
     rows_of_size(&mut table, time)?;
     for (named, operations, overlap) in overlapping::ROWS {
-        table.higher(named, || overlapping::speed(operations, overlap, time))?;
+        table.row(named, || overlapping::speed(operations, overlap, time))?;
     }
     let rows = table.rows;
     if rows.is_empty() {
@@ -126,24 +108,25 @@ pub fn bench(arguments: &BenchArguments) -> CommandResult {
 fn rows_of_calls(table: &mut Table<'_>, time: Duration) -> Result<(), String> {
     let memory = SimRunner { store: StoreKind::Memory };
     let sqlite = SimRunner { store: StoreKind::Sqlite };
-    let recorded = record(memory)?;
+    // Not wanted for every row, and too slow to be thrown away.
+    let recorded = LazyCell::new(|| record(memory));
     let named = ("model alone", "calls/s", 200e3, 1e6);
-    table.higher(named, || model_alone(&recorded, time))?;
+    table.row(named, || model_alone(recorded.as_ref()?, time))?;
     let named = ("checked, memory store", "calls/s", 50e3, 100e3);
-    table.higher(named, || Ok(checked(memory, time)))?;
+    table.row(named, || Ok(checked(memory, time)))?;
     let named = ("checked, SQLite on the simulated disk", "calls/s", 8e3, 20e3);
-    table.higher(named, || Ok(checked(sqlite, time)))?;
+    table.row(named, || Ok(checked(sqlite, time)))?;
     for (named, kind) in worlds::ROWS {
-        table.higher(named, || worlds::speed(kind, sqlite, time))?;
+        table.row(named, || worlds::speed(kind, sqlite, time))?;
     }
     let named = ("plans of 100 calls, memory", "seeds/s", 300.0, 1000.0);
-    table.higher(named, || Ok(seeds(memory, time)))?;
+    table.row(named, || Ok(seeds(memory, time)))?;
     let named = ("plans of 100 calls, SQLite", "seeds/s", 60.0, 150.0);
-    table.higher(named, || Ok(seeds(sqlite, time)))?;
+    table.row(named, || Ok(seeds(sqlite, time)))?;
     let named = ("checked run over implementation alone", "times", 2.5, 1.5);
-    table.lower(named, || cost_of_checking(memory, &recorded, time))?;
+    table.row(named, || cost_of_checking(memory, recorded.as_ref()?, time))?;
     let named = ("two threads over one", "times", 1.6, 1.9);
-    table.higher(named, || Ok(two_threads(sqlite, time)))
+    table.row(named, || Ok(two_threads(sqlite, time)))
 }
 
 /// What becomes of speed and memory with the size of a tree, and how fast one is streamed.
@@ -152,16 +135,16 @@ fn rows_of_size(table: &mut Table<'_>, time: Duration) -> Result<(), String> {
         ("a call at 100,000 keys over 1,000, memory", StoreKind::Memory),
         ("a call at 100,000 keys over 1,000, SQLite", StoreKind::Sqlite),
     ] {
-        table.lower((name, "times", 3.0, 1.5), || growth(SimRunner { store }))?;
+        table.row((name, "times", 3.0, 1.5), || growth(SimRunner { store }))?;
     }
     let named = ("backup of 20,000 keys into a pipe", "MB/s", 50.0, 100.0);
-    table.higher(named, || transfers::backup_speed(time))?;
+    table.row(named, || transfers::backup_speed(time))?;
     // A backup reads a key by two requests, twice. A restore asks for each record by one of its own, and for
     // the removal of what was there by as many: 15 MB/s are 200,000 requests a second.
     let named = ("restore of them, over as many", "MB/s", 15.0, 30.0);
-    table.higher(named, || transfers::restore_speed(time))?;
+    table.row(named, || transfers::restore_speed(time))?;
     let named = ("memory of a backup, 80,000 keys over 20,000", "times", 1.2, 1.1);
-    table.lower(named, transfers::growth_of_memory)
+    table.row(named, transfers::growth_of_memory)
 }
 
 /// Plans without faults, each with what happened when it ran.

@@ -53,6 +53,11 @@ fn create(parent: Fd, path: &str) -> Call {
     }
 }
 
+fn open(parent: Fd, path: &str) -> Call {
+    let (path, desired_access) = (path.as_bytes().to_vec(), KEY_ALL_ACCESS);
+    Call::OpenKey { parent, path, desired_access, flags: 0 }
+}
+
 fn set(data: u8) -> Call {
     set_if(data, 0)
 }
@@ -319,6 +324,10 @@ fn what_is_under_way_may_have_raised_the_counter() {
     let history = |answer| [call(0, (0, 9), other(), opened()), call(1, (1, 2), get(), answer)];
     assert!(!states_from(initial(), &history(missing())).is_empty());
     assert!(!states_from(initial(), &history(malformed())).is_empty());
+    // What it is to make is not there yet when the read has found nothing from the future.
+    let unmade = call(2, (3, 4), open(KEY, "a"), missing());
+    let [making, reading] = history(missing());
+    assert!(!states_from(initial(), &[making, reading, unmade]).is_empty());
     let alone = |answer| [call(1, (1, 2), get(), answer), call(0, (3, 9), other(), opened())];
     assert!(!states_from(initial(), &alone(malformed())).is_empty());
     assert_eq!(obstacle_from(initial(), &alone(missing())).cannot_be_placed, 0);
