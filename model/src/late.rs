@@ -464,6 +464,9 @@ impl Late {
         let Some(slot) = state.hives.get(&self.hive).map(|hive| hive.slot) else { return vec![] };
         let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
         let unopened = layer_effects::orphaned_at_source(&mut state, slot, name, &mut covered);
+        if state.orphans != before.orphans || !unopened.is_empty() {
+            covers!(covered, "FAIL-24");
+        }
         due.extend(unopened.into_iter().map(|(hive, key)| Due::Drop(hive, key)));
         let is_there_again = state.layers.contains_key(name);
         let counted = if is_there_again { Generation::step } else { Generation::uncertain };
@@ -479,7 +482,13 @@ impl Late {
         if !is_there_again && exact != states[0] {
             states.push(exact);
         }
-        let arriving = |state| Arriving { state, covered, audit: audit.clone(), due: due.clone() };
+        let arriving = |state: State| {
+            let mut covered = covered;
+            if state.watches != before.watches {
+                covers!(covered, "FAIL-22");
+            }
+            Arriving { state, covered, audit: audit.clone(), due: due.clone() }
+        };
         states.into_iter().map(arriving).collect()
     }
 }
