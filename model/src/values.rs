@@ -169,7 +169,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let database = work.state.contents(work.transaction, open.hive());
     let entries = database.value(open.key(), name.folded().as_str());
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
-    let is_overtaken = own.is_some_and(|own| is_overtaken(work, &open, &name, own));
+    let is_another = own.is_some_and(|own| is_another_effective(work, &open, &name, own));
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.allocated(open.hive());
@@ -193,7 +193,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     }
     if write.expected_sequence != 0 {
         covers!(work.if_done, "IOC-038", "SEQ-07", "ABI-17");
-        if is_overtaken {
+        if is_another {
             covers!(work.if_done, "IOC-042");
         }
     } else if own.is_some() {
@@ -526,12 +526,12 @@ fn mark_isolation(work: &mut Work<'_>, open: &OpenKey, name: &ValueName) {
     }
 }
 
-/// Whether a value is another layer's, with an entry newer than this one of its own layer.
-fn is_overtaken(work: &Work<'_>, open: &OpenKey, name: &ValueName, own: u64) -> bool {
+/// Whether a value is not that of the entry of this number, but another layer's.
+fn is_another_effective(work: &Work<'_>, open: &OpenKey, name: &ValueName, own: u64) -> bool {
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let effective = resolver.effective(open.key(), name.folded().as_str(), &mut Covered::new());
     match effective {
-        Ok((Effective::Value(value), _)) => value.entry.sequence > own,
+        Ok((Effective::Value(value), _)) => value.entry.sequence != own,
         _ => false,
     }
 }

@@ -60,7 +60,7 @@ fn a_blanket_tombstone_shows_by_what_it_masks() {
 }
 
 #[test]
-fn a_condition_shows_its_layer_where_a_newer_entry_of_another_is_the_value() {
+fn a_condition_shows_its_layer_where_the_value_is_that_of_another() {
     let mut world = with_layer();
     world.transcript("layer low 0\nset $k v x in low\nset $k v own");
     let fd = world.handle("k");
