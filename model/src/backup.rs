@@ -94,9 +94,6 @@ fn take(work: &mut Work<'_>, open: &OpenKey, stream: StreamId) -> Result<Outcome
     if !enlistment::has_transactions(&work.state, open.hive()) {
         covers!(work.covered, "SRC-19");
     }
-    if work.state.lock_holder(open.hive()).is_some() {
-        covers!(work.covered, "IOC-151", "BAK-57");
-    }
     streams::unwritten(&mut work.state, stream);
     streams::written(&mut work.state, stream, Written::Whole(snapshot));
     Ok(Outcome::Done)

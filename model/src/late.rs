@@ -469,6 +469,9 @@ impl Late {
         let Some(slot) = state.hives.get(&self.hive).map(|hive| hive.slot) else { return arriving };
         let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
         let unopened = layer_effects::orphaned_at_source(state, slot, name, covered);
+        if state.orphans != before.orphans || !unopened.is_empty() {
+            covers!(covered, "FAIL-24");
+        }
         due.extend(unopened.into_iter().map(|(hive, key)| Due::Drop(hive, key)));
         let is_there_again = state.layers.contains_key(name);
         let counted = if is_there_again { Generation::step } else { Generation::uncertain };
@@ -482,6 +485,9 @@ impl Late {
         let none = BTreeSet::new();
         let were_told = told.as_ref().map_or(&none, |told| &**told);
         watches::orphaned_late(&before, state, &hives, were_told, covered);
+        if state.watches != before.watches {
+            covers!(covered, "FAIL-22");
+        }
         arriving
     }
 }

@@ -159,7 +159,10 @@ pub(crate) enum Effective<'a> {
     /// A tombstone of this name.
     Tombstone,
     /// A blanket tombstone.
-    Blanket,
+    Blanket {
+        /// Whether there would be a value without one.
+        masks: bool,
+    },
     /// No layer has anything.
     Nothing,
 }
@@ -169,7 +172,7 @@ impl<'a> Effective<'a> {
     pub(crate) fn value(self) -> Option<EffectiveValue<'a>> {
         match self {
             Effective::Value(value) => Some(value),
-            Effective::Tombstone | Effective::Blanket | Effective::Nothing => None,
+            Effective::Tombstone | Effective::Blanket { .. } | Effective::Nothing => None,
         }
     }
 }
@@ -276,7 +279,11 @@ impl<'a> Resolver<'a> {
                 Effective::Nothing
             }
             Some(Candidate { item: None, sequence, .. }) => {
-                covers!(covered, "RES-19", "VAL-29");
+                let unmasked = self.resolve_value(entries, None, &mut Covered::new());
+                let masks = unmasked.is_ok_and(|(other, _)| other.value().is_some());
+                if masks {
+                    covers!(covered, "RES-19", "VAL-29");
+                }
                 let mut entries = entries.into_iter().flat_map(|entries| entries.iter());
                 if entries.any(|(layer, entry)| {
                     entry.sequence > sequence
@@ -285,7 +292,7 @@ impl<'a> Resolver<'a> {
                 }) {
                     covers!(covered, "VAL-26");
                 }
-                Effective::Blanket
+                Effective::Blanket { masks }
             }
             Some(Candidate { item: Some((_, entry)), .. }) if entry.value_type == REG_TOMBSTONE => {
                 covers!(covered, "RES-20", "VAL-04", "VAL-21");
@@ -433,7 +440,7 @@ impl<'a> Resolver<'a> {
                 Effective::Tombstone => {
                     covers!(covered, "RES-25");
                 }
-                Effective::Blanket => {
+                Effective::Blanket { .. } => {
                     covers!(covered, "RES-26", "IOC-058");
                 }
                 Effective::Nothing => {}

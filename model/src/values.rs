@@ -7,7 +7,7 @@ use crate::abi;
 use crate::configuration::is_configuration_key;
 use crate::configuration_reading::is_refused;
 use crate::coverage::{Covered, covers};
-use crate::database::{Database, ValueEntry};
+use crate::database::ValueEntry;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::input::Fd;
@@ -22,8 +22,8 @@ use crate::resolution::Effective;
 use crate::security::{Privilege, rights};
 use crate::state::{Generation, OpenKey, State};
 use crate::step::Work;
-use crate::transactions::Mutation;
 use crate::transactions::enlistment::{self, Access};
+use crate::transactions::{Mutation, TransactionId};
 use crate::{value_marks, watches};
 
 /// `REG_BINARY`.
@@ -65,7 +65,7 @@ pub(crate) fn query(
     enlistment::name(work, transaction, open.hive(), Access::Read)?;
     key_request(work, &open)?;
     if work.state.is_orphaned(&open) {
-        covers!(work.covered, "DEL-25");
+        covers!(work.if_done, "DEL-25");
     }
     mark_isolation(work, &open, &name);
     value_marks::by_precedence(work, &open, &name);
@@ -76,7 +76,8 @@ pub(crate) fn query(
     match effective {
         Effective::Value(_) => {}
         Effective::Tombstone => covers!(work.covered, "IOC-027", "IOC-035", "VAL-24"),
-        Effective::Blanket => covers!(work.covered, "IOC-028"),
+        Effective::Blanket { masks: true } => covers!(work.covered, "IOC-028"),
+        Effective::Blanket { masks: false } => {}
         Effective::Nothing => covers!(work.covered, "IOC-029"),
     }
     let Some(value) = effective.value() else {
@@ -168,7 +169,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let database = work.state.contents(work.transaction, open.hive());
     let entries = database.value(open.key(), name.folded().as_str());
     let own = entries.and_then(|entries| entries.get(layer.folded())).map(|entry| entry.sequence);
-    let count = entries.map_or(0, |entries| entries.size());
+    let is_another = own.is_some_and(|own| is_another_effective(work, &open, &name, own));
     let before = work.state.clone();
     let sequence = work.allocate_sequence()?;
     work.allocated(open.hive());
@@ -184,7 +185,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
         enlistment::lock_for(work, &open.place, || mutation.clone())?;
     }
     if write.expected_sequence != 0 && own != Some(write.expected_sequence) {
-        covers!(work.covered, "IOC-039", "IOC-041", "ERR-28", "SEQ-08");
+        covers!(work.covered, "IOC-039", "IOC-041", "ERR-28");
         if own.is_none() {
             covers!(work.covered, "IOC-040");
         }
@@ -192,7 +193,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     }
     if write.expected_sequence != 0 {
         covers!(work.if_done, "IOC-038", "SEQ-07", "ABI-17");
-        if count > 1 {
+        if is_another {
             covers!(work.if_done, "IOC-042");
         }
     } else if own.is_some() {
@@ -288,7 +289,7 @@ pub(crate) fn delete(
     }
     present?;
     if work.state.is_orphaned(&open) {
-        covers!(work.covered, "DEL-27");
+        covers!(work.if_done, "DEL-27");
     }
     enlistment::bind(work, open.hive())?;
     let (key, time) = (open.key(), work.time);
@@ -298,14 +299,14 @@ pub(crate) fn delete(
     let database = work.state.contents(work.transaction, open.hive());
     let held = database.value(open.key(), name.folded().as_str());
     if held.is_some_and(|entries| entries.contains_key(layer.folded())) {
-        covers!(work.covered, "IOC-051", "KEY-28");
+        covers!(work.if_done, "IOC-051", "KEY-28");
         if is_layer_omitted {
-            covers!(work.covered, "IOC-050");
+            covers!(work.if_done, "IOC-050");
         }
     } else {
-        covers!(work.covered, "IOC-052");
+        covers!(work.if_done, "IOC-052");
     }
-    covers!(work.covered, "IOC-053");
+    covers!(work.if_done, "IOC-053");
     let effective = |work: &Work<'_>| {
         let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
         let value = resolver.value(open.key(), name.folded().as_str(), &mut Covered::new());
@@ -315,7 +316,7 @@ pub(crate) fn delete(
     let done = written(work, &open, &before, mutation)?;
     let next = effective(work);
     if next.is_some() && next != former {
-        covers!(work.covered, "IOC-054");
+        covers!(work.if_done, "IOC-054");
     }
     Ok(done)
 }
@@ -424,9 +425,9 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     // A flush concerns the hive; it succeeds on a key that is gone as well (P-06, DEL-32).
     work.request(open.hive())?;
     work.may_be_busy(open.hive());
-    covers!(work.covered, "IOC-145", "IOC-146");
+    covers!(work.if_done, "IOC-145", "IOC-146");
     if work.state.is_orphaned(&open) {
-        covers!(work.covered, "DEL-32");
+        covers!(work.if_done, "DEL-32");
     }
     work.state.is_durable(open.hive());
     Ok(Outcome::Done)
@@ -450,16 +451,16 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
     let has_returned = open.origin.0.resumptions < work.state.resumptions(open.hive());
     if work.state.contents(work.transaction, open.hive()).keys.contains_key(&open.key()) {
         if work.state.is_orphaned(open) {
-            covers!(work.covered, "DEL-21", "KEY-07");
+            covers!(work.if_done, "DEL-21", "KEY-07");
             if work.state.layer_orphans.0.contains(&(open.hive(), open.key())) {
-                covers!(work.covered, "FAIL-44");
+                covers!(work.if_done, "FAIL-44");
             }
         }
         if open.origin.0.link.is_some() {
-            covers!(work.covered, "SYS-40");
+            covers!(work.if_done, "SYS-40");
         }
         if has_returned {
-            covers!(work.covered, "FAIL-03", "FAIL-14");
+            covers!(work.if_done, "FAIL-03", "FAIL-14");
         }
         return Ok(());
     }
@@ -486,7 +487,7 @@ fn written(
     work.requested(open.hive());
     mutation.write_time(work.state.database_mut(open.hive()));
     work.requested(open.hive());
-    covers!(work.covered, "SEQ-22");
+    covers!(work.if_done, "SEQ-22");
     committed(work, before, mutation.touched(open.hive()), &open.place)?;
     Ok(Outcome::Done)
 }
@@ -501,24 +502,37 @@ fn mark_right_missing(work: &mut Work<'_>, open: &OpenKey, layer: UserBytes<'_>)
     }
 }
 
-/// What a read of a value shows about a transaction that has written it.
+/// What a read of a value shows about a transaction that has written it, where its answer is another within the
+/// transaction than outside.
 fn mark_isolation(work: &mut Work<'_>, open: &OpenKey, name: &ValueName) {
     let (state, hive) = (&work.state, open.hive());
     let Some(holder) = state.lock_holder(hive) else { return };
-    let entries = |database: &Database| database.value(open.key(), name.folded().as_str()).cloned();
-    let is_changed = entries(state.database(hive)) != entries(state.contents(Some(holder), hive));
-    let is_precedence =
-        name.folded().as_str() == "precedence" && layers::is_metadata_key(state, hive, open.key());
-    match (is_changed, work.own_contents(hive).is_some()) {
-        (true, false) => covers!(work.covered, "TXN-70"),
-        (true, true) => {
-            covers!(work.covered, "IOC-007", "IOC-026", "TXN-19", "TXN-20", "TXN-49", "TXN-88");
-            if is_precedence {
-                covers!(work.covered, "TXN-72");
-            }
-        }
-        (_, true) => covers!(work.covered, "IOC-026"),
-        (false, false) => {}
+    let answer = |transaction: Option<TransactionId>| {
+        let resolver = state.resolver_in(transaction, hive, &work.viewer);
+        let value = resolver.value(open.key(), name.folded().as_str(), &mut Covered::new());
+        value.ok().map(|(value, _)| value.map(|value| value.entry.clone()))
+    };
+    let Some((outside, within)) = answer(None).zip(answer(Some(holder))) else { return };
+    if outside == within {
+        return;
+    }
+    if work.own_contents(hive).is_none() {
+        covers!(work.covered, "TXN-70");
+        return;
+    }
+    covers!(work.covered, "IOC-007", "IOC-026", "TXN-19", "TXN-20", "TXN-49", "TXN-88");
+    if name.folded().as_str() == "precedence" && layers::is_metadata_key(state, hive, open.key()) {
+        covers!(work.covered, "TXN-72");
+    }
+}
+
+/// Whether a value is not that of the entry of this number, but another layer's.
+fn is_another_effective(work: &Work<'_>, open: &OpenKey, name: &ValueName, own: u64) -> bool {
+    let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
+    let effective = resolver.effective(open.key(), name.folded().as_str(), &mut Covered::new());
+    match effective {
+        Ok((Effective::Value(value), _)) => value.entry.sequence != own,
+        _ => false,
     }
 }
 

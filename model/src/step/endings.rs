@@ -110,10 +110,13 @@ impl Work<'_> {
         if let Err(Errno::EIO) = result {
             self.report_rejected();
         }
+        // What it has shown if it comes to what it would: no other ending does.
+        let mut shown = self.covered;
         match result {
             Err(_) => self.may_have_expired_in_flight(),
             Ok(Outcome::TooSmall(_)) => {}
-            Ok(_) => self.covered.add(&self.if_done),
+            Ok(_) if !self.waits => shown.add(&self.if_done),
+            Ok(_) => {}
         }
         let unanswered = self.take_stall_endings();
         self.otherwise.extend(unanswered);
@@ -135,9 +138,12 @@ impl Work<'_> {
             Ok(outcome) => outcome,
             Err(errno) => Outcome::Failed(errno),
         };
-        let mut steps = vec![step(outcome, audit, state.clone())];
-        let alternatives = alternatives.into_iter().map(|answer| (answer, state.clone()));
-        for (outcome, next) in alternatives.chain(otherwise) {
+        let mut steps = vec![Step { covered: shown, ..step(outcome, audit, state.clone()) }];
+        for outcome in alternatives {
+            let alternative = step(outcome, possible.clone(), state.clone());
+            steps.push(Step { covered: shown, ..alternative });
+        }
+        for (outcome, next) in otherwise {
             steps.push(step(outcome, possible.clone(), next));
         }
         for (outcome, prefix) in prefixes {

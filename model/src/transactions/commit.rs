@@ -96,9 +96,8 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     let before = work.state.clone();
     let mut due = logged_in_vain(&before, bound.hive, bound.log.iter().chain(unanswered));
     let unopened = apply(&mut work.state, bound, &mut work.covered);
-    covers!(work.covered, "FAIL-25", "FAIL-34", "TXN-66");
     if !bound.log.is_empty() {
-        covers!(work.covered, "TXN-67");
+        covers!(work.covered, "FAIL-25", "FAIL-34", "TXN-66", "TXN-67");
     }
     if work.state.watches != before.watches {
         covers!(work.covered, "TXN-68", "FAIL-35");

@@ -254,7 +254,7 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
     let bound = work.state.bound(id);
     if bound.is_some_and(|bound| marks::would_be_told_of_next(&work.state, bound, &logged)) {
         // Nobody is told of it before the commit.
-        covers!(work.covered, "TXN-81", "WATCH-09");
+        covers!(work.if_done, "TXN-81", "WATCH-09");
     }
     let watches = work.state.watches.clone();
     if let Some(bound) = work.state.bound_mut(id) {
@@ -278,21 +278,21 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
 }
 
 fn mark_enlisted(work: &mut Work<'_>, mutation: &Mutation) {
-    covers!(work.covered, "IOC-002", "TXN-50", "IOC-087");
+    covers!(work.if_done, "IOC-002", "TXN-50", "IOC-087");
     if mutation.takes_number() {
-        covers!(work.covered, "SEQ-11");
+        covers!(work.if_done, "SEQ-11");
     }
     if !work.is_binding {
         return;
     }
     match mutation {
-        Mutation::SetValue { .. } => covers!(work.covered, "TXN-02"),
+        Mutation::SetValue { .. } => covers!(work.if_done, "TXN-02"),
         Mutation::DeleteValue { .. } => {}
-        Mutation::SetBlanket { .. } => covers!(work.covered, "TXN-07"),
-        Mutation::CreateKey { .. } => covers!(work.covered, "TXN-03"),
-        Mutation::DeleteEntry { .. } => covers!(work.covered, "TXN-04"),
-        Mutation::HideEntry { .. } => covers!(work.covered, "TXN-05"),
-        Mutation::WriteDescriptor { .. } => covers!(work.covered, "TXN-06", "IOC-133"),
+        Mutation::SetBlanket { .. } => covers!(work.if_done, "TXN-07"),
+        Mutation::CreateKey { .. } => covers!(work.if_done, "TXN-03"),
+        Mutation::DeleteEntry { .. } => covers!(work.if_done, "TXN-04"),
+        Mutation::HideEntry { .. } => covers!(work.if_done, "TXN-05"),
+        Mutation::WriteDescriptor { .. } => covers!(work.if_done, "TXN-06", "IOC-133"),
     }
 }
 

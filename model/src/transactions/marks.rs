@@ -68,7 +68,7 @@ pub(super) fn lifetime(transaction: &Transaction, now: UnixTime, covered: &mut C
     let default = nanoseconds(u64::from(Limits::default().transaction_timeout_ms));
     let is_over = transaction.phase == Phase::TimedOut;
     if (is_over || transaction.is_active()) && is_over != (began.saturating_add(default) <= now) {
-        covers!(covered, "CONF-03");
+        covers!(covered, "CONF-03", "BOOT-10", "CONF-25");
     }
 }
 

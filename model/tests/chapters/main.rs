@@ -17,6 +17,7 @@ mod layer_authorization;
 mod layers;
 mod limits;
 mod links;
+mod marks;
 mod opening;
 mod power;
 mod private_hives;

@@ -2,7 +2,7 @@
 
 use registry_model::coverage::Covered;
 use registry_model::input::{CommitRefusal, Fd};
-use registry_model::{Call, Environment, Input};
+use registry_model::{Call, Environment, Input, Outcome, Step};
 
 use crate::world::{SOURCE, World, query, write};
 
@@ -191,4 +191,34 @@ fn only_a_subtree_watch_could_be_told_of_its_own_key_twice() {
         let covered = covered(&mut world, write(fd, "v", 1, b"x", b""));
         assert_eq!(covered.contains("DISP-37"), subtree == 1);
     }
+}
+
+/// Asserts that these are shown by the endings that succeed, of which there are both, and by no other.
+fn are_shown_by_success(ids: &[&str], steps: &[Step]) {
+    let is_done = |step: &Step| matches!(step.outcome, Outcome::Done);
+    assert!(steps.iter().any(is_done) && !steps.iter().all(is_done), "{steps:?}");
+    for step in steps {
+        for id in ids {
+            assert_eq!(step.covered.contains(id), is_done(step), "{id}: {}", step.outcome);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_ends_otherwise_shows_nothing_of_what_it_would_have_done() {
+    let mut world = World::with_layers();
+    world.transcript("create k Machine\\k\nset $k v old");
+    let fd = world.handle("k");
+    let set = write(fd, "v", 1, b"new", b"");
+    are_shown_by_success(&["IOC-036", "KEY-27", "SEQ-22"], &world.steps(&set, true));
+    world.transcript("begin t\nset $k w new with t");
+    let transaction = world.handle("t");
+    let flush = world.steps_within(&Call::Flush { fd }, 26_000_000_000, false);
+    are_shown_by_success(&["IOC-145", "IOC-146"], &flush);
+    world.wait(29_999_999_990);
+    let Call::SetValue { fd, name, value_type, data, layer, expected_sequence, .. } = set else {
+        panic!("a write is one");
+    };
+    let set = Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence };
+    are_shown_by_success(&["IOC-036", "IOC-002"], &world.steps(&set, false));
 }

@@ -1,0 +1,139 @@
+//! Marks of reads, writes and late answers: a requirement is shown where it decides, and not beside it.
+
+use registry_model::coverage::Covered;
+use registry_model::input::SourceId;
+use registry_model::{Call, Environment, Input, Observation};
+
+use crate::stalls::{SECOND, stall, timed_out};
+use crate::world::{OTHER_SOURCE, SOURCE, World, query, write};
+
+/// Whether each of these is shown.
+fn shown<const N: usize>(covered: &Covered, ids: [&str; N]) -> [bool; N] {
+    ids.map(|id| covered.contains(id))
+}
+
+fn with_layer() -> World {
+    let mut world = World::with_layers();
+    world.transcript("layer gpo 5\ncreate k Machine\\k");
+    world
+}
+
+/// A write on the condition that the value has this number.
+fn conditional(world: &World, text: &str, expected_sequence: u64, transaction: i32) -> Call {
+    match write(world.handle("k"), "v", 1, text.as_bytes(), b"") {
+        Call::SetValue { fd, name, value_type, data, layer, .. } => {
+            Call::SetValue { fd, name, value_type, data, layer, transaction, expected_sequence }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn isolation_shows_where_the_answer_is_another_outside() {
+    let mut world = with_layer();
+    world.transcript(
+        "set $k masked x in gpo\nbegin t\nset $k masked own with t\nset $k v own with t",
+    );
+    let fd = world.handle("k");
+    let ids = ["TXN-20", "IOC-007", "TXN-70"];
+    let within = |world: &mut World, name: &str| {
+        shown(&world.call_within("t", query(fd, name)).1.covered, ids)
+    };
+    assert_eq!(within(&mut world, "masked"), [false; 3]);
+    assert_eq!(within(&mut world, "v"), [true, true, false]);
+    let outside =
+        |world: &mut World, name: &str| shown(&world.call(query(fd, name)).1.covered, ids);
+    assert_eq!(outside(&mut world, "masked"), [false; 3]);
+    assert_eq!(outside(&mut world, "v"), [false, false, true]);
+}
+
+#[test]
+fn a_blanket_tombstone_shows_by_what_it_masks() {
+    let mut world = with_layer();
+    world.transcript("blanket $k on in gpo\nset $k v x\nset $k gone x\ntombstone $k gone");
+    let fd = world.handle("k");
+    let ids = ["IOC-028", "RES-19", "VAL-29"];
+    let read = |world: &mut World, name: &str| shown(&world.call(query(fd, name)).1.covered, ids);
+    assert_eq!(read(&mut world, "other"), [false; 3]);
+    assert_eq!(read(&mut world, "gone"), [false; 3]);
+    assert_eq!(read(&mut world, "v"), [true; 3]);
+}
+
+#[test]
+fn a_condition_shows_its_layer_where_the_value_is_that_of_another() {
+    let mut world = with_layer();
+    world.transcript("layer low 0\nset $k v x in low\nset $k v own");
+    let fd = world.handle("k");
+    let number = |world: &mut World| match world.call(query(fd, "v")).0 {
+        Observation::Value { sequence, .. } => sequence,
+        other => panic!("{other}"),
+    };
+    let own = number(&mut world);
+    let call = conditional(&world, "again", own, -1);
+    assert!(!world.call(call).1.covered.contains("IOC-042"));
+    let own = number(&mut world);
+    world.transcript("set $k v x in gpo");
+    let call = conditional(&world, "again", own, -1);
+    assert!(world.call(call).1.covered.contains("IOC-042"));
+}
+
+#[test]
+fn a_key_that_is_no_more_in_its_place_shows_its_use_where_that_succeeds() {
+    let mut world = with_layer();
+    world.transcript("set $k v x\ndelete $k");
+    let fd = world.handle("k");
+    let ids = ["DEL-21", "KEY-07", "DEL-25"];
+    assert_eq!(shown(&world.call(query(fd, "v")).1.covered, ids), [true; 3]);
+    assert_eq!(shown(&world.call(query(fd, "other")).1.covered, ids), [false; 3]);
+    let refused = conditional(&world, "again", 1, -1);
+    assert_eq!(shown(&world.call(refused).1.covered, ids), [false; 3]);
+}
+
+/// What is shown when a source that has stalled has answered, in each of the worlds.
+fn released(worlds: &[World], source: SourceId) -> Vec<Covered> {
+    let release = |world: &World| {
+        let at = world.now + SECOND;
+        let steps =
+            world.state.step(&Input::Environment(Environment::SourceReleased { source, at }));
+        steps.into_iter().map(|step| step.covered).collect::<Vec<Covered>>()
+    };
+    worlds.iter().flat_map(release).collect()
+}
+
+#[test]
+fn a_late_commit_shows_by_what_is_in_it() {
+    for is_empty in [true, false] {
+        let mut world = with_layer();
+        world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000\nbegin t");
+        let t = world.handle("t");
+        // Refused or not, it binds the transaction.
+        let call = conditional(&world, "new", u64::from(is_empty), t);
+        world.call(call);
+        stall(&mut world);
+        let after = released(&timed_out(&world, &Call::Commit { fd: t }), SOURCE);
+        assert!(!after.is_empty());
+        for id in ["FAIL-25", "FAIL-34", "TXN-66", "TXN-67"] {
+            assert!(after.iter().all(|covered| covered.contains(id) != is_empty), "{id}");
+        }
+    }
+}
+
+#[test]
+fn the_late_deletion_of_a_layer_shows_what_it_leaves_and_tells() {
+    for (line, is_left) in [("create Other\\k in gpo", true), ("create Other\\k", false)] {
+        let mut world = with_layer();
+        world.register(OTHER_SOURCE, &["Other"]);
+        world.transcript(line);
+        world.transcript("open o Other\\k\nopen l Machine\\System\\Registry\\Layers\\gpo");
+        let fd = world.handle("o");
+        world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+        world.environment(Environment::SourceStalled { source: OTHER_SOURCE });
+        let (fd, layer) = (world.handle("l"), Vec::new());
+        let worlds = timed_out(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
+        let after = released(&worlds, OTHER_SOURCE);
+        assert!(!after.is_empty());
+        let any = |id: &str| after.iter().any(|covered| covered.contains(id));
+        assert_eq!(any("FAIL-24"), is_left);
+        assert!(any("FAIL-22"));
+    }
+}
