@@ -61,10 +61,7 @@ pub(crate) fn backup(work: &mut Work<'_>, fd: Fd, output: Fd) -> Result<Outcome,
 /// As of [`Work::request`].
 fn begin_snapshot(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     work.request(hive)?;
-    let slot = work.state.hives.get(&hive).map(|hive| hive.slot);
-    let hives = slot.into_iter().flat_map(|slot| work.state.hives_of(slot).map(|(hive, _)| hive));
-    let others: Vec<HiveId> = hives.filter(|other| *other != hive).collect();
-    for other in others {
+    for other in work.state.hives_beside(hive) {
         work.may_be_busy_for_volatile_data(other);
     }
     Ok(())

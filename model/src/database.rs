@@ -365,6 +365,12 @@ impl Database {
         names.map(Layered::size).max().unwrap_or(0)
     }
 
+    /// All entries under a value name, of whatever key and layer.
+    pub(crate) fn all_values(&self, name: &str) -> impl Iterator<Item = &ValueEntry> {
+        let layered = self.values.values().filter_map(move |names| names.get(name));
+        layered.flat_map(|entries| entries.values())
+    }
+
     /// The highest sequence number stored (SEQ-12), 0 if there is none.
     pub(crate) fn max_sequence(&self) -> u64 {
         let paths = self

@@ -178,6 +178,13 @@ fn check(
     enlistment::name(work, transaction, open.hive(), Access::Mutation)?;
     enlistment::bind(work, open.hive())?;
     work.request(open.hive())?;
+    work.may_look_for(open.hive(), parent);
+    if work.state.undropped.contains(&(open.hive(), parent)) {
+        // The parent may have been dropped, or not (P-342).
+        let mut dropped = work.state.clone();
+        dropped.turns_out_dropped(open.hive(), parent);
+        work.otherwise.push((Outcome::Failed(Errno::ENOENT), dropped));
+    }
     let resolver = work.state.resolver_in(work.transaction, open.hive(), &work.viewer);
     let has_parent = resolver.database.keys.contains_key(&parent);
     if has_parent {

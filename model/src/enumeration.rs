@@ -162,6 +162,10 @@ pub(crate) fn subkeys(
     }
     let keys: Vec<Guid> = children.iter().map(|child| child.key).collect();
     work.contested(contest);
+    if let Some(key) = keys.get(index as usize) {
+        // What is asked of it is open by its number: one is as good as another.
+        work.may_look_for(open.hive(), *key);
+    }
     if index as usize + 1 == keys.len() {
         mark_closed(work, open.hive(), &keys);
     }

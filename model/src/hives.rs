@@ -171,6 +171,7 @@ pub(crate) fn walk(
     while let Some(name) = rest.get(next).cloned() {
         next += 1;
         let is_last = next == rest.len();
+        work.may_look_for(place.hive, place.key());
         let Some(child) = child(work, &place, &name)? else {
             mark_missing(work, &place, &name);
             if is_last && own > 0 {
@@ -199,6 +200,7 @@ pub(crate) fn walk(
                 (false, LastLink::Open) => covers!(work.if_done, "SYS-36"),
                 (false, LastLink::Follow) => {}
             }
+            work.may_look_for(place.hive, child.key);
             let target = link_target(work, place.hive, child.key)?;
             work.followed_link = Some((place.hive, child.key));
             own = own.min(rest.len() - next);

@@ -54,7 +54,8 @@ impl Kind {
             | Operation::BlanketTombstone { .. }
             | Operation::DeleteKey { .. }
             | Operation::HideKey { .. }
-            | Operation::SetSecurity { .. } => Kind::Changes,
+            | Operation::SetSecurity { .. }
+            | Operation::Commit { .. } => Kind::Changes,
             _ => Kind::Other,
         }
     }

@@ -72,10 +72,6 @@ fn drop_orphan(work: &mut Work<'_>, hive: HiveId, key: Guid) {
         work.state.undropped.insert_mut((hive, key));
         drop_late(work, hive, key);
     } else {
-        if work.is_interrupted() {
-            // The disk may have refused it (P-453).
-            work.otherwise.push((Outcome::Done, work.state.clone()));
-        }
         covers!(work.if_done, "DEL-23");
         work.state.database_mut(hive).drop_key(key);
     }

@@ -83,8 +83,8 @@ impl Due {
             }
             Due::Drop(hive, key) => {
                 let mut after = state;
-                // It waits for the write lock, and may be left for the source's next start (P-156).
-                if after.lock_holder(*hive).is_none() {
+                // It waits for write locks, and may be left for the source's next start (P-156, P-370).
+                if after.lock_holder(*hive).is_none() && !after.may_not_drop(*hive) {
                     name_lost(&mut after, *hive, Target::Key(*key), &mut covered);
                 } else {
                     after.undropped.insert_mut((*hive, *key));
@@ -99,6 +99,10 @@ impl Due {
                     layer_effects::is_owed_no_more(&mut after, slot, name);
                     // No view changes by it, but keys may have lost their last name.
                     watches::layers_changed(&state, &mut after, |_| true, &mut covered);
+                    let hives: Vec<HiveId> = after.hives_of(slot).map(|(hive, _)| hive).collect();
+                    for hive in hives.into_iter().filter(|hive| state.may_not_drop(*hive)) {
+                        after.leave_drops(&state, hive);
+                    }
                 } else {
                     layer_effects::owe_in(&mut after, *hive, name);
                 }

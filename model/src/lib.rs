@@ -73,6 +73,7 @@ pub mod store;
 pub mod store_entry;
 mod text;
 pub mod transactions;
+mod undropped;
 mod value_marks;
 pub mod values;
 pub mod view;

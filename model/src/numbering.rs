@@ -6,9 +6,12 @@
 //! number, and others may come between (P-530). Symbols are the model's own numbers of keys, open file
 //! descriptions, transactions and streams; they mean nothing but "another one".
 
-use crate::database::{Database, HiveId};
+use crate::database::Database;
 use crate::errno::Errno;
+use crate::input::{Call, Input};
+use crate::names;
 use crate::state::State;
+use crate::transactions::Transaction;
 
 /// What a call that overlaps others brings from an earlier moment of its own. Nothing, of a call that overlaps
 /// no other.
@@ -67,14 +70,54 @@ impl State {
         stored.filter(|number| *number >= self.next_sequence)
     }
 
-    /// Whether any write into a value may be refused for what is stored of it, if so many come at once: for
-    /// malformed entries or for MaxLayersPerValue (§2.6).
-    pub fn may_refuse_writes(&self, writes: usize) -> bool {
-        let limit = self.limits.max_layers_per_value as usize;
+    /// Whether any write into a value may be refused for what is stored of it, or for what an open transaction has
+    /// made of that, while all of these take effect: for malformed entries or for MaxLayersPerValue (§2.6), as it is
+    /// or as they may leave it.
+    pub fn may_refuse_writes<'a>(&self, inputs: impl Iterator<Item = &'a Input> + Clone) -> bool {
+        let limits = &self.limits;
+        let lowest = |name, in_force| self.lowest_limit(name, in_force, inputs.clone());
+        if lowest("MaxPathComponentLength", limits.max_path_component_length)
+            < self.name_length_max as usize
+        {
+            return true;
+        }
+        let limit = lowest("MaxLayersPerValue", limits.max_layers_per_value);
+        let writes = inputs.clone().count();
         let is_close = |database: &Database| database.layers_of_any_value() + writes >= limit;
-        let may_refuse =
-            |hive: &HiveId| self.may_be_malformed(*hive) || is_close(self.database(*hive));
-        self.hives.keys().any(may_refuse)
+        self.hives.keys().any(|hive| self.may_be_malformed(*hive))
+            || self.databases_and_drafts().any(is_close)
+    }
+
+    /// The lowest number that a parameter may come to have: the one in force, one that is stored under its name in
+    /// whatever layer, or one that is written under it.
+    fn lowest_limit<'a>(
+        &self,
+        name: &str,
+        in_force: u32,
+        inputs: impl Iterator<Item = &'a Input>,
+    ) -> usize {
+        let folded = names::fold(name);
+        let stored = self.databases_and_drafts().flat_map(|database| database.all_values(&folded));
+        let written = inputs.filter_map(|input| match input {
+            Input::Call { call: Call::SetValue { name, data, .. }, .. } => {
+                let is_named = str::from_utf8(name).is_ok_and(|name| names::fold(name) == folded);
+                is_named.then_some(&data[..])
+            }
+            // What it writes is not looked at.
+            Input::RawCall { .. } => Some(&[1, 0, 0, 0][..]),
+            _ => None,
+        });
+        let numbers = stored.map(|entry| &entry.data[..]).chain(written);
+        let numbers = numbers.filter_map(|data| Some(u32::from_le_bytes(data.try_into().ok()?)));
+        let lowest = numbers.filter(|number| *number > 0).min();
+        lowest.unwrap_or(in_force).min(in_force) as usize
+    }
+
+    /// What the hives hold, and what open transactions have made of it.
+    fn databases_and_drafts(&self) -> impl Iterator<Item = &Database> {
+        let bound = self.transactions.values().filter_map(Transaction::bound);
+        let drafts = bound.filter_map(|bound| bound.contents.as_ref());
+        self.hives.keys().map(|hive| self.database(*hive)).chain(drafts)
     }
 
     /// The same state, in which whatever is made next has symbols from `first` on. None of them may have

@@ -252,7 +252,9 @@ impl Work<'_> {
             self.ends_at_no_such_time();
         }
         if self.sent.is_none() {
-            let requests_max = self.state.requests_max();
+            // Where nobody watches, a commit asks for nothing before it.
+            let is_alone = self.committing.is_some() && self.state.watches.is_empty();
+            let requests_max = if is_alone { 1 } else { self.state.requests_max() };
             self.sent = Some(self.state.take_slots(hive, requests_max));
         }
         if self.sent == Some(Sent::Surely) {

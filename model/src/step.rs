@@ -6,6 +6,7 @@
 //! answer.
 
 mod endings;
+mod waits;
 
 use std::collections::BTreeSet;
 
@@ -26,7 +27,6 @@ use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::responses::Rejected;
 use crate::stalls::StallEnding;
 use crate::state::{Hive, State};
-use crate::store::BUSY_TIMEOUT_MS;
 use crate::transactions::{TransactionId, calls, marks};
 use crate::{
     deletion, device, down_marks, enumeration, key_fds, key_security, keys, sources, values,
@@ -223,43 +223,9 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the call took so long that a source may have waited for a write lock and given up
-    /// (P-65).
-    fn has_waited(&self) -> bool {
-        let (began, ended) = self.span();
-        ended.saturating_sub(began) >= BUSY_TIMEOUT_MS * NANOSECONDS_PER_MILLISECOND
-    }
-
-    /// The call ends as it does only after such a wait.
-    pub(crate) fn must_have_waited(&mut self) {
-        self.waits |= !self.has_waited();
-    }
-
     /// No call ends as this one does when it did.
     pub(crate) fn ends_at_no_such_time(&mut self) {
         self.waits = true;
-    }
-
-    /// A request that may wait for the write lock of a hive, and may not (P-65).
-    pub(crate) fn may_be_busy(&mut self, hive: HiveId) {
-        let holder = self.state.lock_holder(hive);
-        let is_own = holder == self.transaction || holder == self.committing;
-        if holder.is_some() && !is_own && self.has_waited() {
-            self.otherwise.push((Outcome::Failed(Errno::EBUSY), self.state.clone()));
-        }
-    }
-
-    /// A read waits only for a transaction whose hive holds volatile data (P-65, P-332).
-    pub(crate) fn may_be_busy_for_volatile_data(&mut self, hive: HiveId) {
-        if !self.has_waited() || self.state.lock_holder(hive).is_none() {
-            return;
-        }
-        let holder = self.state.lock_holder(hive);
-        if self.state.database(hive).holds_volatile_data()
-            || self.state.contents(holder, hive).holds_volatile_data()
-        {
-            self.may_be_busy(hive);
-        }
     }
 
     /// The transaction of the call, if it has contents of its own in this hive.
@@ -357,7 +323,8 @@ impl State {
                     let mut work = Work::new(state, caller, time, *interrupted);
                     work.alive = alive;
                     let result = perform(&mut work, &Operation::from(call));
-                    (std::mem::take(&mut work.doubts), work.into_steps(result))
+                    let doubts = std::mem::take(&mut work.doubts);
+                    (doubts, state.with_drops_left(work.into_steps(result), *interrupted))
                 })
             }
             Input::RawCall { caller, call, memory, began, ended, interrupted } => {
@@ -366,7 +333,8 @@ impl State {
                     let mut work = Work::new(state, caller, time, *interrupted);
                     work.alive = alive;
                     let result = front_door::perform(&mut work, call, memory, perform);
-                    (std::mem::take(&mut work.doubts), work.into_steps(result))
+                    let doubts = std::mem::take(&mut work.doubts);
+                    (doubts, state.with_drops_left(work.into_steps(result), *interrupted))
                 })
             }
         }

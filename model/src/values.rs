@@ -10,6 +10,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::ValueEntry;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
+use crate::in_flight::Kind;
 use crate::input::Fd;
 use crate::layer_commit::committed;
 use crate::layers::{self, Touched};
@@ -448,6 +449,7 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
             covers!(work.covered, "DISP-50");
         }
     })?;
+    work.may_look_for(open.hive(), open.key());
     let has_returned = open.origin.0.resumptions < work.state.resumptions(open.hive());
     if work.state.contents(work.transaction, open.hive()).keys.contains_key(&open.key()) {
         if work.state.is_orphaned(open) {
@@ -463,6 +465,9 @@ pub(crate) fn key_request(work: &mut Work<'_>, open: &OpenKey) -> Result<(), Err
             covers!(work.if_done, "FAIL-03", "FAIL-14");
         }
         return Ok(());
+    }
+    if work.kind == Kind::Changes {
+        work.may_wait_to_change_nothing(open.hive());
     }
     covers!(work.covered, "CONV-35");
     if has_returned {

@@ -239,13 +239,14 @@ impl<'a> Registry<'a> {
             !is_before(one, other) && !is_before(other, one)
         };
         let count = |one| history.iter().filter(|other| overlaps(one, other)).count();
+        let inputs = history.iter().map(|operation| &operation.operation.input);
         Registry {
             history,
             overlapping: history.iter().map(count).collect(),
             numbers_each_max: history.iter().map(numbers_max).max().unwrap_or_default(),
             first_symbol: initial.iter().map(State::next_symbol).max().unwrap_or_default(),
             from_the_future: initial.iter().filter_map(State::highest_from_the_future).max(),
-            may_refuse: initial.iter().any(|state| state.may_refuse_writes(history.len())),
+            may_refuse: initial.iter().any(|state| state.may_refuse_writes(inputs.clone())),
         }
     }
 
@@ -359,10 +360,15 @@ impl<'a> Registry<'a> {
         state.step(&self.history[place].operation.input)
     }
 
-    /// Whether a call looks at what is stored before it takes its number, and it matters when.
+    /// Whether a call looks at what is stored before it takes its number, and it matters when. One that came as
+    /// numbers and bytes may be a write; of any other it says no more than that it could take its number before.
     fn looks_before(&self, place: usize) -> bool {
         let RegistryInput { input, .. } = &self.history[place].operation;
-        self.may_refuse && matches!(input, Input::Call { call: Call::SetValue { .. }, .. })
+        let may_write = matches!(
+            input,
+            Input::Call { call: Call::SetValue { .. }, .. } | Input::RawCall { .. }
+        );
+        self.may_refuse && may_write
     }
 
     /// Whether to try a call as one that looks now, and as one that has looked before.

@@ -87,25 +87,36 @@ fn with_a_number_from_the_future(state: &State, number: u64) -> State {
     state.step(&Input::Environment(entry)).swap_remove(0).next().clone()
 }
 
-/// The same, with a layer A, and one layer at most for each value.
-fn with_one_layer_for_each_value(state: &State) -> State {
-    let registry = "Machine\\System\\Registry";
-    let made = ["Machine\\System", registry, &format!("{registry}\\Layers")];
-    let layer = format!("{registry}\\Layers\\A");
+const REGISTRY: &str = "Machine\\System\\Registry";
+
+/// The same, with layers A to D, and a key for the parameters that process 11 has open.
+fn with_layers(state: &State) -> State {
+    let layers = format!("{REGISTRY}\\Layers");
+    let made = ["Machine\\System", REGISTRY, &layers].map(str::to_owned);
+    let named = ["A", "B", "C", "D"].map(|name| format!("{layers}\\{name}"));
     let mut state = state.clone();
-    for (process, path) in (10..).zip(made.into_iter().chain([&layer[..]])) {
+    for (process, path) in (10..).zip(made.iter().chain(&named)) {
         state = expected(&state, &input(process, create(-1, path)));
     }
-    let limit = Call::SetValue {
+    state
+}
+
+/// Sets how many layers a value may have.
+fn limit(layers: u32) -> Call {
+    Call::SetValue {
         fd: KEY,
         name: b"MaxLayersPerValue".to_vec(),
         value_type: REG_DWORD,
-        data: 1_u32.to_le_bytes().to_vec(),
+        data: layers.to_le_bytes().to_vec(),
         layer: Vec::new(),
         transaction: -1,
         expected_sequence: 0,
-    };
-    expected(&state, &input(11, limit))
+    }
+}
+
+/// The same, with a layer A, and one layer at most for each value.
+fn with_one_layer_for_each_value(state: &State) -> State {
+    expected(&with_layers(state), &input(11, limit(1)))
 }
 
 fn get() -> Call {
@@ -349,4 +360,47 @@ fn writers_that_overlap_may_all_find_room_for_another_layer() {
     assert!(!states_from(initial(), &history((1, 9), full())).is_empty());
     assert!(!states_from(initial(), &history((4, 9), full())).is_empty());
     assert_eq!(obstacle_from(initial(), &history((4, 9), Observation::Done)).cannot_be_placed, 1);
+}
+
+#[test]
+fn writers_in_one_transaction_may_all_find_room_for_another_layer() {
+    const TRANSACTION: Fd = 9;
+    let within = |layer| {
+        let mut write = set_in(layer, 1, 0);
+        if let Call::SetValue { transaction, .. } = &mut write {
+            *transaction = TRANSACTION;
+        }
+        write
+    };
+    let begin = input(0, Call::BeginTransaction);
+    let mut initial = expected(&with_layers(&booted()), &input(11, limit(4)));
+    let step = initial.step(&begin).swap_remove(0);
+    initial = step.accept(&Observation::Begun { fd: TRANSACTION }).expect("a transaction");
+    for layer in ["", "A", "B"] {
+        initial = expected(&initial, &input(0, within(layer)));
+    }
+    let write = |strand, range, layer| {
+        let mut write = call(0, range, within(layer), Observation::Done);
+        write.process = strand;
+        write
+    };
+    let history = [write(0, (0, 3), "C"), write(1, (1, 9), "D")];
+    assert!(!states_from(initial.clone(), &history).is_empty());
+    let history = [write(0, (0, 3), "C"), write(1, (4, 9), "D")];
+    assert_eq!(obstacle_from(initial, &history).cannot_be_placed, 1);
+}
+
+#[test]
+fn a_writer_may_have_found_room_before_the_limit_was_lowered() {
+    let initial = || expected(&with_layers(&booted()), &input(0, set(1)));
+    let sequence = initial().next_sequence() - 1;
+    let history = |invoked| {
+        [
+            call(11, (1, 2), limit(1), Observation::Done),
+            call(2, (3, 4), get(), value(1, sequence)),
+            call(1, (invoked, 9), set_in("A", 2, 0), Observation::Done),
+        ]
+    };
+    assert!(!states_from(initial(), &history(0)).is_empty());
+    assert_eq!(obstacle_from(initial(), &history(5)).cannot_be_placed, 2);
 }

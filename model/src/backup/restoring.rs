@@ -35,9 +35,11 @@ pub(super) fn restore(
     let (hive, target) = (open.hive(), open.key());
     let rest = streams::rest_of(&work.state, stream);
     work.request(hive)?;
+    work.may_look_for(hive, target);
     // Something may have been read before the key is looked for, or nothing (P-340, P-500).
     let unread = work.state.clone();
     streams::was_read(&mut work.state, stream, Position::Somewhere);
+    work.may_look_for(hive, target);
     work.may_have_ended_uncounted_in(work.state.clone());
     work.may_stall_at(hive);
     let Some(record) = work.state.database(hive).keys.get(&target).cloned() else {

@@ -39,5 +39,6 @@ mod transaction_layers;
 mod transaction_marks;
 mod transaction_times;
 mod transactions;
+mod undropped;
 mod values;
 mod world;

@@ -600,13 +600,14 @@ fn an_orphan_whose_drop_a_disk_may_have_refused_is_there_or_not() {
     let (mut world, restored) = backed_up();
     world.transcript("open a Machine\\k\\a\ndelete $a");
     let close = Call::Close { fd: world.handle("a") };
-    let mut after: Vec<Vec<String>> = world
+    let mut after: Vec<String> = world
         .steps(&close, true)
         .iter()
-        .map(|step| outcomes(&restoring(&mut world.in_state(step.next(), 0), restored)))
+        .flat_map(|step| outcomes(&restoring(&mut world.in_state(step.next(), 0), restored)))
         .collect();
     after.sort();
-    assert_eq!(after, [["EEXIST"], ["ok"]]);
+    after.dedup();
+    assert_eq!(after, ["EEXIST", "ok"]);
 }
 
 #[test]

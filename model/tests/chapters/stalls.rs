@@ -680,3 +680,33 @@ fn the_late_deletion_of_a_layer_waits_for_the_locks_of_all_hives_of_its_source()
         |world: &World| matches!(world.state.step(&release)[0].outcome, Outcome::Outside(_));
     assert!(!worlds.is_empty() && worlds.iter().all(is_outside));
 }
+
+#[test]
+fn a_commit_that_finds_a_slot_is_sent_where_nobody_watches() {
+    let mut world = with_key();
+    world.transcript(
+        "dword Machine\\System\\Registry MaxConcurrentRSIRequests 8
+         dword Machine\\System\\Registry TransactionTimeoutMs 120000
+         begin t
+         set $k v new with t",
+    );
+    stall(&mut world);
+    let commit = Call::Commit { fd: world.handle("t") };
+    let expected = expect![[r#"
+        sz "new" from base, sequence 8"#]];
+    check_each(&released(&timed_out(&world, &commit)), "get $k v", expected);
+}
+
+#[test]
+fn a_commit_has_a_second_deadline_where_somebody_watches() {
+    let mut world = with_key();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 120000");
+    let mut quiet = world.clone();
+    watched(&mut world);
+    for (world, is_watched) in [(&mut quiet, false), (&mut world, true)] {
+        world.transcript("begin t\nset $k v new with t");
+        stall(world);
+        let commit = Call::Commit { fd: world.handle("t") };
+        assert_eq!(outcomes(world, &commit, 60 * SECOND)[0] == "ETIMEDOUT", is_watched);
+    }
+}

@@ -50,13 +50,11 @@ pub(super) struct Settings {
     pub(super) lifetime_ms: u32,
     /// `NotificationQueueSize`.
     pub(super) queue_size: u32,
-    /// Whether some layer may make `MaxConcurrentRSIRequests` so low that questions use it up.
-    pub(super) may_lack_slots: bool,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { lifetime_ms: LIFETIME_MS, queue_size: QUEUE_SIZE, may_lack_slots: false }
+        Settings { lifetime_ms: LIFETIME_MS, queue_size: QUEUE_SIZE }
     }
 }
 
@@ -105,7 +103,6 @@ impl Generator {
             3 => 0,
             _ => mild[self.rng.random_range(0..mild.len())],
         };
-        self.life.settings.may_lack_slots |= name == "MaxConcurrentRSIRequests" && number < 256;
         let data = number.to_le_bytes().to_vec();
         let spelling = if self.chance(6) { name.to_uppercase() } else { name.to_owned() };
         match self.rng.random_range(0..16) {

@@ -118,10 +118,7 @@ impl Generator {
         self.act(1, Action::Open { handle: handle.clone(), parent, path, access, flags });
         self.remember(handle);
         self.arm();
-        // A commit that is not sent would leave the others waiting for a lock that nobody frees (P-479).
-        let may_lock = !self.life.settings.may_lack_slots;
-        let transaction =
-            if may_lock && self.chance(2) { self.lock_in_flight(source, &met) } else { None };
+        let transaction = self.chance(2).then(|| self.lock_in_flight(source, &met));
         if transaction.is_none() {
             self.lose_the_name(source, &met);
         }
@@ -151,7 +148,7 @@ impl Generator {
     }
 
     /// The first mutation of a transaction may be what is not answered.
-    fn lock_in_flight(&mut self, source: usize, met: &Met) -> Option<Handle> {
+    fn lock_in_flight(&mut self, source: usize, met: &Met) -> Handle {
         self.lengthen_lifetimes();
         let transaction = self.begin();
         let (request, executed) = (self.rng.random_range(2..=4), self.chance(2));
@@ -159,7 +156,7 @@ impl Generator {
         self.calls += 1;
         let change = self.change_of(met.key());
         self.within(&transaction, 1, change);
-        Some(transaction)
+        transaction
     }
 
     /// The deletion of the key may be what is not answered, or has made an orphan of it before.
