@@ -134,6 +134,6 @@ fn the_late_deletion_of_a_layer_shows_what_it_leaves_and_tells() {
         assert!(!after.is_empty());
         let any = |id: &str| after.iter().any(|covered| covered.contains(id));
         assert_eq!(any("FAIL-24"), is_left);
-        assert!(any("FAIL-22"));
+        assert_eq!(any("FAIL-22"), is_left);
     }
 }
