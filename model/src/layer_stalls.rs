@@ -34,7 +34,6 @@ pub(crate) fn tell_layers(
     state.ask_stalled();
     let untold = state.clone();
     layers_changed(before, state, |_| true, covered);
-    state.note_ends(before);
     telling_may_stall(work, change, (before, &untold, state), result);
     if stalled.is_empty() {
         return;
@@ -42,7 +41,6 @@ pub(crate) fn tell_layers(
     let exact = std::mem::replace(state, untold);
     layers_changed(before, state, |hive| !stalled.contains(&hive), &mut Covered::new());
     watches::unknown(before, state, &stalled);
-    state.note_ends(before);
     if exact != *state {
         work.otherwise.push((change.outcome_of(result), exact));
     }
@@ -60,8 +58,7 @@ fn telling_may_stall(
     }
     let hives = unanswering(exact);
     for watches in possible_unanswered(before, untold, exact, &hives) {
-        let mut state = State { watches, ..untold.clone() };
-        state.note_ends(before);
+        let mut state = State { watches, ..exact.clone() };
         leave_uncounted(work, change, &mut state, &hives);
         work.stalled_in(change.outcome_of(result), state);
     }
@@ -80,8 +77,7 @@ pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start
     layers_changed(&from, &mut exact, |_| true, ignored);
     let outcome = || -> Outcome { change.outcome_of(Err(Errno::ETIMEDOUT)) };
     for watches in possible_unanswered(&from, &untold, &exact, &hives) {
-        let mut state = State { watches, ..exact.clone() };
-        state.note_ends(&from);
+        let state = State { watches, ..exact.clone() };
         work.stalled_in(outcome(), state.as_stalling(start.state));
     }
 }

@@ -12,13 +12,13 @@ use crate::database::{Database, Guid, HiveId, Target};
 use crate::errno::Errno;
 use crate::in_flight::{InFlight, Kind, Sent};
 use crate::input::SourceId;
-use crate::late::{self as arrival, About, Change, Effect, Late};
+use crate::late::{self as arrival, About, Change, Effect, Ends, Late};
 use crate::late_kept::Rest;
 use crate::layers::Touched;
 use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
-use crate::state::{Place, SlotId, State, Witness};
+use crate::state::{DescriptionId, Place, SlotId, State, Witness};
 use crate::step::{NANOSECONDS_PER_MILLISECOND, Work};
 use crate::transactions::{Bound, Logged, Mutation, Phase, TransactionId};
 
@@ -164,16 +164,39 @@ impl State {
         }
     }
 
-    /// Layer deletions that were not answered have told whom they could, since `before`: the late answer does not
-    /// tell those again whose own keys they have said to be out of view (P-570).
+    /// Layer deletions of one input that were not answered have told whom they could, since `before`: the late answer
+    /// does not tell those again whose own keys they have said to be out of view (P-570).
     pub(crate) fn note_ends(&mut self, before: &State) {
+        if self.stalls.is_empty() {
+            return;
+        }
         let told = Arc::new(self.told_of_ends(before));
-        for source in self.stalls.clone().keys() {
-            let Some(stall) = self.stalls.get_mut(source) else { continue };
-            for index in 0..stall.late.len() {
-                let late = stall.late.get_mut(index).map(|late| &mut late.change);
-                if let Some(Change::Layer { told: ends @ None, .. }) = late {
-                    *ends = Some(told.clone());
+        self.change_ends(|ends| ends.is_none().then(|| told.clone()));
+    }
+
+    /// A watch is there no more, and whoever arms one anew has been told nothing by it (P-570).
+    pub(crate) fn forget_ends(&mut self, watch: DescriptionId) {
+        self.change_ends(|ends| {
+            let told = ends.as_ref().filter(|told| told.contains(&watch))?;
+            Some(Arc::new(told.iter().copied().filter(|other| *other != watch).collect()))
+        });
+    }
+
+    fn change_ends(&mut self, changed: impl Fn(&Ends) -> Ends) {
+        let sources: Vec<SourceId> = self.stalls.keys().copied().collect();
+        for stalled in sources {
+            let Some(stall) = self.stalls.get(&stalled) else { continue };
+            let of_late = |late: &Late| match &late.change {
+                Change::Layer { told, .. } => changed(told),
+                _ => None,
+            };
+            let all: Vec<Ends> = stall.late.iter().map(of_late).collect();
+            for (index, ends) in all.into_iter().enumerate().filter(|(_, ends)| ends.is_some()) {
+                if let Some(stall) = self.stalls.get_mut(&stalled)
+                    && let Some(late) = stall.late.get_mut(index)
+                    && let Change::Layer { told, .. } = &mut late.change
+                {
+                    *told = ends;
                 }
             }
         }

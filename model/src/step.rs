@@ -310,6 +310,12 @@ impl State {
 
     /// The same where all is answered by now that will be.
     fn step_now(&self, input: &Input) -> Vec<Step> {
+        let mut steps = self.steps_of(input);
+        steps.iter_mut().for_each(|step| step.next.note_ends(self));
+        steps
+    }
+
+    fn steps_of(&self, input: &Input) -> Vec<Step> {
         match input {
             Input::Environment(environment) => sources::environment(self, environment),
             Input::Device { source, token, call, at } => {

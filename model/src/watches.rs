@@ -95,6 +95,7 @@ pub(crate) fn notify(
             }
         }
         if work.state.watches.remove_mut(&open.description) {
+            work.state.forget_ends(open.description);
             work.state.disarmed.0.insert_mut(open.description);
         }
         return Ok(Outcome::Done);

@@ -145,7 +145,7 @@ impl<E: Env> Kernel<E> {
         let limits = self.parameters.watch_limits();
         let mut state = self.state();
         let new: Vec<KeyId> = keys.iter().copied().filter(|key| !state.is_orphaned(*key)).collect();
-        state.tell_orphans(new.iter(), limits);
+        state.tell_orphans(new.iter(), &BTreeSet::new(), limits);
         keys.into_iter().filter(|key| state.orphan_key(*key)).collect()
     }
 }

@@ -26,6 +26,7 @@ use crate::security::Sid;
 use crate::source::ResponseEffect;
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share};
+use crate::watches::Arming;
 
 impl<E: Env> Kernel<E> {
     /// Reads the layer metadata after a change, publishes what follows from it, and steps the
@@ -84,14 +85,14 @@ impl<E: Env> Kernel<E> {
         // of a transaction that has written into them. No others begin.
         self.abort_writers_of(deleted.iter().map(|(name, _)| name)).await;
         let mut ends = Vec::new();
-        let lost;
+        let told_of_ends;
         for (name, _) in &deleted {
             ends.push(self.turns.take(Place::Layer(name.clone()), Share::Alone).await);
         }
         self.abort_writers_of(deleted.iter().map(|(name, _)| name)).await;
         {
             let mut state = self.state();
-            lost = shift.map(|shift| shift.publish(&mut state)).unwrap_or_default();
+            told_of_ends = shift.map(|shift| shift.publish(&mut state)).unwrap_or_default();
             let new_layers = table.missing_from(&state.layers);
             state.forget_refused_deletions(&new_layers);
             state.layers = table;
@@ -100,7 +101,7 @@ impl<E: Env> Kernel<E> {
                 state.step_generation(hive);
             }
         }
-        let told = self.tell_deletions(&deleted, lost).await;
+        let told = self.tell_deletions(&deleted, told_of_ends).await;
         drop(ends);
         fault.map_or(told, Err)
     }
@@ -218,9 +219,9 @@ impl<E: Env> Kernel<E> {
     async fn tell_deletions(
         self: &Arc<Self>,
         deleted: &[(FoldedName, String)],
-        lost: BTreeSet<KeyId>,
+        told: BTreeSet<Arming>,
     ) -> Result<(), Errno> {
-        let lost = Arc::new(lost);
+        let told = Arc::new(told);
         let mut result = Ok(());
         for (name, spelling) in deleted {
             let slots = self.state().slots.len();
@@ -230,7 +231,7 @@ impl<E: Env> Kernel<E> {
                     continue;
                 }
                 self.env.yield_point("delete a layer").await;
-                match self.delete_layer(slot, spelling, Some(&lost)).await {
+                match self.delete_layer(slot, spelling, Some(&told)).await {
                     // With it is done what the source may have refused before (P-187).
                     Ok(()) => drop(self.state().slot_mut(slot).missed_deletions.remove(name)),
                     Err(failure) => {
@@ -255,16 +256,16 @@ impl<E: Env> Kernel<E> {
         self: &Arc<Self>,
         slot: SlotId,
         name: &str,
-        lost: Option<&Arc<BTreeSet<KeyId>>>,
+        told: Option<&Arc<BTreeSet<Arming>>>,
     ) -> Result<(), Failure> {
-        let resuming = lost.is_none();
+        let resuming = told.is_none();
         let request = Request::DeleteLayer { layer: name.as_bytes().to_vec() };
         let unopened = Handover::default();
         let effect = Box::new(LayerDeleted {
             kernel: Arc::clone(self),
             slot,
             name: FoldedName::new(name),
-            lost: lost.cloned(),
+            told: told.cloned(),
             unopened: unopened.clone(),
         });
         if resuming {
@@ -308,18 +309,18 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Notes orphans; those that nobody has open are left. Their watches are told, but for those
-    /// that have been told that the key is out of view (P-140), and where OVERFLOW tells all.
+    /// that have been told that the key is out of view (P-140, P-570), and where OVERFLOW tells all.
     fn enter_orphans(
         &self,
         slot: SlotId,
         orphaned: &[Guid],
-        lost: Option<&BTreeSet<KeyId>>,
+        told: Option<&BTreeSet<Arming>>,
     ) -> Vec<KeyId> {
         let keys: Vec<KeyId> = orphaned.iter().map(|guid| KeyId::in_slot(slot, *guid)).collect();
         let mut state = self.state();
-        if let Some(lost) = lost {
+        if let Some(told) = told {
             let limits = self.parameters.watch_limits();
-            state.tell_orphans(keys.iter().filter(|key| !lost.contains(key)), limits);
+            state.tell_orphans(keys.iter(), told, limits);
         }
         keys.into_iter().filter(|key| state.orphan_key(*key)).collect()
     }
@@ -358,8 +359,8 @@ struct LayerDeleted<E: Env> {
     kernel: Arc<Kernel<E>>,
     slot: SlotId,
     name: FoldedName,
-    /// Watched keys that have been told; none where OVERFLOW tells all.
-    lost: Option<Arc<BTreeSet<KeyId>>>,
+    /// Watches that have been told; none where OVERFLOW tells all.
+    told: Option<Arc<BTreeSet<Arming>>>,
     unopened: Handover<Vec<KeyId>>,
 }
 
@@ -367,12 +368,12 @@ impl<E: Env> ResponseEffect for LayerDeleted<E> {
     fn arrive(&mut self, response: &Response, awaited: bool) {
         let Response::DeleteLayer { orphaned } = response else { return };
         let unopened = if awaited {
-            self.kernel.enter_orphans(self.slot, orphaned, self.lost.as_deref())
+            self.kernel.enter_orphans(self.slot, orphaned, self.told.as_deref())
         } else {
             let kernel = self.kernel.begin_operation();
             kernel.note_late_deletion(self.slot, &self.name);
-            let lost = self.lost.clone().unwrap_or_default();
-            kernel.enter_orphans(self.slot, orphaned, Some(&lost))
+            let told = self.told.clone().unwrap_or_default();
+            kernel.enter_orphans(self.slot, orphaned, Some(&told))
         };
         self.unopened.leave(unopened);
     }

@@ -25,7 +25,7 @@ use crate::key_file::KeyFile;
 use crate::user;
 pub use crate::watches::knowledge::{Knowledge, Question, UnderWay};
 pub use crate::watches::known::Known;
-pub use crate::watches::map::{WatchId, WatchMap};
+pub use crate::watches::map::{Arming, WatchId, WatchMap};
 pub use crate::watches::publication::{Overtaken, Publication, Scale};
 
 /// POLLIN of Linux.

@@ -16,7 +16,7 @@ use crate::state::{HiveId, KeyId, SlotId, State};
 use crate::turns::{Place, Share};
 use crate::watches::knowledge::{Knowledge, Question};
 use crate::watches::known::{ChildChange, Known, Unclear};
-use crate::watches::map::{Batch, Watch, WatchId};
+use crate::watches::map::{Arming, Batch, Watch, WatchId};
 use crate::watches::record::{Event, EventKind};
 
 /// A change of the layer table that is about to be published.
@@ -99,8 +99,8 @@ impl Question {
 
 impl LayerShift {
     /// Queues what the table changes, in the moment in which it is published and before that.
-    /// Returns the watched keys that have been told that they are out of view.
-    pub fn publish<E: Env>(&self, state: &mut State<E>) -> BTreeSet<KeyId> {
+    /// Returns the watches that have been told that their keys are out of view.
+    pub fn publish<E: Env>(&self, state: &mut State<E>) -> BTreeSet<Arming> {
         let Findings { batch, lost, .. } = self.survey(state);
         drop(self.known.take());
         state.watches.deliver(batch, self.limits, None);
@@ -108,7 +108,7 @@ impl LayerShift {
             // The OVERFLOW of its return, if that has been read already.
             state.watches.overflow_slot(slot, self.limits);
         }
-        lost
+        lost.iter().flat_map(|key| state.watches.armings_on(*key)).collect()
     }
 
     /// What every watch will be told by what is known now, and what is not known.

@@ -21,6 +21,10 @@ use crate::watches::record::{self, Event, EventKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchId(u64);
 
+/// One watch from the moment in which it is armed until it is disarmed, also where its filter changes between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arming(u64);
+
 /// An armed watch.
 #[derive(Debug)]
 pub struct Watch {
@@ -31,6 +35,7 @@ pub struct Watch {
     /// Whether descendants count.
     pub subtree: bool,
     queue: EventQueue,
+    arming: Arming,
 }
 
 /// All armed watches.
@@ -38,6 +43,7 @@ pub struct Watch {
 pub struct WatchMap {
     armed: BTreeMap<WatchId, Watch>,
     by_key: BTreeMap<KeyId, BTreeSet<WatchId>>,
+    last_arming: u64,
     /// How many subtree watches each key has.
     subtrees: BTreeMap<KeyId, usize>,
     /// How many watches are on children of each key.
@@ -78,6 +84,7 @@ impl WatchMap {
 
     /// Arms a watch, or gives an armed one another filter and extent; what is queued stays (D-72).
     pub fn arm(&mut self, id: WatchId, position: &Position, filter: u32, subtree: bool) {
+        let arming = self.arming_of(id);
         let queue = self.take(id).map(|watch| watch.queue).unwrap_or_default();
         let key = position.key();
         self.by_key.entry(key).or_default().insert(id);
@@ -87,7 +94,21 @@ impl WatchMap {
         if let Some(parent) = position.parent() {
             *self.parents.entry(parent).or_default() += 1;
         }
-        self.armed.insert(id, Watch { position: position.clone(), filter, subtree, queue });
+        self.armed.insert(id, Watch { position: position.clone(), filter, subtree, queue, arming });
+    }
+
+    /// That of an armed watch, or a new one.
+    fn arming_of(&mut self, id: WatchId) -> Arming {
+        self.armed.get(&id).map(|watch| watch.arming).unwrap_or_else(|| {
+            self.last_arming += 1;
+            Arming(self.last_arming)
+        })
+    }
+
+    /// The watches that there are on a key alone.
+    pub fn armings_on(&self, key: KeyId) -> impl Iterator<Item = Arming> {
+        let ids = self.by_key.get(&key).into_iter().flatten();
+        ids.filter_map(|id| Some(self.armed.get(id)?.arming))
     }
 
     /// Ends a watch; what is queued goes with it.
@@ -161,11 +182,12 @@ impl WatchMap {
         });
     }
 
-    /// Notes an event for the watches on a key alone.
-    pub fn note_at(&self, key: KeyId, event: &Event, batch: &mut Batch) {
+    /// Notes an event for the watches on a key alone, but for those that have been told.
+    pub fn note_at(&self, key: KeyId, event: &Event, told: &BTreeSet<Arming>, batch: &mut Batch) {
         for id in self.by_key.get(&key).into_iter().flatten() {
             if let Some(watch) = self.armed.get(id)
                 && event.kind.passes(watch.filter)
+                && !told.contains(&watch.arming)
             {
                 batch.add(*id, watch, event, std::iter::empty());
             }

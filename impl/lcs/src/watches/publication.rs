@@ -22,7 +22,7 @@ use crate::resolve::{folded, text};
 use crate::state::{KeyId, State};
 use crate::watches::knowledge::{Knowledge, Question};
 use crate::watches::known::{Heard, Known, Occurrence};
-use crate::watches::map::Batch;
+use crate::watches::map::{Arming, Batch};
 use crate::watches::record::{Event, EventKind};
 
 /// Mutations that a source is about to do, and what is known of what they change.
@@ -260,10 +260,15 @@ impl<E: Env> Kernel<E> {
 
 impl<E: Env> State<E> {
     /// Tells the watches on keys that have become orphans.
-    pub fn tell_orphans<'a>(&mut self, keys: impl Iterator<Item = &'a KeyId>, limits: WatchLimits) {
+    pub fn tell_orphans<'a>(
+        &mut self,
+        keys: impl Iterator<Item = &'a KeyId>,
+        told: &BTreeSet<Arming>,
+        limits: WatchLimits,
+    ) {
         let mut batch = Batch::default();
         for key in keys {
-            self.watches.note_at(*key, &Event::of_key(EventKind::KeyDeleted), &mut batch);
+            self.watches.note_at(*key, &Event::of_key(EventKind::KeyDeleted), told, &mut batch);
         }
         self.watches.deliver(batch, limits, None);
     }
