@@ -231,6 +231,15 @@ fn to_begin_a_transaction_waits_for_no_lock() {
 }
 
 #[test]
+fn a_commit_with_nothing_in_it_waits_for_no_lock() {
+    let mut world = with_lock();
+    world.transcript("commit $t\nvolatile Machine\\w\nbegin t\nset $k v x with t\nbegin s");
+    assert!(world.transcript("set $k v x with s").contains("EBUSY"));
+    let commit = Call::Commit { fd: world.handle("s") };
+    assert_eq!(outcomes(&world.steps_within(&commit, 26 * SECOND, false)), ["ok"]);
+}
+
+#[test]
 fn what_is_read_waits_only_where_there_is_volatile_data() {
     let mut world = with_lock();
     let call = query(world.handle("k"), "v");
