@@ -136,3 +136,17 @@ fn a_disk_may_have_refused_the_drop_that_follows_a_commit() {
         assert_eq!(deletions_below(&world.in_state(&after, 0)), expected);
     }
 }
+
+#[test]
+fn a_path_from_a_key_that_is_gone_is_looked_for_behind_the_lock_of_another_hive() {
+    let mut world = with_another_hive();
+    world.transcript("begin s\ncreate n Machine\\n with s\nclose $s");
+    let below = |world: &World| {
+        let (parent, path) = (world.handle("n"), b"x".to_vec());
+        Call::OpenKey { parent, path, desired_access: 1, flags: 0 }
+    };
+    assert!(!may_be_busy(&world, &below(&world)));
+    lock_users(&mut world);
+    assert!(may_be_busy(&world, &query(world.handle("n"), "v")));
+    assert!(may_be_busy(&world, &below(&world)));
+}
