@@ -154,6 +154,7 @@ pub(crate) fn walk(
     let (mut place, mut rest) = match start {
         Some(start) => {
             work.request(start.hive)?;
+            work.may_look_for(start.hive, start.key());
             // The source knows nothing below a key that it has no record of (P-06, P-09).
             let contents = work.state.contents(work.transaction, start.hive);
             if !contents.keys.contains_key(&start.key()) {

@@ -112,6 +112,14 @@ impl State {
         }
     }
 
+    /// Whether there is a slot left for more when a call has asked a source, which answers nothing from now on, all
+    /// that it may at once (P-362).
+    pub(crate) fn has_slot_after_questions(&self, hive: HiveId) -> bool {
+        let most = self.stall_of(hive).map_or(0, |stall| stall.in_flight.most);
+        let limit = u64::from(self.limits.max_concurrent_rsi_requests);
+        most.saturating_add(REQUESTS_OF_A_CALL_MAX) < limit
+    }
+
     /// A call sends so many requests at most to a source that does not answer.
     pub(crate) fn take_slots(&mut self, hive: HiveId, requests_max: u64) -> Sent {
         let limit = u64::from(self.limits.max_concurrent_rsi_requests);

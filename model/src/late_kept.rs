@@ -79,8 +79,11 @@ pub(crate) fn carry_out(
         Change::Commit(_, bound, unanswered) => carried_out(state, bound, unanswered),
         Change::Restore(restored) => restored.carry_out(state),
         Change::Drop(key) => {
-            state.database_mut(hive).drop_key(*key);
-            state.undropped.remove_mut(&(hive, *key));
+            // It may be left for the source's next start (P-551).
+            if !state.may_not_drop(hive) {
+                state.database_mut(hive).drop_key(*key);
+                state.undropped.remove_mut(&(hive, *key));
+            }
         }
         Change::Layer { name, sent, .. } => {
             if *sent == Sent::Never {

@@ -6,7 +6,7 @@
 use crate::audit::AuditPattern;
 use crate::audit_events::looked_at;
 use crate::coverage::Covered;
-use crate::database::HiveId;
+use crate::database::{Database, HiveId};
 use crate::errno::Errno;
 use crate::input::{Environment, Input, SourceId, UnixTime};
 use crate::late::{Arriving, Change, Late};
@@ -27,11 +27,12 @@ pub(crate) struct OnTheWay {
 }
 
 impl OnTheWay {
-    /// The transaction, if it has the write lock of this hive until its commit is answered.
-    fn locks(&self, hive: HiveId) -> Option<TransactionId> {
+    /// The transaction, if it has the write lock of this hive until its commit is answered, and the hive as it is
+    /// within that.
+    fn locks(&self, hive: HiveId) -> Option<(TransactionId, &Database)> {
         match &self.late.change {
             Change::Commit(id, bound, _) if self.late.hive == hive => {
-                bound.contents.is_some().then_some(*id)
+                bound.contents.as_ref().map(|contents| (*id, contents))
             }
             _ => None,
         }
@@ -63,7 +64,12 @@ impl State {
 
     /// The transaction that has the write lock of a hive until its commit is answered.
     pub(crate) fn locked_on_the_way(&self, hive: HiveId) -> Option<TransactionId> {
-        self.on_the_way.iter().find_map(|one| one.locks(hive))
+        self.on_the_way.iter().find_map(|one| one.locks(hive)).map(|(id, _)| id)
+    }
+
+    /// The hive as that transaction has made it.
+    pub(crate) fn contents_on_the_way(&self, hive: HiveId) -> Option<&Database> {
+        self.on_the_way.iter().find_map(|one| one.locks(hive)).map(|(_, contents)| contents)
     }
 
     /// The same of any hive of a source.

@@ -388,11 +388,16 @@ impl Work<'_> {
     /// The source may stop answering with the commit that comes.
     pub(crate) fn commit_may_stall(&mut self, id: TransactionId, bound: &Bound) {
         if self.state.may_stall(bound.hive) {
-            let mut state = self.state.clone();
+            let active = self.state.clone();
+            let mut state = active.clone();
             in_flight(&mut state, id, bound);
-            // The commit is the first request of its call, and there are slots.
             self.stall_endings.clear();
             self.timed_out_in(state);
+            // The commit is the first request of its call where nobody watches. The questions for what there is to
+            // tell may leave it no slot (D-81, P-552).
+            if !active.watches.is_empty() && !active.has_slot_after_questions(bound.hive) {
+                self.timed_out_in(active);
+            }
         }
     }
 

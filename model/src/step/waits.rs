@@ -4,7 +4,7 @@
 //! P-370: a source waits for 25 seconds, and then answers RSI_TXN_BUSY.
 
 use super::{NANOSECONDS_PER_MILLISECOND, Work};
-use crate::database::{Guid, HiveId};
+use crate::database::{Database, Guid, HiveId};
 use crate::errno::Errno;
 use crate::outcome::Outcome;
 use crate::state::State;
@@ -22,9 +22,11 @@ impl State {
     /// P-332).
     pub(crate) fn is_locked_for_readers(&self, hive: HiveId) -> bool {
         let holder = self.lock_holder(hive);
+        let on_the_way = self.contents_on_the_way(hive);
         holder.is_some()
             && (self.database(hive).holds_volatile_data()
-                || self.contents(holder, hive).holds_volatile_data())
+                || self.contents(holder, hive).holds_volatile_data()
+                || on_the_way.is_some_and(Database::holds_volatile_data))
     }
 }
 

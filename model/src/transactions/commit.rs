@@ -25,7 +25,8 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     covers!(work.covered, "IOC-196");
     let bound = bound(work, id)?;
     work.committing = Some(id);
-    work.request(bound.hive).inspect_err(|errno| {
+    // It names its transaction, and waits for no other's lock, be there nothing in it (P-150, P-550).
+    work.request_without_lock(bound.hive).inspect_err(|errno| {
         if *errno == Errno::ETIMEDOUT {
             work.commit_unanswered(id, &bound);
         }

@@ -106,7 +106,8 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     }
     work.reach(hive)?;
     check_limit(work, hive)?;
-    work.request(hive)?;
+    // It waits for no lock: that is for the first mutation (PSD-006 §5.1, P-550).
+    work.request_without_lock(hive)?;
     if !has_transactions(&work.state, hive) {
         covers!(work.covered, "TXN-12", "TXN-13", "TXN-14", "IOC-004", "IOC-005", "SRC-15");
         covers!(work.covered, "ERR-35", "SRC-40", "SYS-95");

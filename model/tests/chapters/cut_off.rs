@@ -13,11 +13,16 @@ fn cut_off() -> World {
     world.call(Call::Notify { fd, filter: 7, subtree: 0 });
     world.transcript("begin t\nset $k v new with t");
     world.wait(30 * SECOND - 10);
-    let steps = world.steps(&Call::Commit { fd: world.handle("t") }, false);
+    with_commit(&world, "t").swap_remove(0)
+}
+
+/// The worlds in which the commit of a transaction was too late, and something is on its way.
+fn with_commit(world: &World, name: &str) -> Vec<World> {
+    let steps = world.steps(&Call::Commit { fd: world.handle(name) }, false);
     let late = Observation::Failed(Errno::ETIMEDOUT);
-    let mut states = steps.iter().filter_map(|step| step.accept(&late).ok());
-    let state = states.find(|state| state.awaits_answers()).unwrap();
-    world.in_state(&state, 5)
+    let states = steps.iter().filter_map(|step| step.accept(&late).ok());
+    let states = states.filter(|state| state.awaits_answers());
+    states.map(|state| world.in_state(&state, 5)).collect()
 }
 
 fn events(world: &World) -> Call {
@@ -86,6 +91,22 @@ fn it_has_the_write_lock_until_it_is_answered() {
     assert_eq!(world.steps(&set, false).len(), 1);
     let told = outcomes(&after.steps(&events(&world), false));
     assert_eq!(told, ["events VALUE_SET \"v\", VALUE_SET \"v\""]);
+}
+
+#[test]
+fn volatile_data_that_it_has_keeps_readers_waiting() {
+    let get = |world: &World| {
+        let read = query(world.handle("k"), "w");
+        outcomes(&world.steps_within(&read, 26 * SECOND, false)).contains(&"EBUSY".to_owned())
+    };
+    for (made, is_volatile) in [("create", false), ("volatile", true)] {
+        let mut world = with_key();
+        world.transcript("begin t");
+        let begun = world.now;
+        world.transcript(&format!("{made} Machine\\w with t"));
+        world.wait(begun + 30 * SECOND - world.now);
+        assert_eq!(get(&with_commit(&world, "t")[0]), is_volatile);
+    }
 }
 
 #[test]

@@ -710,3 +710,27 @@ fn a_commit_has_a_second_deadline_where_somebody_watches() {
         assert_eq!(outcomes(world, &commit, 60 * SECOND)[0] == "ETIMEDOUT", is_watched);
     }
 }
+
+#[test]
+fn a_commit_in_whose_course_its_source_stalls_may_lack_a_slot_where_somebody_watches() {
+    let mut world = with_key();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 120000");
+    let mut narrow = world.clone();
+    narrow.transcript("dword Machine\\System\\Registry MaxConcurrentRSIRequests 8");
+    let (open, ended) = ("transaction state 1, errno 0", "transaction state 4, errno 110");
+    for (world, is_watched, expected) in
+        [(&world, true, &[ended][..]), (&narrow, false, &[ended]), (&narrow, true, &[open, ended])]
+    {
+        let mut world = world.clone();
+        if is_watched {
+            watched(&mut world);
+        }
+        world.transcript("begin t\nset $k v new with t");
+        let fd = world.handle("t");
+        let worlds = timed_out_in_its_course(&world, &Call::Commit { fd });
+        let state = |world: &World| outcomes(world, &Call::TransactionStatus { fd }, 5).join(", ");
+        let mut states: Vec<String> = worlds.iter().map(state).collect();
+        states.sort();
+        assert_eq!(states, expected);
+    }
+}

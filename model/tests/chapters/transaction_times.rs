@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use registry_model::input::CommitRefusal;
-use registry_model::{Call, Environment, Errno, Observation, Outcome, Step};
+use registry_model::{Call, Environment, Errno, Observation, Outcome, State, Step};
 
 use crate::world::{SOURCE, World, check, query, write};
 
@@ -210,6 +210,33 @@ fn what_is_read_may_wait_where_entries_were_made_below_a_volatile_key_that_is_go
     );
     world.transcript("hide $x\nclose $x\ndelete $w\nclose $w");
     assert!(waits(&mut world));
+}
+
+#[test]
+fn to_begin_a_transaction_waits_for_no_lock() {
+    let mut world = with_lock();
+    world.transcript("commit $t\nvolatile Machine\\w\nbegin t\nset $k v x with t\nbegin s");
+    let (fd, transaction) = (world.handle("k"), world.handle("s"));
+    let hide = Call::HideKey { fd, layer: Vec::new(), transaction };
+    let steps = world.steps_within(&hide, 26 * SECOND, false);
+    let busy = steps.iter().filter_map(|step| step.accept(&Observation::Failed(Errno::EBUSY)).ok());
+    let phase = |state: State| {
+        let world = world.in_state(&state, 0);
+        outcomes(&world.steps(&Call::TransactionStatus { fd: transaction }, false))
+    };
+    let mut phases: Vec<_> = busy.map(phase).collect();
+    phases.dedup();
+    // The lock that it waits for is that of the mutation, when it is bound.
+    assert_eq!(phases, [["transaction state 1, errno 0"]]);
+}
+
+#[test]
+fn a_commit_with_nothing_in_it_waits_for_no_lock() {
+    let mut world = with_lock();
+    world.transcript("commit $t\nvolatile Machine\\w\nbegin t\nset $k v x with t\nbegin s");
+    assert!(world.transcript("set $k v x with s").contains("EBUSY"));
+    let commit = Call::Commit { fd: world.handle("s") };
+    assert_eq!(outcomes(&world.steps_within(&commit, 26 * SECOND, false)), ["ok"]);
 }
 
 #[test]

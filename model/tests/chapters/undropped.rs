@@ -3,6 +3,7 @@
 
 use registry_model::{Call, Step};
 
+use crate::stalls::{released, stall};
 use crate::world::{OTHER_SOURCE, World, query};
 
 const SECOND: u64 = 1_000_000_000;
@@ -134,5 +135,36 @@ fn a_disk_may_have_refused_the_drop_that_follows_a_commit() {
         let step = world.steps(&call, is_interrupted).swap_remove(0);
         let after = step.accept(&step.outcome.example(0).unwrap()).unwrap();
         assert_eq!(deletions_below(&world.in_state(&after, 0)), expected);
+    }
+}
+
+#[test]
+fn a_path_from_a_key_that_is_gone_is_looked_for_behind_the_lock_of_another_hive() {
+    let mut world = with_another_hive();
+    world.transcript("begin s\ncreate n Machine\\n with s\nclose $s");
+    let below = |world: &World| {
+        let (parent, path) = (world.handle("n"), b"x".to_vec());
+        Call::OpenKey { parent, path, desired_access: 1, flags: 0 }
+    };
+    assert!(!may_be_busy(&world, &below(&world)));
+    lock_users(&mut world);
+    assert!(may_be_busy(&world, &query(world.handle("n"), "v")));
+    assert!(may_be_busy(&world, &below(&world)));
+}
+
+#[test]
+fn a_drop_that_is_late_may_meet_the_lock_of_another_hive() {
+    let mut world = with_another_hive();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000\nhide $p");
+    for (is_locked, expected) in [(false, &["ENOENT"][..]), (true, &["ok", "ENOENT"])] {
+        let mut world = world.clone();
+        if is_locked {
+            lock_users(&mut world);
+        }
+        stall(&mut world);
+        world.transcript("close $p");
+        let worlds = released(&[world]);
+        assert_eq!(worlds.len(), 1);
+        assert_eq!(deletions_below(&worlds[0]), expected);
     }
 }
