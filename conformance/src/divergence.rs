@@ -9,6 +9,8 @@ pub enum Kind {
     Answer,
     /// The answers of calls that overlap: no order of the calls gives them.
     Order,
+    /// Calls that overlap and never return.
+    Hang,
     /// An answer whose parts contradict each other.
     Malformed,
     /// An effective view dumped through calls.
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Kind::Answer => "answer",
             Kind::Order => "order of overlapping calls",
+            Kind::Hang => "calls that never return",
             Kind::Malformed => "malformed answer",
             Kind::View => "effective view",
             Kind::Oracle => "oracle",

@@ -50,11 +50,15 @@ impl Execution<'_> {
         let mut recorder = Recorder::new(parallel.schedule.scheduler());
         let called = self.target.call_all(&mut block, &mut recorder).await;
         let picks = recorder.into_picks();
+        let hanging = self.hanging(&block);
         let (made, handles) = block.into_parts();
         self.handles = handles;
         called.map_err(Stop::HarnessFault)?;
         self.trace.record_value("schedule", self.target.now(), &picks);
         self.schedules.push(picks);
+        if let Some(hanging) = hanging {
+            return Err(hanging);
+        }
         let events = self.target.take_events();
         if events.iter().any(is_disturbance) {
             let why = "a source died or stalled while calls overlapped";
@@ -71,6 +75,23 @@ impl Execution<'_> {
         self.settle_audits_in_any_order()?;
         self.environment(events)?;
         Ok(StepAnswer::Nothing)
+    }
+
+    /// The divergence of calls that have not returned when nothing goes on any more.
+    fn hanging(&self, block: &Block<'_>) -> Option<Stop> {
+        let calls: Vec<String> = block
+            .under_way()
+            .map(|(strand, actor, call)| {
+                let actor = &self.plan.actors[actor].name;
+                format!("{strand} by {actor}: {}", describe::call(call))
+            })
+            .collect();
+        if calls.is_empty() {
+            return None;
+        }
+        let what = format!("calls of the block never returned:\n{}", calls.join("\n"));
+        let (expected, got) = ("that each returns".to_owned(), "nothing".to_owned());
+        Some(self.diverged(Kind::Hang, None, what, &[], expected, got))
     }
 
     /// The calls as operations, noted in the trace and in the statistics.

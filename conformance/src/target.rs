@@ -189,7 +189,8 @@ pub trait Target {
     ) -> Answer<'a, (i64, AddressSpace)>;
 
     /// Makes the calls of all strands, none of which waits for another. Wherever more than one task of
-    /// the target could go on, `scheduler` says which does.
+    /// the target could go on, `scheduler` says which does. Ends when all have returned; or when those
+    /// that have not never will, as far as the target can tell.
     ///
     /// # Errors
     /// What kept the target from it, in words.

@@ -54,15 +54,14 @@ impl Turnstile {
         if self.is_closed() {
             self.0.arrive(id, None);
         }
-        let gate = Arc::new(Gate { shared: Arc::clone(&self.0), id, outer: Mutex::default() });
+        let gate = Arc::new(Gate::new(&self.0, id));
         Passing { waker: Waker::from(Arc::clone(&gate)), gate, future: Box::pin(future) }
     }
 
     /// A strand, which could go on from now on. It is polled by the driver, with this waker.
     pub fn strand(&self, id: TaskId) -> Waker {
         self.0.arrive(id, None);
-        let shared = Arc::clone(&self.0);
-        Waker::from(Arc::new(Gate { shared, id, outer: Mutex::default() }))
+        Waker::from(Arc::new(Gate::new(&self.0, id)))
     }
 
     /// A place where others may go on: no place at all while the turnstile is open.
@@ -179,9 +178,16 @@ struct Gate {
     id: TaskId,
     /// The simulator's own way to wake it.
     outer: Mutex<Option<Waker>>,
+    /// Whether the task is at its end. Who holds a waker may wake it even then.
+    is_gone: AtomicBool,
 }
 
 impl Gate {
+    fn new(shared: &Arc<Shared>, id: TaskId) -> Gate {
+        let (outer, is_gone) = (Mutex::default(), AtomicBool::new(false));
+        Gate { shared: Arc::clone(shared), id, outer, is_gone }
+    }
+
     fn is_closed(&self) -> bool {
         self.shared.is_closed.load(Ordering::Relaxed)
     }
@@ -193,6 +199,9 @@ impl Wake for Gate {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return;
+        }
         let outer = lock(&self.outer).clone();
         if self.is_closed() {
             self.shared.arrive(self.id, outer);
@@ -234,6 +243,7 @@ impl<F: Future> Future for Passing<F> {
 
 impl<F> Drop for Passing<F> {
     fn drop(&mut self) {
+        self.gate.is_gone.store(true, Ordering::Relaxed);
         if self.gate.is_closed() {
             self.gate.shared.leave(self.gate.id);
         }
@@ -254,5 +264,27 @@ impl Future for YieldPoint {
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_woken_at_its_end_could_not_go_on() {
+        let turnstile = Turnstile::default();
+        let kept = Arc::new(Mutex::new(None));
+        let keeper = Arc::clone(&kept);
+        let mut task = turnstile.task(poll_fn(move |context| {
+            *lock(&keeper) = Some(context.waker().clone());
+            Poll::Ready(())
+        }));
+        let polled = Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_ready());
+        drop(task);
+        turnstile.close();
+        lock(&kept).take().expect("the task was polled").wake();
+        assert_eq!(turnstile.runnable(), []);
     }
 }

@@ -114,11 +114,15 @@ impl World {
     /// Ends every process, so that the simulator can free what they hold.
     pub async fn shut_down(mut self) {
         self.processes.clear();
-        self.devices.close_all(&self.kernel).await;
-        for index in 0..self.sources.len() {
-            self.kill(index).await;
-        }
-        let _ = self.kernel.settled().await;
+        let ends = async {
+            self.devices.close_all(&self.kernel).await;
+            for index in 0..self.sources.len() {
+                self.kill(index).await;
+            }
+            let _ = self.kernel.settled().await;
+        };
+        // What hangs since calls overlapped has been told, and is left as it is.
+        let _ = madsim::time::timeout(overlap::QUIET_MAX, ends).await;
     }
 
     /// Opens the store of a source that has no process.
@@ -408,7 +412,10 @@ impl Target for World {
         calls: &'a mut dyn Overlapping,
         scheduler: &'a mut dyn Scheduler,
     ) -> Answer<'a, Result<(), String>> {
-        Box::pin(overlap::call_all(self, calls, scheduler))
+        Box::pin(async {
+            overlap::call_all(self, calls, scheduler).await;
+            Ok(())
+        })
     }
 
     fn device<'a>(

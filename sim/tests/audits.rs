@@ -1,4 +1,4 @@
-//! The checker against targets that audit what is not due, and plans that leave this edition.
+//! The checker against targets that audit what is not due or never answer, and plans that leave this edition.
 
 use conformance::address_space::AddressSpace;
 use conformance::audit::AuditRecord;
@@ -17,7 +17,7 @@ use registry_model::input::{ProcessId, SourceId};
 use registry_model::security::Token;
 use sim::{SimRunner, StoreKind, World};
 
-/// A world that emits an event more at its first call.
+/// A world that emits an event more at its first call, and does not return the calls of a block.
 struct Talkative {
     world: World,
     events: Vec<AuditRecord>,
@@ -52,9 +52,10 @@ impl Target for Talkative {
     fn call_all<'a>(
         &'a mut self,
         calls: &'a mut dyn Overlapping,
-        scheduler: &'a mut dyn Scheduler,
+        _scheduler: &'a mut dyn Scheduler,
     ) -> Answer<'a, Result<(), String>> {
-        self.world.call_all(calls, scheduler)
+        let _ = calls.begin(0, self.world.now());
+        Box::pin(async { Ok(()) })
     }
     fn device<'a>(
         &'a mut self,
@@ -104,6 +105,15 @@ fn an_event_that_is_not_due_is_a_divergence() {
     assert_eq!((divergence.kind, divergence.step), (Kind::Audit, 0));
     assert_eq!(divergence.expected, "nothing");
     assert_eq!(divergence.got, "LCS_KEY_OPEN_AUDIT");
+}
+
+#[test]
+fn a_call_of_a_block_that_never_returns_is_a_divergence() {
+    let run = talkative_run("parallel random 1\n  strand\n    begin t\nend\n");
+    let Verdict::Diverges(divergence) = run.verdict else { panic!("{:?}", run.verdict) };
+    assert_eq!((divergence.kind, divergence.step), (Kind::Hang, 0));
+    let calls = "calls of the block never returned:\n0 by system: reg_begin_transaction()";
+    assert_eq!(divergence.what, calls);
 }
 
 #[test]

@@ -70,6 +70,14 @@ impl<'a> Block<'a> {
         Block { strands: strands.collect(), callers, handles, made: Vec::new(), position: 0 }
     }
 
+    /// The calls that have begun and not returned, with their strands and actors.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (usize, ActorIndex, &Call)> {
+        self.strands.iter().enumerate().filter_map(|(strand, running)| {
+            let under_way = running.under_way.as_ref()?;
+            Some((strand, running.actor, &under_way.call))
+        })
+    }
+
     /// What was made, in the order of the returns, and the handles of each actor.
     pub(super) fn into_parts(self) -> (Vec<Made>, Vec<BTreeMap<Handle, Fd>>) {
         (self.made, self.handles)
