@@ -2,7 +2,7 @@
 
 use registry_model::coverage::Covered;
 use registry_model::input::SourceId;
-use registry_model::{Call, Environment, Input, Observation};
+use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::stalls::{SECOND, stall, timed_out};
 use crate::world::{OTHER_SOURCE, SOURCE, World, query, write};
@@ -135,5 +135,47 @@ fn the_late_deletion_of_a_layer_shows_what_it_leaves_and_tells() {
         let any = |id: &str| after.iter().any(|covered| covered.contains(id));
         assert_eq!(any("FAIL-24"), is_left);
         assert_eq!(any("FAIL-22"), is_left);
+    }
+}
+
+/// Which of these the successes of a call show that may end in failures as well, and which the failures.
+fn shown_by_endings<const N: usize>(world: &World, call: &Call, ids: [&str; N]) -> [[bool; N]; 2] {
+    let steps = world.steps(call, true);
+    let shown_where = |has_failed: bool| {
+        let of_kind = |step: &&Step| matches!(step.outcome, Outcome::Failed(_)) == has_failed;
+        let mut all = Covered::new();
+        let mut any = false;
+        for step in steps.iter().filter(of_kind) {
+            all.add(&step.covered);
+            any = true;
+        }
+        assert!(any);
+        shown(&all, ids)
+    };
+    [shown_where(false), shown_where(true)]
+}
+
+#[test]
+fn a_commit_shows_what_it_brings_where_it_succeeds() {
+    let mut world = with_layer();
+    let fd = world.handle("k");
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    world.transcript("begin t\nset $k v x with t\nset $k w x with t");
+    let ids = ["TXN-29", "TXN-31", "SRC-12", "IOC-182", "TXN-28", "TXN-30", "WATCH-10"];
+    let commit = Call::Commit { fd: world.handle("t") };
+    assert_eq!(shown_by_endings(&world, &commit, ids), [[true; 7], [false; 7]]);
+}
+
+#[test]
+fn a_commit_shows_that_it_is_whole_by_more_than_one_operation() {
+    let ids = ["TXN-29", "SRC-12", "TXN-77"];
+    for (lines, expected) in [
+        ("set $k v x with t", [true, false, false]),
+        ("set $k v x with t\nset $k w x with t", [true; 3]),
+    ] {
+        let mut world = with_layer();
+        world.transcript(&format!("begin t\n{lines}"));
+        let fd = world.handle("t");
+        assert_eq!(shown(&world.call(Call::Commit { fd }).1.covered, ids), expected);
     }
 }
