@@ -70,23 +70,23 @@ pub(crate) fn delete_key(
     }
     work.state.database_mut(hive).write_time(parent, time);
     work.requested(hive);
-    covers!(work.covered, "IOC-099");
+    covers!(work.if_done, "IOC-099");
     if let Some(removed) = removed {
-        covers!(work.covered, "DEL-01");
+        covers!(work.if_done, "DEL-01");
         if is_layer_omitted {
-            covers!(work.covered, "IOC-096");
+            covers!(work.if_done, "IOC-096");
         }
         let resolver = work.state.resolver(hive, &everybody);
         let remaining = resolver.child(parent, name.as_str(), &mut Covered::new());
         if remaining.is_ok_and(|(child, _)| child.is_some()) {
-            covers!(work.covered, "DEL-09");
+            covers!(work.if_done, "DEL-09");
         }
         if let Target::Key(key) = removed.target
             && work.state.database(hive).is_orphan(key)
         {
-            covers!(work.covered, "IOC-098");
+            covers!(work.if_done, "IOC-098");
         }
-        name_lost(&mut work.state, hive, removed.target, &mut work.covered);
+        name_lost(&mut work.state, hive, removed.target, &mut work.if_done);
         work.requested(hive);
     }
     committed(work, &before, Touched::Child(hive, parent, name), &open.place)?;
@@ -115,7 +115,7 @@ pub(crate) fn hide_key(
     };
     let mutation = Mutation::HideEntry { parent, entry };
     enlistment::lock_for(work, &open.place, || mutation.clone())?;
-    covers!(work.covered, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
+    covers!(work.if_done, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
     if work.transaction.is_some() {
         enlistment::enlist(work, &open.place, mutation);
         return Ok(Outcome::Done);
@@ -123,10 +123,10 @@ pub(crate) fn hide_key(
     let replaced = mutation.apply(work.state.database_mut(hive));
     work.requested(hive);
     if is_layer_omitted {
-        covers!(work.covered, "IOC-104");
+        covers!(work.if_done, "IOC-104");
     }
     if let Some(target) = replaced {
-        name_lost(&mut work.state, hive, target, &mut work.covered);
+        name_lost(&mut work.state, hive, target, &mut work.if_done);
         work.requested(hive);
     }
     committed(work, &before, Touched::Child(hive, parent, name.folded()), &open.place)?;
