@@ -9,7 +9,7 @@ use crate::abi;
 use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
-use crate::deletion::{dropped, orphaned};
+use crate::deletion::{dropped, mark_deleted, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
 use crate::late_follow::{Due, IsTransaction, logged_in_vain};
@@ -204,6 +204,9 @@ pub(super) fn replayed<'a>(
         let before = state.clone();
         let lost = logged.mutation.apply(state.database_mut(hive));
         unopened.extend(lost.and_then(|target| orphaned(state, hive, target, covered)));
+        if let (Mutation::DeleteEntry { .. }, Some(target)) = (&logged.mutation, lost) {
+            mark_deleted(state, hive, target, covered);
+        }
         batch.changed(&before, state, logged.mutation.touched(hive), &logged.origin, covered);
     }
     (batch, unopened)

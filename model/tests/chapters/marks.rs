@@ -183,12 +183,16 @@ fn a_commit_shows_that_it_is_whole_by_more_than_one_operation() {
 #[test]
 fn a_deletion_shows_what_it_removes_where_it_succeeds() {
     let mut world = with_layer();
-    let ids = ["IOC-099", "DEL-01", "IOC-098", "DEL-10", "DEL-24"];
+    let ids = ["IOC-099", "DEL-01", "IOC-098", "DEL-10", "DEL-24", "DEL-02"];
     let (fd, layer) = (world.handle("k"), Vec::new());
     let delete = Call::DeleteKey { fd, layer, transaction: -1 };
-    assert_eq!(shown_by_endings(&world, &delete, ids), [[true; 5], [false; 5]]);
+    assert_eq!(shown_by_endings(&world, &delete, ids), [[true; 6], [false; 6]]);
     let (fd, layer) = (world.handle("k"), b"gpo".to_vec());
     let hide = Call::HideKey { fd, layer, transaction: -1 };
     let ids = ["IOC-105", "SEQ-04"];
     assert_eq!(shown_by_endings(&world, &hide, ids), [[true; 2], [false; 2]]);
+    let (fd, layer) = (world.handle("k"), Vec::new());
+    let hide = Call::HideKey { fd, layer, transaction: -1 };
+    let ids = ["DEL-10", "DEL-02"];
+    assert_eq!(shown_by_endings(&world, &hide, ids), [[true, false], [false; 2]]);
 }
