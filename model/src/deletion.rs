@@ -86,7 +86,7 @@ pub(crate) fn delete_key(
         {
             covers!(work.if_done, "IOC-098");
         }
-        name_lost(&mut work.state, hive, removed.target, &mut work.if_done);
+        name_lost_in_call(work, hive, removed.target);
         mark_deleted(&work.state, hive, removed.target, &mut work.if_done);
         work.requested(hive);
     }
@@ -127,7 +127,7 @@ pub(crate) fn hide_key(
         covers!(work.if_done, "IOC-104");
     }
     if let Some(target) = replaced {
-        name_lost(&mut work.state, hive, target, &mut work.if_done);
+        name_lost_in_call(work, hive, target);
         work.requested(hive);
     }
     committed(work, &before, Touched::Child(hive, parent, name.folded()), &open.place)?;
@@ -241,6 +241,13 @@ pub(crate) fn name_lost(state: &mut State, hive: HiveId, target: Target, covered
     }
 }
 
+/// The same in the course of a call.
+fn name_lost_in_call(work: &mut Work<'_>, hive: HiveId, target: Target) {
+    if let Some(key) = orphaned(&mut work.state, hive, target, &mut work.if_done) {
+        dropped_in_call(work, hive, key);
+    }
+}
+
 /// The first half of it: a key that is open somewhere is known for an orphan. Returns one that nobody
 /// has open, which is to be dropped.
 pub(crate) fn orphaned(
@@ -272,6 +279,16 @@ pub(crate) fn mark_deleted(state: &State, hive: HiveId, target: Target, covered:
 
 /// The second: RSI_DROP_KEY.
 pub(crate) fn dropped(state: &mut State, hive: HiveId, key: Guid, covered: &mut Covered) {
-    covers!(covered, "DEL-46");
+    let has_values = state.database(hive).value_names(key).next().is_some();
+    if has_values && !state.may_not_drop(hive) {
+        covers!(covered, "DEL-46");
+    }
     state.database_mut(hive).drop_key(key);
+}
+
+/// The same in the course of a call, which shows nothing of a drop that a disk may have refused (P-453, P-551).
+pub(crate) fn dropped_in_call(work: &mut Work<'_>, hive: HiveId, key: Guid) {
+    let mut ignored = Covered::new();
+    let covered = if work.is_interrupted() { &mut ignored } else { &mut work.if_done };
+    dropped(&mut work.state, hive, key, covered);
 }

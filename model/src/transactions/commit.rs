@@ -9,7 +9,7 @@ use crate::abi;
 use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
-use crate::deletion::{dropped, mark_deleted, orphaned};
+use crate::deletion::{dropped_in_call, mark_deleted, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
 use crate::late_follow::{Due, IsTransaction, logged_in_vain};
@@ -61,7 +61,7 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     work.state.set_phase(id, Phase::Committed);
     // What a commit shows is shown where it succeeds.
     for key in apply(&mut work.state, &bound, &mut work.if_done) {
-        dropped(&mut work.state, bound.hive, key, &mut work.if_done);
+        dropped_in_call(work, bound.hive, key);
     }
     // The source has answered: whatever happens now, the transaction is committed (P-155).
     work.fails_as = Outcome::Done;

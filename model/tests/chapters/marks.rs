@@ -196,3 +196,17 @@ fn a_deletion_shows_what_it_removes_where_it_succeeds() {
     let ids = ["DEL-10", "DEL-02"];
     assert_eq!(shown_by_endings(&world, &hide, ids), [[true, false], [false; 2]]);
 }
+
+#[test]
+fn a_drop_shows_that_values_go_where_there_are_some_and_it_is_carried_out() {
+    for (line, is_interrupted, expected) in
+        [("", false, false), ("set $k v x", false, true), ("set $k v x", true, false)]
+    {
+        let mut world = with_layer();
+        world.transcript(&format!("{line}\nbegin t\ndelete $k with t\nclose $k"));
+        let commit = Call::Commit { fd: world.handle("t") };
+        let steps = world.steps(&commit, is_interrupted);
+        assert!(steps.iter().any(|step| matches!(step.outcome, Outcome::Done)));
+        assert_eq!(steps.iter().any(|step| step.covered.contains("DEL-46")), expected);
+    }
+}
