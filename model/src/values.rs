@@ -10,7 +10,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::ValueEntry;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
-use crate::in_flight::Kind;
+use crate::in_flight::{Kind, Sent};
 use crate::input::Fd;
 use crate::layer_commit::committed;
 use crate::layers::{self, Touched};
@@ -64,7 +64,11 @@ pub(crate) fn query(
     let name = value_name(work, name)?;
     abi::outputs(work, &[data_buffer, layer_buffer])?;
     enlistment::name(work, transaction, open.hive(), Access::Read)?;
-    key_request(work, &open)?;
+    key_request(work, &open).inspect_err(|errno| {
+        if *errno == Errno::ETIMEDOUT && work.sent == Some(Sent::Surely) {
+            work.state.note_value_read(open.hive(), open.key(), name.folded());
+        }
+    })?;
     if work.state.is_orphaned(&open) {
         covers!(work.if_done, "DEL-25");
     }

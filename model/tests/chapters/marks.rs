@@ -2,6 +2,7 @@
 
 use registry_model::coverage::Covered;
 use registry_model::input::SourceId;
+use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::stalls::{SECOND, stall, timed_out};
@@ -208,5 +209,32 @@ fn a_drop_shows_that_values_go_where_there_are_some_and_it_is_carried_out() {
         let steps = world.steps(&commit, is_interrupted);
         assert!(steps.iter().any(|step| matches!(step.outcome, Outcome::Done)));
         assert_eq!(steps.iter().any(|step| step.covered.contains("DEL-46")), expected);
+    }
+}
+
+#[test]
+fn a_late_answer_to_a_read_shows_by_what_was_read() {
+    for (name, expected) in [("sound", [true, false]), ("bad", [false, true])] {
+        let mut world = with_layer();
+        world.transcript("set $k sound x");
+        stall(&mut world);
+        let mut worlds = timed_out(&world, &query(world.handle("k"), name));
+        let record = StoredRecord::Value {
+            name: "bad".to_owned(),
+            layer: "ghost".to_owned(),
+            value_type: 1,
+            data: b"stored".to_vec(),
+            sequence: StoredSequence::Number(1_000_000),
+        };
+        let path = vec!["Machine".to_owned(), "k".to_owned()];
+        let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+        for world in &mut worlds {
+            world.environment(Environment::StoreEntry(entry.clone()));
+        }
+        let after = released(&worlds, SOURCE);
+        assert!(!after.is_empty());
+        for covered in after {
+            assert_eq!(shown(&covered, ["FAIL-20", "FAIL-29"]), expected, "{name}");
+        }
     }
 }
