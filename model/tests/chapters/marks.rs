@@ -183,7 +183,7 @@ fn a_commit_shows_that_it_is_whole_by_more_than_one_operation() {
 
 #[test]
 fn a_deletion_shows_what_it_removes_where_it_succeeds() {
-    let mut world = with_layer();
+    let world = with_layer();
     let ids = ["IOC-099", "DEL-01", "IOC-098", "DEL-10", "DEL-24", "DEL-02"];
     let (fd, layer) = (world.handle("k"), Vec::new());
     let delete = Call::DeleteKey { fd, layer, transaction: -1 };
