@@ -70,23 +70,24 @@ pub(crate) fn delete_key(
     }
     work.state.database_mut(hive).write_time(parent, time);
     work.requested(hive);
-    covers!(work.covered, "IOC-099");
+    covers!(work.if_done, "IOC-099");
     if let Some(removed) = removed {
-        covers!(work.covered, "DEL-01");
+        covers!(work.if_done, "DEL-01");
         if is_layer_omitted {
-            covers!(work.covered, "IOC-096");
+            covers!(work.if_done, "IOC-096");
         }
         let resolver = work.state.resolver(hive, &everybody);
         let remaining = resolver.child(parent, name.as_str(), &mut Covered::new());
         if remaining.is_ok_and(|(child, _)| child.is_some()) {
-            covers!(work.covered, "DEL-09");
+            covers!(work.if_done, "DEL-09");
         }
         if let Target::Key(key) = removed.target
             && work.state.database(hive).is_orphan(key)
         {
-            covers!(work.covered, "IOC-098");
+            covers!(work.if_done, "IOC-098");
         }
-        name_lost(&mut work.state, hive, removed.target, &mut work.covered);
+        name_lost_in_call(work, hive, removed.target);
+        mark_deleted(&work.state, hive, removed.target, &mut work.if_done);
         work.requested(hive);
     }
     committed(work, &before, Touched::Child(hive, parent, name), &open.place)?;
@@ -115,7 +116,7 @@ pub(crate) fn hide_key(
     };
     let mutation = Mutation::HideEntry { parent, entry };
     enlistment::lock_for(work, &open.place, || mutation.clone())?;
-    covers!(work.covered, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
+    covers!(work.if_done, "IOC-105", "IOC-107", "SEQ-04", "PATH-18", "SYS-37");
     if work.transaction.is_some() {
         enlistment::enlist(work, &open.place, mutation);
         return Ok(Outcome::Done);
@@ -123,10 +124,10 @@ pub(crate) fn hide_key(
     let replaced = mutation.apply(work.state.database_mut(hive));
     work.requested(hive);
     if is_layer_omitted {
-        covers!(work.covered, "IOC-104");
+        covers!(work.if_done, "IOC-104");
     }
     if let Some(target) = replaced {
-        name_lost(&mut work.state, hive, target, &mut work.covered);
+        name_lost_in_call(work, hive, target);
         work.requested(hive);
     }
     committed(work, &before, Touched::Child(hive, parent, name.folded()), &open.place)?;
@@ -240,6 +241,13 @@ pub(crate) fn name_lost(state: &mut State, hive: HiveId, target: Target, covered
     }
 }
 
+/// The same in the course of a call.
+fn name_lost_in_call(work: &mut Work<'_>, hive: HiveId, target: Target) {
+    if let Some(key) = orphaned(&mut work.state, hive, target, &mut work.if_done) {
+        dropped_in_call(work, hive, key);
+    }
+}
+
 /// The first half of it: a key that is open somewhere is known for an orphan. Returns one that nobody
 /// has open, which is to be dropped.
 pub(crate) fn orphaned(
@@ -255,13 +263,32 @@ pub(crate) fn orphaned(
     if !state.is_open(hive, key) {
         return Some(key);
     }
-    covers!(covered, "DEL-02", "DEL-10", "DEL-20", "DEL-24");
+    covers!(covered, "DEL-10", "DEL-20", "DEL-24");
     state.orphans.insert_mut((hive, key));
     None
 }
 
+/// A key that was deleted is there as it was, for those who have it open.
+pub(crate) fn mark_deleted(state: &State, hive: HiveId, target: Target, covered: &mut Covered) {
+    if let Target::Key(key) = target
+        && state.orphans.contains(&(hive, key))
+    {
+        covers!(covered, "DEL-02");
+    }
+}
+
 /// The second: RSI_DROP_KEY.
 pub(crate) fn dropped(state: &mut State, hive: HiveId, key: Guid, covered: &mut Covered) {
-    covers!(covered, "DEL-46");
+    let has_values = state.database(hive).value_names(key).next().is_some();
+    if has_values && !state.may_not_drop(hive) {
+        covers!(covered, "DEL-46");
+    }
     state.database_mut(hive).drop_key(key);
+}
+
+/// The same in the course of a call, which shows nothing of a drop that a disk may have refused (P-453, P-551).
+pub(crate) fn dropped_in_call(work: &mut Work<'_>, hive: HiveId, key: Guid) {
+    let mut ignored = Covered::new();
+    let covered = if work.is_interrupted() { &mut ignored } else { &mut work.if_done };
+    dropped(&mut work.state, hive, key, covered);
 }

@@ -57,11 +57,12 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 /// leads to the record then (P-156, P-342, P-365).
 fn drop_orphan(work: &mut Work<'_>, hive: HiveId, key: Guid) {
     if work.state.lock_holder(hive).is_some() {
+        covers!(work.covered, "DEL-51");
         work.state.undropped.insert_mut((hive, key));
         return;
     }
     if !work.state.is_active(hive) {
-        covers!(work.covered, "DEL-49", "DEL-51");
+        covers!(work.covered, "DEL-49");
         return;
     }
     covers!(work.covered, "DEL-33");

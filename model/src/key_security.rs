@@ -48,7 +48,7 @@ pub(crate) fn get(
     key_request(work, &open)?;
     let descriptor = stored(work, &open)?;
     if work.state.is_orphaned(&open) {
-        covers!(work.covered, "DEL-29");
+        covers!(work.if_done, "DEL-29");
     }
     let bytes = descriptor.select(security_info).map_err(|_| {
         // Outside the classes (P-294).
@@ -60,12 +60,12 @@ pub(crate) fn get(
         covers!(work.covered, "BUF-01", "BUF-06", "BUF-07", "BUF-09", "BUF-22", "ERR-32");
         return Ok(Outcome::TooSmall(Sizes { security: Some(size), ..Sizes::default() }));
     }
-    covers!(work.covered, "IOC-113", "SEC-56");
-    descriptor.mark_preserved(security_info, &mut work.covered);
+    covers!(work.if_done, "IOC-113", "SEC-56");
+    descriptor.mark_preserved(security_info, &mut work.if_done);
     if security_info & SACL != 0 {
-        covers!(work.covered, "SEC-18", "SEC-53");
+        covers!(work.if_done, "SEC-18", "SEC-53");
     } else {
-        covers!(work.covered, "SEC-17");
+        covers!(work.if_done, "SEC-17");
     }
     Ok(Outcome::Security(bytes))
 }
@@ -128,7 +128,7 @@ fn write(
     work.requested(hive);
     mutation.write_time(work.state.database_mut(hive));
     work.requested(hive);
-    covers!(work.covered, "IOC-132", "SEC-57", "KEY-29", "KEY-26");
+    covers!(work.if_done, "IOC-132", "SEC-57", "KEY-29", "KEY-26");
     committed(work, &before, Touched::Descriptor(hive, key), &open.place)?;
     Ok(Outcome::Done)
 }

@@ -261,10 +261,10 @@ fn finish_open(
     let granted = opened_as?;
     if granted & !desired_access != 0 {
         // Generic bits were mapped, or whatever can be granted was asked for.
-        covers!(work.covered, "KEY-04");
+        covers!(work.if_done, "KEY-04");
     }
     if disposition.is_some() {
-        covers!(work.covered, "CONST-26");
+        covers!(work.if_done, "CONST-26");
     }
     Ok(opened(work, place, &descriptor, granted, disposition))
 }
@@ -352,7 +352,7 @@ fn create_child(
             }
         },
     )?;
-    covers!(work.covered, "SYS-51", "SYS-55", "SYS-79", "CONST-26");
+    covers!(work.if_done, "SYS-51", "SYS-55", "SYS-79", "CONST-26");
     Ok(outcome)
 }
 
@@ -477,11 +477,11 @@ fn requests(
     open_marks::created(work, parent, (name, &layer), create.flags);
     let volatile_key = create.flags & REG_OPTION_VOLATILE != 0;
     if volatile_key {
-        covers!(work.covered, "SYS-60", "SYS-82", "CONST-25");
+        covers!(work.if_done, "SYS-60", "SYS-82", "CONST-25");
     }
     let symlink = create.flags & REG_OPTION_CREATE_LINK != 0;
     if symlink {
-        covers!(work.covered, "LINK-08", "SYS-61", "CONST-25");
+        covers!(work.if_done, "LINK-08", "SYS-61", "CONST-25");
     }
     let entry = PathEntry {
         name: name.clone(),

@@ -24,7 +24,9 @@ use crate::layer_effects;
 use crate::layers::{Touched, machine};
 use crate::names::FoldedName;
 use crate::outcome::Outcome;
+use crate::resolution::Viewer;
 use crate::security::Token;
+use crate::stalls::Stall;
 use crate::state::{DescriptionId, Generation, Place, State};
 use crate::step::{Step, Work};
 use crate::transactions::{Bound, Logged, Mutation, TransactionId, arrived, marks};
@@ -196,13 +198,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     }
     // Questions are among what is answered, and their answers are looked at as ever (P-390).
     let reported = if stall.may_have_requests() { looked_at(&first) } else { None };
-    if stall.has_read.0 {
-        if first.is_any_seeded(source) {
-            covers!(covered, "FAIL-29");
-        } else {
-            covers!(covered, "FAIL-20");
-        }
-    }
+    mark_read(&first, source, &stall, &mut covered);
     let audit = reported.into_iter().collect();
     let mut arriving = vec![Arriving { state: first, covered, audit, due: Vec::new() }];
     let ordered = in_order(&stall.late);
@@ -231,6 +227,27 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
         next,
     });
     steps.collect()
+}
+
+/// What late answers to reads show. Of one that did not ask for a value it is not known of what it was.
+fn mark_read(state: &State, source: SourceId, stall: &Stall, covered: &mut Covered) {
+    let (viewer, ignored) = (Viewer::global(), &mut Covered::new());
+    let mut is_sound = stall.has_read.0 && !state.is_any_seeded(source);
+    for (hive, key, name) in stall.values_read.0.iter().filter(|(hive, ..)| state.is_active(*hive))
+    {
+        let resolver = state.kernel_resolver(*hive, &viewer);
+        if !resolver.database.keys.contains_key(key) {
+            continue;
+        }
+        let is_malformed = resolver.effective(*key, name.as_str(), ignored).is_err();
+        is_sound |= !is_malformed;
+        if is_malformed {
+            covers!(covered, "FAIL-29");
+        }
+    }
+    if is_sound {
+        covers!(covered, "FAIL-20");
+    }
 }
 
 fn distinct(all: Vec<Arriving>) -> Vec<Arriving> {

@@ -36,7 +36,7 @@ pub(crate) fn delete(
     if state.layers.remove_mut(name) {
         covers!(covered, "LAYER-55");
     }
-    covers!(covered, "LAYER-52", "LAYER-56", "CONF-50");
+    covers!(covered, "LAYER-52", "CONF-50");
     let mut is_everywhere = true;
     let slots: Vec<_> = state.slots.keys().copied().collect();
     for slot in slots {
@@ -73,7 +73,7 @@ pub(crate) fn delete(
         }
     }
     if is_everywhere {
-        covers!(covered, "DEL-11", "DEL-12", "IOC-088", "IOC-089");
+        covers!(covered, "DEL-11", "DEL-12", "LAYER-56", "IOC-088", "IOC-089");
     }
     true
 }

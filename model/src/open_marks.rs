@@ -53,12 +53,12 @@ pub(crate) fn decided(
 fn mark_allowed(work: &mut Work<'_>, place: &Place, descriptor: &SecurityDescriptor, desired: u32) {
     if descriptor.dacl.is_none() && work.state.may_be_malformed(place.hive) {
         // A source that was given something behind the kernel's back says that everybody may everything.
-        covers!(work.covered, "SRC-53");
+        covers!(work.if_done, "SRC-53");
     }
     let between = place.chain.iter().skip(1).rev().skip(1);
     let is_closed = |key: &Guid| would_say(work, (place.hive, *key), desired) == Some(false);
     if between.take(ANCESTORS_COMPARED_MAX).any(is_closed) {
-        covers!(work.covered, "SEC-04", "SEC-06");
+        covers!(work.if_done, "SEC-04", "SEC-06");
     }
 }
 
@@ -155,16 +155,16 @@ pub(crate) fn created(
     let kind = (flags & REG_OPTION_VOLATILE != 0, flags & REG_OPTION_CREATE_LINK != 0);
     let kinds: Vec<(bool, bool)> = masked.map(|key| (key.volatile_key, key.symlink)).collect();
     if !kinds.is_empty() {
-        covers!(work.covered, "PATH-12");
+        covers!(work.if_done, "PATH-12");
     }
     if kinds.iter().any(|other| *other != kind) {
-        covers!(work.covered, "KEY-35");
+        covers!(work.if_done, "KEY-35");
     }
     if work.state.orphan_at(parent, name) {
-        covers!(work.covered, "DEL-61");
+        covers!(work.if_done, "DEL-61");
     }
     if work.state.layers_key == Some(parent.key()) {
-        covers!(work.covered, "LAYER-37", "LAYER-52");
+        covers!(work.if_done, "LAYER-37", "LAYER-52");
     }
-    name_marks::key_named(name.spelling(), &mut work.covered);
+    name_marks::key_named(name.spelling(), &mut work.if_done);
 }

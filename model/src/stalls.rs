@@ -36,6 +36,8 @@ pub(crate) struct Stall {
     pub(crate) late: rpds::VectorSync<Late>,
     /// Whether a request of a call that only reads is surely in flight.
     pub(crate) has_read: Witness<bool>,
+    /// The values that were surely asked for by name.
+    pub(crate) values_read: Witness<Vec<(HiveId, Guid, FoldedName)>>,
 }
 
 /// A point in a call at which its source may have stopped answering.
@@ -161,6 +163,14 @@ impl State {
         let source = self.source_of(hive).map(|(_, source)| source);
         if let Some(stall) = source.and_then(|source| self.stalls.get_mut(&source)) {
             stall.has_read.0 |= kind == Kind::Reads;
+        }
+    }
+
+    /// The reading of a value has timed out.
+    pub(crate) fn note_value_read(&mut self, hive: HiveId, key: Guid, name: &FoldedName) {
+        let source = self.source_of(hive).map(|(_, source)| source);
+        if let Some(stall) = source.and_then(|source| self.stalls.get_mut(&source)) {
+            stall.values_read.0.push((hive, key, name.clone()));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::coverage::{Covered, covers};
 use crate::database::ValueEntry;
 use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
-use crate::in_flight::Kind;
+use crate::in_flight::{Kind, Sent};
 use crate::input::Fd;
 use crate::layer_commit::committed;
 use crate::layers::{self, Touched};
@@ -64,7 +64,11 @@ pub(crate) fn query(
     let name = value_name(work, name)?;
     abi::outputs(work, &[data_buffer, layer_buffer])?;
     enlistment::name(work, transaction, open.hive(), Access::Read)?;
-    key_request(work, &open)?;
+    key_request(work, &open).inspect_err(|errno| {
+        if *errno == Errno::ETIMEDOUT && work.sent == Some(Sent::Surely) {
+            work.state.note_value_read(open.hive(), open.key(), name.folded());
+        }
+    })?;
     if work.state.is_orphaned(&open) {
         covers!(work.if_done, "DEL-25");
     }
@@ -101,7 +105,7 @@ pub(crate) fn query(
         let (data, layer) = (Some(data_size), Some(layer_size));
         return Ok(Outcome::TooSmall(Sizes { data, layer, ..Sizes::default() }));
     }
-    value_marks::read(&entry, &layer, &name, &mut work.covered);
+    value_marks::read(&entry, &layer, &name, &mut work.if_done);
     mark_refused(work, &open, &entry);
     Ok(Outcome::Value {
         value_type: entry.value_type,
@@ -118,7 +122,7 @@ fn mark_refused(work: &mut Work<'_>, open: &OpenKey, entry: &ValueEntry) {
         && is_configuration_key(&work.state, open.key())
         && is_refused(&entry.name, entry.value_type, &entry.data)
     {
-        covers!(work.covered, "CONF-33");
+        covers!(work.if_done, "CONF-33");
     }
 }
 
@@ -206,7 +210,7 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     }
     mark_link_write(work, &open, &entry.name, write.value_type, data);
     let done = written(work, &open, &before, mutation)?;
-    removal_marks::link_overridden(&before, &work.state, &open, &mut work.covered);
+    removal_marks::link_overridden(&before, &work.state, &open, &mut work.if_done);
     Ok(done)
 }
 
@@ -577,7 +581,7 @@ fn check_type(work: &mut Work<'_>, write: &Write<'_>) -> Result<(), Errno> {
     match write.value_type {
         0..=REG_QWORD => Ok(()),
         REG_TOMBSTONE if write.data.length() == 0 => {
-            covers!(work.covered, "VAL-04", "VAL-23", "VAL-45", "IOC-033", "CONST-38");
+            covers!(work.if_done, "VAL-04", "VAL-23", "VAL-45", "IOC-033", "CONST-38");
             Ok(())
         }
         REG_TOMBSTONE => {
@@ -614,9 +618,9 @@ fn check_precedence(
     let is_metadata = layers::is_gated(&work.state, &open.place);
     if !raises || !is_metadata || is_privileged {
         match (is_metadata, is_privileged, raises) {
-            (true, false, false) => covers!(work.covered, "LAUTH-14", "LAUTH-16"),
-            (true, true, true) => covers!(work.covered, "LAUTH-03", "LAUTH-06", "LAUTH-13"),
-            (false, false, true) => covers!(work.covered, "LAUTH-15"),
+            (true, false, false) => covers!(work.if_done, "LAUTH-14", "LAUTH-16"),
+            (true, true, true) => covers!(work.if_done, "LAUTH-03", "LAUTH-06", "LAUTH-13"),
+            (false, false, true) => covers!(work.if_done, "LAUTH-15"),
             _ => {}
         }
         return Ok(());

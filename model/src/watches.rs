@@ -152,15 +152,15 @@ pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<
         work.alternatives.push(Outcome::Failed(Errno::EINVAL));
     }
     let events = QueuedEvents::new(open.description, watch.queue.clone(), capacity);
-    covers!(work.covered, "WATCH-05", "WATCH-49", "DISP-28", "IOC-138");
-    covers!(work.covered, "ABI-04", "ABI-14", "ABI-37", "CONST-39", "WATCH-15", "WATCH-52");
+    covers!(work.if_done, "WATCH-05", "WATCH-49", "DISP-28", "IOC-138");
+    covers!(work.if_done, "ABI-04", "ABI-14", "ABI-37", "CONST-39", "WATCH-15", "WATCH-52");
     if watch.queue.length() > 1 {
-        covers!(work.covered, "WATCH-04");
+        covers!(work.if_done, "WATCH-04");
     }
     if watch.queue.length_in_bytes() > capacity {
-        covers!(work.covered, "WATCH-51");
+        covers!(work.if_done, "WATCH-51");
     }
-    records::mark(&events.example(), &mut work.covered);
+    records::mark(&events.example(), &mut work.if_done);
     Ok(Outcome::Events(events))
 }
 

@@ -140,8 +140,10 @@ impl Work<'_> {
         };
         let mut steps = vec![Step { covered: shown, ..step(outcome, audit, state.clone()) }];
         for outcome in alternatives {
+            let is_done = !matches!(outcome, Outcome::Failed(_) | Outcome::TooSmall(_));
             let alternative = step(outcome, possible.clone(), state.clone());
-            steps.push(Step { covered: shown, ..alternative });
+            let covered = if is_done { shown } else { covered };
+            steps.push(Step { covered, ..alternative });
         }
         for (outcome, next) in otherwise {
             steps.push(step(outcome, possible.clone(), next));

@@ -9,7 +9,7 @@ use crate::abi;
 use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
-use crate::deletion::{dropped, orphaned};
+use crate::deletion::{dropped_in_call, mark_deleted, orphaned};
 use crate::errno::Errno;
 use crate::input::{CommitRefusal, Fd};
 use crate::late_follow::{Due, IsTransaction, logged_in_vain};
@@ -60,8 +60,9 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     work.may_be_on_the_way(id, &bound);
     let before = work.state.clone();
     work.state.set_phase(id, Phase::Committed);
-    for key in apply(&mut work.state, &bound, &mut work.covered) {
-        dropped(&mut work.state, bound.hive, key, &mut work.covered);
+    // What a commit shows is shown where it succeeds.
+    for key in apply(&mut work.state, &bound, &mut work.if_done) {
+        dropped_in_call(work, bound.hive, key);
     }
     // The source has answered: whatever happens now, the transaction is committed (P-155).
     work.fails_as = Outcome::Done;
@@ -73,7 +74,7 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     }
     committed_transaction(work, &before, &touched);
     marks::keep_precedence(&before, &mut work.state, &bound);
-    covers!(work.covered, "TXN-31", "SRC-12");
+    covers!(work.if_done, "TXN-31");
     mark_committed(work, &before, &bound);
     mark_rewritten(work, &before, id, &bound);
     if work.is_doubtful(id) {
@@ -204,6 +205,9 @@ pub(super) fn replayed<'a>(
         let before = state.clone();
         let lost = logged.mutation.apply(state.database_mut(hive));
         unopened.extend(lost.and_then(|target| orphaned(state, hive, target, covered)));
+        if let (Mutation::DeleteEntry { .. }, Some(target)) = (&logged.mutation, lost) {
+            mark_deleted(state, hive, target, covered);
+        }
         batch.changed(&before, state, logged.mutation.touched(hive), &logged.origin, covered);
     }
     (batch, unopened)
@@ -222,6 +226,9 @@ fn keep_times(state: &mut State, bound: &Bound) {
 /// The source died when it had carried out the commit, and before the kernel knew. Where it has not,
 /// the transaction is as it was.
 fn died_before_the_answer(work: &mut Work<'_>, bound: &Bound) {
+    if bound.log.len() > 1 {
+        covers!(work.covered, "TXN-77");
+    }
     let mut state = work.state.clone();
     carried_out(&mut state, bound, &[]);
     work.may_have_ended_uncounted_in(state);
@@ -259,7 +266,7 @@ fn mark_rewritten(work: &mut Work<'_>, before: &State, id: TransactionId, bound:
             && bound.log.iter().any(is_written)
     });
     if is_rewritten {
-        covers!(work.covered, "TXN-74", "TXN-75");
+        covers!(work.if_done, "TXN-74", "TXN-75");
     }
 }
 
@@ -267,17 +274,18 @@ fn mark_committed(work: &mut Work<'_>, before: &State, bound: &Bound) {
     if bound.log.is_empty() {
         return;
     }
-    covers!(work.covered, "IOC-086", "TXN-29", "IOC-182", "OP-54", "TXN-58", "TXN-77");
+    covers!(work.if_done, "IOC-086", "TXN-29", "IOC-182", "OP-54", "TXN-58");
     if bound.log.len() > 1 {
-        covers!(work.covered, "TXN-01", "TXN-28", "TXN-78", "IOC-181");
+        // That all of them were carried out is nothing that a single one could show.
+        covers!(work.if_done, "TXN-01", "TXN-28", "TXN-77", "TXN-78", "IOC-181", "SRC-12");
     }
     if let Some(length) = bound.refused_at.0 {
-        covers!(work.covered, "TXN-64", "IOC-192");
+        covers!(work.if_done, "TXN-64", "IOC-192");
         if marks::would_be_told(before, bound.hive, bound.log.iter().take(length)) {
-            covers!(work.covered, "TXN-61", "IOC-189");
+            covers!(work.if_done, "TXN-61", "IOC-189");
         }
     }
     if bound.log.iter().any(|logged| logged.mutation.layer().is_none()) {
-        covers!(work.covered, "IOC-133", "IOC-135");
+        covers!(work.if_done, "IOC-133", "IOC-135");
     }
 }

@@ -2,7 +2,8 @@
 
 use registry_model::coverage::Covered;
 use registry_model::input::SourceId;
-use registry_model::{Call, Environment, Input, Observation};
+use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
+use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::stalls::{SECOND, stall, timed_out};
 use crate::world::{OTHER_SOURCE, SOURCE, World, query, write};
@@ -135,5 +136,105 @@ fn the_late_deletion_of_a_layer_shows_what_it_leaves_and_tells() {
         let any = |id: &str| after.iter().any(|covered| covered.contains(id));
         assert_eq!(any("FAIL-24"), is_left);
         assert_eq!(any("FAIL-22"), is_left);
+    }
+}
+
+/// Which of these the successes of a call show that may end in failures as well, and which the failures.
+fn shown_by_endings<const N: usize>(world: &World, call: &Call, ids: [&str; N]) -> [[bool; N]; 2] {
+    let steps = world.steps(call, true);
+    let shown_where = |has_failed: bool| {
+        let of_kind = |step: &&Step| matches!(step.outcome, Outcome::Failed(_)) == has_failed;
+        let mut all = Covered::new();
+        let mut any = false;
+        for step in steps.iter().filter(of_kind) {
+            all.add(&step.covered);
+            any = true;
+        }
+        assert!(any);
+        shown(&all, ids)
+    };
+    [shown_where(false), shown_where(true)]
+}
+
+#[test]
+fn a_commit_shows_what_it_brings_where_it_succeeds() {
+    let mut world = with_layer();
+    let fd = world.handle("k");
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    world.transcript("begin t\nset $k v x with t\nset $k w x with t");
+    let ids = ["TXN-29", "TXN-31", "SRC-12", "IOC-182", "TXN-28", "TXN-30", "WATCH-10"];
+    let commit = Call::Commit { fd: world.handle("t") };
+    assert_eq!(shown_by_endings(&world, &commit, ids), [[true; 7], [false; 7]]);
+}
+
+#[test]
+fn a_commit_shows_that_it_is_whole_by_more_than_one_operation() {
+    let ids = ["TXN-29", "SRC-12", "TXN-77"];
+    for (lines, expected) in [
+        ("set $k v x with t", [true, false, false]),
+        ("set $k v x with t\nset $k w x with t", [true; 3]),
+    ] {
+        let mut world = with_layer();
+        world.transcript(&format!("begin t\n{lines}"));
+        let fd = world.handle("t");
+        assert_eq!(shown(&world.call(Call::Commit { fd }).1.covered, ids), expected);
+    }
+}
+
+#[test]
+fn a_deletion_shows_what_it_removes_where_it_succeeds() {
+    let world = with_layer();
+    let ids = ["IOC-099", "DEL-01", "IOC-098", "DEL-10", "DEL-24", "DEL-02"];
+    let (fd, layer) = (world.handle("k"), Vec::new());
+    let delete = Call::DeleteKey { fd, layer, transaction: -1 };
+    assert_eq!(shown_by_endings(&world, &delete, ids), [[true; 6], [false; 6]]);
+    let (fd, layer) = (world.handle("k"), b"gpo".to_vec());
+    let hide = Call::HideKey { fd, layer, transaction: -1 };
+    let ids = ["IOC-105", "SEQ-04"];
+    assert_eq!(shown_by_endings(&world, &hide, ids), [[true; 2], [false; 2]]);
+    let (fd, layer) = (world.handle("k"), Vec::new());
+    let hide = Call::HideKey { fd, layer, transaction: -1 };
+    let ids = ["DEL-10", "DEL-02"];
+    assert_eq!(shown_by_endings(&world, &hide, ids), [[true, false], [false; 2]]);
+}
+
+#[test]
+fn a_drop_shows_that_values_go_where_there_are_some_and_it_is_carried_out() {
+    for (line, is_interrupted, expected) in
+        [("", false, false), ("set $k v x", false, true), ("set $k v x", true, false)]
+    {
+        let mut world = with_layer();
+        world.transcript(&format!("{line}\nbegin t\ndelete $k with t\nclose $k"));
+        let commit = Call::Commit { fd: world.handle("t") };
+        let steps = world.steps(&commit, is_interrupted);
+        assert!(steps.iter().any(|step| matches!(step.outcome, Outcome::Done)));
+        assert_eq!(steps.iter().any(|step| step.covered.contains("DEL-46")), expected);
+    }
+}
+
+#[test]
+fn a_late_answer_to_a_read_shows_by_what_was_read() {
+    for (name, expected) in [("sound", [true, false]), ("bad", [false, true])] {
+        let mut world = with_layer();
+        world.transcript("set $k sound x");
+        stall(&mut world);
+        let mut worlds = timed_out(&world, &query(world.handle("k"), name));
+        let record = StoredRecord::Value {
+            name: "bad".to_owned(),
+            layer: "ghost".to_owned(),
+            value_type: 1,
+            data: b"stored".to_vec(),
+            sequence: StoredSequence::Number(1_000_000),
+        };
+        let path = vec!["Machine".to_owned(), "k".to_owned()];
+        let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+        for world in &mut worlds {
+            world.environment(Environment::StoreEntry(entry.clone()));
+        }
+        let after = released(&worlds, SOURCE);
+        assert!(!after.is_empty());
+        for covered in after {
+            assert_eq!(shown(&covered, ["FAIL-20", "FAIL-29"]), expected, "{name}");
+        }
     }
 }
