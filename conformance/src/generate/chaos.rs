@@ -1,9 +1,14 @@
 //! The chaos profile: what the lifecycle profile has, and blocks of calls that overlap.
 //!
 //! A block aims at one key: every strand begins with a change of it, most go on with it, and all have
-//! handles of their own. What the text leaves open of calls that overlap is not generated (P-447).
+//! handles of their own. Most blocks have something beside values as well (`beside`). What the text leaves open
+//! of calls that overlap is not generated (P-447, P-448).
+
+mod beside;
 
 use proptest::prelude::*;
+
+use self::beside::Beside;
 
 use super::{Feature, Generator, KEY_NAMES, VALUE_NAMES};
 use crate::plan::{Action, Fault, Handle, KeyReference, Parallel, Step, Strand, Text};
@@ -20,6 +25,25 @@ const ALL_EVENTS: u32 = 7;
 /// The deepest that a defect is looked for, in ordered steps.
 const DEPTH_MAX: u32 = 5;
 
+/// What the strands of a block have in common.
+struct Block {
+    /// The path of the key that they aim at.
+    aim: String,
+    /// How much a strand does at most beside its first change. Many orders of many calls give different queues of
+    /// events, and each is a state of its own.
+    more_max: usize,
+    /// The name of the value.
+    name: String,
+    /// Names of children of the aimed key. Where the block is about such, the other key is the first.
+    children: Vec<String>,
+    beside: Beside,
+    /// Whether the aimed key may go.
+    aim_goes: bool,
+    /// Whether strands open keys. Then nothing is closed in the block: a call takes its fd last, and may get one
+    /// that was in use when it took effect. Nor does the aimed key go (P-448).
+    opens: bool,
+}
+
 impl Generator {
     /// The features of the profile.
     pub(super) fn chaotic_features(&self) -> Vec<(u32, u32, Feature)> {
@@ -33,13 +57,34 @@ impl Generator {
         self.calm_down();
         let acting = self.actor;
         let aim = self.watched_path();
-        let other = if self.chance(2) {
-            format!("{aim}\\{}", self.pick(KEY_NAMES))
+        let count = [3, 4, 5, 5][self.rng.random_range(0..4)];
+        let beside = self.draw_beside();
+        let children = [self.pick(KEY_NAMES), self.pick(KEY_NAMES)];
+        let other = if beside == Beside::Removals || self.chance(2) {
+            format!("{aim}\\{}", children[0])
         } else {
             self.some_path()
         };
         let name = if self.chance(3) { self.pick(VALUE_NAMES) } else { VALUE_NAMES[self.hot_name] };
-        let count = self.rng.random_range(3..=AIMED.len().min(5));
+        let aim_goes = beside == Beside::Removals && self.chance(3);
+        let opens = match beside {
+            Beside::Openings => true,
+            Beside::Removals => !aim_goes && self.chance(2),
+            Beside::Values | Beside::Security => false,
+        };
+        let block = Block {
+            aim: aim.clone(),
+            more_max: match (beside, count) {
+                (_, 3) | (Beside::Values, 4) => 3,
+                (Beside::Values, _) | (_, 4) => 2,
+                _ => 1,
+            },
+            name: name.to_owned(),
+            children: children.map(str::to_owned).to_vec(),
+            beside,
+            aim_goes,
+            opens,
+        };
         let mut strands = Vec::new();
         for strand in 0..count {
             self.actor = self.next_actor();
@@ -57,13 +102,14 @@ impl Generator {
         }
         for (index, strand) in strands.iter_mut().enumerate() {
             self.actor = strand.actor;
-            strand.actions = self.strand(index, name);
+            strand.actions = self.strand(index, &block);
             self.calls += strand.actions.len();
         }
         let schedule = self.schedule();
         self.plan.steps.push(Step::Parallel(Parallel { strands: strands.clone(), schedule }));
         for (index, strand) in strands.iter().enumerate() {
             self.actor = strand.actor;
+            self.let_go_beside(index, &strand.actions);
             self.let_go(index, name);
         }
         self.actor = acting;
@@ -92,12 +138,19 @@ impl Generator {
         self.act(1, Action::Set { key, name, value_type, data, layer, expected_sequence: 0 });
     }
 
-    fn strand(&mut self, index: usize, name: &str) -> Vec<Action> {
-        if self.chance(4) {
+    fn strand(&mut self, index: usize, block: &Block) -> Vec<Action> {
+        let name = &block.name;
+        if self.chance(4) && !block.opens {
             return self.transaction_strand(index, name);
         }
         let mut actions = vec![self.change_of_aim(index, name)];
-        for _ in 0..self.rng.random_range(1..=3) {
+        let count = self.rng.random_range(1..=block.more_max);
+        for _ in 0..count {
+            if block.beside != Beside::Values && self.chance(2) {
+                let action = self.beside(index, block, &actions);
+                actions.push(action);
+                continue;
+            }
             let watched = Handle(AIMED[0].to_owned());
             let action = match self.rng.random_range(0..12) {
                 0..4 => self.change_of_aim(index, name),
@@ -169,7 +222,7 @@ impl Generator {
 
     /// Something about the other key, so that strands do not only meet at one.
     fn change_of_other(&mut self, index: usize, name: &str) -> Action {
-        let (key, name) = (KeyReference::Handle(Handle(OTHER[index].to_owned())), Text::from(name));
+        let (key, name) = (other(index), Text::from(name));
         if self.chance(2) {
             return Action::Get { key, name, data_capacity: None, layer_capacity: None };
         }
@@ -200,6 +253,10 @@ impl Generator {
         self.act(1, Action::Close { handle });
         self.act(1, Action::Close { handle: Handle(OTHER[index].to_owned()) });
     }
+}
+
+fn other(index: usize) -> KeyReference {
+    KeyReference::Handle(Handle(OTHER[index].to_owned()))
 }
 
 fn aimed(index: usize) -> KeyReference {
@@ -234,8 +291,9 @@ mod tests {
     fn a_transaction_of_a_block_ends_in_it() {
         for strand in blocks().iter().flat_map(|block| &block.strands) {
             let began = strand.actions.iter().filter(|a| matches!(a, Action::Begin { .. })).count();
-            let closed =
-                strand.actions.iter().filter(|a| matches!(a, Action::Close { .. })).count();
+            let is_close =
+                |a: &&Action| matches!(a, Action::Close { handle } if handle.0.starts_with('b'));
+            let closed = strand.actions.iter().filter(is_close).count();
             assert_eq!(began, closed);
         }
     }

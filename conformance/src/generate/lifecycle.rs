@@ -27,7 +27,7 @@ use transactions::OpenTransaction;
 use watches::Watched;
 
 /// All rights to a registry key.
-const ALL_ACCESS: u32 = 0x000F_003F;
+pub(super) const ALL_ACCESS: u32 = 0x000F_003F;
 /// The tree that every plan starts with, as far as it has the hives.
 const TREE: &[&str] =
     &["Machine\\Alpha", "Machine\\Alpha\\beta", "Machine\\Alpha\\beta\\Ärger", "Users\\Alpha"];

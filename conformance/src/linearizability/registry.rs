@@ -7,6 +7,8 @@
 //! wire has shown of a call's number narrows this down, and makes the check much shorter. What is stored is judged
 //! by the counter, which those that are under way may have raised already.
 //!
+//! A creation that finds a key which came after it had looked has taken a number for nothing (§6.2, P-560).
+//!
 //! A write looks at the entries of its value before it takes its number (§2.6, P-530), so that it has two moments.
 //! The first is looked for only where it matters.
 //!
@@ -328,6 +330,9 @@ impl<'a> Registry<'a> {
                 if !is_taken && number != next {
                     continue;
                 }
+                if !is_taken {
+                    self.add_with_lost_numbers(known, place, &step, &state, all);
+                }
                 let mut taken: BTreeSet<u64> = (counter..state.next_sequence()).collect();
                 if has_number {
                     taken =
@@ -348,6 +353,42 @@ impl<'a> Registry<'a> {
             }
         }
         true
+    }
+
+    /// Adds what may follow a creation that found the key there only after it had taken its number: the source
+    /// has refused the entry, and the number is nobody's (§6.2, P-560).
+    fn add_with_lost_numbers(
+        &self,
+        known: &Known,
+        place: usize,
+        step: &Step,
+        state: &State,
+        all: &mut Vec<(Noted, Possible)>,
+    ) {
+        let numbers = self.history[place].operation.numbers.iter().flatten();
+        let is_free = |number: &&u64| **number >= known.first && !known.taken.contains_key(*number);
+        if !self.races_for_a_key(place) {
+            return;
+        }
+        for number in numbers.filter(is_free) {
+            let after = self.after_call(known, place, BTreeSet::from([*number]), state.clone());
+            let after = after.filter(|known| self.may_be(known));
+            let after = after.map(|known| Possible::Known(Box::new(known)));
+            all.extend(after.map(|after| (Noted::of(place, step), after)));
+        }
+    }
+
+    /// Whether a creation overlaps another.
+    fn races_for_a_key(&self, place: usize) -> bool {
+        let is_creation = |one: &Operation<RegistryInput>| {
+            matches!(one.operation.input, Input::Call { call: Call::CreateKey { .. }, .. })
+        };
+        let own = &self.history[place];
+        let others = self.history.iter().enumerate().filter(|(index, _)| *index != place);
+        let overlaps = |other: &Operation<RegistryInput>| {
+            !is_before(own, other) && !is_before(other, own) && is_creation(other)
+        };
+        is_creation(own) && others.into_iter().any(|(_, other)| overlaps(other))
     }
 
     fn steps(&self, known: &Known, place: usize, attempt: Attempt) -> Vec<Step> {

@@ -404,3 +404,31 @@ fn a_writer_may_have_found_room_before_the_limit_was_lowered() {
     assert!(!states_from(initial(), &history(0)).is_empty());
     assert_eq!(obstacle_from(initial(), &history(5)).cannot_be_placed, 2);
 }
+
+/// Two creations of a key, of which the one that finds it may have taken the first of two numbers for nothing, and
+/// a write after both.
+fn creations(second_began: u64) -> [Operation<RegistryInput>; 3] {
+    let next = booted().next_sequence();
+    let opened = |fd, disposition| Observation::Opened { fd, disposition: Some(disposition) };
+    let mut history = [
+        call(0, (0, 5), create(KEY, "child"), opened(7, 1)),
+        call(1, (second_began, 8), create(KEY, "child"), opened(8, 2)),
+        with_number(call(2, (10, 11), set(1), Observation::Done), next + 2),
+    ];
+    for creation in &mut history[..2] {
+        creation.operation.numbers = Some(BTreeSet::from([next, next + 1]));
+    }
+    history
+}
+
+#[test]
+fn a_creation_that_another_has_forestalled_may_have_taken_a_number() {
+    let next = booted().next_sequence();
+    let states = states(&creations(1));
+    assert!(!states.is_empty() && states.iter().all(|state| state.next_sequence() == next + 3));
+}
+
+#[test]
+fn a_creation_of_a_key_that_was_there_takes_no_number() {
+    assert_eq!(obstacle(&creations(6)).cannot_be_placed, 2);
+}

@@ -49,9 +49,40 @@ fn may_be_of(operation: &Operation, call: &Call) -> bool {
             Operation::SetValue { name, value_type, data, .. },
             Call::SetValue { name: own_name, value_type: own_type, data: own_data, .. },
         ) => (name, value_type, data) == (own_name, own_type, own_data),
+        (Operation::CreateEntry { child_name, .. }, Call::CreateKey { path, .. }) => {
+            path.rsplit(|byte| b"\\/".contains(byte)).next() == Some(child_name)
+        }
         (Operation::SetBlanketTombstone { .. }, Call::BlanketTombstone { set: 1, .. })
-        | (Operation::CreateEntry { .. }, Call::CreateKey { .. })
         | (Operation::HideEntry { .. }, Call::HideKey { .. }) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_model::store::Guid;
+
+    use super::*;
+
+    #[test]
+    fn a_creation_has_the_numbers_of_entries_of_its_name() {
+        let entry = |name: &str, sequence| {
+            let (child_name, layer) = (name.as_bytes().to_vec(), b"base".to_vec());
+            let (parent, child) = (Guid([1; 16]), Guid([2; 16]));
+            let operation = Operation::CreateEntry { parent, child_name, layer, child, sequence };
+            (operation, sequence)
+        };
+        let numbered = Numbered(vec![entry("a", 4), entry("b", 5), entry("a", 6)]);
+        let create = |path: &str| Call::CreateKey {
+            parent: 3,
+            path: path.as_bytes().to_vec(),
+            desired_access: 1,
+            flags: 0,
+            layer: None,
+            transaction: -1,
+        };
+        assert_eq!(numbered.of_call(&create("x\\a")), Some(BTreeSet::from([4, 6])));
+        assert_eq!(numbered.of_call(&create("x/b")), Some(BTreeSet::from([5])));
+        assert_eq!(numbered.of_call(&create("ab")), None);
     }
 }

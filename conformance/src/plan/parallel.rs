@@ -36,6 +36,8 @@ impl Action {
             | Action::Unset { key, .. }
             | Action::Blanket { key, .. }
             | Action::Batch { key, .. }
+            | Action::GetSecurity { key, .. }
+            | Action::SetSecurity { key, .. }
             | Action::Delete { key, .. }
             | Action::Hide { key, .. } => matches!(key, KeyReference::Handle(_)),
             Action::Create { handle: Some(_), .. }

@@ -40,8 +40,7 @@ impl Generator {
                 Action::Blanket { key, layer, set }
             }
             7 => {
-                let text = DESCRIPTORS[self.rng.random_range(0..DESCRIPTORS.len())];
-                let descriptor = sddl::parse(text).expect("the generator writes SDDL");
+                let descriptor = self.descriptor();
                 Action::SetSecurity { key, security_info: sddl::DACL, descriptor }
             }
             8 => {
@@ -84,6 +83,12 @@ impl Generator {
             self.create_at(&path, None);
             self.look();
         }
+    }
+
+    /// An SD in which nobody loses anything.
+    pub(in super::super) fn descriptor(&mut self) -> Vec<u8> {
+        let text = DESCRIPTORS[self.rng.random_range(0..DESCRIPTORS.len())];
+        sddl::parse(text).expect("the generator writes SDDL")
     }
 
     pub(super) fn create_at(&mut self, path: &str, layer: Option<Text>) {
