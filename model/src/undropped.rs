@@ -37,6 +37,10 @@ impl State {
     /// What calls may leave of what they drop, if a disk may have refused it or another hive is locked. What a transfer
     /// removes is dropped by no request of its own.
     pub(crate) fn with_drops_left(&self, mut steps: Vec<Step>, is_interrupted: bool) -> Vec<Step> {
+        let is_any_locked = !self.transactions.is_empty() || self.awaits_answers();
+        if !is_interrupted && !is_any_locked {
+            return steps;
+        }
         let may_be_left =
             |hive: &HiveId| self.is_active(*hive) && (is_interrupted || self.may_not_drop(*hive));
         let hives: Vec<HiveId> = self.hives.keys().copied().filter(may_be_left).collect();

@@ -26,11 +26,14 @@ type Strand<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
 
 /// Makes the calls of all strands, to the end of everything that they cause; or as far as they come, if some never
 /// return.
+///
+/// # Errors
+/// In words, if all return and what they have caused does not end.
 pub async fn call_all(
     world: &mut World,
     calls: &mut dyn Overlapping,
     scheduler: &mut dyn Scheduler,
-) {
+) -> Result<(), String> {
     // Whatever the simulator was about to let run runs before.
     madsim::time::sleep(Duration::from_millis(1)).await;
     let callers: Vec<_> = calls
@@ -60,12 +63,20 @@ pub async fn call_all(
         turnstile: &turnstile,
     };
     let have_ended = driver.drive(scheduler).await;
+    let have_returned = driver.strands.iter().all(Option::is_none);
     drop(driver);
     turnstile.open();
-    // What hangs may never be at rest.
-    if have_ended {
-        world.settled().await;
+    match (have_ended, have_returned) {
+        (true, _) => world.settled().await,
+        // What hangs may never be at rest.
+        (false, false) => {}
+        (false, true) => {
+            return Err(format!(
+                "what overlapping calls cause has not ended after {STEPS_MAX} steps"
+            ));
+        }
     }
+    Ok(())
 }
 
 struct Driver<'a> {

@@ -412,10 +412,7 @@ impl Target for World {
         calls: &'a mut dyn Overlapping,
         scheduler: &'a mut dyn Scheduler,
     ) -> Answer<'a, Result<(), String>> {
-        Box::pin(async {
-            overlap::call_all(self, calls, scheduler).await;
-            Ok(())
-        })
+        Box::pin(overlap::call_all(self, calls, scheduler))
     }
 
     fn device<'a>(

@@ -40,7 +40,7 @@ struct Block {
     /// Whether the aimed key may go.
     aim_goes: bool,
     /// Whether strands open keys. Then nothing is closed in the block: a call takes its fd last, and may get one
-    /// that was in use when it took effect. Nor does the aimed key go (P-448).
+    /// that was in use when it took effect (P-561). Nor does the aimed key go (P-448).
     opens: bool,
 }
 
@@ -57,8 +57,11 @@ impl Generator {
         self.calm_down();
         let acting = self.actor;
         let aim = self.watched_path();
-        let count = [3, 4, 5, 5][self.rng.random_range(0..4)];
         let beside = self.draw_beside();
+        let count = match beside {
+            Beside::Values => self.rng.random_range(3..=5),
+            _ => [3, 4, 5, 5][self.rng.random_range(0..4)],
+        };
         let children = [self.pick(KEY_NAMES), self.pick(KEY_NAMES)];
         let other = if beside == Beside::Removals || self.chance(2) {
             format!("{aim}\\{}", children[0])
@@ -75,8 +78,8 @@ impl Generator {
         let block = Block {
             aim: aim.clone(),
             more_max: match (beside, count) {
-                (_, 3) | (Beside::Values, 4) => 3,
-                (Beside::Values, _) | (_, 4) => 2,
+                (Beside::Values, _) | (_, 3) => 3,
+                (_, 4) => 2,
                 _ => 1,
             },
             name: name.to_owned(),

@@ -384,11 +384,9 @@ impl<'a> Registry<'a> {
             matches!(one.operation.input, Input::Call { call: Call::CreateKey { .. }, .. })
         };
         let own = &self.history[place];
-        let others = self.history.iter().enumerate().filter(|(index, _)| *index != place);
-        let overlaps = |other: &Operation<RegistryInput>| {
-            !is_before(own, other) && !is_before(other, own) && is_creation(other)
-        };
-        is_creation(own) && others.into_iter().any(|(_, other)| overlaps(other))
+        let overlaps = |other| !is_before(own, other) && !is_before(other, own);
+        let mut others = self.history.iter().enumerate().filter(|(index, _)| *index != place);
+        is_creation(own) && others.any(|(_, other)| is_creation(other) && overlaps(other))
     }
 
     fn steps(&self, known: &Known, place: usize, attempt: Attempt) -> Vec<Step> {

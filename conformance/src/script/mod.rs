@@ -98,9 +98,9 @@
 //! Without a request it does so at once; a stalled one then answers the first request that it has kept so.
 //!
 //! A block has strands, each with the calls of one thread of an actor below it: reads and writes of values,
-//! keys and security descriptors through handles, opens, creations, watches and transactions. Strands do not wait for each other;
-//! where several could go on, the schedule decides: `random SEED`, `pct DEPTH SEED`, `round-robin`, or `replay
-//! 0 2 1`, which are places among those that could. A handle that a strand opens replaces what had its
+//! keys and security descriptors through handles, opens, creations, watches and transactions. Strands do not wait
+//! for each other; where several could go on, the schedule decides: `random SEED`, `pct DEPTH SEED`, `round-robin`,
+//! or `replay 0 2 1`, which are places among those that could. A handle that a strand opens replaces what had its
 //! name. A block passes if some order of its calls gives every answer; it takes no expectations.
 //!
 //! A device is a process of its own that opens the source device: it answers nothing by itself until

@@ -1,5 +1,5 @@
 //! What a block has beside changes and reads of values: one kind of thing, if any. No layer operations: of these a
-//! call that overlaps may see the metadata first, and what follows from it later (P-448).
+//! call that overlaps may see the metadata first, and what follows from it later (P-562).
 
 use proptest::prelude::*;
 
