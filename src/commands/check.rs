@@ -10,6 +10,7 @@ use conformance::lockstep::{Options, Run, Verdict};
 use conformance::plan::Plan;
 use conformance::script::store::StoreScript;
 use conformance::script::{self, Script, answer};
+use rayon::prelude::*;
 use reports::side_by_side::side_by_side;
 use reports::terminal;
 
@@ -34,11 +35,16 @@ pub fn check(arguments: &CheckArguments) -> CommandResult {
         return Err("there is no *.lcs or *.rsi file in what was given".to_owned());
     }
     let scripts = read_scripts(&files)?;
+    // They know nothing of each other; what they say is printed in their order.
+    let all: Vec<_> = scripts.par_iter().map(|script| check_script(script, arguments)).collect();
     let mut failed = 0;
     let mut undecided = 0;
     let mut marks = Vec::new();
-    for script in &scripts {
-        match check_script(script, arguments, &mut marks)? {
+    for checked in all {
+        let checked = checked?;
+        print!("{}", checked.text);
+        marks.push(checked.marks);
+        match checked.exit {
             Exit::Conforms => {}
             Exit::Indeterminate => undecided += 1,
             Exit::HarnessFault => return Ok(Exit::HarnessFault),
@@ -122,16 +128,23 @@ pub(super) fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Re
     Ok(())
 }
 
+/// What came of a script.
+pub(super) struct Checked {
+    /// How it ended.
+    pub exit: Exit,
+    /// What there is to say of it, in whole lines.
+    pub text: String,
+    /// What it claims and what its run has marked.
+    pub marks: ScriptMarks,
+}
+
 fn check_script(
     ScriptFile { file, text, script }: &ScriptFile<'_>,
     arguments: &CheckArguments,
-    marks: &mut Vec<ScriptMarks>,
-) -> CommandResult {
+) -> Result<Checked, String> {
     match script {
-        AnyScript::Calls(script) => check_calls(file, text, script, arguments, marks),
-        AnyScript::Requests(script) => {
-            check_store::check_script(file, text, script, arguments, marks)
-        }
+        AnyScript::Calls(script) => check_calls(file, text, script, arguments),
+        AnyScript::Requests(script) => check_store::check_script(file, text, script, arguments),
     }
 }
 
@@ -140,47 +153,48 @@ fn check_calls(
     text: &str,
     script: &Script,
     arguments: &CheckArguments,
-    marks: &mut Vec<ScriptMarks>,
-) -> CommandResult {
+) -> Result<Checked, String> {
     let runner = runner(arguments.store);
     let run = runner.run(&script.plan, script.seed.unwrap_or(0), options_of(script));
-    marks.push(ScriptMarks {
+    let marks = ScriptMarks {
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered(),
-    });
-    let store = store_option(arguments.store);
-    match &run.verdict {
-        Verdict::Conforms => {}
-        // What the script says of the step is compared below.
-        Verdict::Outside(_) if expects_its_end(script, &run) => {}
-        Verdict::Outside(what) => {
-            println!("{}: outside this edition: {what}", file.display());
-            return Ok(Exit::Indeterminate);
+    };
+    let (exit, text) = match unfinished(file, script, &run, store_option(arguments.store)) {
+        Some(end) => end,
+        None => {
+            let answers = answer_lines(&script.plan, &run);
+            if arguments.bless {
+                bless(file, text, script, &answers, &run)?
+            } else {
+                compare(file, script, &answers, &run)
+            }
         }
-        Verdict::Indeterminate(reason) => {
-            println!("{}: undecided: {reason}", file.display());
-            return Ok(Exit::Indeterminate);
-        }
-        Verdict::HarnessFault(fault) => {
-            println!("{}: harness fault: {fault}", file.display());
-            return Ok(Exit::HarnessFault);
-        }
+    };
+    Ok(Checked { exit, text, marks })
+}
+
+/// How a run ended, if its answers are not to be compared with what the script expects; and what to say of it.
+fn unfinished(file: &Path, script: &Script, run: &Run, store: &str) -> Option<(Exit, String)> {
+    let file = file.display();
+    let (exit, what) = match &run.verdict {
+        Verdict::Conforms => return None,
+        // What the script says of the step is compared.
+        Verdict::Outside(_) if expects_its_end(script, run) => return None,
+        Verdict::Outside(what) => (Exit::Indeterminate, format!("outside this edition: {what}")),
+        Verdict::Indeterminate(reason) => (Exit::Indeterminate, format!("undecided: {reason}")),
+        Verdict::HarnessFault(fault) => (Exit::HarnessFault, format!("harness fault: {fault}")),
         Verdict::Diverges(divergence) => {
             let finding = Finding {
                 seed: None,
                 plan: script.plan.clone(),
                 divergence: (**divergence).clone(),
             };
-            let command = format!("lockstep replay {}{store}", file.display());
-            println!("{}: {}", file.display(), terminal::finding(&finding, &command));
-            return Ok(Exit::Divergence);
+            let command = format!("lockstep replay {file}{store}");
+            (Exit::Divergence, terminal::finding(&finding, &command))
         }
-    }
-    let answers = answer_lines(&script.plan, &run);
-    if arguments.bless {
-        return bless(file, text, script, &answers, &run);
-    }
-    Ok(compare(file, script, &answers, &run))
+    };
+    Some((exit, format!("{file}: {what}\n")))
 }
 
 /// What has to be recorded to compare a run with what the script expects.
@@ -195,8 +209,13 @@ pub(super) fn expects_its_end(script: &Script, run: &Run) -> bool {
     last.and_then(|step| script.expectations.get(step)).is_some_and(|lines| !lines.is_empty())
 }
 
-/// Compares a run with what the script expects, and prints what differs.
-pub(super) fn compare(file: &Path, script: &Script, answers: &[Vec<String>], run: &Run) -> Exit {
+/// Compares a run with what the script expects, and says what differs.
+pub(super) fn compare(
+    file: &Path,
+    script: &Script,
+    answers: &[Vec<String>],
+    run: &Run,
+) -> (Exit, String) {
     let answered = script::compare(script, answers);
     let sent = script::compare_requests(script, &run.requests);
     let audited = script::compare_audits(script, &run.audits);
@@ -205,15 +224,16 @@ pub(super) fn compare(file: &Path, script: &Script, answers: &[Vec<String>], run
         (&sent, "the target sends something else than the script expects"),
         (&audited, "the target audits something else than the script expects"),
     ];
+    let mut text = String::new();
     for (differences, what) in all {
         for difference in differences {
-            println!("{}:{}: {what}", file.display(), difference.line);
             let (expected, got) = (difference.expected.join("\n"), difference.got.join("\n"));
-            print!("{}", side_by_side(&expected, &got));
+            text += &format!("{}:{}: {what}\n", file.display(), difference.line);
+            text += &side_by_side(&expected, &got);
         }
     }
     let is_same = all.iter().all(|(differences, _)| differences.is_empty());
-    if is_same { Exit::Conforms } else { Exit::Divergence }
+    (if is_same { Exit::Conforms } else { Exit::Divergence }, text)
 }
 
 /// A text whose lines end as those of the other do: all in one way, or in LF.
@@ -228,7 +248,7 @@ fn bless(
     script: &Script,
     answers: &[Vec<String>],
     run: &Run,
-) -> CommandResult {
+) -> Result<(Exit, String), String> {
     if script.by_hand {
         // A story by hand is checked as ever; only its text stays.
         return Ok(compare(file, script, answers, run));
@@ -236,12 +256,12 @@ fn bless(
     let blessed = script::bless(text, script, answers, &run.requests, &run.audits)
         .map_err(|refused| format!("{}: {refused}", file.display()))?;
     let blessed = with_line_ends_of(text, blessed);
-    if blessed != text {
-        fs::write(file, blessed)
-            .map_err(|error| format!("failed to write {}: {error}", file.display()))?;
-        println!("{}: blessed", file.display());
+    if blessed == text {
+        return Ok((Exit::Conforms, String::new()));
     }
-    Ok(Exit::Conforms)
+    fs::write(file, blessed)
+        .map_err(|error| format!("failed to write {}: {error}", file.display()))?;
+    Ok((Exit::Conforms, format!("{}: blessed\n", file.display())))
 }
 
 /// The answers of a run as the lines that scripts expect.

@@ -10,7 +10,8 @@ use conformance::store_client::certify::{ScriptOutcome, script_outcome};
 use conformance::store_client::lockstep::{StoreVerdict, run};
 use reports::certification;
 
-use super::{CommandResult, Exit, store_machine};
+use super::check::Checked;
+use super::{Exit, store_machine};
 use crate::CheckArguments;
 
 /// Whether a file is a script of requests.
@@ -30,34 +31,35 @@ pub fn read(file: &Path) -> Result<(String, StoreScript), String> {
 }
 
 /// Runs one script.
-pub fn check_script(
+pub(super) fn check_script(
     file: &Path,
     text: &str,
     script: &StoreScript,
     arguments: &CheckArguments,
-    marks: &mut Vec<ScriptMarks>,
-) -> CommandResult {
+) -> Result<Checked, String> {
     let machine = store_machine(arguments.store);
     let run = run(&script.plan, &machine, script.seed.unwrap_or(0));
-    marks.push(ScriptMarks {
+    let marks = ScriptMarks {
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered.clone(),
-    });
+    };
     if arguments.bless && run.verdict == StoreVerdict::Conforms && !script.by_hand {
         let blessed = language::bless(text, script, &run.answers);
+        let mut said = String::new();
         if blessed != text {
             fs::write(file, blessed)
                 .map_err(|error| format!("failed to write {}: {error}", file.display()))?;
-            println!("{}: blessed", file.display());
+            said = format!("{}: blessed\n", file.display());
         }
-        return Ok(Exit::Conforms);
+        return Ok(Checked { exit: Exit::Conforms, text: said, marks });
     }
     let outcome = script_outcome(script, &run);
-    print!("{}", certification::script_failure(&file.display().to_string(), &outcome));
-    Ok(match outcome {
+    let text = certification::script_failure(&file.display().to_string(), &outcome);
+    let exit = match outcome {
         ScriptOutcome::Passes => Exit::Conforms,
         ScriptOutcome::Differs(_) | ScriptOutcome::Diverges(_) => Exit::Divergence,
         ScriptOutcome::Indeterminate(_) => Exit::Indeterminate,
         ScriptOutcome::HarnessFault(_) => Exit::HarnessFault,
-    })
+    };
+    Ok(Checked { exit, text, marks })
 }

@@ -91,7 +91,9 @@ fn show(mut finding: Finding, arguments: &ReplayArguments, runner: &dyn Runner) 
 fn as_expected(arguments: &ReplayArguments, script: Option<&Script>, run: &Run) -> Exit {
     let exit = script.map_or(Exit::Conforms, |script| {
         let answers = check::answer_lines(&script.plan, run);
-        check::compare(Path::new(&arguments.what), script, &answers, run)
+        let (exit, text) = check::compare(Path::new(&arguments.what), script, &answers, run);
+        print!("{text}");
+        exit
     });
     if exit == Exit::Conforms {
         println!("conforms");
