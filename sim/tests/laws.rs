@@ -33,57 +33,57 @@ fn holds(law: Law, on_memory: u64, on_sqlite: u64) {
 
 #[test]
 fn a_layer_comes_and_goes() {
-    holds(laws::layer_comes_and_goes, 30, 3);
+    holds(laws::layer_comes_and_goes, 16, 3);
 }
 
 #[test]
 fn disjoint_writes_commute() {
-    holds(laws::disjoint_writes_commute, 30, 3);
+    holds(laws::disjoint_writes_commute, 16, 3);
 }
 
 #[test]
 fn a_source_restart_keeps_keys() {
-    holds(laws::source_restart_keeps_keys, 30, 5);
+    holds(laws::source_restart_keeps_keys, 16, 5);
 }
 
 #[test]
 fn flattening_keeps_the_view() {
-    holds(laws::flattening_keeps_the_view, 30, 3);
+    holds(laws::flattening_keeps_the_view, 16, 3);
 }
 
 #[test]
 fn case_variants_are_one_name() {
-    holds(laws::case_variants_are_one_name, 30, 3);
+    holds(laws::case_variants_are_one_name, 16, 3);
 }
 
 #[test]
 fn a_refused_call_changes_nothing() {
-    holds(laws::refused_call_changes_nothing, 30, 3);
+    holds(laws::refused_call_changes_nothing, 16, 3);
 }
 
 #[test]
 fn a_restore_reproduces_the_view() {
-    holds(laws::restore_reproduces_the_view, 30, 5);
+    holds(laws::restore_reproduces_the_view, 16, 5);
 }
 
 #[test]
 fn another_allow_ace_takes_nothing() {
-    holds(laws::another_allow_ace_takes_nothing, 60, 3);
+    holds(laws::another_allow_ace_takes_nothing, 32, 3);
 }
 
 #[test]
 fn neighbours_of_one_kind_commute() {
-    holds(laws::neighbours_of_one_kind_commute, 60, 3);
+    holds(laws::neighbours_of_one_kind_commute, 32, 3);
 }
 
 #[test]
 fn nobody_gets_what_everyone_gets() {
-    holds(laws::nobody_gets_what_everyone_gets, 60, 3);
+    holds(laws::nobody_gets_what_everyone_gets, 32, 3);
 }
 
 #[test]
 fn maximum_is_the_union() {
-    holds(laws::maximum_is_the_union, 60, 3);
+    holds(laws::maximum_is_the_union, 32, 3);
 }
 
 /// Takes every third open for denied.

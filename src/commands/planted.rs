@@ -93,7 +93,8 @@ pub fn planted(arguments: &PlantedArguments) -> CommandResult {
             (true, true) => State::Compiles,
             (true, false) => State::Found,
         };
-        let outcome = try_defect(&root, &work, defect, until)?;
+        let is_few = arguments.sample.is_some();
+        let outcome = try_defect(&root, &work, defect, until, is_few)?;
         if arguments.format == Format::Human {
             println!("{}", table::row(&outcome));
         }
@@ -149,8 +150,15 @@ fn defects(folder: &Path) -> Result<Vec<Defect>, String> {
     Ok(defects)
 }
 
-/// Takes a defect as far as `until`: applied, compiled, or hunted.
-fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result<Outcome, String> {
+/// Takes a defect as far as `until`: applied, compiled, or hunted. Where there are few, compiling the model takes
+/// longer than an optimised one saves.
+fn try_defect(
+    root: &Path,
+    work: &Path,
+    defect: &Defect,
+    until: State,
+    is_few: bool,
+) -> Result<Outcome, String> {
     copy_tree(root, work)?;
     let apply = Command::new("git")
         .args(["apply", "--whitespace=nowarn"])
@@ -176,6 +184,9 @@ fn try_defect(root: &Path, work: &Path, defect: &Defect, until: State) -> Result
     // the checkout's, and a later build of the checkout would take a defect for itself.
     let mut build = Command::new("cargo");
     build.args(["build", "--bin", BINARY, "--quiet"]).env("CARGO_PROFILE_DEV_DEBUG", "none");
+    if is_few {
+        build.args(["--config", "profile.dev.package.registry-model.opt-level=0"]);
+    }
     let built = build.env("CARGO_TARGET_DIR", root.join("target")).current_dir(work).output();
     expect_success(built, &format!("compile the tree with {}", defect.name))?;
     if until == State::Found {
