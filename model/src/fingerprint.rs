@@ -93,7 +93,7 @@ fn of_late(late: &Late, hasher: &mut impl Hasher) {
     discriminant(&late.change).hash(hasher);
     match &late.change {
         Change::Contents(contents) => of_database(contents, hasher),
-        Change::Transaction(_, bound) | Change::Commit(_, bound, _) => of_bound(bound, hasher),
+        Change::Commit(_, bound, _) => of_bound(bound, hasher),
         _ => {}
     }
 }

@@ -118,11 +118,11 @@ fn write(
     let (hive, key, time) = (open.hive(), open.key(), work.time);
     let mutation = Mutation::WriteDescriptor { key, descriptor: Arc::new(descriptor), size, time };
     enlistment::lock_for(work, &open.place, || mutation.clone())?;
-    work.state.secured.0.insert_mut((hive, key));
     if work.transaction.is_some() {
         enlistment::enlist(work, &open.place, mutation);
         return Ok(Outcome::Done);
     }
+    work.state.secured.0.insert_mut((hive, key));
     let before = work.state.clone();
     mutation.change(work.state.database_mut(hive));
     work.requested(hive);

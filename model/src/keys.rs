@@ -331,7 +331,8 @@ fn create_child(
         }
         return Err(errno);
     }
-    let mutation = requests(work, &parent, &name, layer, guid, sequence, &descriptor, create)?;
+    let mutation = requests(work, &parent, &name, layer, guid, sequence, &descriptor, create)
+        .inspect_err(|_| enlistment::refused(work, parent.hive))?;
     let touched = layers::Touched::Child(parent.hive, parent.key(), name.folded());
     let outcome = match access::foreseen(work, &descriptor, create.desired_access) {
         Ok(granted) => opened(work, place.clone(), &descriptor, granted, Some(REG_CREATED_NEW)),

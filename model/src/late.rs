@@ -54,8 +54,8 @@ pub(crate) enum Change {
     Contents(Box<Database>),
     /// A mutation outside transactions, without its last write time.
     Mutation(Mutation),
-    /// The transaction is like this then.
-    Transaction(TransactionId, Box<Bound>),
+    /// The transaction takes the write lock, for a mutation that is refused (P-65).
+    Lock(TransactionId),
     /// One more mutation in the transaction.
     Logged(TransactionId, Logged),
     /// A transaction is committed that was like this, with mutations in it that are not answered either.
@@ -90,6 +90,9 @@ pub(crate) enum About {
     Descriptor(Guid),
     Child(Guid, FoldedName),
 }
+
+/// With its events, or with OVERFLOW.
+const EITHER: [Telling; 2] = [Telling::Exact, Telling::Unknown];
 
 impl About {
     pub(crate) fn of(touched: Touched<'_>) -> About {
@@ -203,9 +206,11 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     let mut arriving = vec![Arriving { state: first, covered, audit, due: Vec::new() }];
     let ordered = in_order(&stall.late);
     for (index, late) in ordered.iter().enumerate() {
-        if late.is_never_there(&ordered[index + 1..]) {
+        let later = &ordered[index + 1..];
+        if late.is_never_there(later) {
             continue;
         }
+        let late = late.without_gone_creations(later);
         let mut next = Vec::new();
         for one in arriving {
             let Ok(all) = late.arrive(one, at) else { return vec![outside(state)] };
@@ -215,7 +220,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     }
     arriving = distinct(arriving.into_iter().flat_map(|one| one.ask(at)).collect());
     for late in ordered.iter().filter(|late| late.creation().is_some()) {
-        let told = arriving.into_iter().flat_map(|one| late.tell_of_creation(one, at));
+        let told = arriving.into_iter().flat_map(|one| late.tell_of_creation(one, &EITHER, at));
         arriving = distinct(told.flat_map(|one| one.ask(at)).collect());
     }
     let outcome = || Outcome::Nothing;
@@ -301,7 +306,7 @@ impl Late {
         let mut holders = state.lock_holders_in_turn(self.hive);
         match &self.change {
             Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) => holders,
-            Change::Transaction(id, _) | Change::Logged(id, _) => {
+            Change::Lock(id) | Change::Logged(id, _) => {
                 let is_open = self.locks().is_some() && state.bound(*id).is_some();
                 holders.retain(|holder| is_open && holder != id);
                 holders
@@ -319,8 +324,7 @@ impl Late {
     /// The transaction that has the write lock of the hive once it is carried out.
     pub(crate) fn locks(&self) -> Option<TransactionId> {
         match &self.change {
-            Change::Transaction(id, bound) if bound.contents.is_some() => Some(*id),
-            Change::Logged(id, _) => Some(*id),
+            Change::Lock(id) | Change::Logged(id, _) => Some(*id),
             _ => None,
         }
     }
@@ -362,10 +366,16 @@ impl Late {
             Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) => {
                 carry_out(&self.change, Some(&self.rest), &mut state, self.hive, at);
             }
-            Change::Transaction(id, bound) => state.replace_bound(*id, bound, at),
-            Change::Logged(id, logged) => state.take_late(*id, logged, at),
-            Change::Commit(_, bound, unanswered) => {
-                let arrived = |work: &mut Work<'_>| due.extend(arrived(work, bound, unanswered));
+            Change::Lock(id) => state.take_lock(*id),
+            Change::Logged(id, logged) => {
+                let states = state.take_late(*id, logged, at).into_iter();
+                let entered =
+                    |state| Arriving { state, covered, audit: audit.clone(), due: due.clone() };
+                return Ok(states.map(entered).collect());
+            }
+            Change::Commit(id, bound, unanswered) => {
+                let arrived =
+                    |work: &mut Work<'_>| due.extend(arrived(work, *id, bound, unanswered));
                 let all = by_the_kernel(state, covered, audit, at, arrived);
                 return Ok(all.into_iter().map(|one| one.with(&due)).collect());
             }
@@ -395,11 +405,11 @@ impl Late {
         let Some(effect) = &self.effect else {
             return Ok(vec![Arriving { state, covered, audit, due }]);
         };
-        let needed = match &self.change {
-            Change::Mutation(mutation) => mutation.needed_key(),
-            _ => None,
+        let is_refused = match &self.change {
+            Change::Mutation(mutation) => !mutation.finds_its_key(found.database(self.hive)),
+            _ => false,
         };
-        if needed.is_some_and(|key| !found.database(self.hive).keys.contains_key(&key)) {
+        if is_refused {
             // A refusal has no effects. A source may have nothing against a removal (P-09, P-46).
             let mut one = Arriving { state: found.clone(), covered, audit, due };
             if matches!(self.change, Change::Mutation(Mutation::DeleteValue { .. })) {
@@ -422,11 +432,16 @@ impl Late {
             return Ok(vec![arriving]);
         }
         let before = effect.before(&found, self.hive);
-        Ok(self.follow(effect, &before, arriving, at))
+        Ok(self.follow(effect, (&before, &EITHER), arriving, at))
     }
 
     /// The record of a late creation is there, as the last of all that was in flight (P-380).
-    fn tell_of_creation(&self, mut arriving: Arriving, at: UnixTime) -> Vec<Arriving> {
+    pub(crate) fn tell_of_creation(
+        &self,
+        mut arriving: Arriving,
+        tellings: &[Telling],
+        at: UnixTime,
+    ) -> Vec<Arriving> {
         let (Some(effect), Some(creation)) = (&self.effect, self.creation()) else {
             return vec![arriving];
         };
@@ -435,27 +450,23 @@ impl Late {
             return vec![arriving];
         }
         let before = creation.without(&arriving.state);
-        self.follow(effect, &before, arriving, at)
+        self.follow(effect, (&before, tellings), arriving, at)
     }
 
     /// The effects of a mutation that is done.
     fn follow(
         &self,
         effect: &Effect,
-        before: &State,
+        (before, tellings): (&State, &[Telling]),
         arriving: Arriving,
         at: UnixTime,
     ) -> Vec<Arriving> {
         let mut shows = Covered::new();
         covers!(shows, "FAIL-21");
-        let tellings = if arriving.state.watches.is_empty() {
-            vec![Telling::Exact]
-        } else {
-            vec![Telling::Exact, Telling::Unknown]
-        };
+        let tellings = if arriving.state.watches.is_empty() { &tellings[..1] } else { tellings };
         let (touched, place) = (effect.about.touched(self.hive), &effect.place);
         let mut all = Vec::new();
-        for telling in tellings {
+        for &telling in tellings {
             let Arriving { state, covered, audit, due } = &arriving;
             let mut due = due.clone();
             let told = by_the_kernel(state.clone(), *covered, audit.clone(), at, |work| {

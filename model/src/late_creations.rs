@@ -7,6 +7,7 @@
 use crate::database::{Database, Guid, HiveId, PathEntry, Target};
 use crate::in_flight::Sent;
 use crate::late::{About, Change, Late};
+use crate::names::FoldedName;
 use crate::state::State;
 use crate::transactions::Mutation;
 
@@ -50,14 +51,29 @@ impl Late {
 
     /// A creation of which the layer is deleted before its record is asked for was never there (P-261).
     pub(crate) fn is_never_there(&self, later: &[Late]) -> bool {
-        let Some(creation) = self.creation() else { return false };
-        later.iter().any(|other| match &other.change {
-            Change::Layer { name, sent, .. } => {
-                name == creation.entry.layer.folded() && *sent == Sent::Surely
-            }
-            _ => false,
-        })
+        self.creation().is_some_and(|creation| is_deleted(creation.entry.layer.folded(), later))
     }
+
+    /// The same request; if it commits a transaction, without the creations in that which were never there.
+    pub(crate) fn without_gone_creations(&self, later: &[Late]) -> Late {
+        let mut late = self.clone();
+        if let Change::Commit(_, _, unanswered) = &mut late.change {
+            unanswered.retain(|logged| match &logged.mutation {
+                Mutation::CreateKey { entry, .. } => !is_deleted(entry.layer.folded(), later),
+                _ => true,
+            });
+        }
+        late
+    }
+}
+
+/// Whether one of these requests surely deletes a layer.
+fn is_deleted(layer: &FoldedName, requests: &[Late]) -> bool {
+    let deletes = |late: &Late| match &late.change {
+        Change::Layer { name, sent, .. } => name == layer && *sent == Sent::Surely,
+        _ => false,
+    };
+    requests.iter().any(deletes)
 }
 
 impl Creation {

@@ -9,7 +9,7 @@ use crate::database::{Database, Guid, HiveId, Layered, Target};
 use crate::deletion::name_lost;
 use crate::input::UnixTime;
 use crate::late::{About, Arriving, Change, Late, by_the_kernel};
-use crate::layer_commit::{followed_late, owes_more};
+use crate::layer_commit::{Telling, followed_late, owes_more};
 use crate::layer_effects;
 use crate::layers::Touched;
 use crate::names::FoldedName;
@@ -30,6 +30,8 @@ pub(crate) enum Due {
     },
     /// A key that has lost its last name and that nobody has open is dropped (P-260).
     Drop(HiveId, Guid),
+    /// The record of a creation that was in flight as its transaction was committed, and the look at its name (P-380).
+    Creation(Box<Late>),
     /// The deletion of a layer, once more, since something was written into it when it was gone (P-264).
     Deletion(HiveId, FoldedName),
 }
@@ -91,6 +93,11 @@ impl Due {
                 }
                 vec![Arriving { state: after, covered, audit, due: Vec::new() }]
             }
+            Due::Creation(late) => {
+                let arriving = Arriving { state, covered, audit, due: Vec::new() };
+                let told = late.tell_of_creation(arriving, &[Telling::Unknown], at);
+                told.into_iter().flat_map(|one| one.ask(at)).collect()
+            }
             Due::Deletion(hive, name) => {
                 let mut after = state.clone();
                 let Some(slot) = state.hives.get(hive).map(|hive| hive.slot) else { return vec![] };
@@ -113,9 +120,10 @@ impl Due {
 }
 
 impl Arriving {
-    /// Everything is asked, in the order in which it has come to be due.
+    /// Everything is asked, in the order in which it has come to be due; creations are told of last.
     pub(crate) fn ask(mut self, at: UnixTime) -> Vec<Arriving> {
-        let due = std::mem::take(&mut self.due);
+        let mut due = std::mem::take(&mut self.due);
+        due.sort_by_key(|one| matches!(one, Due::Creation(_)));
         let mut all = vec![self];
         for one in due {
             all = all.into_iter().flat_map(|arriving| one.ask(arriving, at)).collect();
@@ -167,6 +175,7 @@ fn written_by(mutation: &Mutation) -> Option<FoldedName> {
         Mutation::SetBlanket { sequence: None, .. }
         | Mutation::DeleteValue { .. }
         | Mutation::DeleteEntry { .. }
+        | Mutation::Uncover { .. }
         | Mutation::WriteDescriptor { .. } => None,
     }
 }

@@ -10,7 +10,7 @@ use crate::late::{Change, in_order};
 use crate::layer_effects;
 use crate::slots;
 use crate::state::{Gone, State};
-use crate::transactions::{Mutation, TransactionId, carried_out};
+use crate::transactions::{Logged, Mutation, TransactionId, carried_out};
 
 /// The requests of a mutation that come after the one which is late (P-260, P-261).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(crate) fn carry_out(
                 state.database_mut(hive).delete_layer(name);
             }
         }
-        Change::None | Change::Transaction(..) | Change::Logged(..) => {}
+        Change::None | Change::Lock(_) | Change::Logged(..) => {}
     }
 }
 
@@ -147,20 +147,38 @@ fn forgotten_of_stall(state: &State, source: SourceId, at: UnixTime) -> Vec<Stat
     now.stalls.remove_mut(&source);
     let mut states = vec![now.clone()];
     let mut committed: Vec<TransactionId> = Vec::new();
+    let mut ends = vec![now];
     for late in in_order(&stall.late) {
-        let is_open = |id: &TransactionId| now.bound(*id).is_some() && !committed.contains(id);
+        let is_open = |id: &TransactionId| ends[0].bound(*id).is_some() && !committed.contains(id);
         if late.behind.iter().any(is_open) {
             continue;
         }
-        carry_out(&late.change, None, &mut now, late.hive, at);
-        if let Change::Commit(id, ..) = &late.change {
-            committed.push(*id);
+        for end in &mut ends {
+            carry_out(&late.change, None, end, late.hive, at);
         }
-        if !states.contains(&now) {
-            states.push(now.clone());
+        if let Change::Commit(id, _, unanswered) = &late.change {
+            committed.push(*id);
+            let mut recorded: Vec<State> =
+                ends.iter().map(|end| with_records(end, late.hive, unanswered)).collect();
+            recorded.retain(|recorded| !ends.contains(recorded));
+            ends.extend(recorded);
+        }
+        for end in &ends {
+            if !states.contains(end) {
+                states.push(end.clone());
+            }
         }
     }
     states
+}
+
+/// Of a creation that was in flight as its transaction was committed it may have been the record that was.
+fn with_records(end: &State, hive: HiveId, unanswered: &[Logged]) -> State {
+    let mut recorded = end.clone();
+    for logged in unanswered.iter().filter(|logged| logged.mutation.made().is_some()) {
+        logged.mutation.record_key(recorded.database_mut(hive));
+    }
+    recorded
 }
 
 /// The source of these hives is gone: the slot goes Down.

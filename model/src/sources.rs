@@ -132,7 +132,12 @@ fn died(state: &State, source: SourceId, covered: &mut Covered) -> Vec<State> {
         mark_cancelled(&next, source, covered);
         mark_untold(&next, source, covered);
     }
-    let is_committing = |late: &late::Late| matches!(late.change, late::Change::Commit(..));
+    let is_committing = |late: &late::Late| match &late.change {
+        late::Change::Commit(_, bound, _) => {
+            marks::would_be_told(state, bound.hive, bound.log.iter())
+        }
+        _ => false,
+    };
     if next.stalls.get(&source).is_some_and(|stall| stall.late.iter().any(is_committing)) {
         covers!(covered, "TXN-57");
     }

@@ -90,7 +90,6 @@ impl Stall {
     pub(crate) fn of_transaction(&self, id: TransactionId) -> Vec<Logged> {
         let mutation = |late: &Late| match &late.change {
             Change::Logged(of, logged) if *of == id => Some(logged.clone()),
-            Change::Transaction(of, bound) if *of == id => bound.log.last().cloned(),
             _ => None,
         };
         self.late.iter().filter_map(mutation).collect()
@@ -245,12 +244,16 @@ impl State {
 impl Work<'_> {
     /// Whether the call took as long as a request that is not answered.
     pub(crate) fn has_timed_out(&self) -> bool {
-        let (began, ended) = self.span();
-        let timeout = self.request_timeout_ms * NANOSECONDS_PER_MILLISECOND;
         // The end of a lifetime ends what is in flight in its transaction (P-158, P-175).
         let within = self.committing.or(self.transaction);
         let is_over = within.is_some_and(|id| self.is_doubtful(id));
-        ended.saturating_sub(began) >= timeout || is_over
+        self.has_lasted_a_request() || is_over
+    }
+
+    /// Whether it took that long, whatever has ended it.
+    fn has_lasted_a_request(&self) -> bool {
+        let (began, ended) = self.span();
+        ended.saturating_sub(began) >= self.request_timeout_ms * NANOSECONDS_PER_MILLISECOND
     }
 
     /// The call ends as it does only when a request of it has timed out.
@@ -273,13 +276,15 @@ impl Work<'_> {
 
     /// A request to a stalled source: it is not answered, or not even sent.
     pub(crate) fn unanswered(&mut self, hive: HiveId) -> Errno {
-        covers!(self.covered, "FAIL-16", "FAIL-17", "SRC-02");
-        if let Some(slot) = self.state.slot_of_mut(hive) {
-            slot.has_timed_out.0 = true;
-        }
         covers!(self.covered, "FAIL-32", "ERR-21");
-        if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
-            covers!(self.covered, "CONF-02");
+        if self.has_lasted_a_request() {
+            covers!(self.covered, "FAIL-16", "FAIL-17", "SRC-02");
+            if let Some(slot) = self.state.slot_of_mut(hive) {
+                slot.has_timed_out.0 = true;
+            }
+            if self.request_timeout_ms != u64::from(Limits::default().request_timeout_ms) {
+                covers!(self.covered, "CONF-02");
+            }
         }
         if !self.has_timed_out() || !self.has_ended_in_time(hive) {
             self.ends_at_no_such_time();
@@ -384,12 +389,11 @@ impl Work<'_> {
         will_be_committed(&mut dying, id, bound);
         // The transaction ends with its source, which has committed it or not (P-155, P-249).
         self.may_have_ended_uncounted_in(dying);
-        in_flight(&mut self.state, id, bound);
-        let (began, ended) = self.span();
-        let timeout = self.request_timeout_ms * NANOSECONDS_PER_MILLISECOND;
+        let is_unanswered = self.has_lasted_a_request();
+        in_flight(&mut self.state, id, bound, is_unanswered);
         if self.sent != Some(Sent::Surely) {
             self.timed_out_in(active);
-        } else if ended.saturating_sub(began) < timeout {
+        } else if !is_unanswered {
             // The lifetime was over before the request's own time.
             covers!(self.covered, "FAIL-36", "TXN-46");
         }
@@ -400,7 +404,7 @@ impl Work<'_> {
         if self.state.may_stall(bound.hive) {
             let active = self.state.clone();
             let mut state = active.clone();
-            in_flight(&mut state, id, bound);
+            in_flight(&mut state, id, bound, self.has_lasted_a_request());
             self.stall_endings.clear();
             self.timed_out_in(state);
             // The commit is the first request of its call where nobody watches. The questions for what there is to
@@ -434,6 +438,14 @@ impl Work<'_> {
         self.may_stall_at(hive);
     }
 
+    /// The request that follows in a transaction may not be answered: not only with the state as it is before it, but
+    /// also with this one, from which it leads to the other.
+    pub(crate) fn may_stall_between(&mut self, hive: HiveId, state: State, done: &State) {
+        let change = self.transaction.map_or(Change::None, |id| within(id, &state, done));
+        self.stall_endings.push(StallEnding { hive, state, change, purpose: None });
+        self.before_request = Some(self.state.clone());
+    }
+
     /// Marks the point after the allocation of a number for a change of the hive. Nothing of it has changed, if its
     /// source goes now (P-425).
     pub(crate) fn allocated(&mut self, hive: HiveId) {
@@ -444,12 +456,7 @@ impl Work<'_> {
     /// What the last request has brought.
     fn change_since(&self, before: &State, hive: HiveId) -> Change {
         if let Some(id) = self.transaction {
-            return match (before.bound(id), self.state.bound(id)) {
-                (Some(former), Some(bound)) if former != bound => {
-                    Change::Transaction(id, Box::new(bound.clone()))
-                }
-                _ => Change::None,
-            };
+            return within(id, before, &self.state);
         }
         let (former, database) = (before.database(hive), self.state.database(hive));
         // A mutation that changes nothing is one all the same (P-85, P-88), the allocation of a number is none.
@@ -602,9 +609,25 @@ impl Purpose {
     }
 }
 
+/// What a request in a transaction has brought, which leads from one state to the next.
+fn within(id: TransactionId, before: &State, after: &State) -> Change {
+    let (Some(former), Some(bound)) = (before.bound(id), after.bound(id)) else {
+        return Change::None;
+    };
+    match bound.log.last() {
+        Some(logged) if bound.log.len() > former.log.len() => Change::Logged(id, logged.clone()),
+        // It was refused, with the lock.
+        _ if bound.contents.is_some() && former.contents.is_none() => Change::Lock(id),
+        _ => Change::None,
+    }
+}
+
 /// The commit of a transaction is in flight, and its caller is gone.
-fn in_flight(state: &mut State, id: TransactionId, bound: &Bound) {
+fn in_flight(state: &mut State, id: TransactionId, bound: &Bound, is_unanswered: bool) {
     state.set_phase(id, Phase::TimedOut);
+    if let Some(transaction) = state.transactions.get_mut(&id) {
+        transaction.history.0.is_unanswered = is_unanswered;
+    }
     will_be_committed(state, id, bound);
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Work<'a> {
     pub(crate) covered: Covered,
     /// What the call has shown as well if it succeeds.
     pub(crate) if_done: Covered,
+    /// The same if it fails as it would, with no time-out in its way.
+    pub(crate) if_refused: Covered,
     pub(crate) contest: Option<Contest>,
     /// The audit events so far.
     pub(crate) audit: Vec<AuditPattern>,
@@ -131,6 +133,7 @@ impl<'a> Work<'a> {
             time,
             covered: Covered::new(),
             if_done: Covered::new(),
+            if_refused: Covered::new(),
             contest: None,
             audit: Vec::new(),
             rejected: Rejected::default(),
@@ -359,20 +362,17 @@ impl State {
         }
         let mut first = self.clone();
         first.pass_time(began);
-        let mut shown = Covered::new();
-        marks::expired(self, &first, began, &mut shown);
+        marks::expired(self, &mut first);
         let mut steps = Vec::new();
-        let mut pending = vec![(first, BTreeSet::new(), shown)];
-        while let Some((state, mut alive, shown)) = pending.pop() {
-            let (doubts, mut more) = run(&state, alive.clone());
-            more.iter_mut().for_each(|step| step.covered.add(&shown));
+        let mut pending = vec![(first, BTreeSet::new())];
+        while let Some((state, mut alive)) = pending.pop() {
+            let (doubts, more) = run(&state, alive.clone());
             steps.extend(more);
             for id in doubts {
                 let mut expired = state.clone();
                 expired.expire(id);
-                let mut shown = shown;
-                marks::expired(&state, &expired, began, &mut shown);
-                pending.push((expired, alive.clone(), shown));
+                marks::expired(&state, &mut expired);
+                pending.push((expired, alive.clone()));
                 alive.insert(id);
             }
         }

@@ -71,6 +71,8 @@ pub(crate) struct History {
     pub(crate) bound_at: Option<UnixTime>,
     /// Whether it had the write lock there.
     pub(crate) had_lock: bool,
+    /// Whether what ended it is that its commit was not answered in the time of a request (D-81).
+    pub(crate) is_unanswered: bool,
     /// What it has committed.
     pub(crate) committed: rpds::VectorSync<Logged>,
 }
@@ -160,15 +162,21 @@ impl Transaction {
     /// Whether the lifetime that it was given makes it another than the one that is given now would, for
     /// marks.
     pub(crate) fn is_as_it_began(&self, limits: &Limits, now: UnixTime) -> bool {
-        let is_over = match self.phase {
-            Phase::Unbound | Phase::Bound(_) => false,
-            Phase::TimedOut => true,
-            Phase::Committed | Phase::Aborted | Phase::SourceDown(_) => return false,
-        };
+        let is_over = self.has_outlived_its_time();
+        if !is_over && !self.is_active()
+            || self.history.0.lifetime_ms == limits.transaction_timeout_ms.into()
+        {
+            return false;
+        }
         let given = self.history.0.lifetime_ms * NANOSECONDS_PER_MILLISECOND;
         let new = u64::from(limits.transaction_timeout_ms) * NANOSECONDS_PER_MILLISECOND;
         let end = self.deadline.latest.saturating_sub(given).saturating_add(new);
         is_over != (end < now)
+    }
+
+    /// Whether the end of its lifetime has ended it, for marks.
+    pub(crate) fn has_outlived_its_time(&self) -> bool {
+        self.phase == Phase::TimedOut && !self.history.0.is_unanswered
     }
 
     /// It is known not to have expired by this moment.
@@ -216,25 +224,39 @@ impl State {
         }
     }
 
-    /// A mutation that was in flight is part of a transaction, if that is still active (P-263).
-    pub(crate) fn replace_bound(&mut self, id: TransactionId, bound: &Bound, at: UnixTime) {
-        if let Some(own) = self.bound_mut(id) {
-            *own = bound.clone();
-            if let (Some(last), Some(contents)) = (bound.log.last(), &mut own.contents) {
-                last.mutation.write_time_by(contents, at);
+    /// A mutation that was in flight is part of a transaction, if that is still active (P-263), with whatever is in it
+    /// by then: at the end of the log, or refused. A source may have nothing against a removal (P-09, P-46).
+    pub(crate) fn take_late(&self, id: TransactionId, logged: &Logged, at: UnixTime) -> Vec<State> {
+        let Some(hive) = self.bound(id).map(|bound| bound.hive) else { return vec![self.clone()] };
+        let mut taken = self.clone();
+        let is_carried_out = logged.mutation.finds_its_key(self.contents(Some(id), hive));
+        if is_carried_out {
+            taken.take_lock(id);
+        }
+        let watches = self.watches.clone();
+        if let Some(bound) = taken.bound_mut(id) {
+            if bound.log.is_empty() {
+                bound.watches.0 = watches;
             }
+            if let Some(contents) = bound.contents.as_mut().filter(|_| is_carried_out) {
+                logged.mutation.change(contents);
+                logged.mutation.write_time_by(contents, at);
+            }
+            bound.log.push_back_mut(logged.clone());
+        }
+        match logged.mutation {
+            _ if is_carried_out => vec![taken],
+            Mutation::DeleteValue { .. } => vec![self.clone(), taken],
+            _ => vec![self.clone()],
         }
     }
 
-    /// The same of one that comes on top of what is in the transaction by then.
-    pub(crate) fn take_late(&mut self, id: TransactionId, logged: &Logged, at: UnixTime) {
+    /// An active transaction takes the write lock of its hive.
+    pub(crate) fn take_lock(&mut self, id: TransactionId) {
         let Some(hive) = self.bound(id).map(|bound| bound.hive) else { return };
         let stored = self.database(hive).clone();
         if let Some(bound) = self.bound_mut(id) {
-            let contents = bound.contents.get_or_insert(stored);
-            logged.mutation.change(contents);
-            logged.mutation.write_time_by(contents, at);
-            bound.log.push_back_mut(logged.clone());
+            bound.contents.get_or_insert(stored);
         }
     }
 
@@ -401,7 +423,7 @@ impl State {
         let bound = self.transactions.iter().filter_map(|(id, t)| Some((*id, t.bound()?)));
         let (writers, others): (Vec<_>, Vec<_>) =
             bound.partition(|(id, bound)| has_written(*id, bound));
-        if !others.is_empty() {
+        if others.iter().any(|(_, bound)| !bound.log.is_empty()) {
             covers!(covered, "DEL-19");
         }
         let writers: Vec<TransactionId> = writers.into_iter().map(|(id, _)| id).collect();

@@ -185,11 +185,11 @@ pub(crate) fn set(work: &mut Work<'_>, fd: Fd, write: &Write<'_>) -> Result<Outc
     let mutation = Mutation::SetValue { key, entry: entry.clone(), time };
     let is_refused = write.expected_sequence != 0 && own != Some(write.expected_sequence);
     if is_refused {
-        enlistment::lock(work, open.hive())?;
+        enlistment::lock_for_refusal(work, open.hive())?;
     } else {
         enlistment::lock_for(work, &open.place, || mutation.clone())?;
     }
-    if write.expected_sequence != 0 && own != Some(write.expected_sequence) {
+    if is_refused {
         covers!(work.covered, "IOC-039", "IOC-041", "ERR-28");
         if own.is_none() {
             covers!(work.covered, "IOC-040");

@@ -137,6 +137,9 @@ pub(crate) fn notify(
 pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::outputs(work, &[buffer])?;
+    if work.state.untold.0.remove_mut(&open.description) {
+        covers!(work.covered, "TXN-54", "DISP-46", "WATCH-11");
+    }
     let watch = work.state.watches.get(&open.description);
     let Some(watch) = watch.filter(|watch| !watch.queue.is_empty()) else {
         // An fd that is not armed is one that nothing comes in on (D-77).

@@ -113,7 +113,10 @@ impl Work<'_> {
         // What it has shown if it comes to what it would: no other ending does.
         let mut shown = self.covered;
         match result {
-            Err(_) => self.may_have_expired_in_flight(),
+            Err(_) => {
+                shown.add(&self.if_refused);
+                self.may_have_expired_in_flight();
+            }
             Ok(Outcome::TooSmall(_)) => {}
             Ok(_) if !self.waits => shown.add(&self.if_done),
             Ok(_) => {}

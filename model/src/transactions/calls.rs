@@ -81,7 +81,10 @@ pub(crate) fn status(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         REG_TXN_COMMITTED => covers!(work.covered, "IOC-198", "IOC-200", "TXN-29", "IOC-182"),
         REG_TXN_ABORTED => covers!(work.covered, "IOC-198", "IOC-201"),
         REG_TXN_TIMED_OUT => {
-            covers!(work.covered, "IOC-198", "IOC-202", "TXN-37", "TXN-44", "SYS-93");
+            covers!(work.covered, "IOC-198", "IOC-202");
+            if transaction.has_outlived_its_time() {
+                covers!(work.covered, "TXN-37", "TXN-44", "SYS-93");
+            }
         }
         _ => covers!(work.covered, "IOC-198", "IOC-203", "TXN-17", "FAIL-07"),
     }
@@ -96,12 +99,16 @@ pub(crate) fn poll(work: &mut Work<'_>, id: TransactionId) -> Outcome {
     let transaction = work.state.transactions.get(&id);
     let phase = transaction.map(|transaction| transaction.phase.clone());
     let terminal = transaction.is_some_and(|t| t.terminal_errno().is_some());
+    let is_outlived = transaction.is_some_and(Transaction::has_outlived_its_time);
+    if let Some(transaction) = transaction {
+        marks::lifetime(transaction, work.span().0, &mut work.covered);
+    }
     if terminal {
         covers!(work.covered, "TXN-41");
     }
     match phase {
         Some(Phase::Committed) => covers!(work.covered, "IOC-183"),
-        Some(Phase::TimedOut) => covers!(work.covered, "FAIL-33"),
+        Some(Phase::TimedOut) if is_outlived => covers!(work.covered, "FAIL-33"),
         Some(Phase::SourceDown(_)) => covers!(work.covered, "FAIL-08"),
         Some(Phase::Bound(bound)) if bound.refused_at.0.is_some() => {
             covers!(work.covered, "IOC-191", "TXN-63");
@@ -125,9 +132,9 @@ pub(crate) fn close(work: &mut Work<'_>, fd: Fd, id: TransactionId) -> Outcome {
     }
     covers!(work.covered, "SYS-12");
     if let Some(bound) = work.state.bound(id) {
-        covers!(work.covered, "TXN-33", "TXN-34");
+        covers!(work.covered, "TXN-34");
         if !bound.log.is_empty() {
-            covers!(work.covered, "TXN-01");
+            covers!(work.covered, "TXN-01", "TXN-33");
             if bound.log.iter().any(|logged| logged.mutation.takes_number()) {
                 covers!(work.covered, "SEQ-10");
             }

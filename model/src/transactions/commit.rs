@@ -4,18 +4,22 @@
 //! generation step of §6.3 and the refresh of the layers of §2.6, with D-52, D-70, D-81, P-154 and P-155; and
 //! what a death of the source or the end of the lifetime makes of a commit in flight (§10.1).
 
-use super::{Bound, Logged, Mutation, Phase, TransactionId, marks};
+use std::sync::Arc;
+
+use super::{Bound, Logged, Mutation, Phase, Transaction, TransactionId, marks};
 use crate::abi;
 use crate::audit_events::looked_at;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::deletion::{dropped_in_call, mark_deleted, orphaned};
 use crate::errno::Errno;
-use crate::input::{CommitRefusal, Fd};
+use crate::input::{CommitRefusal, Fd, UnixTime};
+use crate::late::{Change, Effect, Late};
 use crate::late_follow::{Due, IsTransaction, logged_in_vain};
+use crate::late_kept::{Rest, carry_out};
 use crate::layer_commit::{Telling, committed_late, committed_transaction};
 use crate::outcome::Outcome;
-use crate::state::{Generation, State};
+use crate::state::{Generation, Place, State};
 use crate::step::Work;
 use crate::watches::Batch;
 
@@ -34,7 +38,7 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     work.commit_may_stall(id, &bound);
     if let Some(refusal) = take_refusal(&mut work.state, bound.hive) {
         if marks::would_be_told(&work.state, bound.hive, bound.log.iter()) {
-            covers!(work.covered, "IOC-190", "TXN-62");
+            covers!(work.if_refused, "IOC-190", "TXN-62");
         }
         if let Some(bound) = work.state.bound_mut(id) {
             bound.refused_at.0 = Some(bound.log.len());
@@ -45,11 +49,11 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         }
         return Err(match refusal {
             CommitRefusal::Busy => {
-                covers!(work.covered, "TXN-59", "IOC-186");
+                covers!(work.if_refused, "TXN-59", "IOC-186");
                 Errno::EBUSY
             }
             CommitRefusal::Failed => {
-                covers!(work.covered, "TXN-60", "IOC-187");
+                covers!(work.if_refused, "TXN-60", "IOC-187");
                 Errno::EIO
             }
         });
@@ -87,7 +91,12 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
 
 /// A commit has been answered late: its log has the effects that it would have had in time (TXN-67, TXN-68).
 /// Mutations that were in flight as well follow it, each by itself (P-263).
-pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged]) -> Vec<Due> {
+pub(crate) fn arrived(
+    work: &mut Work<'_>,
+    id: TransactionId,
+    bound: &Bound,
+    unanswered: &[Logged],
+) -> Vec<Due> {
     if take_refusal(&mut work.state, bound.hive).is_some() {
         covers!(work.covered, "FAIL-18");
         if marks::would_be_told(&work.state, bound.hive, bound.log.iter()) {
@@ -98,11 +107,17 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     let before = work.state.clone();
     let mut due = logged_in_vain(&before, bound.hive, bound.log.iter().chain(unanswered));
     let unopened = apply(&mut work.state, bound, &mut work.covered);
-    if !bound.log.is_empty() {
-        covers!(work.covered, "FAIL-25", "FAIL-34", "TXN-66", "TXN-67");
+    let is_outlived = before.transactions.get(&id).map(Transaction::has_outlived_its_time);
+    match is_outlived.filter(|_| !bound.log.is_empty()) {
+        Some(true) => covers!(work.covered, "FAIL-34", "TXN-67"),
+        Some(false) => covers!(work.covered, "FAIL-25", "TXN-66", "TXN-67"),
+        None => {}
     }
     if work.state.watches != before.watches {
-        covers!(work.covered, "TXN-68", "FAIL-35");
+        covers!(work.covered, "TXN-68");
+        if is_outlived == Some(true) {
+            covers!(work.covered, "FAIL-35");
+        }
     }
     let touched: Vec<_> =
         bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
@@ -114,6 +129,17 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     for Logged { mutation, origin } in unanswered {
         let before = work.state.clone();
         let (_, at) = work.span();
+        if !mutation.finds_its_key(before.database(bound.hive)) {
+            // A source may have nothing against a removal (P-09, P-46).
+            if let Mutation::DeleteValue { .. } = mutation {
+                work.state.change_generation(bound.hive, Generation::uncertain);
+            }
+            continue;
+        }
+        if let Mutation::CreateKey { .. } = mutation {
+            due.push(created(&mut work.state, mutation, origin, at));
+            continue;
+        }
         let database = work.state.database_mut(bound.hive);
         let lost = mutation.apply(database);
         mutation.write_time_by(database, at);
@@ -127,15 +153,28 @@ pub(crate) fn arrived(work: &mut Work<'_>, bound: &Bound, unanswered: &[Logged])
     due
 }
 
+/// A creation is there whose entry was in flight as its transaction was committed: from then on it is a late creation
+/// as any (P-261, P-263, P-380).
+fn created(state: &mut State, mutation: &Mutation, origin: &Arc<Place>, at: UnixTime) -> Due {
+    let hive = origin.hive;
+    let (rest, effect) = (Rest::of(mutation), Effect::of(mutation, origin));
+    let late = Late::new(hive, Change::Mutation(mutation.clone()), rest, Some(effect));
+    carry_out(&late.change, Some(&late.rest), state, hive, at);
+    Due::Creation(Box::new(late))
+}
+
 /// The source has carried a commit out, and the kernel knows nothing of it.
 pub(crate) fn carried_out(state: &mut State, bound: &Bound, unanswered: &[Logged]) {
     state.change_at_once(bound.hive, |state| {
         for logged in bound.log.iter() {
             logged.mutation.apply(state.database_mut(bound.hive));
         }
-        for logged in unanswered {
-            // Nobody has asked for the last write time yet.
-            logged.mutation.change(state.database_mut(bound.hive));
+        for Logged { mutation, .. } in unanswered {
+            // Nobody has asked for what comes next: the last write time, or a key's record (P-243).
+            if mutation.finds_its_key(state.database(bound.hive)) {
+                let change = Change::Mutation(mutation.clone());
+                carry_out(&change, None, state, bound.hive, UnixTime::MAX);
+            }
         }
         keep_times(state, bound);
     });
@@ -155,8 +194,11 @@ fn bound(work: &mut Work<'_>, id: TransactionId) -> Result<Bound, Errno> {
         Some(Phase::Committed) => covers!(work.covered, "IOC-193", "ERR-15"),
         Some(Phase::Aborted) => covers!(work.covered, "DEL-18", "ERR-15"),
         Some(Phase::TimedOut) => {
-            covers!(work.covered, "IOC-195", "ERR-21", "SYS-93");
+            covers!(work.covered, "IOC-195", "ERR-21");
             if let Some(transaction) = work.state.transactions.get(&id) {
+                if transaction.has_outlived_its_time() {
+                    covers!(work.covered, "SYS-93");
+                }
                 marks::lifetime(transaction, work.span().0, &mut work.covered);
             }
             return Err(Errno::ETIMEDOUT);
@@ -186,8 +228,10 @@ fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) -> Vec<Guid> {
     let (batch, unopened) = replayed(state, bound.hive, bound.log.iter(), covered);
     batch.commit(state, &bound.watches.0, covered);
     keep_times(state, bound);
-    // The source has answered (P-451).
-    state.is_durable(bound.hive);
+    if !bound.log.is_empty() {
+        // The source has answered (P-451). Of a transaction with nothing in it, it need not know the hive (P-580).
+        state.is_durable(bound.hive);
+    }
     state.enumerations = Map::new_sync();
     unopened
 }
@@ -274,7 +318,15 @@ fn mark_committed(work: &mut Work<'_>, before: &State, bound: &Bound) {
     if bound.log.is_empty() {
         return;
     }
-    covers!(work.if_done, "IOC-086", "TXN-29", "IOC-182", "OP-54", "TXN-58");
+    covers!(work.if_done, "IOC-086", "TXN-29", "IOC-182", "OP-54");
+    if marks::would_be_told(before, bound.hive, bound.log.iter()) {
+        covers!(work.if_done, "TXN-58");
+    }
+    for logged in bound.log.iter() {
+        if let Mutation::WriteDescriptor { key, .. } = &logged.mutation {
+            work.state.secured.0.insert_mut((bound.hive, *key));
+        }
+    }
     if bound.log.len() > 1 {
         // That all of them were carried out is nothing that a single one could show.
         covers!(work.if_done, "TXN-01", "TXN-28", "TXN-77", "TXN-78", "IOC-181", "SRC-12");

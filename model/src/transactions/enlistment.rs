@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, Transaction, marks};
+use super::{Bound, Logged, MUTATIONS_MAX, Mutation, Phase, Transaction, TransactionId, marks};
 use crate::abi::NO_FD;
 use crate::audit_events::looked_at;
 use crate::coverage::covers;
@@ -47,6 +47,9 @@ pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) ->
     if let Some(errno) = transaction.terminal_errno() {
         let phase = transaction.phase.clone();
         marks::lifetime(transaction, work.span().0, &mut work.covered);
+        if transaction.has_outlived_its_time() {
+            covers!(work.covered, "SYS-93");
+        }
         mark_ended(work, &phase, access);
         return Err(errno);
     }
@@ -242,6 +245,25 @@ pub(crate) fn lock_for(
     locked
 }
 
+/// The write lock for a mutation that the source refuses then. In a transaction it takes the lock all the same, be it
+/// answered late (P-65).
+///
+/// # Errors
+///
+/// As of [`lock`].
+pub(crate) fn lock_for_refusal(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
+    lock(work, hive)?;
+    refused(work, hive);
+    Ok(())
+}
+
+/// The source refuses a mutation for which it has taken the lock.
+pub(crate) fn refused(work: &mut Work<'_>, hive: HiveId) {
+    if work.transaction.is_some() {
+        work.requested(hive);
+    }
+}
+
 /// Takes a mutation into the transaction of the call, with the write lock already had. False if the
 /// call has no transaction: then it is carried out at once.
 pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutation) -> bool {
@@ -257,16 +279,8 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         // Nobody is told of it before the commit.
         covers!(work.if_done, "TXN-81", "WATCH-09");
     }
-    let watches = work.state.watches.clone();
-    if let Some(bound) = work.state.bound_mut(id) {
-        if bound.log.is_empty() {
-            bound.watches.0 = watches;
-        }
-        if let Some(contents) = &mut bound.contents {
-            logged.mutation.apply(contents);
-        }
-        bound.log.push_back_mut(logged);
-    }
+    uncover(work, id, &logged);
+    log(&mut work.state, id, logged);
     work.state.enumerations = Map::new_sync();
     work.requested(origin.hive);
     if work.is_doubtful(id) {
@@ -276,6 +290,41 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         work.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
     }
     true
+}
+
+/// A creation takes the HIDDEN entry of its layer away first, by a request of its own (D-24). Answered late that is a
+/// change of its own (P-267); answered in time it may have been told of before the creation is, or not (P-174).
+fn uncover(work: &mut Work<'_>, id: TransactionId, creation: &Logged) {
+    let hive = creation.origin.hive;
+    if !work.state.may_stall(hive) {
+        return;
+    }
+    let contents = work.state.contents(Some(id), hive);
+    let Some(mutation) = creation.mutation.uncovers(contents) else { return };
+    let former = work.state.bound(id).map(|bound| bound.log.clone()).unwrap_or_default();
+    log(&mut work.state, id, Logged { mutation, origin: creation.origin.clone() });
+    work.requested(hive);
+    let told = work.state.clone();
+    if let Some(bound) = work.state.bound_mut(id) {
+        bound.log = former;
+    }
+    let mut done = told.clone();
+    log(&mut done, id, creation.clone());
+    work.may_stall_between(hive, told, &done);
+}
+
+/// A mutation is in the transaction, and at the end of its log.
+fn log(state: &mut State, id: TransactionId, logged: Logged) {
+    let watches = state.watches.clone();
+    if let Some(bound) = state.bound_mut(id) {
+        if bound.log.is_empty() {
+            bound.watches.0 = watches;
+        }
+        if let Some(contents) = &mut bound.contents {
+            logged.mutation.apply(contents);
+        }
+        bound.log.push_back_mut(logged);
+    }
 }
 
 fn mark_enlisted(work: &mut Work<'_>, mutation: &Mutation) {
@@ -288,7 +337,7 @@ fn mark_enlisted(work: &mut Work<'_>, mutation: &Mutation) {
     }
     match mutation {
         Mutation::SetValue { .. } => covers!(work.if_done, "TXN-02"),
-        Mutation::DeleteValue { .. } => {}
+        Mutation::DeleteValue { .. } | Mutation::Uncover { .. } => {}
         Mutation::SetBlanket { .. } => covers!(work.if_done, "TXN-07"),
         Mutation::CreateKey { .. } => covers!(work.if_done, "TXN-03"),
         Mutation::DeleteEntry { .. } => covers!(work.if_done, "TXN-04"),
@@ -313,7 +362,7 @@ fn mark_ended(work: &mut Work<'_>, phase: &Phase, access: Access) {
     match phase {
         Phase::Committed | Phase::Aborted => covers!(work.covered, "ERR-15"),
         Phase::TimedOut => {
-            covers!(work.covered, "ERR-07", "ERR-21", "TXN-38", "SYS-93");
+            covers!(work.covered, "ERR-07", "ERR-21", "TXN-38");
         }
         Phase::SourceDown(_) => {
             covers!(work.covered, "ERR-05", "ERR-22", "FAIL-07", "FAIL-09", "TXN-17");

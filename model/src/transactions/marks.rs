@@ -39,21 +39,16 @@ pub(super) fn would_be_told_of_next(state: &State, bound: &Bound, next: &Logged)
     would_be_told(&own, bound.hive, [next].into_iter())
 }
 
-/// Some transactions have outlived their lifetime by this moment.
-pub(crate) fn expired(before: &State, after: &State, by: UnixTime, covered: &mut Covered) {
+/// Notes whom transactions have told nothing that have outlived their lifetime: they would have been told of a commit.
+pub(crate) fn expired(before: &State, after: &mut State) {
     for (id, transaction) in before.transactions.iter().filter(|(_, t)| t.is_active()) {
         let is_over = |now: &Transaction| now.phase == Phase::TimedOut;
-        if !after.transactions.get(id).is_some_and(is_over) {
-            continue;
-        }
-        let lifetime = transaction.history.0.lifetime_ms * NANOSECONDS_PER_MILLISECOND;
-        let bound_at = transaction.history.0.bound_at;
-        if bound_at.is_none_or(|bound_at| bound_at.saturating_add(lifetime) > by) {
-            // Had its time run from the bind, it would go on.
-            covers!(covered, "TXN-43");
-        }
-        if transaction.bound().is_some_and(|b| would_be_told(before, b.hive, b.log.iter())) {
-            covers!(covered, "TXN-54", "DISP-46", "WATCH-11");
+        let bound = transaction.bound().filter(|bound| !bound.log.is_empty());
+        let bound = bound.filter(|_| after.transactions.get(id).is_some_and(is_over));
+        if let Some(bound) = bound.filter(|_| !before.watches.is_empty()) {
+            let log = bound.log.iter();
+            let (batch, _) = replayed(&mut before.clone(), bound.hive, log, &mut Covered::new());
+            batch.watches().for_each(|watch| after.untold.0.insert_mut(watch));
         }
     }
 }
@@ -66,7 +61,13 @@ pub(super) fn lifetime(transaction: &Transaction, now: UnixTime, covered: &mut C
         .earliest
         .saturating_sub(nanoseconds(transaction.history.0.lifetime_ms));
     let default = nanoseconds(u64::from(Limits::default().transaction_timeout_ms));
-    let is_over = transaction.phase == Phase::TimedOut;
+    let is_over = transaction.has_outlived_its_time();
+    let bound_at = transaction.history.0.bound_at;
+    let lifetime = nanoseconds(transaction.history.0.lifetime_ms);
+    if is_over && bound_at.is_none_or(|bound_at| bound_at.saturating_add(lifetime) > now) {
+        // Had its time run from the bind, it would go on.
+        covers!(covered, "TXN-43");
+    }
     if (is_over || transaction.is_active()) && is_over != (began.saturating_add(default) <= now) {
         covers!(covered, "CONF-03", "BOOT-10", "CONF-25");
     }

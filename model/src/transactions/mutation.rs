@@ -25,6 +25,8 @@ pub(crate) enum Mutation {
     CreateKey { parent: Guid, entry: PathEntry, key: Guid, record: KeyRecord },
     /// RSI_DELETE_ENTRY.
     DeleteEntry { parent: Guid, name: KeyName, layer: LayerName, time: Time },
+    /// RSI_DELETE_ENTRY of a HIDDEN entry, to make room for a new key that has not come yet (D-24, P-267).
+    Uncover { parent: Guid, name: KeyName, layer: LayerName },
     /// RSI_HIDE_ENTRY.
     HideEntry { parent: Guid, entry: PathEntry },
     /// RSI_WRITE_KEY of a security descriptor, with its size in bytes.
@@ -58,6 +60,9 @@ impl Mutation {
                 let removed = database.delete_entry(*parent, name.folded(), layer.folded());
                 return removed.map(|entry| entry.target);
             }
+            Mutation::Uncover { parent, name, layer } => {
+                database.delete_entry(*parent, name.folded(), layer.folded());
+            }
             Mutation::HideEntry { parent, entry } => {
                 let (name, layer) = (entry.name.folded(), entry.layer.folded());
                 let replaced = database.delete_entry(*parent, name, layer);
@@ -85,6 +90,16 @@ impl Mutation {
         }
     }
 
+    /// The second request of a creation alone, if its entry is there.
+    pub(crate) fn record_key(&self, database: &mut Database) {
+        let Mutation::CreateKey { parent, entry, key, record } = self else { return };
+        let entries = database.lookup(*parent, entry.name.folded().as_str());
+        let own = entries.and_then(|entries| entries.get(entry.layer.folded()));
+        if own.is_some_and(|own| own.target == entry.target) {
+            database.create_key(*key, record.clone());
+        }
+    }
+
     /// The key that it makes, and when.
     pub(crate) fn made(&self) -> Option<(Guid, Time)> {
         match self {
@@ -101,8 +116,21 @@ impl Mutation {
             | Mutation::SetBlanket { key, time, .. }
             | Mutation::WriteDescriptor { key, time, .. }
             | Mutation::DeleteEntry { parent: key, time, .. } => Some((*key, *time)),
-            Mutation::CreateKey { .. } | Mutation::HideEntry { .. } => None,
+            Mutation::CreateKey { .. } | Mutation::Uncover { .. } | Mutation::HideEntry { .. } => {
+                None
+            }
         }
+    }
+
+    /// What a creation takes away first: the HIDDEN entry that its layer has at the place (D-24).
+    pub(crate) fn uncovers(&self, database: &Database) -> Option<Mutation> {
+        let Mutation::CreateKey { parent, entry, .. } = self else { return None };
+        let entries = database.lookup(*parent, entry.name.folded().as_str())?;
+        entries.contains_key(entry.layer.folded()).then(|| Mutation::Uncover {
+            parent: *parent,
+            name: entry.name.clone(),
+            layer: entry.layer.clone(),
+        })
     }
 
     /// Whether a sequence number is allocated for it (D-31).
@@ -114,6 +142,7 @@ impl Mutation {
             Mutation::SetBlanket { sequence, .. } => sequence.is_some(),
             Mutation::DeleteValue { .. }
             | Mutation::DeleteEntry { .. }
+            | Mutation::Uncover { .. }
             | Mutation::WriteDescriptor { .. } => false,
         }
     }
@@ -124,6 +153,7 @@ impl Mutation {
             Mutation::SetValue { entry, .. } => Some(entry.layer.folded()),
             Mutation::DeleteValue { layer, .. }
             | Mutation::SetBlanket { layer, .. }
+            | Mutation::Uncover { layer, .. }
             | Mutation::DeleteEntry { layer, .. } => Some(layer.folded()),
             Mutation::CreateKey { entry, .. } | Mutation::HideEntry { entry, .. } => {
                 Some(entry.layer.folded())
@@ -141,7 +171,7 @@ impl Mutation {
             | Mutation::CreateKey { key, .. }
             | Mutation::WriteDescriptor { key, .. } => Some(*key),
             Mutation::DeleteEntry { parent, .. } => Some(*parent),
-            Mutation::HideEntry { .. } => None,
+            Mutation::Uncover { .. } | Mutation::HideEntry { .. } => None,
         }
     }
 
@@ -156,8 +186,13 @@ impl Mutation {
             Mutation::CreateKey { parent, .. } | Mutation::HideEntry { parent, .. } => {
                 Some(*parent)
             }
-            Mutation::DeleteEntry { .. } => None,
+            Mutation::DeleteEntry { .. } | Mutation::Uncover { .. } => None,
         }
+    }
+
+    /// Whether the record is there that it needs.
+    pub(crate) fn finds_its_key(&self, database: &Database) -> bool {
+        self.needed_key().is_none_or(|key| database.keys.contains_key(&key))
     }
 
     /// What it has changed once it is committed.
@@ -172,7 +207,7 @@ impl Mutation {
             Mutation::CreateKey { parent, entry, .. } | Mutation::HideEntry { parent, entry } => {
                 Touched::Child(hive, *parent, entry.name.folded())
             }
-            Mutation::DeleteEntry { parent, name, .. } => {
+            Mutation::DeleteEntry { parent, name, .. } | Mutation::Uncover { parent, name, .. } => {
                 Touched::Child(hive, *parent, name.folded())
             }
         }

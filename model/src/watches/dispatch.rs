@@ -233,6 +233,11 @@ impl Batch {
         Batch { arrivals: BTreeMap::new() }
     }
 
+    /// Whom it tells something.
+    pub(crate) fn watches(&self) -> impl Iterator<Item = DescriptionId> {
+        self.arrivals.keys().copied()
+    }
+
     /// Adds the events of one change. The arguments are those of [`changed`]; nothing is queued yet.
     pub(crate) fn changed(
         &mut self,

@@ -12,6 +12,7 @@ mod front_door;
 mod interruptions;
 mod key_security;
 mod late;
+mod late_within;
 mod laws;
 mod layer_authorization;
 mod layers;

@@ -53,6 +53,14 @@ fn what_was_committed_stays_with_all_that_was_there_before() {
 }
 
 #[test]
+fn a_commit_of_nothing_makes_nothing_durable() {
+    check(
+        "create Machine\\k\\sub\nflush $k\nset $k x one\nbegin t\ndelete $k with t\ncommit $t",
+        &["one", "nothing"],
+    );
+}
+
+#[test]
 fn another_hive_is_none_of_its_business() {
     check("set $k x one\nopen u Users\nset $u x one\nflush $u", &["one", "nothing"]);
 }

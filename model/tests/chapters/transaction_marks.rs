@@ -57,9 +57,10 @@ fn that_nothing_is_told_shows_where_something_would_have_been() {
     }
     let ids = ["DISP-46", "WATCH-11", "TXN-35", "TXN-53"];
     are_shown_where_somebody_is_concerned(&ids, |world, t| covered(world, Call::Close { fd: t }));
-    are_shown_where_somebody_is_concerned(&["TXN-54"], |world, t| {
+    are_shown_where_somebody_is_concerned(&["TXN-54"], |world, _| {
         world.wait(31_000_000_000);
-        covered(world, Call::TransactionStatus { fd: t })
+        let fd = world.handle("w");
+        covered(world, Call::ReadEvents { fd, capacity: 1_000 })
     });
     are_shown_where_somebody_is_concerned(&["TXN-55"], |world, _| {
         let input = Input::Environment(Environment::SourceDown { source: SOURCE });

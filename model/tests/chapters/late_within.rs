@@ -1,0 +1,80 @@
+//! What is in flight in a transaction: a creation beside the commit (P-243, P-261, P-263, P-583).
+
+use expect_test::expect;
+use registry_model::Call;
+
+use crate::stalls::{
+    SECOND, check_each, released, restarted, timed_out, timed_out_in_its_course, with_key,
+};
+use crate::world::{World, create};
+
+fn long_lived() -> World {
+    let mut world = with_key();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000");
+    world
+}
+
+/// The worlds in which a creation is in flight in a transaction, and then its commit.
+fn with_a_creation_and_its_commit(mut world: World) -> Vec<World> {
+    world.transcript("begin t\nset $m w x with t");
+    let mut creation = create("Machine\\new");
+    if let Call::CreateKey { transaction, .. } = &mut creation {
+        *transaction = world.handle("t");
+    }
+    let commit = Call::Commit { fd: world.handle("t") };
+    let created = timed_out_in_its_course(&world, &creation);
+    let worlds = created.iter().flat_map(|world| timed_out(world, &commit));
+    let is_created = |world: &World| {
+        let mut after = released(std::slice::from_ref(world));
+        after.iter_mut().any(|world| world.transcript("open Machine\\new").contains("opened"))
+    };
+    let worlds: Vec<World> = worlds.filter(is_created).collect();
+    assert!(!worlds.is_empty());
+    worlds
+}
+
+#[test]
+fn a_source_that_goes_may_have_committed_an_entry_without_its_record() {
+    let worlds = with_a_creation_and_its_commit(long_lived());
+    check_each(
+        &restarted(&worlds),
+        "get $m w\nopen Machine\\new",
+        expect![[r#"
+            ENOENT; ENOENT
+            sz "x" from base, sequence 7; ENOENT
+            sz "x" from base, sequence 7; opened"#]],
+    );
+}
+
+#[test]
+fn a_creation_beside_its_commit_is_told_of_last() {
+    let mut world = long_lived();
+    let fd = world.handle("m");
+    world.call(Call::Notify { fd, filter: 7, subtree: 1 });
+    let worlds = with_a_creation_and_its_commit(world);
+    let unset = |world: &World| Call::DeleteValue {
+        fd: world.handle("k"),
+        name: b"v".to_vec(),
+        layer: Vec::new(),
+        transaction: -1,
+    };
+    let worlds: Vec<World> =
+        worlds.iter().flat_map(|world| timed_out(world, &unset(world))).collect();
+    let mut told: Vec<String> = Vec::new();
+    for mut world in released(&worlds) {
+        world.wait(SECOND);
+        let is_removed = world.clone().transcript("get $k v").contains("ENOENT");
+        let is_created = world.clone().transcript("open Machine\\new").contains("opened");
+        if is_removed && is_created {
+            told.push(world.call(Call::ReadEvents { fd, capacity: 1_000 }).0.to_string());
+        }
+    }
+    told.sort();
+    told.dedup();
+    expect![[r#"
+        events VALUE_SET "w" at ., OVERFLOW
+        events VALUE_SET "w" at ., SUBKEY_CREATED "new" at ., OVERFLOW
+        events VALUE_SET "w" at ., SUBKEY_CREATED "new" at ., VALUE_DELETED "v" at "k"
+        events VALUE_SET "w" at ., VALUE_DELETED "v" at "k", OVERFLOW"#]]
+    .assert_eq(&told.join("\n"));
+}
