@@ -202,10 +202,7 @@ impl Change<'_> {
 
     /// What there was to read of this key before the change.
     fn former(&self, state: &State, key: Guid, manner: Manner) -> Readings {
-        // What becomes readable by the mere passing of numbers has not changed.
-        let next_sequence = state.next_sequence;
-        let before = State { next_sequence, limits: state.limits, ..self.before.clone() };
-        read(&before, key, manner)
+        read(&self.before.looked_at_as(state), key, manner)
     }
 
     fn look_at_everything(&self, state: &State, manner: Manner, covered: &mut Covered) -> Look {
