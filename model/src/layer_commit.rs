@@ -427,6 +427,7 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
     if refreshed.published {
         covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
         removal_marks::layers_deleted(&way.state, &state, covered);
+        removal_marks::layers_moved(&way.state, &state, covered);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
         tell_layers(work, change, (&way.state, &mut state), refreshed.failed, covered);
         if work.is_interrupted() {

@@ -458,7 +458,7 @@ fn publish(
         }
         Some(former) => {
             if former.precedence != precedence {
-                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091", "CONF-46");
+                covers!(covered, "LAYER-22", "CONF-46");
             }
             if former.enabled != enabled {
                 covers!(covered, "LAYER-08", "LAYER-22", "RES-02", "CONF-47");
