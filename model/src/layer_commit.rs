@@ -201,7 +201,8 @@ fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Res
     for way in ways {
         let change = Change { is_forgiven: way.is_forgiven, ..*change };
         let other = take(work, &change, way, &mut Covered::new());
-        if (&other.state, other.result) != (&main.state, main.result) {
+        let is_forgiven = change.is_forgiven && main.result.is_err();
+        if is_forgiven || (&other.state, other.result) != (&main.state, main.result) {
             work.otherwise.push((change.outcome_of(other.result), other.state));
         }
     }
