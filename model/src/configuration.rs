@@ -7,17 +7,21 @@
 
 use crate::audit::AuditPattern;
 use crate::audit_events::looked_at;
-use crate::configuration_reading::{Manner, Reach, Readings, Taken, is_known, read, take};
+use crate::configuration_reading::{
+    Manner, Reach, Readings, Taken, is_known, is_refused, read, take,
+};
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, HiveId};
+use crate::database::{Guid, HiveId, ValueEntry};
 use crate::errno::Errno;
 use crate::layer_refresh::resolve;
 use crate::layers::{Touched, machine};
 use crate::limits::Limits;
+use crate::names::FoldedName;
 use crate::outcome::Outcome;
 use crate::responses::Malformed;
 use crate::state::State;
 use crate::step::{Endings, Work};
+use crate::values::REG_TOMBSTONE;
 
 /// The key whose values are the parameters: that to which `Machine\System\Registry` leads in the
 /// global effective view (P-160).
@@ -186,6 +190,7 @@ impl Change<'_> {
                 let former = Some(self.former(state, key, manner));
                 looks.push(Look::at(state, key, (former, true), (Reach::Changed, manner), covered));
                 self.mark_unknown_name(covered);
+                self.mark_unusable(state, covered);
             }
             if known.is_none() || is_doubtful {
                 looks.push(self.look_at_everything(state, manner, covered));
@@ -202,10 +207,7 @@ impl Change<'_> {
 
     /// What there was to read of this key before the change.
     fn former(&self, state: &State, key: Guid, manner: Manner) -> Readings {
-        // What becomes readable by the mere passing of numbers has not changed.
-        let next_sequence = state.next_sequence;
-        let before = State { next_sequence, limits: state.limits, ..self.before.clone() };
-        read(&before, key, manner)
+        read(&self.before.looked_at_as(state), key, manner)
     }
 
     fn look_at_everything(&self, state: &State, manner: Manner, covered: &mut Covered) -> Look {
@@ -243,6 +245,27 @@ impl Change<'_> {
     fn mark_unknown_name(&self, covered: &mut Covered) {
         if self.touched.iter().any(|t| matches!(t, Touched::Value(_, _, name) if !is_known(name))) {
             covers!(covered, "CONF-21");
+        }
+    }
+
+    /// A value was stored that its parameter may not have.
+    fn mark_unusable(&self, after: &State, covered: &mut Covered) {
+        let is_unusable = |touched: &Touched<'_>| {
+            let Touched::Value(hive, key, name) = *touched else { return false };
+            let former = self.before.database(hive).value(key, name.as_str());
+            let is_new = |layer: &FoldedName, entry: &ValueEntry| {
+                former.and_then(|former| former.get(layer)) != Some(entry)
+            };
+            let entries = after.database(hive).value(key, name.as_str());
+            let mut entries = entries.into_iter().flat_map(|entries| entries.iter());
+            entries.any(|(layer, entry)| {
+                is_new(layer, entry)
+                    && entry.value_type != REG_TOMBSTONE
+                    && is_refused(&entry.name, entry.value_type, &entry.data)
+            })
+        };
+        if self.touched.iter().any(is_unusable) {
+            covers!(covered, "CONF-32", "CONF-34");
         }
     }
 

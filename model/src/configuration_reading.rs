@@ -170,9 +170,6 @@ pub(crate) fn take(
                 let retained = parameter.of(&taken.limits);
                 let ignored = &mut Covered::new();
                 let covered = if has_changed { &mut *covered } else { ignored };
-                if reach == Reach::Changed && refused != Refused::Missing {
-                    covers!(covered, "CONF-32", "CONF-34");
-                }
                 let event = self_config_invalid(parameter, refused, retained, covered);
                 taken.events.push(AuditPattern { optional: !has_changed, ..event });
             }

@@ -152,7 +152,8 @@ impl Work {
             return;
         }
         let untold = State { watches: before.watches.clone(), ..exact.clone() };
-        for watches in possible_unanswered(before, &untold, &exact, &hives) {
+        let before = before.looked_at_as(&exact);
+        for watches in possible_unanswered(&before, &untold, &exact, &hives) {
             if watches != exact.watches {
                 self.otherwise.push((State { watches, ..exact.clone() }, self.audit.clone()));
             }

@@ -99,9 +99,16 @@ impl Due {
                 told.into_iter().flat_map(|one| one.ask(at)).collect()
             }
             Due::Deletion(hive, name) => {
-                let mut after = state.clone();
                 let Some(slot) = state.hives.get(hive).map(|hive| hive.slot) else { return vec![] };
+                let mut ways = Vec::new();
+                if state.is_any_locked(slot) {
+                    let mut after = state.clone();
+                    layer_effects::owe_in(&mut after, *hive, name);
+                    ways.push(after);
+                }
+                // A commit that is on its way may be answered before the source gives up (P-152, P-540).
                 if state.lock_holders(slot).is_empty() {
+                    let mut after = state.clone();
                     layer_effects::delete_at_source(&mut after, slot, name, &mut covered);
                     layer_effects::is_owed_no_more(&mut after, slot, name);
                     // No view changes by it, but keys may have lost their last name.
@@ -110,10 +117,11 @@ impl Due {
                     for hive in hives.into_iter().filter(|hive| state.may_not_drop(*hive)) {
                         after.leave_drops(&state, hive);
                     }
-                } else {
-                    layer_effects::owe_in(&mut after, *hive, name);
+                    ways.push(after);
                 }
-                vec![Arriving { state: after, covered, audit, due: Vec::new() }]
+                let after =
+                    |state| Arriving { state, covered, audit: audit.clone(), due: Vec::new() };
+                ways.into_iter().map(after).collect()
             }
         }
     }

@@ -48,7 +48,7 @@ pub(crate) fn committed(
 /// bad metadata does not fail it (D-52).
 pub(crate) fn committed_transaction(work: &mut Work<'_>, before: &State, touched: &[Touched<'_>]) {
     if let Some(first) = touched.first() {
-        let change = Change { before, touched, outcome: &Outcome::Done, is_transaction: true };
+        let change = Change::of(before, touched, &Outcome::Done, true);
         work.state.change_generation(first.hive(), Generation::step);
         unread(work, &change);
         let _ = follow(work, &change, first.hive());
@@ -85,7 +85,7 @@ pub(crate) fn committed_as(
     work.stall_endings_concern(before, touched, place);
     unknown_events(work, before, touched, place, outcome);
     queue_events(work, before, touched, place);
-    let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+    let change = Change::of(before, std::slice::from_ref(&touched), outcome, false);
     work.state.change_generation(touched.hive(), Generation::step);
     follow(work, &change, touched.hive())
 }
@@ -124,7 +124,7 @@ pub(crate) fn followed_late(
     is_transaction: bool,
 ) {
     let Some(hive) = touched.first().map(|first| first.hive()) else { return };
-    let change = Change { before, touched, outcome: &Outcome::Nothing, is_transaction };
+    let change = Change::of(before, touched, &Outcome::Nothing, is_transaction);
     // Nobody is there to hear of bad metadata.
     let _ = follow(work, &change, hive);
 }
@@ -144,7 +144,7 @@ fn unknown_events(
     let mut other = work.state.clone();
     changed_somehow(before, &mut other, touched, place, &mut Covered::new());
     other.change_generation(touched.hive(), Generation::step);
-    let change = Change { before, touched: &[touched], outcome, is_transaction: false };
+    let change = Change::of(before, std::slice::from_ref(&touched), outcome, false);
     let concerns_layers = change.concerns_layers();
     other.layers_unanswered |= concerns_layers;
     other.configuration_unread |= configuration::is_read_for(before, touched, &other);
@@ -199,8 +199,10 @@ fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Res
     work.covered = covered;
     report(work, hive, &main);
     for way in ways {
-        let other = take(work, change, way, &mut Covered::new());
-        if (&other.state, other.result) != (&main.state, main.result) {
+        let change = Change { is_forgiven: way.is_forgiven, ..*change };
+        let other = take(work, &change, way, &mut Covered::new());
+        let is_forgiven = change.is_forgiven && main.result.is_err();
+        if is_forgiven || (&other.state, other.result) != (&main.state, main.result) {
             work.otherwise.push((change.outcome_of(other.result), other.state));
         }
     }
@@ -251,6 +253,7 @@ fn report(work: &mut Work<'_>, hive: HiveId, taken: &Taken) {
 }
 
 /// A committed change that concerns the layers.
+#[derive(Clone, Copy)]
 pub(crate) struct Change<'a> {
     pub(crate) before: &'a State,
     /// Everything that it is about, in one hive; never empty.
@@ -259,6 +262,19 @@ pub(crate) struct Change<'a> {
     outcome: &'a Outcome,
     /// Whether a refresh that fails leaves the call a success.
     is_transaction: bool,
+    /// Whether what fails the refresh is in what it makes up for alone (P-241).
+    is_forgiven: bool,
+}
+
+impl<'a> Change<'a> {
+    fn of(
+        before: &'a State,
+        touched: &'a [Touched<'a>],
+        outcome: &'a Outcome,
+        is_transaction: bool,
+    ) -> Change<'a> {
+        Change { before, touched, outcome, is_transaction, is_forgiven: false }
+    }
 }
 
 impl Change<'_> {
@@ -271,7 +287,7 @@ impl Change<'_> {
 
     /// Whether its call needs the refresh (§2.6), so that it fails if that does.
     fn requires_refresh(&self) -> bool {
-        !self.is_transaction && self.concerns_layers()
+        !self.is_transaction && !self.is_forgiven && self.concerns_layers()
     }
 
     /// Whether it is the occasion for a refresh that was not answered in time (P-241).
@@ -327,16 +343,20 @@ impl Change<'_> {
 }
 
 /// One way in which a refresh may begin.
+#[derive(Clone)]
 struct Way {
     /// The state with the Layers key as it was found.
     state: State,
     /// The names of the first round; `Err` if the source's answers let it have none.
     first: Result<BTreeSet<FoldedName>, Malformed>,
     reach: Reach,
+    /// Whether what the call needs has been refreshed by itself, so that nothing else fails it (P-241).
+    is_forgiven: bool,
 }
 
 /// The ways in which the refresh after a change may begin: it looks at what is affected, or at
-/// everything (P-25). In a store that was given nothing they are one.
+/// everything (P-25). In a store that was given nothing they are one, unless one that was not answered is made up
+/// for: that is a refresh of its own, or one with that of the call (P-241, P-590).
 fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
     let (known, is_on_the_way) = (state.layers_key, change.is_on_the_way());
     let mut asked = state.clone();
@@ -347,16 +367,35 @@ fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
         Err(_) if is_on_the_way && resolve_layers_key(state).is_err() => asked.layers_key = None,
         Err(_) => {}
     }
-    let everything = Way { state: asked, first, reach: Reach::Everything };
+    let everything = Way { state: asked, first, reach: Reach::Everything, is_forgiven: false };
     let is_found = !is_on_the_way || resolve_layers_key(state) == Ok(known);
-    let is_unread = state.layers_unread || state.layers_unanswered;
-    if known.is_none() || is_unread || !is_found || !change.is_seeded(state) {
+    if known.is_none() || state.layers_unread || !is_found {
         return vec![everything];
     }
     let mut first = change.affected(state);
     first.extend(waiting_names(state));
-    let first = Ok(first);
-    vec![Way { state: state.clone(), first, reach: Reach::Affected }, everything]
+    let affected =
+        Way { state: state.clone(), first: Ok(first), reach: Reach::Affected, is_forgiven: false };
+    match (state.layers_unanswered, change.requires_refresh()) {
+        (false, _) if change.is_seeded(state) => vec![affected, everything],
+        (true, true) if affected.succeeds() => {
+            let made_up_for = everything.first.is_ok().then(|| everything.clone());
+            let alone = made_up_for.unwrap_or(affected);
+            vec![everything, Way { is_forgiven: true, ..alone }]
+        }
+        _ => vec![everything],
+    }
+}
+
+impl Way {
+    /// Whether nothing fails a call whose refresh goes this way.
+    fn succeeds(&self) -> bool {
+        let Ok(first) = &self.first else { return false };
+        let mut state = self.state.clone();
+        let refreshed = refresh(&mut state, first.clone(), self.reach, None, &mut Covered::new());
+        let is_answered = state.late_count() == self.state.late_count();
+        is_answered && !refreshed.failed && !owes_more(&self.state, &state)
+    }
 }
 
 /// What a refresh in one way comes to.
@@ -389,6 +428,7 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
     if refreshed.published {
         covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
         removal_marks::layers_deleted(&way.state, &state, covered);
+        removal_marks::layers_moved(&way.state, &state, covered);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
         tell_layers(work, change, (&way.state, &mut state), refreshed.failed, covered);
         if work.is_interrupted() {

@@ -54,8 +54,7 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
     }
     state.layers_key = resolve_layers_key(state).unwrap_or(None);
     state.layers_unread |= take_as_last_shown(state, machine).is_err();
-    step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
-    layers_changed(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+    tell_others(before, state, hives);
 }
 
 /// The refresh when the source of the Machine hive has resumed (P-07). What cannot be read leaves the
@@ -64,8 +63,7 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
     let Some(machine) = machine(state).filter(|machine| hives.contains(machine)) else { return };
     let unrefreshed = state.clone();
     if reload_passes(state, machine) {
-        step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
-        layers_changed(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+        tell_others(before, state, hives);
         for hive in hives.iter().filter(|hive| machine != **hive) {
             if same_view(&unrefreshed, state, *hive) != Ok(true) {
                 // A layer operation, but one of a resumption (P-47).
@@ -73,6 +71,14 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
             }
         }
     }
+}
+
+/// What the table that a registration has brought changes in hives which are not its own. The counter has risen and
+/// the parameters are in force by then (§8.1), and what was shown before is judged by them as well (P-139, P-531).
+fn tell_others(before: &State, state: &mut State, hives: &[HiveId]) {
+    let before = before.looked_at_as(state);
+    step_affected(&before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+    layers_changed(&before, state, |hive| !hives.contains(&hive), &mut Covered::new());
 }
 
 /// Every name is read as at boot, pass by pass, under the table that there is; what was there when it was
@@ -452,7 +458,7 @@ fn publish(
         }
         Some(former) => {
             if former.precedence != precedence {
-                covers!(covered, "LAYER-07", "LAYER-22", "RES-04", "IOC-091", "CONF-46");
+                covers!(covered, "LAYER-22", "CONF-46");
             }
             if former.enabled != enabled {
                 covers!(covered, "LAYER-08", "LAYER-22", "RES-02", "CONF-47");

@@ -19,7 +19,8 @@ use crate::names::{FoldedName, KeyName, LayerName};
 use crate::outcome::Outcome;
 use crate::responses::{Fault, Malformed};
 use crate::security::{
-    Privilege, SecurityDescriptor, Verdict, base_layer_default_sd, rights, verdict, well_known,
+    Privilege, SecurityDescriptor, Verdict, base_layer_default_sd, control, rights, verdict,
+    well_known,
 };
 use crate::state::{OpenKey, Place, State};
 use crate::step::Work;
@@ -70,9 +71,6 @@ pub(crate) fn check_write(
         covers!(work.covered, "LAYER-02", "LAYER-03", "LAYER-26");
         name_marks::spellings_matched(layer.name.spelling(), name.spelling(), &mut work.covered);
     }
-    if name.folded().as_str() == BASE && work.caller.token.0.user != *well_known::SYSTEM {
-        covers!(work.covered, "IOC-019", "CONV-02");
-    }
     if name.folded().as_str() == BASE && work.state.base_may_be_default {
         settle_base(work);
     }
@@ -80,6 +78,11 @@ pub(crate) fn check_write(
     let descriptor = layer.descriptor.clone();
     access::to_layer(work, &descriptor)
         .inspect_err(|errno| mark_denied(work, name, &descriptor, open, *errno))?;
+    let is_inherited = descriptor.other_control & control::DACL_AUTO_INHERITED != 0;
+    let is_system = work.caller.token.0.user == *well_known::SYSTEM;
+    if name.folded().as_str() == BASE && is_inherited && !is_system {
+        covers!(work.covered, "IOC-019", "CONV-02");
+    }
     if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
         covers!(work.covered, "LAYER-10", "BOOT-05", "BOOT-27");
         if machine(&work.state).is_none() {

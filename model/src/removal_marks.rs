@@ -4,7 +4,8 @@
 //! when a layer is deleted, or is overridden. Looks at the global view. Decides nothing.
 
 use crate::coverage::{Covered, covers};
-use crate::database::{Guid, Layered, Target};
+use crate::database::{Guid, HiveId, Layered, Target};
+use crate::layer_effects::same_view;
 use crate::limits::Limits;
 use crate::names::{FoldedName, parse_path};
 use crate::resolution::{Resolver, Viewer};
@@ -32,6 +33,24 @@ pub(crate) fn layers_deleted(before: &State, after: &State, covered: &mut Covere
                 views.mark_link(*key, covered);
             }
         }
+    }
+}
+
+/// Layers have another precedence, and nothing else has become of any, between two states.
+pub(crate) fn layers_moved(before: &State, after: &State, covered: &mut Covered) {
+    let ranks = |state: &State| -> Vec<(FoldedName, u32)> {
+        state.layers.iter().map(|(name, layer)| (name.clone(), layer.precedence)).collect()
+    };
+    let others = |state: &State| -> Vec<(FoldedName, bool)> {
+        state.layers.iter().map(|(name, layer)| (name.clone(), layer.enabled)).collect()
+    };
+    if ranks(before) == ranks(after) || others(before) != others(after) {
+        return;
+    }
+    let mut hives = after.hives.keys().copied();
+    let is_in_both = |hive: &HiveId| before.is_active(*hive) && after.is_active(*hive);
+    if hives.any(|hive| is_in_both(&hive) && same_view(before, after, hive) == Ok(false)) {
+        covers!(covered, "LAYER-07", "RES-04", "IOC-091");
     }
 }
 

@@ -387,6 +387,12 @@ impl State {
         }
     }
 
+    /// The same as it is looked at in a later state: under the counter and the parameters of then (P-139, P-531). What
+    /// becomes readable by the mere passing of numbers has not changed.
+    pub(crate) fn looked_at_as(&self, later: &State) -> State {
+        State { next_sequence: later.next_sequence, limits: later.limits, ..self.clone() }
+    }
+
     /// The parameters in force.
     pub fn limits(&self) -> &Limits {
         &self.limits

@@ -65,10 +65,14 @@ struct SinceArmed {
     is_read: bool,
     /// Its source has come back.
     is_resumed: bool,
+    /// It was told of a change.
+    is_told: bool,
     /// How often it was told that its key is out of view, also before it was armed anew.
     times_lost: u64,
     /// How often it was told of a change, also before it was armed anew.
     times_told: u64,
+    /// How many changes what is queued has come from, at most.
+    changes_queued: usize,
 }
 
 /// `REG_IOC_NOTIFY`. It asks nothing of a source (P-145).
@@ -105,7 +109,8 @@ pub(crate) fn notify(
         return Err(Errno::ENOENT);
     }
     let former = armed.as_ref().map(|armed| armed.since_armed.0).unwrap_or_default();
-    let since_armed = Witness(SinceArmed { is_read: false, is_resumed: false, ..former });
+    let since_armed =
+        Witness(SinceArmed { is_read: false, is_resumed: false, is_told: false, ..former });
     let queue = match armed {
         // What is queued stays (D-72).
         Some(armed) => {
@@ -157,7 +162,7 @@ pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<
     let events = QueuedEvents::new(open.description, watch.queue.clone(), capacity);
     covers!(work.if_done, "WATCH-05", "WATCH-49", "DISP-28", "IOC-138");
     covers!(work.if_done, "ABI-04", "ABI-14", "ABI-37", "CONST-39", "WATCH-15", "WATCH-52");
-    if watch.queue.length() > 1 {
+    if watch.queue.length() > 1 && watch.since_armed.0.changes_queued > 1 {
         covers!(work.if_done, "WATCH-04");
     }
     if watch.queue.length_in_bytes() > capacity {
@@ -202,7 +207,9 @@ impl State {
     pub(crate) fn was_read(&mut self, description: DescriptionId, rest: Queue) {
         if let Some(watch) = self.watches.get(&description) {
             let mut watch = Watch { queue: rest, ..watch.clone() };
-            watch.since_armed.0.is_read = true;
+            let since_armed = &mut watch.since_armed.0;
+            since_armed.is_read = true;
+            since_armed.changes_queued = since_armed.changes_queued.min(watch.queue.length());
             self.watches.insert_mut(description, watch);
         }
     }

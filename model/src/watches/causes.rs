@@ -28,12 +28,15 @@ impl<'a> Cause<'a> {
         Cause { old, new, blankets: (size(blankets.0), size(blankets.1)) }
     }
 
-    /// What a change shows that nobody is told of.
-    pub(super) fn unseen(&self) -> Covered {
+    /// What a change shows that nobody is told of, of a value that was effective before or not.
+    pub(super) fn unseen(&self, was_effective: bool) -> Covered {
         let mut shows = Covered::new();
         let (had, has) = self.blankets;
         if has > had {
-            covers!(shows, "WATCH-39", "IOC-061");
+            covers!(shows, "IOC-061");
+            if !was_effective {
+                covers!(shows, "WATCH-39");
+            }
         }
         if has == had {
             covers!(shows, "WATCH-12");
@@ -49,7 +52,10 @@ impl<'a> Cause<'a> {
         let (old, new) = (tombstones(self.old), tombstones(self.new));
         let is_removal = size(self.new) < size(self.old);
         let mut shows = Covered::new();
-        covers!(shows, "WATCH-48", "IOC-061");
+        covers!(shows, "WATCH-48", "VAL-05");
+        if self.blankets.0 != self.blankets.1 {
+            covers!(shows, "IOC-061");
+        }
         match (kind, self.blankets.1.cmp(&self.blankets.0)) {
             (Kind::ValueSet, Ordering::Less) => {
                 covers!(shows, "WATCH-18", "WATCH-20", "WATCH-40", "WATCH-41", "VAL-10");
@@ -76,10 +82,6 @@ pub(super) fn shown_by_place(
     old: Option<&Layered<PathEntry>>,
     new: Option<&Layered<PathEntry>>,
 ) -> Covered {
-    let hidden = |entries: Option<&Layered<PathEntry>>| {
-        let entries = entries.into_iter().flat_map(|entries| entries.values());
-        entries.filter(|entry| entry.target == Target::Hidden).count()
-    };
     let is_hiding = hidden(new) > hidden(old);
     let mut shows = Covered::new();
     match kind {
@@ -91,11 +93,38 @@ pub(super) fn shown_by_place(
         Kind::SubkeyDeleted if is_hiding => covers!(shows, "WATCH-29", "WATCH-30", "PATH-04"),
         Kind::SubkeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-28", "WATCH-30"),
         Kind::SubkeyDeleted => covers!(shows, "WATCH-30"),
-        Kind::KeyDeleted if is_hiding => covers!(shows, "WATCH-34"),
-        Kind::KeyDeleted if size(new) < size(old) => covers!(shows, "WATCH-33"),
         _ => {}
     }
+    if matches!(kind, Kind::SubkeyCreated | Kind::SubkeyDeleted) {
+        covers!(shows, "PATH-03");
+    }
     shows
+}
+
+/// What it shows on the watch of the key itself that it is gone, by such a change of path entries.
+pub(super) fn shown_by_own_loss(
+    old: Option<&Layered<PathEntry>>,
+    new: Option<&Layered<PathEntry>>,
+) -> Covered {
+    let mut shows = Covered::new();
+    if hidden(new) > hidden(old) {
+        covers!(shows, "WATCH-34");
+    } else if size(new) < size(old) {
+        covers!(shows, "WATCH-33");
+    }
+    shows
+}
+
+/// The same by what has become of the layers.
+pub(super) fn shown_by_own_loss_in_layers() -> Covered {
+    let mut shows = Covered::new();
+    covers!(shows, "WATCH-66");
+    shows
+}
+
+fn hidden(entries: Option<&Layered<PathEntry>>) -> usize {
+    let entries = entries.into_iter().flat_map(|entries| entries.values());
+    entries.filter(|entry| entry.target == Target::Hidden).count()
 }
 
 /// What has become of the layers (§4.1, "Layer operation events").
@@ -123,9 +152,9 @@ impl LayerChanges {
     /// What an event shows of them.
     pub(super) fn shows(self, kind: Kind) -> Covered {
         let mut shows = Covered::new();
-        covers!(shows, "WATCH-47", "WATCH-48", "FAIL-49");
+        covers!(shows, "WATCH-47", "WATCH-48");
         if self.deleted {
-            covers!(shows, "WATCH-42");
+            covers!(shows, "WATCH-42", "FAIL-49", "LAYER-58");
         }
         if self.moved {
             covers!(shows, "WATCH-43");
@@ -139,7 +168,6 @@ impl LayerChanges {
         match kind {
             Kind::ValueSet if self.deleted => covers!(shows, "WATCH-13", "WATCH-19"),
             Kind::SubkeyCreated if self.deleted => covers!(shows, "WATCH-14"),
-            Kind::KeyDeleted => covers!(shows, "WATCH-66"),
             _ => {}
         }
         shows

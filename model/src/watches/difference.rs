@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use super::causes::{Cause, LayerChanges, shown_by_place};
+use super::causes::{
+    Cause, LayerChanges, shown_by_own_loss, shown_by_own_loss_in_layers, shown_by_place,
+};
 use super::records::Kind;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Layered, PathEntry, Target};
@@ -29,6 +31,8 @@ pub(super) struct Event {
     pub(super) is_known_by_answer: bool,
     /// What it shows, if somebody is told of it.
     pub(super) shows: Covered,
+    /// What it shows if it is told on the very key that it is about.
+    pub(super) shows_on_its_own: Covered,
 }
 
 /// One difference between two views of a key.
@@ -90,8 +94,16 @@ impl Event {
     fn of(kind: Kind, name: &str) -> Event {
         let name = name.to_owned();
         let (is_for_child_alone, is_known_by_answer) = (false, false);
-        let shows = Covered::new();
-        Event { kind, name, child: None, is_for_child_alone, is_known_by_answer, shows }
+        let (shows, shows_on_its_own) = (Covered::new(), Covered::new());
+        Event {
+            kind,
+            name,
+            child: None,
+            is_for_child_alone,
+            is_known_by_answer,
+            shows,
+            shows_on_its_own,
+        }
     }
 
     fn key_deleted(child: Guid, name: &KeyName) -> Event {
@@ -176,8 +188,9 @@ impl<'a> Views<'a> {
                 continue;
             };
             let cause = Cause::of((old, new), (old_blankets, new_blankets));
+            let was_effective = before.is_some();
             differences.push(match value_event(before, after) {
-                None => Difference::Unseen(Box::new(cause.unseen())),
+                None => Difference::Unseen(Box::new(cause.unseen(was_effective))),
                 Some(mut event) => {
                     event.shows = self
                         .layers
@@ -197,7 +210,8 @@ impl<'a> Views<'a> {
             return None;
         }
         let mut event = Event::of(Kind::SdChanged, "");
-        covers!(event.shows, "WATCH-31", "KEY-09");
+        covers!(event.shows, "KEY-09");
+        covers!(event.shows_on_its_own, "WATCH-31");
         Some(Difference::Events(vec![event]))
     }
 
@@ -267,7 +281,7 @@ impl<'a> Views<'a> {
         for event in &mut events {
             event.is_for_child_alone = true;
             event.is_known_by_answer = true;
-            covers!(event.shows, "DEL-41");
+            covers!(event.shows_on_its_own, "DEL-41");
         }
         (!events.is_empty()).then_some(Difference::Events(events))
     }
@@ -375,8 +389,14 @@ impl<'a> Views<'a> {
                 || shown_by_place(event.kind, old, new),
                 |layers| layers.shows(event.kind),
             );
+            if event.kind == Kind::KeyDeleted {
+                event.shows_on_its_own = match self.layers {
+                    Some(_) => shown_by_own_loss_in_layers(),
+                    None => shown_by_own_loss(old, new),
+                };
+            }
             if event.child.as_ref().is_some_and(|(key, _)| self.orphaned.contains(key)) {
-                covers!(event.shows, "DEL-41");
+                covers!(event.shows_on_its_own, "DEL-41");
             }
         }
         let unknown =

@@ -61,7 +61,7 @@ pub(crate) fn changed_somehow(
             (views.unknown_child(parent, name, place.name()), above)
         }
     };
-    let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
+    let mut told = Told::of((before, after), false);
     told.tell(&place, &differences, covered);
     let mut batch = Batch::new();
     batch.add(told);
@@ -126,7 +126,7 @@ pub(crate) fn orphaned_late(
     for (hive, key) in new.filter(|orphan| !before.orphans.contains(orphan)) {
         let views = Views::of(before, &state, *hive, &viewer);
         let place = ancestry(&views, (*hive, *key), &state, &mut Covered::new()).alone();
-        let mut told = Told { before, state: &state, of_watches: BTreeMap::new() };
+        let mut told = Told::of((before, &state), true);
         told.tell(&place, &[Difference::of_own_loss()], covered);
         told.of_watches.retain(|id, _| !were_told.contains(id));
         batch.add(told);
@@ -270,13 +270,8 @@ impl Batch {
             marks::unhidden(before, after, touched, covered);
             return;
         }
-        match touched {
-            Touched::Value(..) | Touched::Values(..) => covers!(covered, "VAL-05"),
-            Touched::Child(..) => covers!(covered, "PATH-03"),
-            Touched::Descriptor(..) => {}
-        }
         marks::disarmed(after, &place, covered);
-        let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
+        let mut told = Told::of((before, after), false);
         told.tell(&place, &differences, covered);
         self.add(told);
     }
@@ -291,12 +286,11 @@ impl Batch {
     ) {
         let viewer = Viewer::global();
         let views = Views::of(before, after, hive, &viewer);
-        let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
+        let mut told = Told::of((before, after), true);
         for key in views.keys() {
             let mut differences = views.values_by_layers(key);
             differences.extend(views.children_by_layers(key));
             if !differences.is_empty() {
-                covers!(covered, "LAYER-58");
                 let place = ancestry(&views, (hive, key), after, covered);
                 told.tell(&place, &differences, covered);
             }
@@ -365,7 +359,8 @@ impl Batch {
             let count: usize = arrivals.iter().map(Arrival::count).sum();
             let had_overflow = watch.queue.has_overflow();
             let is_counted = arrivals.iter().all(|arrival| *arrival != Arrival::Overflow);
-            if burst_max.is_some_and(|max| count > max) {
+            let is_burst = burst_max.is_some_and(|max| count > max);
+            if is_burst {
                 covers!(covered, "DISP-45", "DISP-22", "IOC-141", "CONF-20");
                 watch.queue.overflow(limit, covered);
             } else {
@@ -373,7 +368,8 @@ impl Batch {
             }
             let has_overflown = watch.queue.has_overflow() && !had_overflow;
             let default = queue_limit(&Limits::default());
-            let decides = has_overflown && watch.queue.length() == limit;
+            let is_by_limit = is_counted && !is_burst;
+            let decides = has_overflown && is_by_limit && watch.queue.length() == limit;
             if limit != default && (decides || watch.queue.length() > default) {
                 covers!(covered, "DISP-57", "CONF-04");
             }
@@ -421,7 +417,10 @@ impl Watch {
     }
 
     fn arrive(&mut self, arrival: Arrival, limit: usize, covered: &mut Covered) {
+        let (had_overflow, is_overflow) = (self.queue.has_overflow(), arrival == Arrival::Overflow);
         self.since_armed.0.times_told += 1;
+        self.since_armed.0.is_told = true;
+        self.since_armed.0.changes_queued += 1;
         if let Arrival::Events(strands) = &arrival {
             let is_lost = strands.iter().flatten().any(Record::is_of_own_loss);
             self.since_armed.0.times_lost += u64::from(is_lost);
@@ -430,7 +429,7 @@ impl Watch {
             Arrival::Events(strands) => self.queue.arrive(strands, limit, covered),
             Arrival::Overflow => self.queue.overflow(limit, covered),
         }
-        if self.queue.has_overflow() {
+        if is_overflow || self.queue.has_overflow() && !had_overflow {
             covers!(covered, "DISP-22", "IOC-141");
         }
     }
@@ -440,6 +439,8 @@ impl Watch {
 struct Told<'a> {
     before: &'a State,
     state: &'a State,
+    /// Whether it is a layer operation, which no fd is the way of (D-78).
+    is_by_layers: bool,
     of_watches: BTreeMap<DescriptionId, Heard>,
 }
 
@@ -450,6 +451,13 @@ struct Heard {
     of_orphans: Vec<Strand>,
     /// Whether there was something that cannot be told.
     is_uncertain: bool,
+}
+
+impl<'a> Told<'a> {
+    /// Nothing so far of what has led from the first state to the second.
+    fn of((before, state): (&'a State, &'a State), is_by_layers: bool) -> Told<'a> {
+        Told { before, state, is_by_layers, of_watches: BTreeMap::new() }
+    }
 }
 
 impl Told<'_> {
@@ -548,6 +556,9 @@ impl Told<'_> {
         match (path, concerns) {
             (Some(path), true) => {
                 marks::told((self.before, self.state), watch, place, event, covered);
+                if !self.is_by_layers {
+                    marks::told_by_an_fd((self.before, self.state), watch, place, covered);
+                }
                 if watch.subtree {
                     marks::unchecked(self.state, id, place, event, covered);
                 }
@@ -557,10 +568,11 @@ impl Told<'_> {
                 marks::filtered(self.state, path.is_empty(), watch, event, covered);
                 None
             }
-            (None, _) => {
+            (None, true) => {
                 marks::untold(self.state, watch, place, event, covered);
                 None
             }
+            (None, false) => None,
         }
     }
 }
@@ -603,7 +615,7 @@ pub(super) fn readings(
             continue;
         }
         let place = ancestry(&views, (hive, key), after, ignored);
-        let mut told = Told { before, state: after, of_watches: BTreeMap::new() };
+        let mut told = Told::of((before, after), true);
         told.tell(&place, &differences, ignored);
         for (id, Heard { strands, of_orphans, .. }) in told.of_watches {
             let watched = after.watches.get(&id).map(|watch| watch.key);

@@ -52,7 +52,10 @@ pub(super) fn told(
     covered: &mut Covered,
 ) {
     covered.add(&event.shows);
-    covers!(covered, "WATCH-01", "DISP-01", "DISP-05", "DISP-20", "DISP-29");
+    covers!(covered, "DISP-01", "DISP-20", "DISP-29");
+    if watch.since_armed.0.is_told {
+        covers!(covered, "WATCH-01");
+    }
     if event.kind == Kind::KeyDeleted {
         covers!(covered, "DISP-21", "IOC-141");
     }
@@ -68,6 +71,7 @@ pub(super) fn told(
         covers!(covered, "DISP-02", "KEY-11");
     }
     if place.key() == watch.key {
+        covered.add(&event.shows_on_its_own);
         let is_back = now == Some(Some(watch.key));
         if event.kind != Kind::KeyDeleted && watch.since_armed.0.times_lost > 0 && is_back {
             covers!(covered, "DISP-17");
@@ -82,11 +86,31 @@ pub(super) fn told(
         }
         return;
     }
-    covers!(covered, "DISP-04", "DISP-24", "DISP-31", "DISP-36", "DISP-39");
+    covers!(covered, "DISP-24", "DISP-31", "DISP-36", "DISP-39");
     if was_orphan {
         covers!(covered, "DISP-07");
     }
-    match now {
+}
+
+/// The same of a change that was made through an fd, whose way decides.
+pub(super) fn told_by_an_fd(
+    (before, after): (&State, &State),
+    watch: &Watch,
+    place: &Place,
+    covered: &mut Covered,
+) {
+    let leads_elsewhere = |state: &State| match now_in_place_of(state, watch) {
+        Some(found) => found != Some(watch.key),
+        None => false,
+    };
+    if leads_elsewhere(before) && leads_elsewhere(after) {
+        covers!(covered, "DISP-05");
+    }
+    if place.key() == watch.key {
+        return;
+    }
+    covers!(covered, "DISP-04");
+    match now_in_place_of(after, watch) {
         Some(None) => covers!(covered, "DISP-06"),
         Some(Some(other)) if other != watch.key => covers!(covered, "DISP-08"),
         _ => {}

@@ -734,3 +734,45 @@ fn a_commit_in_whose_course_its_source_stalls_may_lack_a_slot_where_somebody_wat
         assert_eq!(states, expected);
     }
 }
+
+#[test]
+fn bad_metadata_that_a_refresh_is_made_up_for_need_not_fail_a_call_about_another_layer() {
+    let mut world = with_key();
+    world.transcript(
+        "layer a 1\nlayer b 2\nopen a Machine\\System\\Registry\\Layers\\a
+         open b Machine\\System\\Registry\\Layers\\b",
+    );
+    let (sz, dword) = (1, 4);
+    let bad = write(world.handle("b"), "Precedence", sz, b"", b"");
+    let good = write(world.handle("a"), "Precedence", dword, &[0; 4], b"");
+    let bad_itself = write(world.handle("a"), "Precedence", sz, b"", b"");
+    let worlds = released(&timed_out_in_its_course(&world, &bad));
+    let mut shown: Vec<[Vec<String>; 2]> = worlds
+        .iter()
+        .map(|world| [outcomes(world, &good, 5), outcomes(world, &bad_itself, 5)])
+        .collect();
+    shown.sort();
+    shown.dedup();
+    expect![[r#"
+        [
+            [
+                [
+                    "EIO",
+                    "ok",
+                ],
+                [
+                    "EIO",
+                ],
+            ],
+            [
+                [
+                    "ok",
+                ],
+                [
+                    "EIO",
+                ],
+            ],
+        ]
+    "#]]
+    .assert_debug_eq(&shown);
+}
