@@ -126,9 +126,11 @@ pub(crate) fn arrived(
         work.state.change_generation(bound.hive, Generation::step);
         due.push(Due::refresh(&before, &touched, IsTransaction::Yes));
     }
-    for Logged { mutation, origin } in unanswered {
+    let (_, at) = work.span();
+    let mut committed = Vec::new();
+    for logged in unanswered {
+        let Logged { mutation, origin } = logged;
         let before = work.state.clone();
-        let (_, at) = work.span();
         if !mutation.finds_its_key(before.database(bound.hive)) {
             // A source may have nothing against a removal (P-09, P-46).
             if let Mutation::DeleteValue { .. } = mutation {
@@ -136,13 +138,13 @@ pub(crate) fn arrived(
             }
             continue;
         }
+        committed.push(logged);
         if let Mutation::CreateKey { .. } = mutation {
-            due.push(created(&mut work.state, mutation, origin, at));
+            let entry = Change::Mutation(mutation.clone());
+            carry_out(&entry, None, &mut work.state, bound.hive, at);
             continue;
         }
-        let database = work.state.database_mut(bound.hive);
-        let lost = mutation.apply(database);
-        mutation.write_time_by(database, at);
+        let lost = mutation.apply(work.state.database_mut(bound.hive));
         let unopened = lost
             .and_then(|target| orphaned(&mut work.state, bound.hive, target, &mut work.covered));
         due.extend(unopened.map(|key| Due::Drop(bound.hive, key)));
@@ -150,11 +152,21 @@ pub(crate) fn arrived(
         committed_late(work, &before, touched, origin, Telling::Unknown);
         due.push(Due::refresh(&before, &[touched], IsTransaction::No));
     }
+    if !committed.is_empty() {
+        // The commit makes durable what was in flight with it, and not what is asked for after it (P-451).
+        work.state.is_durable(bound.hive);
+    }
+    for Logged { mutation, origin } in committed {
+        match mutation {
+            Mutation::CreateKey { .. } => due.push(created(&mut work.state, mutation, origin, at)),
+            _ => mutation.write_time_by(work.state.database_mut(bound.hive), at),
+        }
+    }
     due
 }
 
-/// A creation is there whose entry was in flight as its transaction was committed: from then on it is a late creation
-/// as any (P-261, P-263, P-380).
+/// The record of a creation is there whose entry was in flight as its transaction was committed: from then on it is a
+/// late creation as any (P-261, P-263, P-380).
 fn created(state: &mut State, mutation: &Mutation, origin: &Arc<Place>, at: UnixTime) -> Due {
     let hive = origin.hive;
     let (rest, effect) = (Rest::of(mutation), Effect::of(mutation, origin));

@@ -1,8 +1,9 @@
 //! Power losses: what may be lost, and what may not (D-110, P-450, P-451).
 
-use registry_model::{Environment, Input};
+use registry_model::{Call, Environment, Input};
 
-use crate::world::{SOURCE, World};
+use crate::stalls::{released, timed_out, timed_out_in_its_course};
+use crate::world::{SOURCE, World, write};
 
 /// A world whose power may fail, and in which all that is there is durable.
 fn flushed() -> World {
@@ -58,6 +59,38 @@ fn a_commit_of_nothing_makes_nothing_durable() {
         "create Machine\\k\\sub\nflush $k\nset $k x one\nbegin t\ndelete $k with t\ncommit $t",
         &["one", "nothing"],
     );
+}
+
+/// What a power loss may leave of `x`, written in a transaction and in flight as the commit is, once both are answered.
+fn left_of_what_was_in_flight(lines: &str) -> Vec<String> {
+    let mut world = flushed();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000\nflush $k");
+    world.transcript(lines);
+    let mut written = write(world.handle("k"), "x", 1, b"two", b"");
+    if let Call::SetValue { transaction, .. } = &mut written {
+        *transaction = world.handle("t");
+    }
+    let commit = Call::Commit { fd: world.handle("t") };
+    let worlds = timed_out_in_its_course(&world, &written);
+    let worlds: Vec<World> = worlds.iter().flat_map(|world| timed_out(world, &commit)).collect();
+    let mut released = released(&worlds);
+    released.retain(|world| world.clone().transcript("get $k x").contains("two"));
+    assert!(!released.is_empty());
+    let mut left: Vec<String> = released.iter().flat_map(values_after_power_loss).collect();
+    left.sort();
+    left.dedup();
+    left
+}
+
+#[test]
+fn what_was_in_flight_beside_a_commit_is_as_durable_as_its_log() {
+    assert_eq!(left_of_what_was_in_flight("begin t\nset $k y one with t"), ["two"]);
+}
+
+#[test]
+fn a_commit_of_what_was_in_flight_alone_makes_its_hive_durable() {
+    let lines = "create Machine\\k\\sub\nflush $k\nset $k x one\nbegin t\ndelete $k with t";
+    assert_eq!(left_of_what_was_in_flight(lines), ["two"]);
 }
 
 #[test]
