@@ -12,9 +12,7 @@ const HIVE_OF_USERS: &str = "Users";
 
 /// The call with the alias at the beginning of an absolute path replaced; `None` if it has none.
 pub(crate) fn expanded(call: &Call, token: &Token) -> Option<Call> {
-    let mut call = call.clone();
-    let (Call::OpenKey { parent: -1, path, .. } | Call::CreateKey { parent: -1, path, .. }) =
-        &mut call
+    let (Call::OpenKey { parent: -1, path, .. } | Call::CreateKey { parent: -1, path, .. }) = call
     else {
         return None;
     };
@@ -24,7 +22,10 @@ pub(crate) fn expanded(call: &Call, token: &Token) -> Option<Call> {
         return None;
     }
     let key = format!("{HIVE_OF_USERS}\\{}", token.0.user);
-    path.splice(..end, key.into_bytes());
+    let mut call = call.clone();
+    if let Call::OpenKey { path, .. } | Call::CreateKey { path, .. } = &mut call {
+        path.splice(..end, key.into_bytes());
+    }
     Some(call)
 }
 

@@ -33,6 +33,8 @@ impl Execution<'_> {
     /// # Errors
     /// The divergence, if one returned anything else than it should have.
     pub(crate) fn judge_source_calls(&mut self) -> Result<(), Stop> {
+        // Most are alike, and need not be marked one by one.
+        let mut marked: &[&str] = &[];
         for called in self.target.take_source_calls() {
             let SourceCalled { source, call, result } = called;
             let (ids, expected) = (called.requirements(), called.expected());
@@ -41,7 +43,10 @@ impl Execution<'_> {
                 let (expected, got) = (expected.to_string(), result.to_string());
                 return Err(self.diverged(Kind::Wire, None, what, ids, expected, got));
             }
-            self.statistics.marked_by_monitor.extend(ids);
+            if !std::ptr::eq(marked, ids) {
+                self.statistics.marked_by_monitor.extend(ids);
+                marked = ids;
+            }
         }
         Ok(())
     }

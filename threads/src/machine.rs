@@ -110,6 +110,11 @@ impl Machine {
         self.env.set_jitter(is_on);
     }
 
+    /// Time and tasks of the kernel half.
+    pub(crate) fn env(&self) -> &ThreadEnv {
+        &self.env
+    }
+
     /// The time, Unix nanoseconds.
     pub(crate) fn time(&self) -> u64 {
         self.env.now()
