@@ -79,24 +79,26 @@ impl<E: Env> Kernel<E> {
         result.map(|()| 0)
     }
 
+    /// Mutations are several times as large as reads, which would have to have that much memory moved for them too if
+    /// they were not kept apart.
     async fn ioctl_on_key(self: &Arc<Self>, call: Call<'_, E>, request: u32) -> Result<(), Errno> {
         match request {
             REG_IOC_QUERY_VALUE => self.ioctl_query_value(call).await,
-            REG_IOC_SET_VALUE => self.ioctl_set_value(call).await,
-            REG_IOC_DELETE_VALUE => self.ioctl_delete_value(call).await,
-            REG_IOC_BLANKET_TOMBSTONE => self.ioctl_blanket_tombstone(call).await,
+            REG_IOC_SET_VALUE => Box::pin(self.ioctl_set_value(call)).await,
+            REG_IOC_DELETE_VALUE => Box::pin(self.ioctl_delete_value(call)).await,
+            REG_IOC_BLANKET_TOMBSTONE => Box::pin(self.ioctl_blanket_tombstone(call)).await,
             REG_IOC_QUERY_VALUES_BATCH => self.ioctl_query_values_batch(call).await,
             REG_IOC_ENUM_VALUES => self.ioctl_enum_values(call).await,
             REG_IOC_ENUM_SUBKEYS => self.ioctl_enum_subkeys(call).await,
             REG_IOC_QUERY_KEY_INFO => self.ioctl_query_key_info(call).await,
-            REG_IOC_DELETE_KEY => self.ioctl_remove_key(call, true).await,
-            REG_IOC_HIDE_KEY => self.ioctl_remove_key(call, false).await,
+            REG_IOC_DELETE_KEY => Box::pin(self.ioctl_remove_key(call, true)).await,
+            REG_IOC_HIDE_KEY => Box::pin(self.ioctl_remove_key(call, false)).await,
             REG_IOC_GET_SECURITY => self.ioctl_get_security(call).await,
-            REG_IOC_SET_SECURITY => self.ioctl_set_security(call).await,
+            REG_IOC_SET_SECURITY => Box::pin(self.ioctl_set_security(call)).await,
             REG_IOC_NOTIFY => self.ioctl_notify(call),
             REG_IOC_FLUSH => self.ioctl_flush(call).await,
             REG_IOC_BACKUP => self.ioctl_backup(call).await,
-            REG_IOC_RESTORE => self.ioctl_restore(call).await,
+            REG_IOC_RESTORE => Box::pin(self.ioctl_restore(call)).await,
             _ => Err(Errno::ENOTTY),
         }
     }

@@ -247,7 +247,9 @@ impl<E: Env> Kernel<E> {
         if let Some(id) = change.transaction {
             // What is committed stays as it is.
             change.keep_out(None);
-            return self.mutate_within(id, change, held, request, follow_up, creator, told).await;
+            // Apart, as what follows few mutations is below: a mutation need not have room for either.
+            let within = self.mutate_within(id, change, held, request, follow_up, creator, told);
+            return Box::pin(within).await;
         }
         let told = self.foresee(vec![told], &change.known).await;
         // A creation has that from before it makes room.
@@ -309,7 +311,8 @@ impl<E: Env> Kernel<E> {
             return Ok(());
         };
         let scopes = std::slice::from_ref(&change.scope);
-        let refreshed = self.refresh_metadata(change.hive, creator, scopes, bearing).await;
+        let refreshed =
+            Box::pin(self.refresh_metadata(change.hive, creator, scopes, bearing)).await;
         let state = self.state();
         let concerns = !state.is_of_orphan(change.hive, &change.scope)
             && state.metadata.concerns(&change.scope);

@@ -41,7 +41,8 @@ impl<E: Env> Kernel<E> {
     ) -> Result<i64, Errno> {
         match number {
             REG_OPEN_KEY => self.reg_open_key(caller, arguments, memory).await,
-            REG_CREATE_KEY => self.reg_create_key(caller, arguments[0], memory).await,
+            // Apart: an open need not have room for a creation.
+            REG_CREATE_KEY => Box::pin(self.reg_create_key(caller, arguments[0], memory)).await,
             REG_BEGIN_TRANSACTION => {
                 caller.process.install(File::Transaction(self.begin_transaction())).map(i64::from)
             }
