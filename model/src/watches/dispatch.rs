@@ -420,7 +420,6 @@ impl Watch {
         let (had_overflow, is_overflow) = (self.queue.has_overflow(), arrival == Arrival::Overflow);
         self.since_armed.0.times_told += 1;
         self.since_armed.0.is_told = true;
-        self.since_armed.0.changes_queued += 1;
         if let Arrival::Events(strands) = &arrival {
             let is_lost = strands.iter().flatten().any(Record::is_of_own_loss);
             self.since_armed.0.times_lost += u64::from(is_lost);
