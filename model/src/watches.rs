@@ -28,8 +28,8 @@ use crate::security::rights;
 use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
-    Batch, Died, changed, changed_somehow, layers_changed, orphaned_late, possible_after_death,
-    restored, resumed, unknown,
+    Batch, Died, changed, changed_somehow, is_unknown, layers_changed, orphaned_late,
+    possible_after_death, restored, resumed, unknown,
 };
 pub use queue::QueuedEvents;
 use queue::{Next, Queue};
