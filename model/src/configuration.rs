@@ -183,14 +183,11 @@ impl Change<'_> {
         }
         let mut looks: Vec<Look> = Vec::new();
         for manner in [Manner::ByName, Manner::Whole] {
-            let known = state
-                .configuration_key
-                .filter(|key| concern == Concern::Values && self.still_leads_to(state, *key));
+            let known = self.known_key(state, concern);
             if let Some(key) = known {
                 let former = Some(self.former(state, key, manner));
                 looks.push(Look::at(state, key, (former, true), (Reach::Changed, manner), covered));
                 self.mark_unknown_name(covered);
-                self.mark_unusable(state, covered);
             }
             if known.is_none() || is_doubtful {
                 looks.push(self.look_at_everything(state, manner, covered));
@@ -203,6 +200,12 @@ impl Change<'_> {
             looks.push(Look::none(state));
         }
         looks
+    }
+
+    /// The key of the parameters that is known, if the change is of its values and the path leads there still.
+    fn known_key(&self, state: &State, concern: Concern) -> Option<Guid> {
+        let key = state.configuration_key.filter(|_| concern == Concern::Values);
+        key.filter(|key| self.still_leads_to(state, *key))
     }
 
     /// What there was to read of this key before the change.
@@ -248,7 +251,8 @@ impl Change<'_> {
         }
     }
 
-    /// A value was stored that its parameter may not have.
+    /// A value was stored that its parameter may not have. Nobody hears of it that the write succeeds if that is
+    /// known late.
     fn mark_unusable(&self, after: &State, covered: &mut Covered) {
         let is_unusable = |touched: &Touched<'_>| {
             let Touched::Value(hive, key, name) = *touched else { return false };
@@ -265,7 +269,10 @@ impl Change<'_> {
             })
         };
         if self.touched.iter().any(is_unusable) {
-            covers!(covered, "CONF-32", "CONF-34");
+            covers!(covered, "CONF-34");
+            if !matches!(self.outcome, Outcome::Nothing) {
+                covers!(covered, "CONF-32");
+            }
         }
     }
 
@@ -357,6 +364,9 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
     let mut covered = work.covered;
     let looks = change.looks(&work.state, concern, &mut covered);
     work.covered = covered;
+    if change.known_key(&work.state, concern).is_some() {
+        change.mark_unusable(&work.state, &mut work.if_done);
+    }
     let mut elsewhere: Vec<AuditPattern> = Vec::new();
     let is_unanswered = may_be_unanswered(work);
     work.change_endings(change.since, |state| {

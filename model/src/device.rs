@@ -15,6 +15,7 @@ use crate::input::{Contents, DeviceCall, Registration, SourceId, UnixTime};
 use crate::late_kept;
 use crate::layer_commit::owes_more;
 use crate::layer_refresh::bad_at_registration;
+use crate::limits::Limits;
 use crate::observation::Readiness;
 use crate::outcome::Outcome;
 use crate::registration::{self, AskedHive, Granted};
@@ -48,6 +49,8 @@ struct Work {
     source: SourceId,
     covered: Covered,
     audit: Vec<AuditPattern>,
+    /// The parameters of the first of the two readings of a registration, once that has been done.
+    first_read: Limits,
     /// Other states that the call may leave, each with its events.
     otherwise: Vec<(State, Vec<AuditPattern>)>,
 }
@@ -83,7 +86,8 @@ pub(crate) fn step(
 
 impl Work {
     fn new(state: State, source: SourceId) -> Work {
-        Work { state, source, covered: Covered::new(), audit: Vec::new(), otherwise: Vec::new() }
+        let (covered, audit, otherwise) = (Covered::new(), Vec::new(), Vec::new());
+        Work { first_read: state.limits, state, source, covered, audit, otherwise }
     }
 
     /// `open(2)` (REG-01).
@@ -143,9 +147,10 @@ impl Work {
         Ok(Outcome::Done)
     }
 
-    /// What the layers have changed at sources that do not answer may be told of as unknown (P-242).
+    /// What the layers have changed at sources that do not answer may be told of as unknown (P-242), under the
+    /// parameters of then (P-139).
     fn tell_as_unknown(&mut self, before: &State) {
-        let exact = self.state.clone();
+        let exact = State { limits: self.first_read, ..self.state.clone() };
         let hives = exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive));
         let hives: Vec<HiveId> = hives.collect();
         if hives.is_empty() || exact.layers == before.layers {
@@ -155,7 +160,7 @@ impl Work {
         let before = before.looked_at_as(&exact);
         for watches in possible_unanswered(&before, &untold, &exact, &hives) {
             if watches != exact.watches {
-                self.otherwise.push((State { watches, ..exact.clone() }, self.audit.clone()));
+                self.otherwise.push((State { watches, ..self.state.clone() }, self.audit.clone()));
             }
         }
     }
@@ -172,6 +177,7 @@ impl Work {
                 slot
             }
         };
+        self.first_read = self.state.limits;
         self.state.devices.insert_mut(self.source, Device::Registered(serving));
         if self.state.layers != before.layers {
             self.state.ask_stalled();

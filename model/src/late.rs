@@ -419,7 +419,7 @@ impl Late {
             }
             covers!(one.covered, "FAIL-18");
             if let Change::Mutation(mutation) = &self.change {
-                let logged = Logged { mutation: mutation.clone(), origin: effect.place.clone() };
+                let logged = Logged::new(mutation.clone(), effect.place.clone());
                 if marks::would_be_told(&found, self.hive, [&logged].into_iter()) {
                     covers!(one.covered, "FAIL-19");
                 }

@@ -1,8 +1,8 @@
 //! What follows a committed mutation before its call returns.
 //!
 //! States PSD-005 §2.6 ("Enforcement", the refresh of the affected layers), the generation steps of §6.3 and
-//! the audit events of a refresh (§3.1), with D-51, D-52, D-57, P-02, P-15, P-25, P-41, P-112 and P-241; and what
-//! a death makes of it (D-55, P-08, P-49). It has several ways where a store was given something unseen.
+//! the audit events of a refresh (§3.1), with D-51, D-52, D-57, P-02, P-15, P-25, P-41, P-112, P-241 and P-590. It has
+//! several ways where a store was given something unseen. What a death makes of it is in `layer_deaths`.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use crate::configuration;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::errno::Errno;
+use crate::layer_deaths::{deaths, uncounted};
 use crate::layer_effects::{delete_at_source, is_owed_no_more, step_affected};
 use crate::layer_metadata::{Reading, metadata};
 use crate::layer_refresh::{
@@ -25,7 +26,7 @@ use crate::removal_marks;
 use crate::responses::Malformed;
 use crate::state::{Generation, Place, SlotId, State};
 use crate::step::Work;
-use crate::watches::{Died, changed, changed_somehow, layers_changed, possible_after_death};
+use crate::watches::{changed, changed_somehow, layers_changed};
 
 /// What follows a committed mutation before its call returns: the generation step of its hive
 /// (IOC-085), its watch events, and the refresh of the layers it concerns (LAYER-38). `place` is that
@@ -261,7 +262,7 @@ pub(crate) struct Change<'a> {
     /// What its call comes to unless the refresh fails.
     outcome: &'a Outcome,
     /// Whether a refresh that fails leaves the call a success.
-    is_transaction: bool,
+    pub(crate) is_transaction: bool,
     /// Whether what fails the refresh is in what it makes up for alone (P-241).
     is_forgiven: bool,
 }
@@ -297,7 +298,7 @@ impl Change<'_> {
 
     /// Notes a state in which a death of the source may have left the call. A commit that has come so far
     /// was answered, and is counted.
-    fn may_have_ended_in(&self, work: &mut Work<'_>, state: State) {
+    pub(crate) fn may_have_ended_in(&self, work: &mut Work<'_>, state: State) {
         if self.is_transaction {
             work.may_have_ended_uncounted_in(state);
         } else {
@@ -305,7 +306,7 @@ impl Change<'_> {
         }
     }
 
-    fn hive(&self) -> HiveId {
+    pub(crate) fn hive(&self) -> HiveId {
         self.touched[0].hive()
     }
 
@@ -376,12 +377,12 @@ fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
     first.extend(waiting_names(state));
     let affected =
         Way { state: state.clone(), first: Ok(first), reach: Reach::Affected, is_forgiven: false };
-    match (state.layers_unanswered, change.requires_refresh()) {
-        (false, _) if change.is_seeded(state) => vec![affected, everything],
-        (true, true) if affected.succeeds() => {
-            let made_up_for = everything.first.is_ok().then(|| everything.clone());
-            let alone = made_up_for.unwrap_or(affected);
-            vec![everything, Way { is_forgiven: true, ..alone }]
+    match state.layers_unanswered {
+        false if change.is_seeded(state) => vec![affected, everything],
+        // As two, that of the call leaves the table as it makes it, and the other has no round (P-590).
+        true if change.concerns_layers() && everything.first.is_err() => vec![everything, affected],
+        true if change.requires_refresh() && affected.succeeds() => {
+            vec![everything.clone(), Way { is_forgiven: true, ..everything }]
         }
         _ => vec![everything],
     }
@@ -493,7 +494,7 @@ pub(crate) struct Start<'a> {
 
 impl Start<'_> {
     /// The refresh as a death lets it go.
-    fn refresh(&self, change: &Change<'_>, death: Death) -> (State, Refreshed) {
+    pub(crate) fn refresh(&self, change: &Change<'_>, death: Death) -> (State, Refreshed) {
         let mut state = self.state.clone();
         let ignored = &mut Covered::new();
         let refreshed = refresh(&mut state, self.first.clone(), self.reach, Some(death), ignored);
@@ -533,98 +534,4 @@ fn any_unreadable(state: &State) -> bool {
 
 fn is_unreadable(reading: &Reading) -> bool {
     reading.as_ref().map_or(true, |metadata| metadata.is_unreadable())
-}
-
-/// The states in which a death of a source within a refresh may leave the registry: so many rounds
-/// are published (all of them unless the source is that of the metadata, which cannot be read any
-/// more), and the source has carried out so many of the layer deletions and owes the others, one that
-/// it has not answered among them (D-55, P-08).
-fn deaths(work: &mut Work<'_>, change: &Change<'_>, start: &Start<'_>, refreshed: &Refreshed) {
-    let of_metadata = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
-    let slots: Vec<SlotId> = start.state.slots.keys().copied().collect();
-    for slot in slots {
-        let rounds_min = if Some(slot) == of_metadata { 0 } else { refreshed.rounds };
-        for rounds_max in rounds_min..=refreshed.rounds {
-            for (answered, carries_out_one_more) in
-                (0..=refreshed.deleted).flat_map(|answered| [(answered, false), (answered, true)])
-            {
-                let (rounds_alive, is_complete) = (rounds_max, rounds_max == refreshed.rounds);
-                let death =
-                    Death { slot, answered, carries_out_one_more, rounds_max, rounds_alive };
-                died(work, change, start, death, is_complete);
-                for rounds_alive in death.found_down_after(start.state, of_metadata) {
-                    died(work, change, start, Death { rounds_alive, ..death }, is_complete);
-                }
-            }
-        }
-    }
-}
-
-/// The states in which one death may leave the registry.
-fn died(
-    work: &mut Work<'_>,
-    change: &Change<'_>,
-    start: &Start<'_>,
-    death: Death,
-    is_complete: bool,
-) {
-    let (mut state, refreshed) = start.refresh(change, death);
-    let told = death.answered + usize::from(death.carries_out_one_more);
-    if told > refreshed.deleted {
-        return;
-    }
-    leave_hives_uncounted(work, change, &mut state, death.slot);
-    let possible = |died| {
-        let queues = possible_after_death(change.before, start.state, &state, (death.slot, died));
-        queues.into_iter().map(|watches| State { watches, ..state.clone() })
-    };
-    let is_found_down = told < refreshed.deleted || death.rounds_alive < death.rounds_max;
-    if is_complete && !death.carries_out_one_more && is_found_down {
-        // Found Down before the next deletion was sent, or before the table was published, it owes that
-        // deletion still, and no request of this call has failed (P-49, P-314).
-        let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
-        for state in possible(Died::Afterwards) {
-            work.otherwise.push((change.outcome_of(result), state));
-        }
-    }
-    // A commit was answered before: it has told its own change (P-146).
-    let died = if change.is_transaction { Died::Afterwards } else { Died::InTheMiddle };
-    for state in possible(died) {
-        change.may_have_ended_in(work, state);
-    }
-}
-
-/// Where a source dies that has answered everything, the kernel may find it Down when it counts the
-/// layer operation in its hives (P-02, P-87).
-fn uncounted(
-    work: &mut Work<'_>,
-    change: &Change<'_>,
-    start: &Start<'_>,
-    state: &State,
-    failed: bool,
-) {
-    let slots: Vec<SlotId> = state.slots.keys().copied().collect();
-    for slot in slots {
-        let mut other = state.clone();
-        leave_hives_uncounted(work, change, &mut other, slot);
-        let died = (slot, Died::Afterwards);
-        for watches in possible_after_death(change.before, start.state, &other, died) {
-            let other = State { watches, ..other.clone() };
-            if other != *state {
-                let result = if failed { Err(Errno::EIO) } else { Ok(()) };
-                work.otherwise.push((change.outcome_of(result), other));
-            }
-        }
-    }
-}
-
-/// The other hives of a slot that a layer operation has affected may have taken their step or not.
-fn leave_hives_uncounted(work: &Work<'_>, change: &Change<'_>, state: &mut State, slot: SlotId) {
-    let generation = |state: &State, hive| state.hives.get(&hive).map(|hive| hive.generation);
-    let hives: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
-    for hive in hives.into_iter().filter(|hive| change.is_other(*hive)) {
-        if generation(state, hive) != generation(change.before, hive) {
-            work.leave_uncounted(state, hive);
-        }
-    }
 }

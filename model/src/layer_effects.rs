@@ -235,6 +235,8 @@ pub(crate) fn step_affected(
     other: impl Fn(HiveId) -> bool,
     covered: &mut Covered,
 ) {
+    // What was shown before is asked for when the change has taken its number (P-591).
+    let before = &before.looked_at_as(state);
     let hives: Vec<HiveId> = state.hives.keys().copied().collect();
     for hive in hives {
         if !other(hive) || !state.is_active(hive) || !before.is_active(hive) {

@@ -76,9 +76,13 @@ pub(crate) fn reload(before: &State, state: &mut State, hives: &[HiveId]) {
 /// What the table that a registration has brought changes in hives which are not its own. The counter has risen and
 /// the parameters are in force by then (§8.1), and what was shown before is judged by them as well (P-139, P-531).
 fn tell_others(before: &State, state: &mut State, hives: &[HiveId]) {
-    let before = before.looked_at_as(state);
-    step_affected(&before, state, |hive| !hives.contains(&hive), &mut Covered::new());
-    layers_changed(&before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+    step_affected(before, state, |hive| !hives.contains(&hive), &mut Covered::new());
+    layers_changed(
+        &before.looked_at_as(state),
+        state,
+        |hive| !hives.contains(&hive),
+        &mut Covered::new(),
+    );
 }
 
 /// Every name is read as at boot, pass by pass, under the table that there is; what was there when it was

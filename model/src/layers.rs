@@ -13,14 +13,14 @@ use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Map};
 use crate::errno::Errno;
 use crate::front_door::UserBytes;
-use crate::layer_refresh::resolve_layers_key;
+use crate::layer_refresh::{resolve, resolve_layers_key};
 use crate::name_marks;
 use crate::names::{FoldedName, KeyName, LayerName};
 use crate::outcome::Outcome;
 use crate::responses::{Fault, Malformed};
 use crate::security::{
-    Privilege, SecurityDescriptor, Verdict, base_layer_default_sd, control, rights, verdict,
-    well_known,
+    Ace, AceBody, AceKind, Acl, Effect, Privilege, SecurityDescriptor, Verdict, ace_flags,
+    base_layer_default_sd, rights, verdict, well_known,
 };
 use crate::state::{OpenKey, Place, State};
 use crate::step::Work;
@@ -78,9 +78,7 @@ pub(crate) fn check_write(
     let descriptor = layer.descriptor.clone();
     access::to_layer(work, &descriptor)
         .inspect_err(|errno| mark_denied(work, name, &descriptor, open, *errno))?;
-    let is_inherited = descriptor.other_control & control::DACL_AUTO_INHERITED != 0;
-    let is_system = work.caller.token.0.user == *well_known::SYSTEM;
-    if name.folded().as_str() == BASE && is_inherited && !is_system {
+    if name.folded().as_str() == BASE && is_admitted_by_inheritance(work, &descriptor) {
         covers!(work.covered, "IOC-019", "CONV-02");
     }
     if name.folded().as_str() == BASE && work.state.layers_key.is_none() {
@@ -108,6 +106,34 @@ pub(crate) fn check_write(
         covers!(work.covered, "LAUTH-25", "IOC-015");
     }
     Ok(())
+}
+
+/// Whether the caller may write into base by nothing but what its metadata key has inherited for Administrators
+/// from the hive root that the source made, for marks.
+fn is_admitted_by_inheritance(work: &Work<'_>, descriptor: &SecurityDescriptor) -> bool {
+    let Some(dacl) = &descriptor.dacl else { return false };
+    let is_theirs = |ace: &Ace| match &ace.body {
+        AceBody::Recognised { kind: AceKind::Rule { effect: Effect::Allow, .. }, sid, .. } => {
+            ace.has_flags(ace_flags::INHERITED) && *sid == *well_known::ADMINISTRATORS
+        }
+        _ => false,
+    };
+    let others = dacl.aces.iter().filter(|ace| !is_theirs(ace)).cloned().collect();
+    let without = SecurityDescriptor { dacl: Some(Acl::of_rules(others)), ..descriptor.clone() };
+    access::would_deny(&work.caller.token, &without, rights::KEY_SET_VALUE)
+        && base_descends_from_root(&work.state)
+}
+
+/// Whether nobody has given an SD to base's metadata key, nor to one above it.
+fn base_descends_from_root(state: &State) -> bool {
+    let Some(hive) = machine(state).filter(|hive| !state.may_be_malformed(*hive)) else {
+        return false;
+    };
+    let way = ["system", "registry", "layers", BASE];
+    (0..=way.len()).all(|length| match resolve(state, &way[..length]) {
+        Ok(Some(key)) => !state.secured.0.contains(&(hive, key)),
+        _ => false,
+    })
 }
 
 /// What is shown by a layer's SD that denies a write.

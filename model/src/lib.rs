@@ -41,6 +41,7 @@ mod late_creations;
 mod late_follow;
 mod late_kept;
 mod layer_commit;
+mod layer_deaths;
 mod layer_effects;
 mod layer_metadata;
 mod layer_refresh;

@@ -346,7 +346,7 @@ impl Work<'_> {
                 Late::new(hive, Change::Mutation(mutation), rest, Some(effect))
             }
             Some(id) if self.state.bound(id).is_some() => {
-                let logged = Logged { mutation, origin: place.clone() };
+                let logged = Logged::new(mutation, place.clone());
                 Late::new(hive, Change::Logged(id, logged), Rest::default(), None)
             }
             // The transaction would have been bound first.

@@ -132,6 +132,15 @@ pub(crate) struct Logged {
     pub(crate) mutation: Mutation,
     /// Where the fd was opened that it was made through, or for a creation the new key.
     pub(crate) origin: Arc<Place>,
+    /// Whether what there was to tell could not be read when it was made (P-592).
+    pub(crate) was_unreadable: bool,
+}
+
+impl Logged {
+    /// One of which everything could be read.
+    pub(crate) fn new(mutation: Mutation, origin: Arc<Place>) -> Logged {
+        Logged { mutation, origin, was_unreadable: false }
+    }
 }
 
 impl Transaction {

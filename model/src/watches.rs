@@ -28,12 +28,13 @@ use crate::security::rights;
 use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
 pub(crate) use dispatch::{
-    Batch, Died, changed, changed_somehow, layers_changed, orphaned_late, possible_after_death,
-    restored, resumed, unknown,
+    Batch, Died, changed, changed_somehow, is_unknown, layers_changed, orphaned_late,
+    possible_after_death, restored, resumed, unknown,
 };
 pub use queue::QueuedEvents;
 use queue::{Next, Queue};
 pub(crate) use records::describe;
+use records::split;
 pub(crate) use unanswered::possible_unanswered;
 
 /// `REG_NOTIFY_VALUE`.
@@ -71,8 +72,6 @@ struct SinceArmed {
     times_lost: u64,
     /// How often it was told of a change, also before it was armed anew.
     times_told: u64,
-    /// How many changes what is queued has come from, at most.
-    changes_queued: usize,
 }
 
 /// `REG_IOC_NOTIFY`. It asks nothing of a source (P-145).
@@ -101,6 +100,7 @@ pub(crate) fn notify(
         if work.state.watches.remove_mut(&open.description) {
             work.state.forget_ends(open.description);
             work.state.disarmed.0.insert_mut(open.description);
+            work.state.untold.0.remove_mut(&open.description);
         }
         return Ok(Outcome::Done);
     }
@@ -142,11 +142,11 @@ pub(crate) fn notify(
 pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<Outcome, Errno> {
     let open = abi::key_fd(work, fd)?;
     abi::outputs(work, &[buffer])?;
-    if work.state.untold.0.remove_mut(&open.description) {
-        covers!(work.covered, "TXN-54", "DISP-46", "WATCH-11");
-    }
-    let watch = work.state.watches.get(&open.description);
+    let watch = work.state.watches.get(&open.description).cloned();
     let Some(watch) = watch.filter(|watch| !watch.queue.is_empty()) else {
+        if work.state.untold.0.remove_mut(&open.description) {
+            covers!(work.covered, "TXN-54", "DISP-46", "WATCH-11");
+        }
         // An fd that is not armed is one that nothing comes in on (D-77).
         return Err(Errno::EAGAIN);
     };
@@ -162,13 +162,17 @@ pub(crate) fn read(work: &mut Work<'_>, fd: Fd, buffer: OutputBuffer) -> Result<
     let events = QueuedEvents::new(open.description, watch.queue.clone(), capacity);
     covers!(work.if_done, "WATCH-05", "WATCH-49", "DISP-28", "IOC-138");
     covers!(work.if_done, "ABI-04", "ABI-14", "ABI-37", "CONST-39", "WATCH-15", "WATCH-52");
-    if watch.queue.length() > 1 && watch.since_armed.0.changes_queued > 1 {
+    let example = events.example();
+    if watch.queue.shows_order(split(&example).map_or(0, |read| read.len())) {
         covers!(work.if_done, "WATCH-04");
     }
     if watch.queue.length_in_bytes() > capacity {
         covers!(work.if_done, "WATCH-51");
+    } else if work.state.untold.0.remove_mut(&open.description) && !watch.queue.has_overflow() {
+        // All that was told is read, and nothing of it was lost.
+        covers!(work.if_done, "TXN-54", "DISP-46", "WATCH-11");
     }
-    records::mark(&events.example(), &mut work.if_done);
+    records::mark(&example, &mut work.if_done);
     Ok(Outcome::Events(events))
 }
 
@@ -192,6 +196,7 @@ pub(crate) fn closed(work: &mut Work<'_>, description: DescriptionId) {
         return;
     }
     work.state.disarmed.0.remove_mut(&description);
+    work.state.untold.0.remove_mut(&description);
     if work.state.watches.remove_mut(&description) {
         covers!(work.covered, "WATCH-03");
     }
@@ -207,9 +212,7 @@ impl State {
     pub(crate) fn was_read(&mut self, description: DescriptionId, rest: Queue) {
         if let Some(watch) = self.watches.get(&description) {
             let mut watch = Watch { queue: rest, ..watch.clone() };
-            let since_armed = &mut watch.since_armed.0;
-            since_armed.is_read = true;
-            since_armed.changes_queued = since_armed.changes_queued.min(watch.queue.length());
+            watch.since_armed.0.is_read = true;
             self.watches.insert_mut(description, watch);
         }
     }

@@ -310,15 +310,13 @@ fn a_number_that_others_took_before_is_none_from_the_future() {
     };
     // The blanket makes every read of the key malformed, and the model knows that entries may be.
     assert_eq!(states_from(initial, &[query(KEY, 0, (0, 1))]).len(), 1);
+    // The creation finds what was hidden with a higher number than its own: before that it would have opened the key.
     let initial = with_a_number_from_the_future(&booted(), next - 1);
-    let write = |process, range, data, number| {
-        with_number(call(process, range, set(data), Observation::Done), number)
-    };
+    let hide = Call::HideKey { fd: KEY, layer: Vec::new(), transaction: -1 };
+    let created = Observation::Opened { fd: 7, disposition: Some(1) };
     let history = [
-        write(0, (0, 9), 1, next),
-        write(1, (1, 3), 2, next + 1),
-        call(2, (4, 5), get(), value(2, next + 1)),
-        call(2, (10, 11), get(), value(1, next)),
+        with_number(call(0, (0, 9), create(-1, "Machine\\k"), created), next),
+        with_number(call(1, (1, 3), hide, Observation::Done), next + 1),
     ];
     assert_eq!(states_from(initial, &history).len(), 1);
 }

@@ -19,9 +19,9 @@ use crate::late_follow::{Due, IsTransaction, logged_in_vain};
 use crate::late_kept::{Rest, carry_out};
 use crate::layer_commit::{Telling, committed_late, committed_transaction};
 use crate::outcome::Outcome;
-use crate::state::{Generation, Place, State};
+use crate::state::{DescriptionId, Generation, Place, State};
 use crate::step::Work;
-use crate::watches::Batch;
+use crate::watches::{Batch, Watch};
 
 /// `REG_IOC_COMMIT`.
 pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
@@ -65,7 +65,9 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     let before = work.state.clone();
     work.state.set_phase(id, Phase::Committed);
     // What a commit shows is shown where it succeeds.
-    for key in apply(&mut work.state, &bound, &mut work.if_done) {
+    let Applied { unopened, as_answered } = apply(&mut work.state, &bound, &mut work.if_done);
+    let told = work.state.watches.clone();
+    for key in unopened {
         dropped_in_call(work, bound.hive, key);
     }
     // The source has answered: whatever happens now, the transaction is committed (P-155).
@@ -78,6 +80,7 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     }
     committed_transaction(work, &before, &touched);
     marks::keep_precedence(&before, &mut work.state, &bound);
+    tell_as_answered(work, as_answered, &told, Outcome::Done);
     covers!(work.if_done, "TXN-31");
     mark_committed(work, &before, &bound);
     mark_rewritten(work, &before, id, &bound);
@@ -106,7 +109,8 @@ pub(crate) fn arrived(
     }
     let before = work.state.clone();
     let mut due = logged_in_vain(&before, bound.hive, bound.log.iter().chain(unanswered));
-    let unopened = apply(&mut work.state, bound, &mut work.covered);
+    let Applied { unopened, as_answered } = apply(&mut work.state, bound, &mut work.covered);
+    let told = work.state.watches.clone();
     let is_outlived = before.transactions.get(&id).map(Transaction::has_outlived_its_time);
     match is_outlived.filter(|_| !bound.log.is_empty()) {
         Some(true) => covers!(work.covered, "FAIL-34", "TXN-67"),
@@ -129,7 +133,7 @@ pub(crate) fn arrived(
     let (_, at) = work.span();
     let mut committed = Vec::new();
     for logged in unanswered {
-        let Logged { mutation, origin } = logged;
+        let Logged { mutation, origin, .. } = logged;
         let before = work.state.clone();
         if !mutation.finds_its_key(before.database(bound.hive)) {
             // A source may have nothing against a removal (P-09, P-46).
@@ -156,12 +160,13 @@ pub(crate) fn arrived(
         // The commit makes durable what was in flight with it, and not what is asked for after it (P-451).
         work.state.is_durable(bound.hive);
     }
-    for Logged { mutation, origin } in committed {
+    for Logged { mutation, origin, .. } in committed {
         match mutation {
             Mutation::CreateKey { .. } => due.push(created(&mut work.state, mutation, origin, at)),
             _ => mutation.write_time_by(work.state.database_mut(bound.hive), at),
         }
     }
+    tell_as_answered(work, as_answered, &told, Outcome::Nothing);
     due
 }
 
@@ -233,11 +238,36 @@ pub(crate) fn take_refusal(state: &mut State, hive: HiveId) -> Option<CommitRefu
     refusal
 }
 
-/// Carries out what was taken into the transaction, operation by operation, over what is committed
-/// (D-70). Returns the keys that nobody has open and nothing names any more, which are dropped when all of it is
-/// done: the source has committed the log as one before it can be asked for that (§5.1).
-fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) -> Vec<Guid> {
-    let (batch, unopened) = replayed(state, bound.hive, bound.log.iter(), covered);
+/// What the log of a transaction leaves besides the state.
+struct Applied {
+    /// The keys that nobody has open and nothing names any more, which are dropped when all of it is done: the
+    /// source has committed the log as one before it can be asked for that (§5.1).
+    unopened: Vec<Guid>,
+    /// The watches as they are if what could not be read within the transaction is OVERFLOW (P-592).
+    as_answered: Option<Map<DescriptionId, Watch>>,
+}
+
+/// The watches may be as the answers within the transaction have it, unless more has been told since.
+fn tell_as_answered(
+    work: &mut Work<'_>,
+    as_answered: Option<Map<DescriptionId, Watch>>,
+    told: &Map<DescriptionId, Watch>,
+    outcome: Outcome,
+) {
+    if let Some(watches) = as_answered.filter(|_| work.state.watches == *told) {
+        work.otherwise.push((outcome, State { watches, ..work.state.clone() }));
+    }
+}
+
+/// Carries out what was taken into the transaction, operation by operation, over what is committed (D-70).
+fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) -> Applied {
+    let Replayed { batch, as_answered, unopened } =
+        replayed(state, bound.hive, bound.log.iter(), covered);
+    let as_answered = as_answered.map(|batch| {
+        let mut told = state.clone();
+        batch.commit(&mut told, &bound.watches.0, &mut Covered::new());
+        told.watches
+    });
     batch.commit(state, &bound.watches.0, covered);
     keep_times(state, bound);
     if !bound.log.is_empty() {
@@ -245,17 +275,28 @@ fn apply(state: &mut State, bound: &Bound, covered: &mut Covered) -> Vec<Guid> {
         state.is_durable(bound.hive);
     }
     state.enumerations = Map::new_sync();
-    unopened
+    let as_answered = as_answered.filter(|watches| *watches != state.watches);
+    Applied { unopened, as_answered }
 }
 
-/// Carries out a log. Returns its events, and the keys that it orphaned and nobody has open.
+/// What a log comes to.
+pub(super) struct Replayed {
+    /// Its events.
+    pub(super) batch: Batch,
+    /// The same with OVERFLOW for what could not be read within the transaction, if there was such (P-592).
+    as_answered: Option<Batch>,
+    /// The keys that it orphaned and nobody has open.
+    unopened: Vec<Guid>,
+}
+
+/// Carries out a log.
 pub(super) fn replayed<'a>(
     state: &mut State,
     hive: HiveId,
     log: impl Iterator<Item = &'a Logged>,
     covered: &mut Covered,
-) -> (Batch, Vec<Guid>) {
-    let mut batch = Batch::new();
+) -> Replayed {
+    let (mut batch, mut as_answered) = (Batch::new(), None);
     let mut unopened = Vec::new();
     for logged in log {
         let before = state.clone();
@@ -264,9 +305,20 @@ pub(super) fn replayed<'a>(
         if let (Mutation::DeleteEntry { .. }, Some(target)) = (&logged.mutation, lost) {
             mark_deleted(state, hive, target, covered);
         }
-        batch.changed(&before, state, logged.mutation.touched(hive), &logged.origin, covered);
+        let (touched, origin) = (logged.mutation.touched(hive), &*logged.origin);
+        if logged.was_unreadable && as_answered.is_none() {
+            as_answered = Some(batch.clone());
+        }
+        match &mut as_answered {
+            Some(batch) if logged.was_unreadable => {
+                batch.changed_somehow(&before, state, touched, origin, &mut Covered::new());
+            }
+            Some(batch) => batch.changed(&before, state, touched, origin, &mut Covered::new()),
+            None => {}
+        }
+        batch.changed(&before, state, touched, origin, covered);
     }
-    (batch, unopened)
+    Replayed { batch, as_answered, unopened }
 }
 
 /// What reads in the transaction have told of the last write times stays known.

@@ -16,6 +16,7 @@ use crate::input::{Fd, SourceId};
 use crate::outcome::Outcome;
 use crate::state::{Place, State, Witness};
 use crate::step::Work;
+use crate::watches::is_unknown;
 
 /// What an operation is to a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,7 +274,8 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         // Who looks already now for what to tell then may report what cannot be read (P-112).
         work.audit.extend(looked_at(&work.state));
     }
-    let logged = Logged { mutation, origin: origin.clone() };
+    let was_unreadable = is_unreadable(&work.state, id, &mutation, origin);
+    let logged = Logged { mutation, origin: origin.clone(), was_unreadable };
     let bound = work.state.bound(id);
     if bound.is_some_and(|bound| marks::would_be_told_of_next(&work.state, bound, &logged)) {
         // Nobody is told of it before the commit.
@@ -292,6 +294,22 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
     true
 }
 
+/// Whether what a mutation will have to tell cannot be read within its transaction, before it has taken its number or
+/// after that (P-176, P-354).
+fn is_unreadable(state: &State, id: TransactionId, mutation: &Mutation, origin: &Place) -> bool {
+    let hive = origin.hive;
+    if !state.may_be_malformed(hive) {
+        return false;
+    }
+    let own = u64::from(mutation.takes_number());
+    let mut before =
+        State { next_sequence: state.next_sequence.saturating_sub(own), ..state.clone() };
+    before.databases.insert_mut(hive, state.contents(Some(id), hive).clone());
+    let mut after = before.looked_at_as(state);
+    mutation.apply(after.database_mut(hive));
+    is_unknown(&before, &after, mutation.touched(hive), origin)
+}
+
 /// A creation takes the HIDDEN entry of its layer away first, by a request of its own (D-24). Answered late that is a
 /// change of its own (P-267); answered in time it may have been told of before the creation is, or not (P-174).
 fn uncover(work: &mut Work<'_>, id: TransactionId, creation: &Logged) {
@@ -302,7 +320,7 @@ fn uncover(work: &mut Work<'_>, id: TransactionId, creation: &Logged) {
     let contents = work.state.contents(Some(id), hive);
     let Some(mutation) = creation.mutation.uncovers(contents) else { return };
     let former = work.state.bound(id).map(|bound| bound.log.clone()).unwrap_or_default();
-    log(&mut work.state, id, Logged { mutation, origin: creation.origin.clone() });
+    log(&mut work.state, id, Logged::new(mutation, creation.origin.clone()));
     work.requested(hive);
     let told = work.state.clone();
     if let Some(bound) = work.state.bound_mut(id) {

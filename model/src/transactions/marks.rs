@@ -23,8 +23,7 @@ pub(crate) fn would_be_told<'a>(
     if state.watches.is_empty() {
         return false;
     }
-    let (batch, _) = replayed(&mut state.clone(), hive, log, &mut Covered::new());
-    !batch.is_empty()
+    !replayed(&mut state.clone(), hive, log, &mut Covered::new()).batch.is_empty()
 }
 
 /// The same of one more mutation of a transaction, over what is in it.
@@ -47,8 +46,8 @@ pub(crate) fn expired(before: &State, after: &mut State) {
         let bound = bound.filter(|_| after.transactions.get(id).is_some_and(is_over));
         if let Some(bound) = bound.filter(|_| !before.watches.is_empty()) {
             let log = bound.log.iter();
-            let (batch, _) = replayed(&mut before.clone(), bound.hive, log, &mut Covered::new());
-            batch.watches().for_each(|watch| after.untold.0.insert_mut(watch));
+            let told = replayed(&mut before.clone(), bound.hive, log, &mut Covered::new());
+            told.batch.watches().for_each(|watch| after.untold.0.insert_mut(watch));
         }
     }
 }

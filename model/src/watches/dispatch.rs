@@ -46,26 +46,39 @@ pub(crate) fn changed_somehow(
     place: &Place,
     covered: &mut Covered,
 ) {
-    if after.watches.is_empty() {
-        return;
-    }
+    let mut batch = Batch::new();
+    batch.changed_somehow(before, after, touched, place, covered);
+    batch.queue(after, None, covered);
+}
+
+/// Whether what one change has to tell cannot be read. The arguments are those of [`changed`].
+pub(crate) fn is_unknown(
+    before: &State,
+    after: &State,
+    touched: Touched<'_>,
+    place: &Place,
+) -> bool {
     let viewer = Viewer::global();
     let views = Views::of(before, after, place.hive, &viewer);
-    let (differences, place) = match touched {
-        Touched::Value(..) | Touched::Values(..) => {
-            (vec![Difference::Unknown(Unread::Values)], place.clone())
-        }
-        Touched::Descriptor(..) => (vec![Difference::Unknown(Unread::Descriptor)], place.clone()),
+    let told = differences(&views, touched, place);
+    let mut differences = told.into_iter().flat_map(|(differences, _)| differences);
+    differences.any(|difference| matches!(difference, Difference::Unknown(_)))
+}
+
+/// What is different by one change, with the place of the key that it is different with.
+fn differences(
+    views: &Views<'_>,
+    touched: Touched<'_>,
+    place: &Place,
+) -> Option<(Vec<Difference>, Place)> {
+    Some(match touched {
+        Touched::Value(_, key, name) => (views.value(key, name), place.clone()),
+        Touched::Values(_, key) => (views.all_values(key), place.clone()),
+        Touched::Descriptor(_, key) => (views.descriptor(key).into_iter().collect(), place.clone()),
         Touched::Child(_, parent, name) => {
-            let Some(above) = place.above() else { return };
-            (views.unknown_child(parent, name, place.name()), above)
+            (views.one_child(parent, name, place.name()), place.above()?)
         }
-    };
-    let mut told = Told::of((before, after), false);
-    told.tell(&place, &differences, covered);
-    let mut batch = Batch::new();
-    batch.add(told);
-    batch.queue(after, None, covered);
+    })
 }
 
 /// Queues the events of a layer operation between two states, in those hives that `is_told` names and whose
@@ -214,12 +227,13 @@ pub(crate) fn possible_after_death(
 
 /// The events of several changes that reach each watch together, in the order of the changes (DISP-41 to
 /// DISP-43).
+#[derive(Clone)]
 pub(crate) struct Batch {
     arrivals: BTreeMap<DescriptionId, Vec<Arrival>>,
 }
 
 /// What one change brings to one watch.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// Events in any order but that of each strand (P-143).
     Events(Vec<Strand>),
@@ -252,17 +266,7 @@ impl Batch {
         }
         let viewer = Viewer::global();
         let views = Views::of(before, after, place.hive, &viewer);
-        let (differences, place) = match touched {
-            Touched::Value(_, key, name) => (views.value(key, name), place.clone()),
-            Touched::Values(_, key) => (views.all_values(key), place.clone()),
-            Touched::Descriptor(_, key) => {
-                (views.descriptor(key).into_iter().collect(), place.clone())
-            }
-            Touched::Child(_, parent, name) => {
-                let Some(above) = place.above() else { return };
-                (views.one_child(parent, name, place.name()), above)
-            }
-        };
+        let Some((differences, place)) = differences(&views, touched, place) else { return };
         if differences.is_empty() {
             if after.watches.values().any(|watch| watch.is_on(place.hive, place.key())) {
                 covers!(covered, "KEY-10");
@@ -271,6 +275,38 @@ impl Batch {
             return;
         }
         marks::disarmed(after, &place, covered);
+        let mut told = Told::of((before, after), false);
+        told.tell(&place, &differences, covered);
+        self.add(told);
+    }
+
+    /// Adds what can be told of one change if nobody knows what there was before it. The arguments are those of
+    /// [`changed_somehow`]; nothing is queued yet.
+    pub(crate) fn changed_somehow(
+        &mut self,
+        before: &State,
+        after: &State,
+        touched: Touched<'_>,
+        place: &Place,
+        covered: &mut Covered,
+    ) {
+        if after.watches.is_empty() {
+            return;
+        }
+        let viewer = Viewer::global();
+        let views = Views::of(before, after, place.hive, &viewer);
+        let (differences, place) = match touched {
+            Touched::Value(..) | Touched::Values(..) => {
+                (vec![Difference::Unknown(Unread::Values)], place.clone())
+            }
+            Touched::Descriptor(..) => {
+                (vec![Difference::Unknown(Unread::Descriptor)], place.clone())
+            }
+            Touched::Child(_, parent, name) => {
+                let Some(above) = place.above() else { return };
+                (views.unknown_child(parent, name, place.name()), above)
+            }
+        };
         let mut told = Told::of((before, after), false);
         told.tell(&place, &differences, covered);
         self.add(told);
@@ -420,7 +456,6 @@ impl Watch {
         let (had_overflow, is_overflow) = (self.queue.has_overflow(), arrival == Arrival::Overflow);
         self.since_armed.0.times_told += 1;
         self.since_armed.0.is_told = true;
-        self.since_armed.0.changes_queued += 1;
         if let Arrival::Events(strands) = &arrival {
             let is_lost = strands.iter().flatten().any(Record::is_of_own_loss);
             self.since_armed.0.times_lost += u64::from(is_lost);

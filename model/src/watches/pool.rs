@@ -78,6 +78,11 @@ impl Pool {
         self.ways.iter().flat_map(Way::next)
     }
 
+    /// All events that may be among it, some of them several times.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.ways.iter().flat_map(|way| &way.lanes).flat_map(|lane| &lane.rest)
+    }
+
     /// Takes an event out, if it may be next.
     pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
         if let [way] = &mut self.ways[..]

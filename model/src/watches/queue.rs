@@ -9,24 +9,37 @@ use std::collections::BTreeMap;
 use super::pool::{Pool, Strand};
 use super::records::{Record, split};
 use crate::coverage::{Covered, covers};
-use crate::state::DescriptionId;
+use crate::state::{DescriptionId, Witness};
 
 /// The events of a watch that have not been read, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Queue {
     items: Vec<Item>,
     pools: BTreeMap<u32, Pool>,
+    /// How many changes have arrived.
+    changes: Witness<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Item {
     Overflow,
-    Event(Record),
+    /// An event, and of which change.
+    Event(Record, Witness<u64>),
     /// So many events of a pool.
     AnyOf {
         pool: u32,
         count: usize,
     },
+}
+
+impl Item {
+    /// How many events it stands for.
+    fn count(&self) -> usize {
+        match self {
+            Item::Overflow | Item::Event(..) => 1,
+            Item::AnyOf { count, .. } => *count,
+        }
+    }
 }
 
 /// Whether the event that is read next fits into a buffer.
@@ -45,11 +58,7 @@ impl Queue {
 
     /// How many events there are, OVERFLOW included (D-71).
     pub(crate) fn length(&self) -> usize {
-        let counts = self.items.iter().map(|item| match item {
-            Item::Overflow | Item::Event(_) => 1,
-            Item::AnyOf { count, .. } => *count,
-        });
-        counts.sum()
+        self.items.iter().map(Item::count).sum()
     }
 
     pub(crate) fn has_overflow(&self) -> bool {
@@ -68,12 +77,13 @@ impl Queue {
         limit: usize,
         covered: &mut Covered,
     ) {
+        self.changes.0 += 1;
         if let [strands] = &mut alternatives[..]
             && let [strand] = &mut strands[..]
         {
             for record in std::mem::take(strand) {
                 if self.make_room(limit, covered) {
-                    self.items.push(Item::Event(record));
+                    self.items.push(Item::Event(record, self.changes));
                 }
             }
             self.forget_empty_pools();
@@ -189,7 +199,7 @@ impl Queue {
         match self.items.first() {
             None => Vec::new(),
             Some(Item::Overflow) => vec![Record::overflow().length()],
-            Some(Item::Event(record)) => vec![record.length()],
+            Some(Item::Event(record, _)) => vec![record.length()],
             Some(Item::AnyOf { pool, .. }) => {
                 let pool = self.pools.get(pool);
                 pool.into_iter().flat_map(Pool::next).map(Record::length).collect()
@@ -202,7 +212,7 @@ impl Queue {
         let is_next = match self.items.first() {
             None => false,
             Some(Item::Overflow) => Record::overflow().bytes() == bytes,
-            Some(Item::Event(record)) => record.bytes() == bytes,
+            Some(Item::Event(record, _)) => record.bytes() == bytes,
             Some(Item::AnyOf { pool, .. }) => {
                 self.pools.get_mut(pool).is_some_and(|pool| pool.take(bytes))
             }
@@ -218,8 +228,44 @@ impl Queue {
     fn example(&self) -> Option<Record> {
         match self.items.first()? {
             Item::Overflow => Some(Record::overflow()),
-            Item::Event(record) => Some(record.clone()),
+            Item::Event(record, _) => Some(record.clone()),
             Item::AnyOf { pool, .. } => self.pools.get(pool)?.next().next().cloned(),
+        }
+    }
+
+    /// Whether it shows in which order the changes took place if so many events are read: one of them, and the
+    /// next that is queued, are of two changes and not the same, whichever they are (WATCH-04).
+    pub(crate) fn shows_order(&self, read: usize) -> bool {
+        let mut before = 0;
+        let items = self.items.iter().map(|item| {
+            let is_read = before < read;
+            before += item.count();
+            (item, is_read)
+        });
+        let items: Vec<(&Item, bool)> =
+            items.filter(|(item, _)| !matches!(item, Item::Overflow)).collect();
+        items.windows(2).any(|pair| pair[0].1 && self.is_of_another_change(pair[0].0, pair[1].0))
+    }
+
+    /// Whether two items are of two changes and have no event in common.
+    fn is_of_another_change(&self, one: &Item, other: &Item) -> bool {
+        if let (Item::Event(_, one), Item::Event(_, other)) = (one, other)
+            && one.0 == other.0
+        {
+            return false;
+        }
+        let others = self.records(other);
+        self.records(one).iter().all(|record| !others.contains(record))
+    }
+
+    /// The events that an item may stand for.
+    fn records<'a>(&'a self, item: &'a Item) -> Vec<&'a Record> {
+        match item {
+            Item::Overflow => Vec::new(),
+            Item::Event(record, _) => vec![record],
+            Item::AnyOf { pool, .. } => {
+                self.pools.get(pool).into_iter().flat_map(Pool::records).collect()
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 
 use registry_model::errno::Errno;
 use registry_model::security::{
-    Ace, AceBody, AceKind, Acl, Effect, Privilege, SecurityDescriptor, Token, rights,
+    Ace, AceBody, AceKind, Acl, Effect, GROUP_ENABLED, Group, Privilege, SecurityDescriptor, Sid,
+    Token, ace_flags, rights, well_known,
 };
 use registry_model::store_entry::{
     StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
@@ -10,7 +11,7 @@ use registry_model::store_entry::{
 use registry_model::{Call, Environment, Observation, Step};
 
 use crate::callers::{
-    DACL, administrator, alice, changed, granting, sid, speaking, with_privilege,
+    DACL, administrator, alice, changed, descriptor, granting, sid, speaking, with_privilege,
 };
 use crate::world::{SOURCE, World, open, write};
 
@@ -335,4 +336,51 @@ fn a_layer_is_created_by_the_right_on_the_layers_key_and_deleted_by_that_on_its_
     assert!(covered.contains("LAUTH-07"));
     set(&mut world, &path, &granting(rights::DELETE));
     assert_eq!(speaking(&mut world, &alice(), delete).0, Observation::Done);
+}
+
+#[test]
+fn administrators_are_shown_by_the_ace_of_base_that_they_alone_have() {
+    let ids = ["IOC-019", "CONV-02"];
+    let group = |sid: &Sid| Group { sid: sid.clone(), attributes: GROUP_ENABLED };
+    let system = &well_known::SYSTEM;
+    let of_system = changed(&alice(), |fields| fields.groups.push(group(system)));
+    let of_both = changed(&administrator(), |fields| fields.groups.push(group(system)));
+    for (token, lines, is_shown) in [
+        (administrator(), "layer base 0", true),
+        // By what is compiled in, which inherits nothing.
+        (administrator(), "", false),
+        // By the ACE of SYSTEM as well, or alone.
+        (of_both, "layer base 0", false),
+        (of_system, "layer base 0", false),
+        (Token::system(), "layer base 0", false),
+    ] {
+        let (mut world, key) = world();
+        world.transcript(lines);
+        speaking(&mut world, &token, |world| {
+            let (answer, covered) = answer(world, &write(key, "v", 1, b"text", b""));
+            assert_eq!(answer, Observation::Done);
+            assert_eq!(ids.map(|id| covered.contains(id)), [is_shown; 2], "{lines}: {token:?}");
+        });
+    }
+}
+
+#[test]
+fn what_a_call_has_put_above_base_descends_from_nobody() {
+    for path in ["Machine", LAYERS, &format!("{LAYERS}\\base")] {
+        let (mut world, key) = world();
+        let inherits = ace_flags::CONTAINER_INHERIT | ace_flags::INHERITED;
+        let aces = [&*well_known::SYSTEM, &*well_known::ADMINISTRATORS]
+            .map(|sid| Ace::allow(rights::KEY_ALL_ACCESS, sid, inherits));
+        let by_call = descriptor(aces.into());
+        if path.ends_with("base") {
+            world.transcript("layer base 0");
+        }
+        set(&mut world, path, &SecurityDescriptor { other_control: 0x0400, ..by_call });
+        world.transcript("layer base 0");
+        speaking(&mut world, &administrator(), |world| {
+            let (answer, covered) = answer(world, &write(key, "v", 1, b"text", b""));
+            assert_eq!(answer, Observation::Done, "{path}");
+            assert!(!covered.contains("IOC-019"), "{path}");
+        });
+    }
 }

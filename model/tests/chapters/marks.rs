@@ -5,7 +5,7 @@ use registry_model::input::SourceId;
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
-use crate::stalls::{SECOND, stall, timed_out};
+use crate::stalls::{SECOND, stall, timed_out, timed_out_in_its_course};
 use crate::world::{OTHER_SOURCE, SOURCE, World, query, write};
 
 /// Whether each of these is shown.
@@ -237,4 +237,80 @@ fn a_late_answer_to_a_read_shows_by_what_was_read() {
             assert_eq!(shown(&covered, ["FAIL-20", "FAIL-29"]), expected, "{name}");
         }
     }
+}
+
+#[test]
+fn a_parameter_that_is_stored_late_shows_nothing_of_the_answer_to_its_write() {
+    let mut world = with_layer();
+    world.transcript("open r Machine\\System\\Registry");
+    let call = write(world.handle("r"), "MaxValueSize", 4, &1_u32.to_le_bytes(), b"");
+    let ids = ["CONF-32", "CONF-34"];
+    assert_eq!(shown_by_endings(&world, &call, ids), [[true; 2], [false; 2]]);
+    let after = released(&timed_out_in_its_course(&world, &call), SOURCE);
+    let any = |id: &str| after.iter().any(|covered| covered.contains(id));
+    assert_eq!(ids.map(any), [false, true]);
+}
+
+/// What is shown of these by a read of the events of the key with a buffer of this length.
+fn shown_by_read<const N: usize>(
+    world: &mut World,
+    capacity: u32,
+    ids: [&'static str; N],
+) -> [bool; N] {
+    let fd = world.handle("k");
+    shown(&world.call(Call::ReadEvents { fd, capacity }).1.covered, ids)
+}
+
+#[test]
+fn the_order_of_changes_shows_by_events_that_differ() {
+    let shows = |lines: &str, capacity| {
+        let mut world = with_layer();
+        world.transcript("set $k p x\nset $k q x");
+        let fd = world.handle("k");
+        world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+        world.transcript(lines);
+        shown_by_read(&mut world, capacity, ["WATCH-04"]) == [true]
+    };
+    assert!(shows("set $k v x\nset $k w x", 100));
+    // The later one would fit as well, and has to wait.
+    assert!(shows("set $k v x\nset $k w x", 10));
+    assert!(shows("set $k v x\nset $k v y\nset $k w x", 20));
+    assert!(!shows("set $k v x\nset $k v y", 100));
+    // One change, whose events may come in any order.
+    assert!(!shows("blanket $k on in gpo", 100));
+    assert!(shows("blanket $k on in gpo\nset $k v x in gpo", 10));
+}
+
+#[test]
+fn that_a_lifetime_has_told_nothing_shows_by_reads_that_come_so_far() {
+    let ids = ["TXN-54", "DISP-46", "WATCH-11"];
+    let expired = |lines: &str| {
+        let mut world = with_layer();
+        world.transcript("dword Machine\\System\\Registry NotificationQueueSize 16");
+        let fd = world.handle("k");
+        world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+        world.transcript(lines);
+        world.transcript("begin t\nset $k v x with t\nwait 31");
+        world
+    };
+    let mut world = expired("set $k a x\nset $k b x");
+    // Too short for anything, and too short for all.
+    assert_eq!(shown_by_read(&mut world, 4, ids), [false; 3]);
+    assert_eq!(shown_by_read(&mut world, 10, ids), [false; 3]);
+    assert_eq!(shown_by_read(&mut world, 100, ids), [true; 3]);
+    assert_eq!(shown_by_read(&mut world, 100, ids), [false; 3]);
+    let mut world = expired("");
+    assert_eq!(shown_by_read(&mut world, 100, ids), [true; 3]);
+    // What was queued is gone: with the watch, or lost to OVERFLOW.
+    let mut world = expired("");
+    for filter in [0, 7] {
+        let fd = world.handle("k");
+        world.call(Call::Notify { fd, filter, subtree: 0 });
+    }
+    assert_eq!(shown_by_read(&mut world, 100, ids), [false; 3]);
+    let mut world = expired("");
+    for _ in 0..20 {
+        world.transcript("unset $k w\nset $k w x");
+    }
+    assert_eq!(shown_by_read(&mut world, 1_000, ids), [false; 3]);
 }

@@ -404,3 +404,24 @@ fn a_layer_that_hid_itself_comes_back_by_the_second_resumption() {
     world.transcript("down\nresume");
     assert_eq!(precedence(&world.state, "b"), Some(1));
 }
+
+#[test]
+fn what_the_number_of_a_call_makes_readable_hides_nothing_of_its_layer_operation() {
+    let mut world = World::with_layers();
+    world.transcript("layer role 1\ncreate Users\\a\nset Users\\a v x in role\ncreate Users\\b");
+    let users = fd(&mut world, "Users");
+    let role = fd(&mut world, ROLE);
+    let before = look(&mut world, users);
+    let next = world.state.next_sequence();
+    for (number, expected) in [
+        (next, Generation::Exactly(before + 1)),
+        // One more than the write takes.
+        (next + 1, Generation::Between(before, before + 1)),
+    ] {
+        let mut world = world.clone();
+        put(&mut world, "Users\\b", hidden("c", "base", number));
+        let disable = write(role, "Enabled", 4, &[0; 4], b"");
+        let (answer, state) = endings(&world, &disable, false).swap_remove(0);
+        assert_eq!((answer.as_str(), generation(&at(&state), users)), ("ok", expected));
+    }
+}

@@ -3,7 +3,9 @@
 use expect_test::{Expect, expect};
 use registry_model::errno::Errno;
 use registry_model::input::{DeviceCall, StreamAccess};
-use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
+use registry_model::store_entry::{
+    StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
+};
 use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::world::{OTHER_SOURCE, SOURCE, World, open, query, write};
@@ -775,4 +777,86 @@ fn bad_metadata_that_a_refresh_is_made_up_for_need_not_fail_a_call_about_another
         ]
     "#]]
     .assert_debug_eq(&shown);
+}
+
+/// What may be answered to a call, and the layers that each answer leaves.
+fn layers_after(world: &World, call: &Call) -> Vec<String> {
+    let steps = world.steps(call, false);
+    let after = |step: &Step| {
+        let layers = world.in_state(step.next(), 0).transcript("layers");
+        format!("{}: {}", step.outcome, layers.lines().last().unwrap_or_default().trim())
+    };
+    let mut after: Vec<String> = steps.iter().map(after).collect();
+    after.sort();
+    after.dedup();
+    after
+}
+
+#[test]
+fn a_refresh_that_is_made_up_for_and_has_no_round_keeps_that_of_the_call_from_its_layer_or_not() {
+    let mut world = with_key();
+    let layers = "Machine\\System\\Registry\\Layers";
+    world.transcript(&format!("layer a 1\nlayer b 2\nopen a {layers}\\a\nopen b {layers}\\b"));
+    let precedence = |world: &World, name: &str, number: u32| {
+        write(world.handle(name), "Precedence", 4, &number.to_le_bytes(), b"")
+    };
+    let worlds = released(&timed_out_in_its_course(&world, &precedence(&world, "b", 1)));
+    let record = StoredRecord::Child {
+        name: "no/name".to_owned(),
+        layer: "base".to_owned(),
+        target: StoredTarget::Hidden,
+        sequence: StoredSequence::Number(1),
+    };
+    let path = layers.split('\\').map(str::to_owned).collect();
+    let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+    let (mut direct, mut committed) = (Vec::new(), Vec::new());
+    for mut world in worlds {
+        if !world.transcript("get $b Precedence").contains("dword 1") {
+            continue;
+        }
+        if world.transcript("layers").contains("b 1") {
+            continue;
+        }
+        world.environment(Environment::StoreEntry(entry.clone()));
+        let call = precedence(&world, "a", 0);
+        direct.push(layers_after(&world, &call));
+        world.transcript("begin t");
+        world.call_within("t", call);
+        committed.push(layers_after(&world, &Call::Commit { fd: world.handle("t") }));
+    }
+    assert!(!direct.is_empty());
+    for (direct, committed) in direct.iter().zip(&committed) {
+        assert_eq!(direct[..], ["EIO: -> a 1, b 2, base 0", "ok: -> a 0, b 2, base 0"]);
+        assert_eq!(committed[..], ["ok: -> a 0, b 2, base 0", "ok: -> a 1, b 2, base 0"]);
+    }
+}
+
+#[test]
+fn what_a_registration_changes_at_a_stalled_source_is_told_under_the_first_reading() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    let registry = "Machine\\System\\Registry";
+    world.transcript(&format!(
+        "layer role 5\ncreate Other\\a\ncreate Other\\a\\b\nset Other\\a\\b v x in role\nopen k Other
+         dword {registry} MaxSubtreeWatchDepth 1\ndword {registry} MaxSubtreeWatchDepth 0 in role"
+    ));
+    watched(&mut world);
+    let record = StoredRecord::Value {
+        name: "Enabled".to_owned(),
+        layer: "base".to_owned(),
+        value_type: 4,
+        data: vec![0; 4],
+        sequence: StoredSequence::Number(1),
+    };
+    let path = format!("{registry}\\Layers\\role").split('\\').map(str::to_owned).collect();
+    let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+    world.environment(Environment::StoreEntry(entry));
+    world.environment(Environment::SourceStalled { source: OTHER_SOURCE });
+    world.transcript("down");
+    world.device(SOURCE, DeviceCall::Open);
+    let steps = world.registrations(SOURCE, &["Machine", "Users"]);
+    let worlds: Vec<World> = steps.iter().map(|step| world.in_state(step.next(), 0)).collect();
+    assert!(worlds.iter().all(|world| world.state.limits().max_subtree_watch_depth == 1));
+    // OVERFLOW, VALUE_DELETED two levels down, and both.
+    assert_eq!(lengths_of_events(&worlds), [8, 17, 25]);
 }

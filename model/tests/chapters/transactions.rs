@@ -2,8 +2,10 @@
 
 use expect_test::expect;
 use registry_model::input::{CommitRefusal, ProcessId};
+use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 use registry_model::{Call, Environment, Errno, Observation};
 
+use crate::stalls::lengths_of_events;
 use crate::world::{OTHER_SOURCE, SOURCE, World, check, errno, open};
 
 #[test]
@@ -668,4 +670,39 @@ fn what_exists_already_is_opened_whatever_the_transaction_is() {
     assert!(world.transcript("create Machine\\k with nobody").contains("opened"));
     assert!(world.transcript("create Machine\\n with nobody").contains("EBADF"));
     assert_eq!(errno(&world.call(open("Machine\\n")).0), Some(Errno::ENOENT));
+}
+
+#[test]
+fn what_could_not_be_read_within_a_transaction_may_be_told_as_overflow() {
+    let told = |within: &str, between: &str| {
+        let mut world = World::with_layers();
+        world.transcript("layer gpo 5\ncreate k Machine\\k\ncreate Users\\o\nset $k v x in gpo");
+        let fd = world.handle("k");
+        world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+        let record = StoredRecord::Value {
+            name: "v".to_owned(),
+            layer: "base".to_owned(),
+            value_type: 1,
+            data: b"stored".to_vec(),
+            sequence: StoredSequence::Number(world.state.next_sequence()),
+        };
+        let path = vec!["Machine".to_owned(), "k".to_owned()];
+        let entry = StoreEntry { key: StoredKey { path, through: None }, record };
+        world.environment(Environment::StoreEntry(entry));
+        let lines = format!("begin t\n{within} with t\n{between}");
+        let answers = world.transcript(&lines);
+        assert!(!answers.contains("EIO"), "{answers}");
+        let steps = world.steps(&Call::Commit { fd: world.handle("t") }, false);
+        let worlds: Vec<World> = steps.iter().map(|step| world.in_state(step.next(), 0)).collect();
+        lengths_of_events(&worlds)
+    };
+    let (unset, others) = ("unset $k v in gpo", "set Users\\o w x");
+    let (overflow, of_value) = (8, 9);
+    // Others have taken the number of what was stored, or nobody has.
+    assert_eq!(told(unset, others), [overflow, of_value]);
+    assert_eq!(told(unset, ""), [overflow]);
+    // Its own number is what makes it readable: it may have been asked for before or after that was taken.
+    assert_eq!(told("blanket $k on in gpo", ""), [overflow, of_value]);
+    // Nothing was to be read.
+    assert_eq!(told("set $k w x", others), [of_value]);
 }
