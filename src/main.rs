@@ -206,7 +206,8 @@ pub struct CheckArguments {
     /// Write the model's answers into the scripts. Scripts marked `by hand` are only compared.
     #[arg(long)]
     bless: bool,
-    /// Account for the requirements that the scripts show; exit status 4 below 95 %.
+    /// Account for the requirements that the scripts show; exit status 4 below 95 %, or if a script names one in its
+    /// header that it does not show.
     #[arg(long)]
     coverage: bool,
     /// The store behind each source.

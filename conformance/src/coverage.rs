@@ -21,6 +21,8 @@ static OF_THIS_EDITION: LazyLock<Scope> = LazyLock::new(|| match Scope::parse(SC
 /// What a script says that it is about, and what was marked while it ran.
 #[derive(Clone, Debug, Default)]
 pub struct ScriptMarks {
+    /// What it is called in reports.
+    pub name: String,
     /// The ids of its header.
     pub asserted: BTreeSet<String>,
     /// The ids that the model or the wire monitor marked.
@@ -71,6 +73,8 @@ pub struct Coverage {
     pub rows: Vec<Row>,
     /// Ids that are excluded although some script shows them: the exclusion is out of date.
     pub excluded_but_shown: Vec<String>,
+    /// Scripts that say that they are about what was not marked while they ran, each with these ids.
+    pub claimed_in_vain: Vec<(String, Vec<String>)>,
 }
 
 impl Coverage {
@@ -128,13 +132,25 @@ impl Coverage {
         let rows = scope.prefixes.iter().filter_map(|prefix| {
             rows.remove(prefix.as_str()).map(|row| Row { prefix: prefix.clone(), ..row })
         });
-        Coverage { rows: rows.collect(), excluded_but_shown }
+        let vain = scripts.iter().map(|script| (script.name.clone(), script.claims_in_vain(scope)));
+        let claimed_in_vain = vain.filter(|(_, ids)| !ids.is_empty()).collect();
+        Coverage { rows: rows.collect(), excluded_but_shown, claimed_in_vain }
     }
 }
 
 impl ScriptMarks {
     fn marks(&self, id: &str) -> bool {
         self.marked.contains(id)
+    }
+
+    /// The ids of its header that count and were not marked.
+    fn claims_in_vain(&self, scope: &Scope) -> Vec<String> {
+        let counts = |id: &str| {
+            requirements::describe(id).is_some_and(is_visible)
+                && scope.prefix_of(id).is_some()
+                && scope.reason(id).is_none()
+        };
+        self.asserted.iter().filter(|id| counts(id) && !self.marks(id)).cloned().collect()
     }
 }
 
@@ -185,6 +201,7 @@ mod tests {
 
     fn marks(asserted: &[&str], marked: &[&'static str]) -> ScriptMarks {
         ScriptMarks {
+            name: "a.lcs".to_owned(),
             asserted: asserted.iter().map(|id| (*id).to_owned()).collect(),
             marked: marked.iter().copied().collect(),
         }
@@ -214,6 +231,18 @@ mod tests {
         assert_eq!(row.visible, 3 + row.missing.len());
         assert!(coverage.excluded_but_shown.is_empty());
         assert_eq!(coverage.per_mille(), 1000 / row.visible);
+    }
+
+    #[test]
+    fn a_script_that_claims_what_it_does_not_mark_is_named() {
+        let scope = scope("\"RES-11\"").unwrap();
+        // What is excluded, of another prefix or invisible is nobody's to show.
+        let scripts = [
+            marks(&["RES-03", "RES-05", "RES-11", "SEQ-01"], &["RES-05"]),
+            marks(&["RES-03"], &["RES-03"]),
+        ];
+        let coverage = Coverage::within(&scope, &scripts);
+        assert_eq!(coverage.claimed_in_vain, [("a.lcs".to_owned(), vec!["RES-03".to_owned()])]);
     }
 
     #[test]

@@ -90,6 +90,10 @@ pub fn coverage(coverage: &Coverage) -> String {
         "excluded in scope.toml, but shown: take them out of it",
         coverage.excluded_but_shown.iter().collect(),
     );
+    for (script, ids) in &coverage.claimed_in_vain {
+        let _ =
+            writeln!(out, "{script} claims in its header what it does not show: {}", ids.join(" "));
+    }
     let per_mille = coverage.per_mille();
     let (shown, visible) = (coverage.shown(), coverage.visible());
     let _ = writeln!(

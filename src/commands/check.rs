@@ -100,7 +100,9 @@ fn read_scripts(files: &[PathBuf]) -> Result<Vec<ScriptFile<'_>>, String> {
 /// Prints the account and says whether it is good enough.
 fn report_coverage(coverage: &Coverage) -> bool {
     print!("{}", terminal::coverage(coverage));
-    coverage.per_mille() >= COVERED_PER_MILLE_MIN && coverage.excluded_but_shown.is_empty()
+    coverage.per_mille() >= COVERED_PER_MILLE_MIN
+        && coverage.excluded_but_shown.is_empty()
+        && coverage.claimed_in_vain.is_empty()
 }
 
 /// Adds the scripts at a path.
@@ -157,6 +159,7 @@ fn check_calls(
     let runner = runner(arguments.store);
     let run = runner.run(&script.plan, script.seed.unwrap_or(0), options_of(script));
     let marks = ScriptMarks {
+        name: file.display().to_string(),
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered(),
     };

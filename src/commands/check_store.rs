@@ -40,6 +40,7 @@ pub(super) fn check_script(
     let machine = store_machine(arguments.store);
     let run = run(&script.plan, &machine, script.seed.unwrap_or(0));
     let marks = ScriptMarks {
+        name: file.display().to_string(),
         asserted: script.requirements.iter().cloned().collect(),
         marked: run.statistics.covered.clone(),
     };
