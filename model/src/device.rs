@@ -24,7 +24,7 @@ use crate::slots;
 use crate::state::{Device, Gone, SlotId, State};
 use crate::step::Step;
 use crate::store::BUSY_TIMEOUT_MS;
-use crate::watches::possible_unanswered;
+use crate::watches::{possible_unanswered, resolve_alike};
 
 /// Length of the header of a response in bytes (RSI-48).
 const RESPONSE_HEADER_LENGTH: usize = 14;
@@ -153,7 +153,7 @@ impl Work {
         let exact = State { limits: self.first_read, ..self.state.clone() };
         let hives = exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive));
         let hives: Vec<HiveId> = hives.collect();
-        if hives.is_empty() || exact.layers == before.layers {
+        if hives.is_empty() || resolve_alike(before, &exact) {
             return;
         }
         let untold = State { watches: before.watches.clone(), ..exact.clone() };

@@ -522,6 +522,7 @@ fn read_before_deletions(
         is_owed_no_more(&mut state, slot, &layer);
     }
     layers_changed(start.state, &mut state, |_| true, &mut Covered::new());
+    state.note_ends(start.state);
     let result = if read_once.failed { Err(Errno::EIO) } else { Ok(()) };
     work.otherwise.push((change.outcome_of(result), state));
 }

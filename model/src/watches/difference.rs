@@ -475,7 +475,7 @@ impl<'a> Views<'a> {
 }
 
 /// Whether every entry resolves the same under both layer tables.
-fn resolve_alike(before: &State, after: &State) -> bool {
+pub(crate) fn resolve_alike(before: &State, after: &State) -> bool {
     let ranks = |state: &'_ State| -> Vec<_> {
         let layers = state.layers.iter();
         layers.map(|(name, layer)| (name.clone(), layer.precedence, layer.enabled)).collect()
