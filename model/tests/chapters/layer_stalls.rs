@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 use registry_model::errno::Errno;
-use registry_model::{Call, Environment, Observation};
+use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
+use registry_model::{Call, DeviceCall, Environment, Observation};
 
 use crate::stalls::{SECOND, released, stall};
 use crate::world::{OTHER_SOURCE, SOURCE, World, write};
@@ -121,4 +122,47 @@ fn a_layer_that_was_never_in_the_table_concerns_no_watch_as_it_goes() {
     let (fd, layer) = (world.handle("l"), Vec::new());
     let delete = Call::DeleteKey { fd, layer, transaction: -1 };
     expect!["ETIMEDOUT: nothing"].assert_eq(&told_by(&world, &delete, 30 * SECOND));
+}
+
+fn stored(name: &str, value_type: u32, number: u32) -> StoredRecord {
+    StoredRecord::Value {
+        name: name.to_owned(),
+        layer: "base".to_owned(),
+        value_type,
+        data: number.to_le_bytes().to_vec(),
+        sequence: StoredSequence::Number(u64::from(value_type)),
+    }
+}
+
+#[test]
+fn what_a_registration_shows_elsewhere_may_be_unknown_however_the_parameters_are_read() {
+    let mut world =
+        beside_a_stalled_source("layer role 1\ncreate Other\\x\nset Other\\x v 2 in role");
+    let entries = [
+        ("Machine\\System\\Registry\\Layers\\role", stored("Enabled", 4, 0)),
+        ("Machine\\System\\Registry", stored("MaxValueSize", 77, 5_000)),
+        ("Machine\\System\\Registry", stored("MaxKeyDepth", 4, 40)),
+    ];
+    for (path, record) in entries {
+        let path = path.split('\\').map(str::to_owned).collect();
+        let key = StoredKey { path, through: None };
+        world.environment(Environment::StoreEntry(StoreEntry { key, record }));
+    }
+    world.environment(Environment::SourceDown { source: SOURCE });
+    world.device(SOURCE, DeviceCall::Open);
+    let mut told: Vec<String> = Vec::new();
+    for step in world.registrations(SOURCE, &["Machine", "Users"]) {
+        let mut world = world.in_state(step.next(), 5);
+        let depth = world.state.limits().max_key_depth;
+        told.push(format!("depth {depth}, {}", events(&mut world, "x")));
+    }
+    told.sort();
+    expect![[r#"
+        depth 40, events OVERFLOW
+        depth 40, events VALUE_SET "v"
+        depth 40, events VALUE_SET "v", OVERFLOW
+        depth 512, events OVERFLOW
+        depth 512, events VALUE_SET "v"
+        depth 512, events VALUE_SET "v", OVERFLOW"#]]
+    .assert_eq(&told.join("\n"));
 }
