@@ -1,5 +1,7 @@
 //! What is told of layer operations that meet sources which do not answer.
 
+use std::collections::BTreeSet;
+
 use expect_test::expect;
 use registry_model::errno::Errno;
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
@@ -122,6 +124,38 @@ fn a_layer_that_was_never_in_the_table_concerns_no_watch_as_it_goes() {
     let (fd, layer) = (world.handle("l"), Vec::new());
     let delete = Call::DeleteKey { fd, layer, transaction: -1 };
     expect!["ETIMEDOUT: nothing"].assert_eq(&told_by(&world, &delete, 30 * SECOND));
+}
+
+#[test]
+fn what_a_refresh_changes_that_is_made_up_for_comes_with_that_of_the_call_or_behind_it() {
+    let mut world = World::with_layers();
+    let key = "Machine\\System\\Registry\\Layers\\";
+    world.transcript(&format!(
+        "layer a 0\nlayer b 0\ndword {key}b Enabled 0 in a\ndword {key}b Enabled 1
+         open b {key}b\nopen a {key}a",
+    ));
+    let precedence = |world: &World, name: &str, number: u32| {
+        write(world.handle(name), "Precedence", 4, &number.to_le_bytes(), b"")
+    };
+    let late = Observation::Failed(Errno::ETIMEDOUT);
+    let unread = released(&answered_late(&world, &precedence(&world, "b", 7), &late));
+    let mut tables: BTreeSet<String> = BTreeSet::new();
+    for mut world in unread {
+        if !world.transcript("get $b Precedence").contains("dword 7")
+            || !world.layers().contains("b 0")
+        {
+            continue;
+        }
+        for step in world.steps(&precedence(&world, "a", 5), false) {
+            let state = step.accept(&Observation::Done).expect("it succeeds");
+            tables.insert(world.in_state(&state, 5).layers());
+        }
+    }
+    let tables: Vec<String> = tables.into_iter().collect();
+    expect![[r#"
+        a 5, b 7 disabled, base 0
+        a 5, b 7, base 0"#]]
+    .assert_eq(&tables.join("\n"));
 }
 
 fn stored(name: &str, value_type: u32, number: u32) -> StoredRecord {
