@@ -185,9 +185,6 @@ fn follow(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), 
 ///
 /// EIO if metadata that the refresh read is malformed (D-52).
 fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), Errno> {
-    if change.is_transaction {
-        covers!(work.covered, "LAYER-39", "LAYER-40");
-    }
     let slots: Vec<SlotId> = work.state.slots.keys().copied().collect();
     for slot in slots {
         // Which of them the deletion of a layer aborts, and which have a write lock.
@@ -212,15 +209,30 @@ fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Res
             work.otherwise.push((change.outcome_of(result), other.0));
         }
     }
+    let may_succeed = distinct.iter().any(|(_, result)| result.is_ok());
+    mark_refreshed(work, change, &main);
+    if !may_succeed && !main.bad_descriptors.is_empty() && change.requires_refresh() {
+        covers!(work.if_refused, "LAYER-51");
+    }
+    work.state = main.state;
+    main.result
+}
+
+/// What the refresh of a change shows that has changed the table by itself, if its call succeeds.
+fn mark_refreshed(work: &mut Work<'_>, change: &Change<'_>, main: &Taken) {
     let layers = change.touched.iter().filter(|touched| touched.layer(&main.state).is_some());
     if main.result.is_ok() && layers.count() > work.state.limits.notification_queue_size as usize {
         covers!(work.covered, "CONF-51");
     }
-    if main.result.is_err() && !main.bad_descriptors.is_empty() && change.requires_refresh() {
-        covers!(work.covered, "LAYER-51");
+    let is_late = matches!(change.outcome, Outcome::Nothing);
+    let is_its_own = change.concerns_layers() && !change.makes_up(&work.state) && !is_late;
+    if main.result.is_err() || !is_its_own || main.state.layers == work.state.layers {
+        return;
     }
-    work.state = main.state;
-    main.result
+    covers!(work.if_done, "LAYER-23", "LAYER-30", "LAYER-38");
+    if work.committing.is_some() {
+        covers!(work.if_done, "LAYER-39", "LAYER-40");
+    }
 }
 
 /// Queues the events of the mutation. Where a source may have died on the way, what it had carried out by
@@ -472,9 +484,9 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
         deaths(work, change, &start, &refreshed);
     }
     if refreshed.published {
-        covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
         removal_marks::layers_deleted(&way.state, &state, covered);
         removal_marks::layers_moved(&way.state, &state, covered);
+        removal_marks::layers_switched(&way.state, &state, covered);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
         tell_layers(work, change, (&way.state, &mut state), refreshed.failed, covered);
         if work.is_interrupted() {
