@@ -24,7 +24,7 @@ use crate::slots;
 use crate::state::{Device, Gone, SlotId, State};
 use crate::step::Step;
 use crate::store::BUSY_TIMEOUT_MS;
-use crate::watches::possible_unanswered;
+use crate::watches::{possible_unanswered, resolve_alike};
 
 /// Length of the header of a response in bytes (RSI-48).
 const RESPONSE_HEADER_LENGTH: usize = 14;
@@ -41,6 +41,15 @@ struct Registered<'a> {
     asked: &'a [AskedHive],
     granted: Granted,
     max_sequence: u64,
+}
+
+impl Registered<'_> {
+    /// What it comes to from this state.
+    fn served(&self, state: State, process: slots::Process) -> Work {
+        let mut work = Work::new(state, process.source);
+        work.serve(self, process);
+        work
+    }
 }
 
 /// A call on the device at work.
@@ -128,22 +137,25 @@ impl Work {
         let (by_name, whole) = (process(Manner::ByName), process(Manner::Whole));
         let registered = Registered { before, asked: &asked, granted, max_sequence };
         self.serve(&registered, by_name);
+        let mut others: Vec<Work> = Vec::new();
         if registered.asked.iter().any(AskedHive::is_machine) && looked_at(&self.state).is_some() {
-            let mut other = Work::new(unserved.clone(), self.source);
-            other.serve(&registered, whole);
-            if other.audit != self.audit || other.state.limits != self.state.limits {
-                self.otherwise.push((other.state, other.audit));
+            let other = registered.served(unserved.clone(), whole);
+            if !other.is_like(self) {
+                others.push(other);
             }
         }
-        self.tell_as_unknown(before);
         if owes_more(&unserved, &self.state) {
-            self.otherwise.extend([by_name, whole].into_iter().filter_map(|process| {
-                let mut other = Work::new(unserved.unlocked_by(at, BUSY_TIMEOUT_MS)?, self.source);
-                other.serve(&registered, process);
-                Some((other.state, other.audit))
+            others.extend([by_name, whole].into_iter().filter_map(|process| {
+                Some(registered.served(unserved.unlocked_by(at, BUSY_TIMEOUT_MS)?, process))
             }));
-            self.otherwise.dedup();
         }
+        self.tell_as_unknown(before);
+        for mut other in others {
+            other.tell_as_unknown(before);
+            self.otherwise.push((other.state, other.audit));
+            self.otherwise.extend(other.otherwise);
+        }
+        self.otherwise.dedup();
         Ok(Outcome::Done)
     }
 
@@ -153,7 +165,7 @@ impl Work {
         let exact = State { limits: self.first_read, ..self.state.clone() };
         let hives = exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive));
         let hives: Vec<HiveId> = hives.collect();
-        if hives.is_empty() || exact.layers == before.layers {
+        if hives.is_empty() || resolve_alike(before, &exact) {
             return;
         }
         let untold = State { watches: before.watches.clone(), ..exact.clone() };
@@ -163,6 +175,12 @@ impl Work {
                 self.otherwise.push((State { watches, ..self.state.clone() }, self.audit.clone()));
             }
         }
+    }
+
+    /// Whether a registration has come to the same in another manner, and will tell of it by the same parameters.
+    fn is_like(&self, other: &Work) -> bool {
+        (&self.state, &self.audit, &self.first_read)
+            == (&other.state, &other.audit, &other.first_read)
     }
 
     /// Takes up an accepted registration.

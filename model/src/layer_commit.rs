@@ -185,9 +185,6 @@ fn follow(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), 
 ///
 /// EIO if metadata that the refresh read is malformed (D-52).
 fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Result<(), Errno> {
-    if change.is_transaction {
-        covers!(work.covered, "LAYER-39", "LAYER-40");
-    }
     let slots: Vec<SlotId> = work.state.slots.keys().copied().collect();
     for slot in slots {
         // Which of them the deletion of a layer aborts, and which have a write lock.
@@ -199,23 +196,43 @@ fn refresh_layers(work: &mut Work<'_>, change: &Change<'_>, hive: HiveId) -> Res
     let main = take(work, change, way, &mut covered);
     work.covered = covered;
     report(work, hive, &main);
+    let mut distinct = vec![(main.state.clone(), main.result)];
     for way in ways {
-        let change = Change { is_forgiven: way.is_forgiven, ..*change };
-        let other = take(work, &change, way, &mut Covered::new());
-        let is_forgiven = change.is_forgiven && main.result.is_err();
-        if is_forgiven || (&other.state, other.result) != (&main.state, main.result) {
-            work.otherwise.push((change.outcome_of(other.result), other.state));
+        let is_forgiven = way.is_forgiven && way.then.is_none();
+        let change = Change { is_forgiven, ..*change };
+        let attempt = |work: &mut Work<'_>| take_all(work, &change, way, &mut Covered::new());
+        let (other, has_to_wait) = work.try_beside(attempt);
+        let result = if is_forgiven { Ok(()) } else { other.result };
+        let other = (other.state, result);
+        if !has_to_wait && !distinct.contains(&other) {
+            distinct.push(other.clone());
+            work.otherwise.push((change.outcome_of(result), other.0));
         }
     }
+    let may_succeed = distinct.iter().any(|(_, result)| result.is_ok());
+    mark_refreshed(work, change, &main);
+    if !may_succeed && !main.bad_descriptors.is_empty() && change.requires_refresh() {
+        covers!(work.if_refused, "LAYER-51");
+    }
+    work.state = main.state;
+    main.result
+}
+
+/// What the refresh of a change shows that has changed the table by itself, if its call succeeds.
+fn mark_refreshed(work: &mut Work<'_>, change: &Change<'_>, main: &Taken) {
     let layers = change.touched.iter().filter(|touched| touched.layer(&main.state).is_some());
     if main.result.is_ok() && layers.count() > work.state.limits.notification_queue_size as usize {
         covers!(work.covered, "CONF-51");
     }
-    if main.result.is_err() && !main.bad_descriptors.is_empty() && change.requires_refresh() {
-        covers!(work.covered, "LAYER-51");
+    let is_late = matches!(change.outcome, Outcome::Nothing);
+    let is_its_own = change.concerns_layers() && !change.makes_up(&work.state) && !is_late;
+    if main.result.is_err() || !is_its_own || main.state.layers == work.state.layers {
+        return;
     }
-    work.state = main.state;
-    main.result
+    covers!(work.if_done, "LAYER-23", "LAYER-30", "LAYER-38");
+    if work.committing.is_some() {
+        covers!(work.if_done, "LAYER-39", "LAYER-40");
+    }
 }
 
 /// Queues the events of the mutation. Where a source may have died on the way, what it had carried out by
@@ -341,6 +358,11 @@ impl Change<'_> {
         let layers: BTreeSet<FoldedName> = layers.collect();
         layers.into_iter().filter(is_affected).collect()
     }
+
+    /// These and the names that wait for the next refresh (P-184).
+    fn affected_or_waiting(&self, state: &State) -> BTreeSet<FoldedName> {
+        self.affected(state).into_iter().chain(waiting_names(state)).collect()
+    }
 }
 
 /// One way in which a refresh may begin.
@@ -353,6 +375,8 @@ struct Way {
     reach: Reach,
     /// Whether what the call needs has been refreshed by itself, so that nothing else fails it (P-241).
     is_forgiven: bool,
+    /// What the other refresh asks for that follows, if they are two (P-590).
+    then: Option<Reach>,
 }
 
 /// The ways in which the refresh after a change may begin: it looks at what is affected, or at
@@ -368,27 +392,34 @@ fn ways(state: &State, change: &Change<'_>) -> Vec<Way> {
         Err(_) if is_on_the_way && resolve_layers_key(state).is_err() => asked.layers_key = None,
         Err(_) => {}
     }
-    let everything = Way { state: asked, first, reach: Reach::Everything, is_forgiven: false };
+    let everything = Way::of(asked, first, Reach::Everything);
     let is_found = !is_on_the_way || resolve_layers_key(state) == Ok(known);
     if known.is_none() || state.layers_unread || !is_found {
         return vec![everything];
     }
-    let mut first = change.affected(state);
-    first.extend(waiting_names(state));
-    let affected =
-        Way { state: state.clone(), first: Ok(first), reach: Reach::Affected, is_forgiven: false };
+    let first = change.affected_or_waiting(state);
+    let affected = Way::of(state.clone(), Ok(first), Reach::Affected);
     match state.layers_unanswered {
         false if change.is_seeded(state) => vec![affected, everything],
         // As two, that of the call leaves the table as it makes it, and the other has no round (P-590).
         true if change.concerns_layers() && everything.first.is_err() => vec![everything, affected],
-        true if change.requires_refresh() && affected.succeeds() => {
-            vec![everything.clone(), Way { is_forgiven: true, ..everything }]
+        true if change.concerns_layers() => {
+            let forgives = change.requires_refresh() && affected.succeeds();
+            let forgiven = Way { is_forgiven: true, ..everything.clone() };
+            let before = Way { then: Some(Reach::Affected), ..forgiven.clone() };
+            let behind = Way { then: Some(Reach::Everything), ..affected };
+            let forgiven = forgives.then_some(forgiven);
+            [Some(everything), forgiven, Some(before), Some(behind)].into_iter().flatten().collect()
         }
         _ => vec![everything],
     }
 }
 
 impl Way {
+    fn of(state: State, first: Result<BTreeSet<FoldedName>, Malformed>, reach: Reach) -> Way {
+        Way { state, first, reach, is_forgiven: false, then: None }
+    }
+
     /// Whether nothing fails a call whose refresh goes this way.
     fn succeeds(&self) -> bool {
         let Ok(first) = &self.first else { return false };
@@ -409,6 +440,32 @@ struct Taken {
     bad_descriptors: Vec<Guid>,
 }
 
+/// The refresh in one way, and the other behind it if they are two. What is made up for fails no call (P-590).
+fn take_all(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covered) -> Taken {
+    let (then, hives) = (way.then, way.state.hives.clone());
+    let of_first = Change { is_forgiven: way.is_forgiven, ..*change };
+    let one = take(work, &of_first, way, covered);
+    let Some(reach) = then else { return one };
+    let mut state = one.state.clone();
+    let first = match reach {
+        Reach::Everything => differing_names(&mut state),
+        Reach::Affected => Ok(change.affected_or_waiting(&state)),
+    };
+    let Some(first) = first.ok().filter(|first| !first.is_empty()) else {
+        let result = if reach == Reach::Affected { Ok(()) } else { one.result };
+        return Taken { state, result, ..one };
+    };
+    // Both are counted together (P-02).
+    state.hives = hives;
+    let outcome = &change.outcome_of(one.result);
+    let way = Way::of(state, Ok(first), reach);
+    if reach == Reach::Affected {
+        return take(work, change, way, covered);
+    }
+    let change = Change { outcome, is_forgiven: true, ..*change };
+    Taken { result: one.result, ..take(work, &change, way, covered) }
+}
+
 /// The refresh in one way, with all that may come of it beside.
 fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covered) -> Taken {
     let first = match way.first {
@@ -427,9 +484,9 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
         deaths(work, change, &start, &refreshed);
     }
     if refreshed.published {
-        covers!(covered, "LAYER-23", "LAYER-30", "LAYER-38");
         removal_marks::layers_deleted(&way.state, &state, covered);
         removal_marks::layers_moved(&way.state, &state, covered);
+        removal_marks::layers_switched(&way.state, &state, covered);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), covered);
         tell_layers(work, change, (&way.state, &mut state), refreshed.failed, covered);
         if work.is_interrupted() {
@@ -522,6 +579,7 @@ fn read_before_deletions(
         is_owed_no_more(&mut state, slot, &layer);
     }
     layers_changed(start.state, &mut state, |_| true, &mut Covered::new());
+    state.note_ends(start.state);
     let result = if read_once.failed { Err(Errno::EIO) } else { Ok(()) };
     work.otherwise.push((change.outcome_of(result), state));
 }

@@ -3,13 +3,13 @@
 //! States PSD-005 §10.1 for sources that go Down while the layers of a committed change are refreshed (§2.6), with
 //! D-55, P-02, P-08, P-49, P-87, P-146 and P-314. The refresh itself is in `layer_commit`.
 
-use crate::database::HiveId;
+use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::layer_commit::{Change, Start};
 use crate::layer_refresh::{Death, Refreshed};
-use crate::state::{SlotId, State};
+use crate::state::{DescriptionId, SlotId, State};
 use crate::step::Work;
-use crate::watches::{Died, possible_after_death};
+use crate::watches::{Died, Watch, possible_after_death};
 
 /// The states in which a death of a source within a refresh may leave the registry: so many rounds
 /// are published (all of them unless the source is that of the metadata, which cannot be read any
@@ -57,7 +57,7 @@ fn died(
     leave_hives_uncounted(work, change, &mut state, death.slot);
     let possible = |died| {
         let queues = possible_after_death(change.before, start.state, &state, (death.slot, died));
-        queues.into_iter().map(|watches| State { watches, ..state.clone() })
+        queues.into_iter().map(|watches| with_queues(&state, watches, start.state))
     };
     let is_found_down = told < refreshed.deleted || death.rounds_alive < death.rounds_max;
     if is_complete && !death.carries_out_one_more && is_found_down {
@@ -90,13 +90,20 @@ pub(crate) fn uncounted(
         leave_hives_uncounted(work, change, &mut other, slot);
         let died = (slot, Died::Afterwards);
         for watches in possible_after_death(change.before, start.state, &other, died) {
-            let other = State { watches, ..other.clone() };
+            let other = with_queues(&other, watches, start.state);
             if other != *state {
                 let result = if failed { Err(Errno::EIO) } else { Ok(()) };
                 work.otherwise.push((change.outcome_of(result), other));
             }
         }
     }
+}
+
+/// The state with these queues, which have told this of the layer operation that began there.
+fn with_queues(state: &State, watches: Map<DescriptionId, Watch>, began: &State) -> State {
+    let mut state = State { watches, ..state.clone() };
+    state.note_ends(began);
+    state
 }
 
 /// The other hives of a slot that a layer operation has affected may have taken their step or not.

@@ -17,6 +17,7 @@ use crate::resolution::{Resolver, Viewer};
 use crate::responses::Malformed;
 use crate::security::base_layer_default_sd;
 use crate::state::{Generation, Slot, SlotId, State};
+use crate::watches::resolve_alike;
 
 /// Takes a layer out of the table and its entries out of every source (§2.6 "Deletion", §2.8).
 /// Says whether it can be deleted; base cannot.
@@ -243,8 +244,8 @@ pub(crate) fn step_affected(
             continue;
         }
         match same_view(before, state, hive) {
-            // Nobody can ask a source that does not answer (P-247).
-            Ok(_) if state.is_stalled(hive) && state.layers != before.layers => {
+            // Nobody can ask a source that does not answer (P-247), nor need anybody where no layer ranks otherwise.
+            Ok(_) if state.is_stalled(hive) && !resolve_alike(before, state) => {
                 state.change_generation(hive, Generation::uncertain);
             }
             Ok(true) => {}

@@ -465,7 +465,7 @@ fn publish(
                 covers!(covered, "LAYER-22", "CONF-46");
             }
             if former.enabled != enabled {
-                covers!(covered, "LAYER-08", "LAYER-22", "RES-02", "CONF-47");
+                covers!(covered, "LAYER-22", "CONF-47");
             }
             if former.descriptor != descriptor {
                 covers!(covered, "LAUTH-08", "LAUTH-26", "IOC-018", "CONF-48");

@@ -12,7 +12,7 @@ use crate::layer_refresh::refresh;
 use crate::outcome::Outcome;
 use crate::state::State;
 use crate::step::Work;
-use crate::watches::{self, layers_changed, possible_unanswered};
+use crate::watches::{self, layers_changed, possible_unanswered, resolve_alike};
 
 /// Tells of the layer operation that leads from one state to the other. What it changes in the hives of a
 /// source that does not answer nobody can tell (P-242).
@@ -35,12 +35,15 @@ pub(crate) fn tell_layers(
     let untold = state.clone();
     layers_changed(before, state, |_| true, covered);
     telling_may_stall(work, change, (before, &untold, state), result);
-    if stalled.is_empty() {
+    state.note_ends(before);
+    // Where no layer ranks otherwise, nothing is unknown (P-183, P-318).
+    if stalled.is_empty() || resolve_alike(before, state) {
         return;
     }
     let exact = std::mem::replace(state, untold);
     layers_changed(before, state, |hive| !stalled.contains(&hive), &mut Covered::new());
     watches::unknown(before, state, &stalled);
+    state.note_ends(before);
     if exact != *state {
         work.otherwise.push((change.outcome_of(result), exact));
     }
@@ -53,12 +56,13 @@ fn telling_may_stall(
     (before, untold, exact): (&State, &State, &State),
     result: Result<(), Errno>,
 ) {
-    if may_stall(exact).is_empty() {
+    if may_stall(exact).is_empty() || resolve_alike(before, exact) {
         return;
     }
     let hives = unanswering(exact);
     for watches in possible_unanswered(before, untold, exact, &hives) {
         let mut state = State { watches, ..exact.clone() };
+        state.note_ends(before);
         leave_uncounted(work, change, &mut state, &hives);
         work.stalled_in(change.outcome_of(result), state);
     }
@@ -76,8 +80,13 @@ pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start
     let mut exact = untold.clone();
     layers_changed(&from, &mut exact, |_| true, ignored);
     let outcome = || -> Outcome { change.outcome_of(Err(Errno::ETIMEDOUT)) };
-    for watches in possible_unanswered(&from, &untold, &exact, &hives) {
-        let state = State { watches, ..exact.clone() };
+    let possible = match resolve_alike(&from, &exact) {
+        true => vec![exact.watches.clone()],
+        false => possible_unanswered(&from, &untold, &exact, &hives),
+    };
+    for watches in possible {
+        let mut state = State { watches, ..exact.clone() };
+        state.note_ends(&from);
         work.stalled_in(outcome(), state.as_stalling(start.state));
     }
 }

@@ -6,6 +6,7 @@
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Layered, Target};
 use crate::layer_effects::same_view;
+use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, parse_path};
 use crate::resolution::{Resolver, Viewer};
@@ -47,11 +48,26 @@ pub(crate) fn layers_moved(before: &State, after: &State, covered: &mut Covered)
     if ranks(before) == ranks(after) || others(before) != others(after) {
         return;
     }
-    let mut hives = after.hives.keys().copied();
-    let is_in_both = |hive: &HiveId| before.is_active(*hive) && after.is_active(*hive);
-    if hives.any(|hive| is_in_both(&hive) && same_view(before, after, hive) == Ok(false)) {
+    if is_seen(before, after) {
         covers!(covered, "LAYER-07", "RES-04", "IOC-091");
     }
+}
+
+/// Layers that there were and are have been enabled or disabled between two states.
+pub(crate) fn layers_switched(before: &State, after: &State, covered: &mut Covered) {
+    let is_switched = |(name, former): (&FoldedName, &Layer)| {
+        after.layers.get(name).is_some_and(|layer| layer.enabled != former.enabled)
+    };
+    if before.layers.iter().any(is_switched) && is_seen(before, after) {
+        covers!(covered, "LAYER-08", "RES-02");
+    }
+}
+
+/// Whether some hive shows other keys or effective values.
+fn is_seen(before: &State, after: &State) -> bool {
+    let mut hives = after.hives.keys().copied();
+    let is_in_both = |hive: &HiveId| before.is_active(*hive) && after.is_active(*hive);
+    hives.any(|hive| is_in_both(&hive) && same_view(before, after, hive) == Ok(false))
 }
 
 /// A value of a key was written.

@@ -173,8 +173,9 @@ impl State {
         }
     }
 
-    /// Layer deletions of one input that were not answered have told whom they could, since `before`: the late answer
-    /// does not tell those again whose own keys they have said to be out of view (P-570).
+    /// Layer deletions that were not answered have told whom they could, since `before`, in which the change that they
+    /// follow has been told of: the late answer does not tell those again whose own keys they have said to be out of
+    /// view (P-570).
     pub(crate) fn note_ends(&mut self, before: &State) {
         if self.stalls.is_empty() {
             return;

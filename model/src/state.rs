@@ -108,7 +108,7 @@ pub struct State {
     pub(crate) layer_orphans: Witness<Set<(HiveId, Guid)>>,
     /// What precedence layers had before the last commit that moved some, and after it.
     pub(crate) committed_precedence: Witness<Map<FoldedName, (u32, u32)>>,
-    /// Keys whose SD was set by a call.
+    /// Keys whose SD was set by a call, a restore among them.
     pub(crate) secured: Witness<Set<(HiveId, Guid)>>,
     /// The watches that would know of transactions which have outlived their time, had these been committed.
     pub(crate) untold: Witness<Set<DescriptionId>>,

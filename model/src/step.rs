@@ -313,18 +313,15 @@ impl State {
 
     /// The same where all is answered by now that will be.
     fn step_now(&self, input: &Input) -> Vec<Step> {
-        let mut steps = self.steps_of(input);
-        steps.iter_mut().for_each(|step| step.next.note_ends(self));
-        steps
-    }
-
-    fn steps_of(&self, input: &Input) -> Vec<Step> {
         match input {
             Input::Environment(environment) => sources::environment(self, environment),
             Input::Device { source, token, call, at } => {
                 let mut now = self.clone();
                 now.pass_time(*at);
-                device::step(&now, *source, token, call, *at)
+                let mut steps = device::step(&now, *source, token, call, *at);
+                // What a registration tells, the layers have changed.
+                steps.iter_mut().for_each(|step| step.next.note_ends(self));
+                steps
             }
             Input::Call { caller, call, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);

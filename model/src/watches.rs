@@ -27,6 +27,7 @@ use crate::outcome::Outcome;
 use crate::security::rights;
 use crate::state::{DescriptionId, State, Witness};
 use crate::step::Work;
+pub(crate) use difference::resolve_alike;
 pub(crate) use dispatch::{
     Batch, Died, changed, changed_somehow, is_unknown, layers_changed, orphaned_late,
     possible_after_death, restored, resumed, unknown,

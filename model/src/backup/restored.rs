@@ -79,6 +79,10 @@ impl Restored {
             replace(&mut database.blankets, *key, &now.blankets);
         }
         database.seeded |= now.seeded;
+        // The stream has given each its SD.
+        for key in changed.iter().filter(|key| now.keys.contains_key(key)) {
+            state.secured.0.insert_mut((self.hive(), *key));
+        }
         for (key, real) in &self.guids {
             state.guids.insert_mut(*key, *real);
         }

@@ -43,6 +43,14 @@ impl Work<'_> {
         self.waits |= !self.has_waited();
     }
 
+    /// Tries what is another ending of the call. Says whether that would have to wait for longer than the call took;
+    /// the call itself need not.
+    pub(crate) fn try_beside<T>(&mut self, attempt: impl FnOnce(&mut Self) -> T) -> (T, bool) {
+        let waits = std::mem::take(&mut self.waits);
+        let tried = attempt(self);
+        (tried, std::mem::replace(&mut self.waits, waits))
+    }
+
     /// A request that may wait for the write lock of a hive, and may not (P-65).
     pub(crate) fn may_be_busy(&mut self, hive: HiveId) {
         let holder = self.state.lock_holder(hive);

@@ -115,13 +115,6 @@ pub(super) fn shown_by_own_loss(
     shows
 }
 
-/// The same by what has become of the layers.
-pub(super) fn shown_by_own_loss_in_layers() -> Covered {
-    let mut shows = Covered::new();
-    covers!(shows, "WATCH-66");
-    shows
-}
-
 fn hidden(entries: Option<&Layered<PathEntry>>) -> usize {
     let entries = entries.into_iter().flat_map(|entries| entries.values());
     entries.filter(|entry| entry.target == Target::Hidden).count()
@@ -147,6 +140,15 @@ impl LayerChanges {
             enabled: kept().any(|(old, new)| !old.enabled && new.enabled),
             disabled: kept().any(|(old, new)| old.enabled && !new.enabled),
         }
+    }
+
+    /// What it shows on the watch of a key itself that they have taken it out of view.
+    pub(super) fn shown_by_own_loss(self) -> Covered {
+        let mut shows = Covered::new();
+        if self.deleted || self.disabled || self.moved {
+            covers!(shows, "WATCH-66");
+        }
+        shows
     }
 
     /// What an event shows of them.

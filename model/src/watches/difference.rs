@@ -6,9 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::causes::{
-    Cause, LayerChanges, shown_by_own_loss, shown_by_own_loss_in_layers, shown_by_place,
-};
+use super::causes::{Cause, LayerChanges, shown_by_own_loss, shown_by_place};
 use super::records::Kind;
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Layered, PathEntry, Target};
@@ -190,6 +188,8 @@ impl<'a> Views<'a> {
             let cause = Cause::of((old, new), (old_blankets, new_blankets));
             let was_effective = before.is_some();
             differences.push(match value_event(before, after) {
+                // A layer operation writes no value.
+                None if self.layers.is_some() => continue,
                 None => Difference::Unseen(Box::new(cause.unseen(was_effective))),
                 Some(mut event) => {
                     event.shows = self
@@ -377,6 +377,11 @@ impl<'a> Views<'a> {
             // Whatever else happened to the name, a key that nothing names any more is lost (P-135).
             _ => (true, None, Vec::new()),
         };
+        for event in events.iter_mut().filter(|event| event.kind == Kind::KeyDeleted) {
+            event.shows_on_its_own = self
+                .layers
+                .map_or_else(|| shown_by_own_loss(old, new), |layers| layers.shown_by_own_loss());
+        }
         for event in self.lost(old, before.as_ref().map(|before| before.key), spelling) {
             // No effective entry leads from its parent to it, on which a layer operation would go up
             // (D-78, P-147).
@@ -389,12 +394,6 @@ impl<'a> Views<'a> {
                 || shown_by_place(event.kind, old, new),
                 |layers| layers.shows(event.kind),
             );
-            if event.kind == Kind::KeyDeleted {
-                event.shows_on_its_own = match self.layers {
-                    Some(_) => shown_by_own_loss_in_layers(),
-                    None => shown_by_own_loss(old, new),
-                };
-            }
             if event.child.as_ref().is_some_and(|(key, _)| self.orphaned.contains(key)) {
                 covers!(event.shows_on_its_own, "DEL-41");
             }
@@ -475,7 +474,7 @@ impl<'a> Views<'a> {
 }
 
 /// Whether every entry resolves the same under both layer tables.
-fn resolve_alike(before: &State, after: &State) -> bool {
+pub(crate) fn resolve_alike(before: &State, after: &State) -> bool {
     let ranks = |state: &'_ State| -> Vec<_> {
         let layers = state.layers.iter();
         layers.map(|(name, layer)| (name.clone(), layer.precedence, layer.enabled)).collect()

@@ -274,7 +274,9 @@ impl Batch {
             marks::unhidden(before, after, touched, covered);
             return;
         }
-        marks::disarmed(after, &place, covered);
+        if differences.iter().any(|difference| !matches!(difference, Difference::Unseen(_))) {
+            marks::disarmed(after, &place, covered);
+        }
         let mut told = Told::of((before, after), false);
         told.tell(&place, &differences, covered);
         self.add(told);

@@ -111,6 +111,8 @@ pub(super) fn told_by_an_fd(
     }
     covers!(covered, "DISP-04");
     match now_in_place_of(after, watch) {
+        // That of an orphan is DISP-07.
+        Some(None) if after.orphans.contains(&(watch.hive, watch.key)) => {}
         Some(None) => covers!(covered, "DISP-06"),
         Some(Some(other)) if other != watch.key => covers!(covered, "DISP-08"),
         _ => {}
@@ -191,10 +193,11 @@ pub(super) fn untold(
         covers!(covered, "DISP-33");
     }
     let Some(record) = state.database(watch.hive).keys.get(&watch.key) else { return };
+    let is_in_place = now_in_place_of(state, watch) == Some(Some(watch.key));
     if event.kind == Kind::SubkeyCreated
         && record.parent == Some(place.key())
         && *record.name.folded() == FoldedName::of(&event.name)
-        && now_in_place_of(state, watch) == Some(Some(watch.key))
+        && is_in_place
     {
         covers!(covered, "DISP-18");
     }
@@ -202,7 +205,7 @@ pub(super) fn untold(
     let is_successor = ancestors.zip(&place.path[1..]).any(|(pair, name)| {
         record.parent == Some(pair[0]) && record.name.folded() == name.folded()
     });
-    if watch.subtree && is_successor {
+    if watch.subtree && is_successor && is_in_place {
         covers!(covered, "DISP-09");
     }
 }

@@ -347,6 +347,12 @@ fn administrators_are_shown_by_the_ace_of_base_that_they_alone_have() {
     let of_both = changed(&administrator(), |fields| fields.groups.push(group(system)));
     for (token, lines, is_shown) in [
         (administrator(), "layer base 0", true),
+        // By what a restore has given.
+        (
+            administrator(),
+            "layer base 0\nbackup Machine\\System b\nrestore Machine\\System b",
+            false,
+        ),
         // By what is compiled in, which inherits nothing.
         (administrator(), "", false),
         // By the ACE of SYSTEM as well, or alone.

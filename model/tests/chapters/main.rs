@@ -15,6 +15,8 @@ mod late;
 mod late_within;
 mod laws;
 mod layer_authorization;
+mod layer_marks;
+mod layer_stalls;
 mod layers;
 mod limits;
 mod links;

@@ -394,7 +394,7 @@ impl World {
         format!("{created}, {set}")
     }
 
-    fn layers(&self) -> String {
+    pub fn layers(&self) -> String {
         let layers = self.state.layers();
         let layers: Vec<String> = layers
             .iter()
