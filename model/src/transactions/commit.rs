@@ -148,7 +148,7 @@ pub(crate) fn arrived(
             carry_out(&entry, None, &mut work.state, bound.hive, at);
             continue;
         }
-        let lost = mutation.apply(work.state.database_mut(bound.hive));
+        let lost = mutation.change(work.state.database_mut(bound.hive));
         let unopened = lost
             .and_then(|target| orphaned(&mut work.state, bound.hive, target, &mut work.covered));
         due.extend(unopened.map(|key| Due::Drop(bound.hive, key)));
@@ -163,7 +163,7 @@ pub(crate) fn arrived(
     for Logged { mutation, origin, .. } in committed {
         match mutation {
             Mutation::CreateKey { .. } => due.push(created(&mut work.state, mutation, origin, at)),
-            _ => mutation.write_time_by(work.state.database_mut(bound.hive), at),
+            _ => due.extend(Rest::of(mutation).time(bound.hive)),
         }
     }
     tell_as_answered(work, as_answered, &told, Outcome::Nothing);
