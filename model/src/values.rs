@@ -69,6 +69,7 @@ pub(crate) fn query(
             work.state.note_value_read(open.hive(), open.key(), name.folded());
         }
     })?;
+    enlistment::mark_read(work);
     if work.state.is_orphaned(&open) {
         covers!(work.if_done, "DEL-25");
     }
