@@ -318,6 +318,7 @@ fn start(
     abi::outputs(work, buffers)?;
     enlistment::name(work, transaction, open.hive(), Access::Read)?;
     key_request(work, &open)?;
+    enlistment::mark_read(work);
     Ok(open)
 }
 

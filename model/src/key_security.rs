@@ -123,6 +123,7 @@ fn write(
         return Ok(Outcome::Done);
     }
     work.state.secured.0.insert_mut((hive, key));
+    work.state.secured_within.0.remove_mut(&(hive, key));
     let before = work.state.clone();
     mutation.change(work.state.database_mut(hive));
     work.requested(hive);

@@ -62,6 +62,8 @@ pub(crate) enum Change {
     Commit(TransactionId, Box<Bound>, Vec<Logged>),
     /// A restore is committed.
     Restore(Box<Restored>),
+    /// What the hive is then is durable (P-610).
+    Flush,
     /// An orphan is dropped that nobody has open any more (P-365).
     Drop(Guid),
     /// A layer is deleted in all hives of the source, if the request has a slot. Without one it is owed, unless
@@ -196,7 +198,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     if stall.has_requests() {
         covers!(covered, "RSI-40", "RSI-44", "SRC-04", "SRC-05");
     }
-    if !stall.late.is_empty() {
+    if stall.late.iter().any(|late| late.change != Change::Flush) {
         covers!(covered, "RSI-41");
     }
     // Questions are among what is answered, and their answers are looked at as ever (P-390).
@@ -305,7 +307,7 @@ impl Late {
     pub(crate) fn holders(&self, state: &State) -> Vec<TransactionId> {
         let mut holders = state.lock_holders_in_turn(self.hive);
         match &self.change {
-            Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) => holders,
+            Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) | Change::Flush => holders,
             Change::Lock(id) | Change::Logged(id, _) => {
                 let is_open = self.locks().is_some() && state.bound(*id).is_some();
                 holders.retain(|holder| is_open && holder != id);
@@ -316,6 +318,9 @@ impl Late {
                 let slot = slot.filter(|_| *sent != Sent::Never);
                 let hives = slot.into_iter().flat_map(|slot| state.hives_of(slot));
                 hives.flat_map(|(hive, _)| state.lock_holders_in_turn(hive)).collect()
+            }
+            Change::Commit(id, _, unanswered) if !unanswered.is_empty() => {
+                state.awaited_within(*id, self.hive)
             }
             Change::None | Change::Commit(..) | Change::Restore(_) => Vec::new(),
         }
@@ -331,7 +336,7 @@ impl Late {
 
     /// Whether anybody can name what it changes.
     pub(crate) fn is_change(&self) -> bool {
-        !matches!(self.change, Change::Drop(_))
+        !matches!(self.change, Change::Drop(_) | Change::Flush)
     }
 
     /// The same where the hives are given something besides.
@@ -354,8 +359,8 @@ impl Late {
     pub(crate) fn arrive(&self, arriving: Arriving, at: UnixTime) -> Result<Vec<Arriving>, ()> {
         let Arriving { mut state, covered, audit, mut due } = arriving;
         if !self.holders(&state).is_empty() {
-            if let Change::Drop(_) = self.change {
-                // It may be left for the source's next start (P-156).
+            if let Change::Drop(_) | Change::Flush = self.change {
+                // It may be left for the source's next start (P-156); or be refused (P-65).
                 return Ok(vec![Arriving { state, covered, audit, due }]);
             }
             return Err(());
@@ -367,6 +372,7 @@ impl Late {
                 carry_out(&self.change, Some(&self.rest), &mut state, self.hive, at);
             }
             Change::Lock(id) => state.take_lock(*id),
+            Change::Flush => state.is_durable(self.hive),
             Change::Logged(id, logged) => {
                 let states = state.take_late(*id, logged, at).into_iter();
                 let entered =
@@ -426,6 +432,7 @@ impl Late {
             }
             return Ok(vec![one]);
         }
+        due.extend(self.rest.time(self.hive));
         due.extend(self.written_in_vain(&found));
         let arriving = Arriving { state, covered, audit, due };
         if self.creation().is_some() {

@@ -5,10 +5,11 @@
 //! anything else, so this comes after all other effects of it.
 
 use crate::coverage::covers;
-use crate::database::{Database, Guid, HiveId, Layered, Target};
+use crate::database::{Database, Guid, HiveId, Layered, Target, Time};
 use crate::deletion::name_lost;
 use crate::input::UnixTime;
 use crate::late::{About, Arriving, Change, Late, by_the_kernel};
+use crate::late_kept::until;
 use crate::layer_commit::{Telling, followed_late, owes_more};
 use crate::layer_effects;
 use crate::layers::Touched;
@@ -28,6 +29,8 @@ pub(crate) enum Due {
         about: Vec<About>,
         is_transaction: IsTransaction,
     },
+    /// The last write time of a key that a mutation has changed (P-260, P-611).
+    Time(HiveId, Guid, Time),
     /// A key that has lost its last name and that nobody has open is dropped (P-260).
     Drop(HiveId, Guid),
     /// The record of a creation that was in flight as its transaction was committed, and the look at its name (P-380).
@@ -82,6 +85,11 @@ impl Due {
                 by_the_kernel(state, covered, audit, at, |work| {
                     followed_late(work, &before, &touched, is_transaction);
                 })
+            }
+            Due::Time(hive, key, time) => {
+                let mut after = state;
+                after.database_mut(*hive).write_time(*key, until(*time, at));
+                vec![Arriving { state: after, covered, audit, due: Vec::new() }]
             }
             Due::Drop(hive, key) => {
                 let mut after = state;

@@ -7,6 +7,7 @@ use crate::database::{Database, Guid, HiveId, KeyRecord, Target, Time};
 use crate::in_flight::Sent;
 use crate::input::{SourceId, UnixTime};
 use crate::late::{Change, in_order};
+use crate::late_follow::Due;
 use crate::layer_effects;
 use crate::slots;
 use crate::state::{Gone, State};
@@ -22,7 +23,11 @@ pub(crate) struct Rest {
 impl Rest {
     /// That of a mutation of which nothing has been answered.
     pub(crate) fn of(mutation: &Mutation) -> Rest {
-        Rest { created: None, written: mutation.time().or_else(|| mutation.made()) }
+        let created = match mutation {
+            Mutation::CreateKey { key, record, .. } => Some((*key, record.clone())),
+            _ => None,
+        };
+        Rest { created, written: mutation.time() }
     }
 
     /// What leads from a hive with a part of a mutation to the same with all of it.
@@ -38,18 +43,22 @@ impl Rest {
         }
     }
 
-    pub(crate) fn carry_out(&self, database: &mut Database, at: UnixTime) {
+    /// The record of a creation.
+    fn record(&self, database: &mut Database, at: UnixTime) {
         if let Some((key, record)) = &self.created {
-            database.create_key(*key, record.clone());
+            let last_write_time = until(record.last_write_time, at);
+            database.create_key(*key, KeyRecord { last_write_time, ..record.clone() });
         }
-        if let Some((key, time)) = self.written {
-            database.write_time(key, until(time, at));
-        }
+    }
+
+    /// The last write time, which is asked for when everything has come that was in flight.
+    pub(crate) fn time(&self, hive: HiveId) -> Option<Due> {
+        self.written.map(|(key, time)| Due::Time(hive, key, time))
     }
 }
 
-/// Does what the source is asked for, with what comes after it if that is asked for as well, and nothing that
-/// the kernel does then.
+/// Does what the source is asked for, with the record of a creation if that is asked for as well, and nothing that
+/// the kernel does then. The record is a change of its own: power may fail between the two (P-451).
 pub(crate) fn carry_out(
     change: &Change,
     rest: Option<&Rest>,
@@ -57,24 +66,29 @@ pub(crate) fn carry_out(
     hive: HiveId,
     at: UnixTime,
 ) {
+    let rest = rest.filter(|rest| rest.created.is_some());
     match change {
         Change::Contents(contents) => {
             let former = state.database(hive).clone();
-            let mut contents = (**contents).clone();
-            rest.iter().for_each(|rest| rest.carry_out(&mut contents, at));
-            stamp(&mut contents, &former, at);
-            *state.database_mut(hive) = contents;
-        }
-        Change::Mutation(Mutation::CreateKey { parent, entry, .. }) if rest.is_none() => {
-            // Nobody has asked for the key's record yet (P-243).
-            let database = state.database_mut(hive);
-            database.delete_entry(*parent, entry.name.folded(), entry.layer.folded());
-            database.put_entry(*parent, entry.clone());
+            for rest in std::iter::once(None).chain(rest.map(Some)) {
+                let mut contents = (**contents).clone();
+                rest.iter().for_each(|rest| rest.record(&mut contents, at));
+                stamp(&mut contents, &former, at);
+                *state.database_mut(hive) = contents;
+            }
         }
         Change::Mutation(mutation) => {
             let database = state.database_mut(hive);
-            mutation.change(database);
-            rest.iter().for_each(|rest| rest.carry_out(database, at));
+            if let Mutation::CreateKey { parent, entry, .. } = mutation {
+                // The key's record is asked for when there is its entry (P-243).
+                database.delete_entry(*parent, entry.name.folded(), entry.layer.folded());
+                database.put_entry(*parent, entry.clone());
+            } else {
+                mutation.change(database);
+            }
+            if let Some(rest) = rest {
+                rest.record(state.database_mut(hive), at);
+            }
         }
         Change::Commit(_, bound, unanswered) => carried_out(state, bound, unanswered),
         Change::Restore(restored) => restored.carry_out(state),
@@ -95,7 +109,7 @@ pub(crate) fn carry_out(
                 state.database_mut(hive).delete_layer(name);
             }
         }
-        Change::None | Change::Lock(_) | Change::Logged(..) => {}
+        Change::None | Change::Lock(_) | Change::Logged(..) | Change::Flush => {}
     }
 }
 

@@ -185,9 +185,12 @@ fn mark_secured(state: &State, hive: HiveId, name: &FoldedName, covered: &mut Co
     let database = state.database(hive);
     let has_values =
         |key: Guid| database.value_names(key).any(|(_, entries)| entries.get(name).is_some());
-    let mut secured = state.secured.0.iter().filter(|(of, _)| *of == hive);
-    if secured.any(|(_, key)| has_values(*key)) {
+    let loses_values = |(of, key): &(HiveId, Guid)| *of == hive && has_values(*key);
+    if state.secured.0.iter().any(loses_values) {
         covers!(covered, "FAIL-48", "KEY-02", "KEY-03");
+    }
+    if state.secured_within.0.iter().any(loses_values) {
+        covers!(covered, "IOC-135");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Power loss: which contents a hive may have when the machine is up again.
 //!
-//! States D-110 with P-450 and P-451, for what PSD-005 §6.3 (REG_IOC_FLUSH), §7.2 (RSI_COMMIT_TRANSACTION,
+//! States D-110 with P-450, P-451 and P-610, for what PSD-005 §6.3 (REG_IOC_FLUSH), §7.2 (RSI_COMMIT_TRANSACTION,
 //! RSI_FLUSH) and PSD-006 §5.1 promise to be durable. What a source then does to what it finds is in `slots`.
 //! Knows nothing of disks.
 
@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::database::{Database, Guid, HiveId, Kept, KeyRecord, Target};
+use crate::in_flight::Sent;
 use crate::input::{SourceId, UnixTime, WireGuid};
+use crate::late::{Change, Late};
+use crate::late_kept::Rest;
 use crate::names::FoldedName;
 use crate::security::SecurityDescriptor;
 use crate::state::State;
+use crate::step::Work;
 
 /// What a hive was before each change that is not durable yet, oldest first. It is as long as a plan makes it.
 pub(crate) type Past = rpds::VectorSync<Former>;
@@ -102,7 +106,34 @@ pub struct RecoveredBlanket {
     pub sequence: u64,
 }
 
+impl Work<'_> {
+    /// A flush has timed out at a source that answers nothing.
+    pub(crate) fn flush_unanswered(&mut self, hive: HiveId) {
+        if self.sent == Some(Sent::Surely) {
+            self.state.will_flush(hive);
+        }
+    }
+
+    /// The source may stop answering with the flush that comes, the only request of its call.
+    pub(crate) fn flush_may_stall(&mut self, hive: HiveId) {
+        if self.state.may_stall(hive) {
+            let mut state = self.state.clone();
+            state.will_flush(hive);
+            self.stall_endings.clear();
+            self.timed_out_in(state);
+        }
+    }
+}
+
 impl State {
+    /// A flush is in flight, and makes durable what it finds. What waits first for changes that are in flight need not
+    /// have been sent (P-266, P-610).
+    fn will_flush(&mut self, hive: HiveId) {
+        if self.stall_of(hive).is_some_and(|stall| !stall.has_changes()) {
+            self.will_arrive(Late::new(hive, Change::Flush, Rest::default(), None));
+        }
+    }
+
     /// From now on what is not durable is kept in mind.
     pub(crate) fn fear_power_loss(&mut self) {
         self.past.get_or_insert_with(crate::database::Map::new_sync);

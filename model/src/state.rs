@@ -110,6 +110,8 @@ pub struct State {
     pub(crate) committed_precedence: Witness<Map<FoldedName, (u32, u32)>>,
     /// Keys whose SD was set by a call, a restore among them.
     pub(crate) secured: Witness<Set<(HiveId, Guid)>>,
+    /// Those whose SD was last set by a commit.
+    pub(crate) secured_within: Witness<Set<(HiveId, Guid)>>,
     /// The watches that would know of transactions which have outlived their time, had these been committed.
     pub(crate) untold: Witness<Set<DescriptionId>>,
     /// Which entry an index has been seen to stand for since the last change (IOC-070).
@@ -378,6 +380,7 @@ impl State {
             layer_orphans: Witness(Set::new_sync()),
             committed_precedence: Witness(Map::new_sync()),
             secured: Witness(Set::new_sync()),
+            secured_within: Witness(Set::new_sync()),
             untold: Witness(Set::new_sync()),
             enumerations: Map::new_sync(),
             next_guid: 1,

@@ -132,7 +132,7 @@ pub(crate) struct Logged {
     pub(crate) mutation: Mutation,
     /// Where the fd was opened that it was made through, or for a creation the new key.
     pub(crate) origin: Arc<Place>,
-    /// Whether what there was to tell could not be read when it was made (P-592).
+    /// Whether what there was to tell could not be read when it was made, or may not have been (P-612).
     pub(crate) was_unreadable: bool,
 }
 
@@ -251,7 +251,7 @@ impl State {
                 logged.mutation.change(contents);
                 logged.mutation.write_time_by(contents, at);
             }
-            bound.log.push_back_mut(logged.clone());
+            bound.log.push_back_mut(Logged { was_unreadable: true, ..logged.clone() });
         }
         match logged.mutation {
             _ if is_carried_out => vec![taken],
@@ -340,6 +340,16 @@ impl State {
             }
         }
         holders
+    }
+
+    /// The transactions whose write locks the mutations wait for that are in flight in this one.
+    pub(crate) fn awaited_within(&self, id: TransactionId, hive: HiveId) -> Vec<TransactionId> {
+        let late = self.stalls.values().flat_map(|stall| stall.late.iter());
+        let own = late.filter(|late| late.hive == hive && late.locks() == Some(id));
+        let mut awaited: Vec<TransactionId> = self.lock_holder(hive).into_iter().collect();
+        awaited.extend(own.flat_map(|late| late.behind.iter().copied()));
+        awaited.retain(|holder| *holder != id && self.bound(*holder).is_some());
+        awaited
     }
 
     /// The transactions that are bound to a source, the first created first.

@@ -69,6 +69,7 @@ pub(crate) fn query(
             work.state.note_value_read(open.hive(), open.key(), name.folded());
         }
     })?;
+    enlistment::mark_read(work);
     if work.state.is_orphaned(&open) {
         covers!(work.if_done, "DEL-25");
     }
@@ -428,7 +429,12 @@ pub(crate) fn flush(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     abi::granted(work, &open, rights::KEY_SET_VALUE)
         .inspect_err(|_| covers!(work.covered, "IOC-144"))?;
     // A flush concerns the hive; it succeeds on a key that is gone as well (P-06, DEL-32).
-    work.request(open.hive())?;
+    work.request(open.hive()).inspect_err(|errno| {
+        if *errno == Errno::ETIMEDOUT {
+            work.flush_unanswered(open.hive());
+        }
+    })?;
+    work.flush_may_stall(open.hive());
     work.may_be_busy(open.hive());
     covers!(work.if_done, "IOC-145", "IOC-146");
     if work.state.is_orphaned(&open) {

@@ -148,7 +148,7 @@ pub(crate) fn arrived(
             carry_out(&entry, None, &mut work.state, bound.hive, at);
             continue;
         }
-        let lost = mutation.apply(work.state.database_mut(bound.hive));
+        let lost = mutation.change(work.state.database_mut(bound.hive));
         let unopened = lost
             .and_then(|target| orphaned(&mut work.state, bound.hive, target, &mut work.covered));
         due.extend(unopened.map(|key| Due::Drop(bound.hive, key)));
@@ -163,7 +163,7 @@ pub(crate) fn arrived(
     for Logged { mutation, origin, .. } in committed {
         match mutation {
             Mutation::CreateKey { .. } => due.push(created(&mut work.state, mutation, origin, at)),
-            _ => mutation.write_time_by(work.state.database_mut(bound.hive), at),
+            _ => due.extend(Rest::of(mutation).time(bound.hive)),
         }
     }
     tell_as_answered(work, as_answered, &told, Outcome::Nothing);
@@ -389,19 +389,20 @@ fn mark_committed(work: &mut Work<'_>, before: &State, bound: &Bound) {
     for logged in bound.log.iter() {
         if let Mutation::WriteDescriptor { key, .. } = &logged.mutation {
             work.state.secured.0.insert_mut((bound.hive, *key));
+            work.state.secured_within.0.insert_mut((bound.hive, *key));
         }
     }
     if bound.log.len() > 1 {
         // That all of them were carried out is nothing that a single one could show.
         covers!(work.if_done, "TXN-01", "TXN-28", "TXN-77", "TXN-78", "IOC-181", "SRC-12");
+        if bound.log.iter().any(|logged| logged.mutation.layer().is_none()) {
+            covers!(work.if_done, "IOC-133");
+        }
     }
     if let Some(length) = bound.refused_at.0 {
         covers!(work.if_done, "TXN-64", "IOC-192");
         if marks::would_be_told(before, bound.hive, bound.log.iter().take(length)) {
             covers!(work.if_done, "TXN-61", "IOC-189");
         }
-    }
-    if bound.log.iter().any(|logged| logged.mutation.layer().is_none()) {
-        covers!(work.if_done, "IOC-133", "IOC-135");
     }
 }

@@ -59,15 +59,19 @@ pub(crate) fn name(work: &mut Work<'_>, fd: Fd, hive: HiveId, access: Access) ->
             mark_other_hive(work, other, hive, access);
             return Err(Errno::EXDEV);
         }
-        Some(_) if access == Access::Read => covers!(work.covered, "IOC-006"),
-        None if access == Access::Read => {
-            covers!(work.covered, "IOC-006", "IOC-008", "IOC-009", "TXN-08", "TXN-18");
-        }
+        _ if access == Access::Read => covers!(work.covered, "IOC-006"),
         None if !work.state.is_active(hive) => covers!(work.covered, "TXN-15", "TXN-16"),
         _ => {}
     }
     work.transaction = Some(id);
     Ok(())
+}
+
+/// A read has been to the source, and has bound nothing.
+pub(crate) fn mark_read(work: &mut Work<'_>) {
+    if work.transaction.is_some_and(|id| work.state.bound(id).is_none()) {
+        covers!(work.covered, "IOC-008", "IOC-009", "TXN-08", "TXN-18");
+    }
 }
 
 /// Whether an fd is that of an open transaction which nothing has bound yet, for marks.
@@ -360,7 +364,7 @@ fn mark_enlisted(work: &mut Work<'_>, mutation: &Mutation) {
         Mutation::CreateKey { .. } => covers!(work.if_done, "TXN-03"),
         Mutation::DeleteEntry { .. } => covers!(work.if_done, "TXN-04"),
         Mutation::HideEntry { .. } => covers!(work.if_done, "TXN-05"),
-        Mutation::WriteDescriptor { .. } => covers!(work.if_done, "TXN-06", "IOC-133"),
+        Mutation::WriteDescriptor { .. } => covers!(work.if_done, "TXN-06"),
     }
 }
 

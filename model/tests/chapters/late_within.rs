@@ -1,12 +1,13 @@
 //! What is in flight in a transaction: a creation beside the commit (P-243, P-261, P-263, P-583).
 
 use expect_test::expect;
-use registry_model::Call;
+use registry_model::{Call, Environment, Input, Outcome};
 
 use crate::stalls::{
-    SECOND, check_each, released, restarted, timed_out, timed_out_in_its_course, with_key,
+    SECOND, check_each, released, restarted, stall, timed_out, timed_out_in_its_course, unset,
+    with_key,
 };
-use crate::world::{World, create};
+use crate::world::{SOURCE, World, create};
 
 fn long_lived() -> World {
     let mut world = with_key();
@@ -76,5 +77,85 @@ fn a_creation_beside_its_commit_is_told_of_last() {
         events VALUE_SET "w" at ., SUBKEY_CREATED "new" at ., OVERFLOW
         events VALUE_SET "w" at ., SUBKEY_CREATED "new" at ., VALUE_DELETED "v" at "k"
         events VALUE_SET "w" at ., VALUE_DELETED "v" at "k", OVERFLOW"#]]
+    .assert_eq(&told.join("\n"));
+}
+
+fn unset_within(world: &World, name: &str) -> Call {
+    let mut unset = unset(world, "v");
+    if let Call::DeleteValue { transaction, .. } = &mut unset {
+        *transaction = world.handle(name);
+    }
+    unset
+}
+
+/// The worlds in which a removal is in flight in a transaction, and then its commit, behind the lock of another.
+fn behind_another() -> Vec<World> {
+    let mut world = long_lived();
+    world.transcript("begin other\nset $k a x with other\nbegin t");
+    let mut busy = world.steps_within(&unset_within(&world, "t"), 26 * SECOND, false);
+    busy.retain(|step| step.outcome.to_string() == "EBUSY");
+    let mut world = world.in_state(busy[0].next(), 26 * SECOND);
+    stall(&mut world);
+    let commit = Call::Commit { fd: world.handle("t") };
+    let worlds = timed_out(&world, &unset_within(&world, "t"));
+    worlds.iter().flat_map(|world| timed_out(world, &commit)).collect()
+}
+
+#[test]
+fn a_commit_does_not_carry_out_what_waits_for_the_lock_of_another_transaction() {
+    let worlds = behind_another();
+    let is_judged = |world: &World| {
+        let (source, at) = (SOURCE, world.now);
+        let release = Input::Environment(Environment::SourceReleased { source, at });
+        !matches!(world.state.step(&release)[0].outcome, Outcome::Outside(_))
+    };
+    let judged: Vec<World> = worlds.into_iter().filter(is_judged).collect();
+    check_each(&released(&judged), "get $k v", expect![[r#"sz "old" from base, sequence 5"#]]);
+}
+
+#[test]
+fn what_waits_for_another_lock_beside_its_commit_is_not_carried_out_as_the_source_goes() {
+    let worlds = restarted(&behind_another());
+    check_each(&worlds, "get $k v", expect![[r#"sz "old" from base, sequence 5"#]]);
+}
+
+#[test]
+fn what_waits_for_another_lock_beside_its_commit_comes_after_that_has_ended() {
+    let mut worlds = behind_another();
+    worlds.iter_mut().for_each(|world| {
+        world.transcript("close $other");
+    });
+    check_each(
+        &released(&worlds),
+        "get $k v",
+        expect![[r#"
+            sz "old" from base, sequence 5
+            ENOENT"#]],
+    );
+}
+
+#[test]
+fn what_was_answered_late_within_a_transaction_is_told_with_its_events_or_as_unknown() {
+    let mut world = long_lived();
+    let fd = world.handle("k");
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    world.transcript("begin t\nset $k a x with t");
+    stall(&mut world);
+    let unset = unset_within(&world, "t");
+    let commit = Call::Commit { fd: world.handle("t") };
+    let mut told: Vec<String> = Vec::new();
+    for world in released(&timed_out(&world, &unset)) {
+        for step in world.steps(&commit, false) {
+            let mut world = world.in_state(step.next(), 10);
+            if world.transcript("get $k v").contains("ENOENT") {
+                told.push(world.call(Call::ReadEvents { fd, capacity: 1_000 }).0.to_string());
+            }
+        }
+    }
+    told.sort();
+    told.dedup();
+    expect![[r#"
+        events VALUE_SET "a", OVERFLOW
+        events VALUE_SET "a", VALUE_DELETED "v""#]]
     .assert_eq(&told.join("\n"));
 }

@@ -1,8 +1,8 @@
 //! Power losses: what may be lost, and what may not (D-110, P-450, P-451).
 
-use registry_model::{Call, Environment, Input};
+use registry_model::{Call, Environment, Input, Observation};
 
-use crate::stalls::{released, timed_out, timed_out_in_its_course};
+use crate::stalls::{released, stall, timed_out, timed_out_in_its_course, unset};
 use crate::world::{SOURCE, World, write};
 
 /// A world whose power may fail, and in which all that is there is durable.
@@ -91,6 +91,122 @@ fn what_was_in_flight_beside_a_commit_is_as_durable_as_its_log() {
 fn a_commit_of_what_was_in_flight_alone_makes_its_hive_durable() {
     let lines = "create Machine\\k\\sub\nflush $k\nset $k x one\nbegin t\ndelete $k with t";
     assert_eq!(left_of_what_was_in_flight(lines), ["two"]);
+}
+
+/// What a power loss may leave of `x`, and of the last write time of its key: as it was at `since`, or later.
+fn times_after_power_loss(worlds: &[World], since: u64) -> Vec<String> {
+    let loss = Input::Environment(Environment::PowerLoss { recovered: Vec::new() });
+    let mut left: Vec<String> = Vec::new();
+    for world in worlds {
+        for step in world.state.step(&loss) {
+            let mut world = world.in_state(step.next(), 10);
+            world.register(SOURCE, &["Machine", "Users"]);
+            world.transcript("open k Machine\\k");
+            let info = Call::QueryKeyInfo { fd: world.handle("k"), name_capacity: 100 };
+            let Observation::KeyInfo(info) = world.call(info).0 else { panic!("no info") };
+            let value = world.transcript("get $k x");
+            let value = value.split('"').nth(1).unwrap_or("nothing");
+            let time = if info.last_write_time > since { "later" } else { "as it was" };
+            left.push(format!("{value}, {time}"));
+        }
+    }
+    left.sort();
+    left.dedup();
+    left
+}
+
+#[test]
+fn the_last_write_time_that_follows_a_late_write_may_be_lost_alone() {
+    let mut world = flushed();
+    world.transcript("set $k x one\nflush $k\nwait 60");
+    let since = world.now;
+    let unset = unset(&world, "x");
+    let in_its_course = timed_out_in_its_course(&world, &unset);
+    stall(&mut world);
+    let at_its_beginning = timed_out(&world, &unset);
+    for worlds in [at_its_beginning, in_its_course] {
+        let left = times_after_power_loss(&released(&worlds), since);
+        assert_eq!(left, ["nothing, as it was", "nothing, later", "one, as it was"]);
+    }
+}
+
+#[test]
+fn all_that_was_in_flight_is_answered_before_any_last_write_time_is_asked_for() {
+    let mut world = flushed();
+    world.transcript("set $k x one\nset $k y one\nflush $k\nwait 60");
+    let since = world.now;
+    stall(&mut world);
+    let worlds = timed_out(&world, &unset(&world, "y"));
+    let worlds: Vec<World> =
+        worlds.iter().flat_map(|world| timed_out(world, &unset(world, "x"))).collect();
+    let mut released = released(&worlds);
+    let is_gone = |world: &World, name| {
+        world.clone().transcript(&format!("get $k {name}")).contains("ENOENT")
+    };
+    released.retain(|world| is_gone(world, "x") && is_gone(world, "y"));
+    let left = times_after_power_loss(&released, since);
+    assert_eq!(left, ["nothing, as it was", "nothing, later", "one, as it was"]);
+}
+
+#[test]
+fn the_last_write_time_that_follows_what_was_in_flight_beside_a_commit_may_be_lost_alone() {
+    let mut world = flushed();
+    let limit = "dword Machine\\System\\Registry TransactionTimeoutMs 600000";
+    world.transcript(&format!("{limit}\nopen m Machine\nset $k x one\nflush $k\nwait 60"));
+    let since = world.now;
+    world.transcript("begin t\nset $m a one with t");
+    let mut written = write(world.handle("k"), "x", 1, b"two", b"");
+    if let Call::SetValue { transaction, .. } = &mut written {
+        *transaction = world.handle("t");
+    }
+    let commit = Call::Commit { fd: world.handle("t") };
+    let worlds = timed_out_in_its_course(&world, &written);
+    let worlds: Vec<World> = worlds.iter().flat_map(|world| timed_out(world, &commit)).collect();
+    let mut released = released(&worlds);
+    released.retain(|world| world.clone().transcript("get $k x").contains("two"));
+    assert_eq!(times_after_power_loss(&released, since), ["two, as it was", "two, later"]);
+}
+
+/// What a power loss may leave of `x` if a flush was not answered in time, and was answered late.
+fn left_of_what_was_flushed_late(lines: &str) -> Vec<Vec<String>> {
+    let mut world = flushed();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000\nflush $k");
+    world.transcript(lines);
+    let flush = Call::Flush { fd: world.handle("k") };
+    let in_its_course = timed_out_in_its_course(&world, &flush);
+    stall(&mut world);
+    let left = |worlds: Vec<World>| {
+        assert!(!worlds.is_empty());
+        let mut left: Vec<String> =
+            released(&worlds).iter().flat_map(values_after_power_loss).collect();
+        left.sort();
+        left.dedup();
+        left
+    };
+    vec![left(timed_out(&world, &flush)), left(in_its_course)]
+}
+
+#[test]
+fn a_flush_that_is_answered_late_makes_its_hive_durable() {
+    assert_eq!(left_of_what_was_flushed_late("set $k x one"), [["one"], ["one"]]);
+}
+
+#[test]
+fn a_flush_that_waits_for_a_write_lock_as_it_is_answered_late_promises_nothing() {
+    let left = left_of_what_was_flushed_late("set $k x one\nbegin t\nset $k y two with t");
+    assert_eq!(left, [["nothing", "one"], ["nothing", "one"]]);
+}
+
+#[test]
+fn a_flush_beside_which_a_change_is_in_flight_may_not_have_been_sent() {
+    let mut world = flushed();
+    world.transcript("set $k x one");
+    stall(&mut world);
+    let worlds = timed_out(&world, &unset(&world, "y"));
+    let flush = |world: &World| timed_out(world, &Call::Flush { fd: world.handle("k") });
+    let worlds: Vec<World> = worlds.iter().flat_map(flush).collect();
+    let left: Vec<String> = released(&worlds).iter().flat_map(values_after_power_loss).collect();
+    assert!(left.iter().any(|x| x == "nothing"), "{left:?}");
 }
 
 #[test]
