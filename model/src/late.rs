@@ -319,7 +319,10 @@ impl Late {
                 let hives = slot.into_iter().flat_map(|slot| state.hives_of(slot));
                 hives.flat_map(|(hive, _)| state.lock_holders_in_turn(hive)).collect()
             }
-            Change::Commit(id, _, unanswered) if !unanswered.is_empty() => {
+            // Who has the lock waits for nobody.
+            Change::Commit(id, bound, unanswered)
+                if !unanswered.is_empty() && bound.contents.is_none() =>
+            {
                 state.awaited_within(*id, self.hive)
             }
             Change::None | Change::Commit(..) | Change::Restore(_) => Vec::new(),

@@ -6,7 +6,6 @@
 use crate::coverage::{Covered, covers};
 use crate::database::{Guid, HiveId, Layered, Target};
 use crate::layer_effects::same_view;
-use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::names::{FoldedName, parse_path};
 use crate::resolution::{Resolver, Viewer};
@@ -39,13 +38,7 @@ pub(crate) fn layers_deleted(before: &State, after: &State, covered: &mut Covere
 
 /// Layers have another precedence, and nothing else has become of any, between two states.
 pub(crate) fn layers_moved(before: &State, after: &State, covered: &mut Covered) {
-    let ranks = |state: &State| -> Vec<(FoldedName, u32)> {
-        state.layers.iter().map(|(name, layer)| (name.clone(), layer.precedence)).collect()
-    };
-    let others = |state: &State| -> Vec<(FoldedName, bool)> {
-        state.layers.iter().map(|(name, layer)| (name.clone(), layer.enabled)).collect()
-    };
-    if ranks(before) == ranks(after) || others(before) != others(after) {
+    if ranks(before) == ranks(after) || switches(before) != switches(after) {
         return;
     }
     if is_seen(before, after) {
@@ -53,14 +46,22 @@ pub(crate) fn layers_moved(before: &State, after: &State, covered: &mut Covered)
     }
 }
 
-/// Layers that there were and are have been enabled or disabled between two states.
+/// Layers have been enabled or disabled, and nothing else has become of any, between two states.
 pub(crate) fn layers_switched(before: &State, after: &State, covered: &mut Covered) {
-    let is_switched = |(name, former): (&FoldedName, &Layer)| {
-        after.layers.get(name).is_some_and(|layer| layer.enabled != former.enabled)
-    };
-    if before.layers.iter().any(is_switched) && is_seen(before, after) {
+    let (ranks, switches) = (ranks(before) == ranks(after), switches(before) == switches(after));
+    if ranks && !switches && is_seen(before, after) {
         covers!(covered, "LAYER-08", "RES-02");
     }
+}
+
+/// The precedence of each layer.
+fn ranks(state: &State) -> Vec<(FoldedName, u32)> {
+    state.layers.iter().map(|(name, layer)| (name.clone(), layer.precedence)).collect()
+}
+
+/// Whether each layer is enabled.
+fn switches(state: &State) -> Vec<(FoldedName, bool)> {
+    state.layers.iter().map(|(name, layer)| (name.clone(), layer.enabled)).collect()
 }
 
 /// Whether some hive shows other keys or effective values.

@@ -82,6 +82,7 @@ impl Restored {
         // The stream has given each its SD.
         for key in changed.iter().filter(|key| now.keys.contains_key(key)) {
             state.secured.0.insert_mut((self.hive(), *key));
+            state.secured_within.0.remove_mut(&(self.hive(), *key));
         }
         for (key, real) in &self.guids {
             state.guids.insert_mut(*key, *real);

@@ -1,6 +1,7 @@
 //! What is in flight in a transaction: a creation beside the commit (P-243, P-261, P-263, P-583).
 
 use expect_test::expect;
+use registry_model::observation::Observation;
 use registry_model::{Call, Environment, Input, Outcome};
 
 use crate::stalls::{
@@ -132,6 +133,80 @@ fn what_waits_for_another_lock_beside_its_commit_comes_after_that_has_ended() {
             sz "old" from base, sequence 5
             ENOENT"#]],
     );
+}
+
+#[test]
+fn a_commit_waits_for_nobody_who_waits_for_the_lock_of_its_own_transaction() {
+    let mut world = long_lived();
+    let fd = world.handle("k");
+    world.transcript("set $k a old\nbegin t\nset $k b x with t\nbegin other");
+    let mut busy = world.steps_within(&unset_within(&world, "other"), 26 * SECOND, false);
+    busy.retain(|step| step.outcome.to_string() == "EBUSY");
+    let mut world = world.in_state(busy[0].next(), 26 * SECOND);
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    stall(&mut world);
+    let mut unset_a = unset(&world, "a");
+    if let Call::DeleteValue { transaction, .. } = &mut unset_a {
+        *transaction = world.handle("t");
+    }
+    let calls = [
+        unset_within(&world, "other"),
+        unset_a,
+        Call::Commit { fd: world.handle("t") },
+        Call::Commit { fd: world.handle("other") },
+    ];
+    let mut worlds = vec![world];
+    for call in calls {
+        worlds = worlds.iter().flat_map(|world| timed_out(world, &call)).collect();
+    }
+    let mut told: Vec<String> = Vec::new();
+    for mut world in released(&worlds) {
+        let gone = world.transcript("get $k a\nget $k v").matches("ENOENT").count();
+        let events = world.call(Call::ReadEvents { fd, capacity: 1_000 }).0;
+        told.push(format!("{gone} gone, {events}"));
+    }
+    told.sort();
+    told.dedup();
+    expect![[r#"
+        0 gone, events VALUE_SET "b"
+        1 gone, events VALUE_SET "b", OVERFLOW
+        2 gone, events VALUE_SET "b", OVERFLOW"#]]
+    .assert_eq(&told.join("\n"));
+}
+
+#[test]
+fn a_last_write_time_waits_for_who_has_taken_the_lock_before_it() {
+    let mut world = long_lived();
+    world.transcript("begin other\nset $k a x with other\nbegin t");
+    let mut busy = world.steps_within(&unset_within(&world, "t"), 26 * SECOND, false);
+    busy.retain(|step| step.outcome.to_string() == "EBUSY");
+    let mut world = world.in_state(busy[0].next(), 26 * SECOND);
+    world.transcript("close $other");
+    let fd = world.handle("k");
+    let info = Call::QueryKeyInfo { fd, name_capacity: 100 };
+    let Observation::KeyInfo(former) = world.call(info.clone()).0 else { panic!("key info") };
+    let admits_former = |world: &World| {
+        world.steps(&info, false).into_iter().any(|step| match step.outcome {
+            Outcome::KeyInfo(info) => info.last_write_time.admits(former.last_write_time),
+            _ => false,
+        })
+    };
+    stall(&mut world);
+    let worlds = timed_out(&world, &unset(&world, "v"));
+    let within = |world: &World| timed_out(world, &unset_within(world, "t"));
+    let mut told: Vec<String> = Vec::new();
+    for mut world in released(&worlds.iter().flat_map(within).collect::<Vec<_>>()) {
+        let value = world.transcript("get $k v");
+        let value = value.trim_start_matches("get $k v").trim();
+        told.push(format!("{value}; former time: {}", admits_former(&world)));
+    }
+    told.sort();
+    told.dedup();
+    expect![[r#"
+        -> ENOENT; former time: false
+        -> ENOENT; former time: true
+        -> sz "old" from base, sequence 5; former time: true"#]]
+    .assert_eq(&told.join("\n"));
 }
 
 #[test]
