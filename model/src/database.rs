@@ -45,12 +45,6 @@ impl Time {
         }
     }
 
-    /// This, or another that is later.
-    pub(crate) fn or_later(self, other: Time) -> Time {
-        let (Time::Within(first, _) | Time::At(first)) = self;
-        Time::Within(first, other.latest())
-    }
-
     /// Whether this may be the moment `time`.
     pub fn admits(self, time: UnixTime) -> bool {
         match self {

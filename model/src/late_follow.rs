@@ -87,15 +87,13 @@ impl Due {
                 })
             }
             Due::Time(hive, key, time) => {
-                let mut after = state;
-                let is_locked = after.lock_holder(*hive).is_some();
-                let database = after.database_mut(*hive);
-                let written = until(*time, at);
-                let former = database.keys.get(key).map(|record| record.last_write_time);
                 // It waits for write locks, for which the source may give up (P-611).
-                let time = former.filter(|_| is_locked).map_or(written, |it| it.or_later(written));
-                database.write_time(*key, time);
-                vec![Arriving { state: after, covered, audit, due: Vec::new() }]
+                let untimed = state.lock_holder(*hive).is_some().then(|| state.clone());
+                let mut timed = state;
+                timed.database_mut(*hive).write_time(*key, until(*time, at));
+                let ways = [Some(timed), untimed].into_iter().flatten();
+                ways.map(|state| Arriving { state, audit: audit.clone(), covered, due: Vec::new() })
+                    .collect()
             }
             Due::Drop(hive, key) => {
                 let mut after = state;

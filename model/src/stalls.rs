@@ -215,6 +215,10 @@ impl State {
     /// Notes what will be answered late, and what it waits for.
     pub(crate) fn will_arrive(&mut self, late: Late) {
         let behind = late.holders(self);
+        if let Some(Effect { about: About::Descriptor(key), .. }) = &late.effect {
+            // No commit was the last to set it, for marks.
+            self.secured_within.0.remove_mut(&(late.hive, *key));
+        }
         if let Some((_, source)) = self.source_of(late.hive)
             && let Some(stall) = self.stalls.get_mut(&source)
         {

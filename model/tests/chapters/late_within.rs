@@ -185,9 +185,9 @@ fn a_last_write_time_waits_for_who_has_taken_the_lock_before_it() {
     let fd = world.handle("k");
     let info = Call::QueryKeyInfo { fd, name_capacity: 100 };
     let Observation::KeyInfo(former) = world.call(info.clone()).0 else { panic!("key info") };
-    let admits_former = |world: &World| {
+    let admits = |world: &World, time: u64| {
         world.steps(&info, false).into_iter().any(|step| match step.outcome {
-            Outcome::KeyInfo(info) => info.last_write_time.admits(former.last_write_time),
+            Outcome::KeyInfo(info) => info.last_write_time.admits(time),
             _ => false,
         })
     };
@@ -198,7 +198,12 @@ fn a_last_write_time_waits_for_who_has_taken_the_lock_before_it() {
     for mut world in released(&worlds.iter().flat_map(within).collect::<Vec<_>>()) {
         let value = world.transcript("get $k v");
         let value = value.trim_start_matches("get $k v").trim();
-        told.push(format!("{value}; former time: {}", admits_former(&world)));
+        let is_former = admits(&world, former.last_write_time);
+        assert!(
+            !admits(&world, former.last_write_time + 1),
+            "neither the former time nor the new one"
+        );
+        told.push(format!("{value}; former time: {is_former}"));
     }
     told.sort();
     told.dedup();
