@@ -61,21 +61,27 @@ fn a_commit_of_nothing_makes_nothing_durable() {
     );
 }
 
-/// What a power loss may leave of `x`, written in a transaction and in flight as the commit is, once both are answered.
-fn left_of_what_was_in_flight(lines: &str) -> Vec<String> {
-    let mut world = flushed();
-    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000\nflush $k");
-    world.transcript(lines);
+/// The worlds in which a write of "two" to `x` within `t` and the commit of `t` were both answered late, and it has it.
+fn committed_with_what_was_in_flight(world: &World) -> Vec<World> {
     let mut written = write(world.handle("k"), "x", 1, b"two", b"");
     if let Call::SetValue { transaction, .. } = &mut written {
         *transaction = world.handle("t");
     }
     let commit = Call::Commit { fd: world.handle("t") };
-    let worlds = timed_out_in_its_course(&world, &written);
+    let worlds = timed_out_in_its_course(world, &written);
     let worlds: Vec<World> = worlds.iter().flat_map(|world| timed_out(world, &commit)).collect();
     let mut released = released(&worlds);
     released.retain(|world| world.clone().transcript("get $k x").contains("two"));
     assert!(!released.is_empty());
+    released
+}
+
+/// What a power loss may leave of `x`, written in a transaction and in flight as the commit is, once both are answered.
+fn left_of_what_was_in_flight(lines: &str) -> Vec<String> {
+    let mut world = flushed();
+    world.transcript("dword Machine\\System\\Registry TransactionTimeoutMs 600000\nflush $k");
+    world.transcript(lines);
+    let released = committed_with_what_was_in_flight(&world);
     let mut left: Vec<String> = released.iter().flat_map(values_after_power_loss).collect();
     left.sort();
     left.dedup();
@@ -155,15 +161,7 @@ fn the_last_write_time_that_follows_what_was_in_flight_beside_a_commit_may_be_lo
     world.transcript(&format!("{limit}\nopen m Machine\nset $k x one\nflush $k\nwait 60"));
     let since = world.now;
     world.transcript("begin t\nset $m a one with t");
-    let mut written = write(world.handle("k"), "x", 1, b"two", b"");
-    if let Call::SetValue { transaction, .. } = &mut written {
-        *transaction = world.handle("t");
-    }
-    let commit = Call::Commit { fd: world.handle("t") };
-    let worlds = timed_out_in_its_course(&world, &written);
-    let worlds: Vec<World> = worlds.iter().flat_map(|world| timed_out(world, &commit)).collect();
-    let mut released = released(&worlds);
-    released.retain(|world| world.clone().transcript("get $k x").contains("two"));
+    let released = committed_with_what_was_in_flight(&world);
     assert_eq!(times_after_power_loss(&released, since), ["two, as it was", "two, later"]);
 }
 
