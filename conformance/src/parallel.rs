@@ -101,16 +101,18 @@ impl Execution<'_> {
             let state = &self.beliefs.first()?.state;
             state.key_of_fd(self.process(actor), fd)
         });
-        let invoked: Vec<u64> = made.iter().map(|one| tellings::invoked(one, &made)).collect();
+        let known: Vec<_> = made
+            .iter()
+            .map(|one| (tellings::invoked(one, &made), numbered.of_call(one, &made)))
+            .collect();
         let mut operations = Vec::new();
-        for (made, invoked) in made.into_iter().zip(invoked) {
+        for (made, (invoked, numbers)) in made.into_iter().zip(known) {
             let Made { strand, actor, call, answer, returned, began, ended, .. } = made;
             self.trace.record_value("call", began, &(strand, &call));
             self.trace.record_value("answer", ended, &answer);
             let observation =
                 answer.map_err(|fault| self.malformed(actor, describe::call(&call), fault))?;
             let caller = self.caller(actor);
-            let numbers = numbered.of_call(&call);
             let input = Input::Call { caller, call, began, ended, interrupted: false };
             self.note_call(actor, &input, &observation, false);
             let operation = RegistryInput { input, observation: Some(observation), numbers };

@@ -6,14 +6,14 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use conformance::schedule::{Scheduler, TaskId};
 use conformance::target::Overlapping;
 use seam::CallMemory;
 
-use crate::turnstile::Turnstile;
+use crate::turnstile::{StrandPlace, Turnstile};
 use crate::world::World;
 
 /// Most steps that overlapping calls may take.
@@ -59,7 +59,7 @@ pub async fn call_all(
     turnstile.close();
     let mut driver = Driver {
         strands: callers.into_iter().enumerate().map(strand).collect(),
-        wakers: Vec::new(),
+        places: Vec::new(),
         turnstile: &turnstile,
     };
     let have_ended = driver.drive(scheduler).await;
@@ -81,7 +81,7 @@ pub async fn call_all(
 
 struct Driver<'a> {
     strands: Vec<Strand<'a>>,
-    wakers: Vec<Waker>,
+    places: Vec<StrandPlace>,
     turnstile: &'a Turnstile,
 }
 
@@ -89,7 +89,7 @@ impl Driver<'_> {
     /// Has everybody go on. Returns whether the strands have come to their ends.
     async fn drive(&mut self, scheduler: &mut dyn Scheduler) -> bool {
         let ids = (0..self.strands.len() as u32).map(TaskId);
-        self.wakers = ids.map(|id| self.turnstile.strand(id)).collect();
+        self.places = ids.map(|id| self.turnstile.strand(id)).collect();
         for _ in 0..STEPS_MAX {
             let runnable = self.turnstile.runnable();
             let next = match runnable[..] {
@@ -113,7 +113,7 @@ impl Driver<'_> {
         };
         self.turnstile.take_strand(id);
         let Some(future) = strand else { return };
-        let waker = &self.wakers[id.0 as usize];
+        let waker = self.places[id.0 as usize].waker();
         if let Poll::Ready(()) = future.as_mut().poll(&mut Context::from_waker(waker)) {
             *strand = None;
         }
@@ -131,7 +131,7 @@ mod tests {
         madsim::runtime::Runtime::new().block_on(async {
             let turnstile = Turnstile::default();
             turnstile.close();
-            let mut driver = Driver { strands, wakers: Vec::new(), turnstile: &turnstile };
+            let mut driver = Driver { strands, places: Vec::new(), turnstile: &turnstile };
             driver.drive(&mut *Schedule::RoundRobin.scheduler()).await
         })
     }

@@ -58,10 +58,11 @@ impl Turnstile {
         Passing { waker: Waker::from(Arc::clone(&gate)), gate, future: Box::pin(future) }
     }
 
-    /// A strand, which could go on from now on. It is polled by the driver, with this waker.
-    pub fn strand(&self, id: TaskId) -> Waker {
+    /// A strand, which could go on from now on, until its place is dropped. It is polled by the driver.
+    pub fn strand(&self, id: TaskId) -> StrandPlace {
         self.0.arrive(id, None);
-        Waker::from(Arc::new(Gate::new(&self.0, id)))
+        let gate = Arc::new(Gate::new(&self.0, id));
+        StrandPlace { waker: Waker::from(Arc::clone(&gate)), gate }
     }
 
     /// A place where others may go on: no place at all while the turnstile is open.
@@ -191,6 +192,14 @@ impl Gate {
     fn is_closed(&self) -> bool {
         self.shared.is_closed.load(Ordering::Relaxed)
     }
+
+    /// Whose it is could not go on any more, whoever wakes it.
+    fn end(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+        if self.is_closed() {
+            self.shared.leave(self.id);
+        }
+    }
 }
 
 impl Wake for Gate {
@@ -208,6 +217,25 @@ impl Wake for Gate {
         } else if let Some(outer) = outer {
             outer.wake();
         }
+    }
+}
+
+/// The place of a strand in the turnstile. Strands of later blocks have the same numbers.
+pub struct StrandPlace {
+    gate: Arc<Gate>,
+    waker: Waker,
+}
+
+impl StrandPlace {
+    /// What the strand is polled with.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
+    }
+}
+
+impl Drop for StrandPlace {
+    fn drop(&mut self) {
+        self.gate.end();
     }
 }
 
@@ -243,10 +271,7 @@ impl<F: Future> Future for Passing<F> {
 
 impl<F> Drop for Passing<F> {
     fn drop(&mut self) {
-        self.gate.is_gone.store(true, Ordering::Relaxed);
-        if self.gate.is_closed() {
-            self.gate.shared.leave(self.gate.id);
-        }
+        self.gate.end();
     }
 }
 
@@ -285,6 +310,20 @@ mod tests {
         drop(task);
         turnstile.close();
         lock(&kept).take().expect("the task was polled").wake();
+        assert_eq!(turnstile.runnable(), []);
+    }
+
+    #[test]
+    fn a_strand_of_a_former_block_is_nobody_in_the_next() {
+        let turnstile = Turnstile::default();
+        turnstile.close();
+        let place = turnstile.strand(TaskId(2));
+        let kept = place.waker().clone();
+        assert_eq!(turnstile.runnable(), [TaskId(2)]);
+        drop(place);
+        turnstile.open();
+        turnstile.close();
+        kept.wake();
         assert_eq!(turnstile.runnable(), []);
     }
 }

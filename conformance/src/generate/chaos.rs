@@ -22,6 +22,9 @@ const OTHER: &[&str] = &["q1", "q2", "q3", "q4", "q5"];
 const TRANSACTION: &[&str] = &["b1", "b2", "b3", "b4", "b5"];
 /// Every kind of event.
 const ALL_EVENTS: u32 = 7;
+/// Most changes of a block. Each order of them gives watches a queue of its own, and all that agree with what was seen
+/// are kept.
+const CHANGES_MAX: usize = 7;
 /// The deepest that a defect is looked for, in ordered steps.
 const DEPTH_MAX: u32 = 5;
 
@@ -103,10 +106,14 @@ impl Generator {
             let handle = Handle(AIMED[0].to_owned());
             self.act(1, Action::Watch { handle, filter: ALL_EVENTS, subtree });
         }
-        for (index, strand) in strands.iter_mut().enumerate() {
-            self.actor = strand.actor;
-            strand.actions = self.strand(index, &block);
-            self.calls += strand.actions.len();
+        // Each strand has one change; whoever is drawn first has more.
+        let mut more_changes = CHANGES_MAX - count;
+        let first = self.rng.random_range(0..count);
+        for index in (first..count).chain(0..first) {
+            self.actor = strands[index].actor;
+            let actions = self.strand(index, &block, &mut more_changes);
+            self.calls += actions.len();
+            strands[index].actions = actions;
         }
         let schedule = self.schedule();
         self.plan.steps.push(Step::Parallel(Parallel { strands: strands.clone(), schedule }));
@@ -141,7 +148,8 @@ impl Generator {
         self.act(1, Action::Set { key, name, value_type, data, layer, expected_sequence: 0 });
     }
 
-    fn strand(&mut self, index: usize, block: &Block) -> Vec<Action> {
+    /// One change and something more, of which up to `more_changes` are changes.
+    fn strand(&mut self, index: usize, block: &Block, more_changes: &mut usize) -> Vec<Action> {
         let name = &block.name;
         if self.chance(4) && !block.opens {
             return self.transaction_strand(index, name);
@@ -149,22 +157,35 @@ impl Generator {
         let mut actions = vec![self.change_of_aim(index, name)];
         let count = self.rng.random_range(1..=block.more_max);
         for _ in 0..count {
-            if block.beside != Beside::Values && self.chance(2) {
-                let action = self.beside(index, block, &actions);
-                actions.push(action);
-                continue;
-            }
-            let watched = Handle(AIMED[0].to_owned());
-            let action = match self.rng.random_range(0..12) {
-                0..4 => self.change_of_aim(index, name),
-                4..8 => self.read_of_aim(index, name),
-                8 if index == 0 => Action::Events { handle: watched, capacity: None },
-                9 if index == 0 => Action::Poll { handle: watched },
-                _ => self.change_of_other(index, name),
+            let action = match *more_changes {
+                0 => self.watch_aim(index, name),
+                _ => self.anything(index, block, &actions),
             };
+            *more_changes -= usize::from(is_change(&action));
             actions.push(action);
         }
         actions
+    }
+
+    fn anything(&mut self, index: usize, block: &Block, before: &[Action]) -> Action {
+        if block.beside != Beside::Values && self.chance(2) {
+            return self.beside(index, block, before);
+        }
+        match self.rng.random_range(0..12) {
+            0..4 => self.change_of_aim(index, &block.name),
+            4..10 => self.watch_aim(index, &block.name),
+            _ => self.change_of_other(index, &block.name),
+        }
+    }
+
+    /// Something that changes nothing.
+    fn watch_aim(&mut self, index: usize, name: &str) -> Action {
+        let watched = Handle(AIMED[0].to_owned());
+        match self.rng.random_range(0..6) {
+            0 if index == 0 => Action::Events { handle: watched, capacity: None },
+            1 if index == 0 => Action::Poll { handle: watched },
+            _ => self.read_of_aim(index, name),
+        }
     }
 
     /// A transaction from its beginning to its end.
@@ -258,6 +279,21 @@ impl Generator {
     }
 }
 
+/// Whether watches may be told of an action.
+fn is_change(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Set { .. }
+            | Action::Update { .. }
+            | Action::Unset { .. }
+            | Action::Blanket { .. }
+            | Action::SetSecurity { .. }
+            | Action::Delete { .. }
+            | Action::Hide { .. }
+            | Action::Create { .. }
+    )
+}
+
 fn other(index: usize) -> KeyReference {
     KeyReference::Handle(Handle(OTHER[index].to_owned()))
 }
@@ -288,6 +324,16 @@ mod tests {
         let actions =
             blocks.iter().flat_map(|block| &block.strands).flat_map(|strand| &strand.actions);
         assert!(actions.into_iter().all(Action::may_overlap));
+    }
+
+    #[test]
+    fn a_block_has_no_more_changes_than_can_be_kept_in_every_order() {
+        let changes = |strand: &Strand| {
+            let commits = strand.actions.iter().filter(|a| matches!(a, Action::Commit { .. }));
+            strand.actions.iter().filter(|action| is_change(action)).count() + commits.count()
+        };
+        let of_block = |block: &Parallel| block.strands.iter().map(changes).sum::<usize>();
+        assert_eq!(blocks().iter().map(of_block).max(), Some(CHANGES_MAX));
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Failure {
         }
     }
 
+    /// Whether the source has been sent the request, is there, and has not answered, so that it may yet.
+    pub const fn is_in_flight(self) -> bool {
+        matches!(self, Self::Unanswered(RequestError::TimedOut { dispatched: true }))
+    }
+
     /// As [`Failure::errno`], of a request of a creation, whose caller never gets EEXIST (`SYS-64`,
     /// D-92).
     pub const fn creation_errno(self) -> Errno {

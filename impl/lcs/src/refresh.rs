@@ -24,7 +24,7 @@ use crate::metadata::{
 use crate::name::FoldedName;
 use crate::security::Sid;
 use crate::source::ResponseEffect;
-use crate::state::{HiveId, KeyId, SlotId};
+use crate::state::{HiveId, KeyId, MissedDeletion, SlotId};
 use crate::turns::{Place, Share};
 use crate::watches::Arming;
 
@@ -227,7 +227,7 @@ impl<E: Env> Kernel<E> {
             let slots = self.state().slots.len();
             for slot in (0..slots).map(SlotId) {
                 if !self.state().is_active(slot) {
-                    self.note_missed_deletion(slot, name, spelling);
+                    self.note_missed_deletion(slot, name, spelling, false);
                     continue;
                 }
                 self.env.yield_point("delete a layer").await;
@@ -235,7 +235,7 @@ impl<E: Env> Kernel<E> {
                     // With it is done what the source may have refused before (P-187).
                     Ok(()) => drop(self.state().slot_mut(slot).missed_deletions.remove(name)),
                     Err(failure) => {
-                        self.note_missed_deletion(slot, name, spelling);
+                        self.note_missed_deletion(slot, name, spelling, failure.is_in_flight());
                         result = result.and(Err(match failure {
                             Failure::Refused(_) => Errno::EIO,
                             failure => failure.errno(),
@@ -247,8 +247,17 @@ impl<E: Env> Kernel<E> {
         result
     }
 
-    fn note_missed_deletion(&self, slot: SlotId, name: &FoldedName, spelling: &str) {
-        self.state().slot_mut(slot).missed_deletions.insert(name.clone(), spelling.to_owned());
+    fn note_missed_deletion(
+        &self,
+        slot: SlotId,
+        name: &FoldedName,
+        spelling: &str,
+        in_flight: bool,
+    ) {
+        let mut state = self.state();
+        let missed = &mut state.slot_mut(slot).missed_deletions;
+        let first = MissedDeletion { spelling: spelling.to_owned(), in_flight: 0 };
+        missed.entry(name.clone()).or_insert(first).in_flight += usize::from(in_flight);
     }
 
     /// `RSI_DELETE_LAYER`, and what becomes of the keys that it orphans.
@@ -284,12 +293,23 @@ impl<E: Env> Kernel<E> {
         Ok(())
     }
 
+    /// A source has answered a deletion late, with success or not.
+    fn note_answered_deletion(&self, slot: SlotId, name: &FoldedName) {
+        if let Some(missed) = self.state().slot_mut(slot).missed_deletions.get_mut(name) {
+            missed.in_flight = missed.in_flight.saturating_sub(1);
+        }
+    }
+
     /// A source has purged a layer, later than it should have. If there is a layer of that name again,
     /// nobody can tell what it has lost by that (P-264).
     fn note_late_deletion(&self, slot: SlotId, name: &FoldedName) {
+        self.note_answered_deletion(slot, name);
         let mut state = self.state();
         // A replay would hit a later layer of the same name.
-        state.slot_mut(slot).missed_deletions.remove(name);
+        state
+            .slot_mut(slot)
+            .missed_deletions
+            .retain(|missed, deletion| missed != name || deletion.in_flight > 0);
         if state.layers.get(name).is_some() {
             for index in 0..state.slot(slot).hives.len() {
                 state.step_generation(HiveId { slot, index });
@@ -303,8 +323,9 @@ impl<E: Env> Kernel<E> {
     pub async fn purge_again(self: &Arc<Self>, slot: SlotId, layer: &FoldedName) {
         let spelling: &str = layer.borrow();
         self.env.yield_point("delete a layer again").await;
-        if self.delete_layer(slot, spelling, Some(&Arc::default())).await.is_err() {
-            self.note_missed_deletion(slot, layer, spelling);
+        let told = Some(&Arc::default());
+        if let Err(failure) = self.delete_layer(slot, spelling, told).await {
+            self.note_missed_deletion(slot, layer, spelling, failure.is_in_flight());
         }
     }
 
@@ -337,7 +358,7 @@ impl<E: Env> Kernel<E> {
         let missed: Vec<(FoldedName, String)> = {
             let state = self.state();
             let missed = &state.slot(slot).missed_deletions;
-            missed.iter().map(|(name, spelling)| (name.clone(), spelling.clone())).collect()
+            missed.iter().map(|(name, missed)| (name.clone(), missed.spelling.clone())).collect()
         };
         for (name, spelling) in missed {
             self.env.yield_point("replay a layer deletion").await;
@@ -366,7 +387,12 @@ struct LayerDeleted<E: Env> {
 
 impl<E: Env> ResponseEffect for LayerDeleted<E> {
     fn arrive(&mut self, response: &Response, awaited: bool) {
-        let Response::DeleteLayer { orphaned } = response else { return };
+        let Response::DeleteLayer { orphaned } = response else {
+            if !awaited {
+                self.kernel.note_answered_deletion(self.slot, &self.name);
+            }
+            return;
+        };
         let unopened = if awaited {
             self.kernel.enter_orphans(self.slot, orphaned, self.told.as_deref())
         } else {

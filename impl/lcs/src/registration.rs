@@ -204,6 +204,7 @@ fn resume<E: Env>(
 ) {
     slot.connection = connection;
     slot.incarnation = incarnation;
+    slot.missed_deletions.values_mut().for_each(|missed| missed.in_flight = 0);
     for hive in &mut slot.hives {
         if let Some(new) = hives.remove(&identity(hive)) {
             hive.name = new.name;

@@ -118,8 +118,18 @@ pub struct Slot<E: Env> {
     pub resuming: bool,
     /// The hives, in the order of the first registration.
     pub hives: Vec<Hive>,
-    /// Layers deleted while the source could not be told, by identity, with a spelling (D-55).
-    pub missed_deletions: BTreeMap<FoldedName, String>,
+    /// Layers deleted while the source could not be told, by identity (D-55).
+    pub missed_deletions: BTreeMap<FoldedName, MissedDeletion>,
+}
+
+/// A layer deletion that a source has not confirmed.
+#[derive(Clone, Debug)]
+pub struct MissedDeletion {
+    /// The layer, in some spelling.
+    pub spelling: String,
+    /// How often the source has been sent it and may yet carry it out (P-264). Otherwise it has refused it,
+    /// or does not know of it.
+    pub in_flight: usize,
 }
 
 /// What holds for a key while any fd of it is open.
@@ -260,11 +270,13 @@ impl<E: Env> State<E> {
 
     /// Forgets that the deletion of these layers, which are published again, is owed to sources that
     /// are there and have refused it: a replay would hit what is written from now on. One that is Down
-    /// or has just come back is told in any case (P-187).
+    /// or has just come back is told in any case (P-187), and so is one that goes Down without having
+    /// answered (P-264).
     pub fn forget_refused_deletions(&mut self, layers: &[FoldedName]) {
         for slot in &mut self.slots {
             if slot.connection.down_reason().is_none() && !slot.resuming {
-                layers.iter().for_each(|name| drop(slot.missed_deletions.remove(name)));
+                slot.missed_deletions
+                    .retain(|name, missed| missed.in_flight > 0 || !layers.contains(name));
             }
         }
     }

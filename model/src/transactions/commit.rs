@@ -36,6 +36,10 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         }
     })?;
     work.commit_may_stall(id, &bound);
+    if !work.state.watches.is_empty() {
+        // Who looks for what to tell may report what cannot be read (P-112), be the commit refused then.
+        work.audit.extend(looked_at(&work.state));
+    }
     if let Some(refusal) = take_refusal(&mut work.state, bound.hive) {
         if marks::would_be_told(&work.state, bound.hive, bound.log.iter()) {
             covers!(work.if_refused, "IOC-190", "TXN-62");
@@ -74,10 +78,6 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
     work.fails_as = Outcome::Done;
     let touched: Vec<_> =
         bound.log.iter().map(|logged| logged.mutation.touched(bound.hive)).collect();
-    if !work.state.watches.is_empty() {
-        // Who looks for what to tell may report what cannot be read (P-112).
-        work.audit.extend(looked_at(&work.state));
-    }
     committed_transaction(work, &before, &touched);
     marks::keep_precedence(&before, &mut work.state, &bound);
     tell_as_answered(work, as_answered, &told, Outcome::Done);
