@@ -283,8 +283,7 @@ impl<'a> Execution<'a> {
         let is_power_lost = events.contains(&WorldEvent::PowerLost);
         let mut loss = if is_power_lost { Some(self.power_lost(&events)?) } else { None };
         for event in events {
-            self.trace.record_value("event", at, &event);
-            self.note(&event)?;
+            self.witnessed(&event)?;
             let environment = match event {
                 WorldEvent::ProtocolBroken(_)
                 | WorldEvent::PowerFailed(_)
@@ -346,6 +345,12 @@ impl<'a> Execution<'a> {
             }
         }
         self.replace_beliefs(next, "an environment step")
+    }
+
+    /// Tells everybody but the model of an event.
+    pub(crate) fn witnessed(&mut self, event: &WorldEvent) -> Result<(), Stop> {
+        self.trace.record_value("event", self.target.now(), event);
+        self.note(event)
     }
 
     /// Tells the bookkeeping and the wire monitor of an event.

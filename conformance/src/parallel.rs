@@ -7,6 +7,7 @@
 
 mod audits;
 mod block;
+mod deaths;
 mod numbers;
 mod overlaps;
 mod tellings;
@@ -24,8 +25,8 @@ use crate::plan::{Action, ActorIndex, Parallel, STRANDS_MAX};
 use crate::schedule::Recorder;
 use crate::script::answer::StepAnswer;
 use crate::target::WorldEvent;
-use block::{Block, Made};
-use numbers::Numbered;
+use block::{Block, Deaths, Made};
+use numbers::Requests;
 
 /// Steps of the model that one block may take for each state that it may begin in.
 const STEPS_MAX: u64 = 300_000;
@@ -51,7 +52,7 @@ impl Execution<'_> {
         let called = self.target.call_all(&mut block, &mut recorder).await;
         let picks = recorder.into_picks();
         let hanging = self.hanging(&block);
-        let (made, handles) = block.into_parts();
+        let (made, handles, deaths) = block.into_parts();
         self.handles = handles;
         called.map_err(Stop::HarnessFault)?;
         self.trace.record_value("schedule", self.target.now(), &picks);
@@ -59,20 +60,24 @@ impl Execution<'_> {
         if let Some(hanging) = hanging {
             return Err(hanging);
         }
-        let events = self.target.take_events();
+        let mut events = self.target.take_events();
         if events.iter().any(is_disturbance) {
-            let why = "a source died or stalled while calls overlapped";
+            let why = "a source stalled or broke the protocol while calls overlapped";
             return Err(Stop::Indeterminate(why.to_owned()));
         }
-        let numbered = Numbered::of(&self.checked_frames()?);
+        let deaths = deaths::of_block(&events, &deaths);
+        let requests = Requests::of(&self.checked_frames()?);
         let actors: Vec<ActorIndex> = made.iter().map(|made| made.actor).collect();
-        let operations = self.operations(made, &numbered)?;
+        let operations = self.operations(made, &requests, &deaths)?;
         if let Err(stop) = self.judge_overlapping(&operations) {
             self.keep_undecided(&operations);
             return Err(stop);
         }
         self.tell_monitor(&operations, &actors)?;
         self.settle_audits_in_any_order()?;
+        for death in events.extract_if(.., |event| matches!(event, WorldEvent::SourceDown(_))) {
+            self.witnessed(&death)?;
+        }
         self.environment(events)?;
         Ok(StepAnswer::Nothing)
     }
@@ -95,7 +100,12 @@ impl Execution<'_> {
     }
 
     /// The calls as operations, noted in the trace and in the statistics.
-    fn operations(&mut self, made: Vec<Made>, numbered: &Numbered) -> Result<Vec<Operation>, Stop> {
+    fn operations(
+        &mut self,
+        made: Vec<Made>,
+        requests: &Requests,
+        deaths: &Deaths,
+    ) -> Result<Vec<Operation>, Stop> {
         self.statistics.blocks += 1;
         self.statistics.overlaps += overlaps::of_most_mutated(&made, |actor, fd| {
             let state = &self.beliefs.first()?.state;
@@ -103,22 +113,29 @@ impl Execution<'_> {
         });
         let known: Vec<_> = made
             .iter()
-            .map(|one| (tellings::invoked(one, &made), numbered.of_call(one, &made)))
+            .map(|one| (tellings::invoked(one, &made), requests.number_of_call(one, &made)))
             .collect();
+        let last = made.iter().map(|one| one.returned).max().unwrap_or_default();
         let mut operations = Vec::new();
-        for (made, (invoked, numbers)) in made.into_iter().zip(known) {
+        for (made, (invoked, number)) in made.into_iter().zip(known) {
+            let may_be_cut_off = deaths::may_interrupt(deaths, &made, |fd| {
+                self.beliefs.first()?.state.source_of_fd(self.process(made.actor), fd)
+            });
+            // What nobody has read was cut off before it changed anything, as if the source had been Down already.
+            let interrupted = may_be_cut_off && requests.may_have_changed(&made.call);
             let Made { strand, actor, call, answer, returned, began, ended, .. } = made;
             self.trace.record_value("call", began, &(strand, &call));
             self.trace.record_value("answer", ended, &answer);
             let observation =
                 answer.map_err(|fault| self.malformed(actor, describe::call(&call), fault))?;
             let caller = self.caller(actor);
-            let input = Input::Call { caller, call, began, ended, interrupted: false };
-            self.note_call(actor, &input, &observation, false);
-            let operation = RegistryInput { input, observation: Some(observation), numbers };
+            let input = Input::Call { caller, call, began, ended, interrupted };
+            self.note_call(actor, &input, &observation, interrupted);
+            let operation = RegistryInput { input, observation: Some(observation), number };
             let (process, returned) = (strand as u32, Some(returned));
             operations.push(linearizability::Operation { process, invoked, returned, operation });
         }
+        operations.extend(deaths::operations(deaths, last));
         Ok(operations)
     }
 
@@ -241,8 +258,5 @@ fn check(parallel: &Parallel) -> Result<(), Stop> {
 }
 
 fn is_disturbance(event: &WorldEvent) -> bool {
-    matches!(
-        event,
-        WorldEvent::SourceDown(_) | WorldEvent::SourceStalled(_) | WorldEvent::ProtocolBroken(_)
-    )
+    matches!(event, WorldEvent::SourceStalled(_) | WorldEvent::ProtocolBroken(_))
 }

@@ -329,6 +329,27 @@ pub enum Call {
     },
 }
 
+impl Call {
+    /// The transaction in which the call asks to be carried out, as it names it; -1 for none, and for a call that
+    /// can ask for none.
+    pub fn transaction(&self) -> Fd {
+        match self {
+            Call::CreateKey { transaction, .. }
+            | Call::QueryValue { transaction, .. }
+            | Call::SetValue { transaction, .. }
+            | Call::DeleteValue { transaction, .. }
+            | Call::BlanketTombstone { transaction, .. }
+            | Call::QueryValuesBatch { transaction, .. }
+            | Call::EnumValues { transaction, .. }
+            | Call::EnumSubkeys { transaction, .. }
+            | Call::DeleteKey { transaction, .. }
+            | Call::HideKey { transaction, .. }
+            | Call::SetSecurity { transaction, .. } => *transaction,
+            _ => -1,
+        }
+    }
+}
+
 /// The mode in which a stream is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StreamAccess {

@@ -512,6 +512,12 @@ impl State {
         self.open_keys.get(&(process, fd)).map(OpenKey::key)
     }
 
+    /// The source that serves the key which an fd of a process stands for, if it is a key's and has one.
+    pub fn source_of_fd(&self, process: ProcessId, fd: Fd) -> Option<SourceId> {
+        let hive = self.open_keys.get(&(process, fd))?.hive();
+        self.source_of(hive).map(|(_, source)| source)
+    }
+
     /// Whether any fd refers to the key.
     pub(crate) fn is_open(&self, hive: HiveId, key: Guid) -> bool {
         self.open_keys.values().any(|open| open.hive() == hive && open.key() == key)

@@ -4,7 +4,7 @@
 //! A strand is a future of the driver's own, and no task of the simulator's. What is going on between two
 //! steps is what waits in the turnstile, so that a schedule is a list of picks among that.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -42,16 +42,18 @@ pub async fn call_all(
         .map(|(process, token)| (process, world.token(&token)))
         .collect();
     let turnstile = world.turnstile().clone();
-    let (world, calls) = (&*world, RefCell::new(calls));
+    let (world, calls, deaths) = (&*world, RefCell::new(calls), Cell::new(world.deaths().len()));
     let strand = |(index, (process, token))| -> Strand<'_> {
-        let (calls, turnstile) = (&calls, &turnstile);
+        let (calls, turnstile, deaths) = (&calls, &turnstile, &deaths);
         Some(Box::pin(async move {
             loop {
                 turnstile.yield_point().await;
+                tell_deaths(world, &mut **calls.borrow_mut(), deaths);
                 let begun = calls.borrow_mut().begin(index, world.time());
                 let Some((call, memory)) = begun else { return };
                 let memory = CallMemory::new(memory);
                 let result = world.plain_call(process, &token, call, &memory).await;
+                tell_deaths(world, &mut **calls.borrow_mut(), deaths);
                 calls.borrow_mut().end(index, world.time(), result, memory.into_inner());
             }
         }))
@@ -77,6 +79,12 @@ pub async fn call_all(
         }
     }
     Ok(())
+}
+
+/// Tells of the sources that have died since the last time; `told` counts all of them.
+fn tell_deaths(world: &World, calls: &mut dyn Overlapping, told: &Cell<usize>) {
+    let deaths = world.deaths();
+    deaths.iter().skip(told.replace(deaths.len())).for_each(|source| calls.died(*source));
 }
 
 struct Driver<'a> {

@@ -268,6 +268,16 @@ impl World {
         self.clock.now()
     }
 
+    /// The sources that have died by themselves and that nobody has been told of.
+    pub(crate) fn deaths(&self) -> Vec<SourceId> {
+        let log = lock(&self.log);
+        let dead = log.events.iter().filter_map(|event| match event {
+            WorldEvent::SourceDown(source) => Some(*source),
+            _ => None,
+        });
+        dead.collect()
+    }
+
     /// Waits until the kernel does nothing of its own.
     pub(crate) async fn settled(&self) {
         self.kernel.settled().await;

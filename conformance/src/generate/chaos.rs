@@ -1,8 +1,8 @@
 //! The chaos profile: what the lifecycle profile has, and blocks of calls that overlap.
 //!
 //! A block aims at one key: every strand begins with a change of it, most go on with it, and all have
-//! handles of their own. Most blocks have something beside values as well (`beside`). What the text leaves open
-//! of calls that overlap is not generated (P-447, P-448).
+//! handles of their own. Most blocks have something beside values as well (`beside`), and in some the source of the
+//! key dies. What the text leaves open of calls that overlap is not generated (P-447, P-448).
 
 mod beside;
 
@@ -25,6 +25,8 @@ const ALL_EVENTS: u32 = 7;
 /// Most changes of a block. Each order of them gives watches a queue of its own, and all that agree with what was seen
 /// are kept.
 const CHANGES_MAX: usize = 7;
+/// Requests of a block by which a source dies, if it does.
+const FATAL_REQUEST_MAX: u32 = 24;
 /// The deepest that a defect is looked for, in ordered steps.
 const DEPTH_MAX: u32 = 5;
 
@@ -116,7 +118,17 @@ impl Generator {
             strands[index].actions = actions;
         }
         let schedule = self.schedule();
+        let is_fatal = self.chance(4);
+        if is_fatal {
+            let (request, executed) =
+                (self.rng.random_range(1..=FATAL_REQUEST_MAX), self.chance(2));
+            let fault = Fault::KillSourceAt { source: self.source_of(&aim), request, executed };
+            self.plan.steps.push(Step::Fault(fault));
+        }
         self.plan.steps.push(Step::Parallel(Parallel { strands: strands.clone(), schedule }));
+        if is_fatal && !self.chance(4) {
+            self.restart_all();
+        }
         for (index, strand) in strands.iter().enumerate() {
             self.actor = strand.actor;
             self.let_go_beside(index, &strand.actions);

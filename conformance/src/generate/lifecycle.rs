@@ -228,7 +228,7 @@ impl Generator {
     }
 
     /// The position of the source that serves a path.
-    fn source_of(&self, path: &str) -> usize {
+    pub(super) fn source_of(&self, path: &str) -> usize {
         let hive = path.split('\\').next().unwrap_or_default();
         let serves = |hives: &Vec<SourceHive>| hives.iter().any(|served| served.name == hive);
         self.plan.sources.iter().position(serves).unwrap_or(0)

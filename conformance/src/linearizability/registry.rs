@@ -14,98 +14,23 @@
 //!
 //! Knows nothing of how calls were made to overlap. Audit events and messages on the wire are judged elsewhere.
 
+mod deaths;
+mod input;
+mod judgement;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use registry_model::audit::AuditPattern;
-use registry_model::coverage::Covered;
 use registry_model::input::{Call, Input};
-use registry_model::observation::Observation;
-use registry_model::{Contest, Outcome, State, Step};
+use registry_model::{Outcome, State, Step};
+
+pub use self::input::{Number, RegistryInput};
+pub use self::judgement::{Judgement, Linearized, Noted, Obstacle};
 
 use super::{Budget, Decision, EndStates, Operation, SequentialSpecification, check};
 use crate::describe;
 
 /// Symbols that one input may give to what it makes.
 const SYMBOLS_EACH: u64 = 1 << 20;
-
-/// An input of the model, with what was seen of it.
-#[derive(Clone, Debug)]
-pub struct RegistryInput {
-    /// What happened. The times of a call that was never answered end with the history.
-    pub input: Input,
-    /// The answer. None for what has no answer, and for a call without one.
-    pub observation: Option<Observation>,
-    /// The sequence numbers of which the call took one, if it took any; any, if that is not known.
-    pub numbers: Option<BTreeSet<u64>>,
-}
-
-/// What a history of the registry comes to. Inputs are named by their places in the history that was given.
-#[derive(Clone, Debug)]
-pub enum Judgement {
-    /// It is linearizable.
-    Linearizable(Box<Linearized>),
-    /// It is not.
-    NotLinearizable(Box<Obstacle>),
-    /// The budget did not suffice for an order, or for all states.
-    Undecided {
-        /// Steps that were taken.
-        explored: u64,
-    },
-    /// What was answered depends on something that the model does not judge; on what.
-    Outside(String),
-}
-
-/// How a history of the registry is linearizable.
-#[derive(Clone, Debug)]
-pub struct Linearized {
-    /// In this order, for example. Calls without an answer may be missing.
-    pub order: Vec<usize>,
-    /// All states that agree with what was seen.
-    pub states: Vec<State>,
-    /// What the model notes on the way, in that order.
-    pub noted: Noted,
-}
-
-/// What the model notes of inputs, in the order in which they took effect.
-#[derive(Clone, Debug, Default)]
-pub struct Noted {
-    /// The requirements that were applied.
-    pub covered: Covered,
-    /// The audit events that are due.
-    pub audit: Vec<AuditPattern>,
-    /// How contested the most contested resolution of an input was, with its place.
-    pub contests: Vec<(usize, Contest)>,
-}
-
-impl Noted {
-    /// What is noted of one step.
-    fn of(place: usize, step: &Step) -> Noted {
-        let contests = step.contest.map(|contest| (place, contest)).into_iter().collect();
-        Noted { covered: step.covered, audit: step.audit.clone(), contests }
-    }
-
-    /// Adds what is noted after it.
-    fn add(&mut self, after: Noted) {
-        self.covered.add(&after.covered);
-        self.audit.extend(after.audit);
-        self.contests.extend(after.contests);
-    }
-}
-
-/// Where a history of the registry ceases to be linearizable.
-#[derive(Clone, Debug)]
-pub struct Obstacle {
-    /// An order for the longest prefix that is linearizable.
-    pub longest_prefix: Vec<usize>,
-    /// The call that cannot be placed after it.
-    pub cannot_be_placed: usize,
-    /// What it might have answered, one thing a line.
-    pub expected: String,
-    /// What it has.
-    pub got: String,
-    /// The requirements that the model applied.
-    pub requirements: Vec<&'static str>,
-}
 
 /// Judges a history that began in one of these states.
 pub fn judge(initial: &[State], history: &[Operation<RegistryInput>], steps_max: u64) -> Judgement {
@@ -179,6 +104,13 @@ struct Registry<'a> {
     numbers_each_max: u64,
     /// The first symbol that no initial state has given out.
     first_symbol: u64,
+    /// How many inputs may change something.
+    changing: usize,
+    /// How many calls may have taken numbers that were never sent, as their source has died: what these were is the
+    /// same to everybody.
+    cut_off: u64,
+    /// The numbers that were sent, as far as that is known.
+    sent: BTreeSet<u64>,
     /// The highest number that is stored and that no initial state has given out.
     from_the_future: Option<u64>,
     /// Whether a write may be refused for what is stored, so that it matters when it looks.
@@ -206,6 +138,10 @@ impl SequentialSpecification for Registry<'_> {
 
     fn step_unanswered(&self, possible: &Possible, place: &usize) -> Vec<Possible> {
         self.marked_steps(possible, *place, false).into_iter().map(|(_, after)| after).collect()
+    }
+
+    fn is_read(&self, place: &usize) -> bool {
+        self.fails_for_want_of_a_source(*place)
     }
 
     fn noticed(
@@ -242,14 +178,24 @@ impl<'a> Registry<'a> {
         };
         let count = |one| history.iter().filter(|other| overlaps(one, other)).count();
         let inputs = history.iter().map(|operation| &operation.operation.input);
-        Registry {
+        let seen = history.iter().flat_map(|operation| operation.operation.number.seen());
+        let registry = Registry {
             history,
             overlapping: history.iter().map(count).collect(),
             numbers_each_max: history.iter().map(numbers_max).max().unwrap_or_default(),
             first_symbol: initial.iter().map(State::next_symbol).max().unwrap_or_default(),
+            sent: seen.copied().collect(),
             from_the_future: initial.iter().filter_map(State::highest_from_the_future).max(),
             may_refuse: initial.iter().any(|state| state.may_refuse_writes(inputs.clone())),
-        }
+            changing: 0,
+            cut_off: 0,
+        };
+        let count = |is_so: &dyn Fn(usize) -> bool| {
+            (0..history.len()).filter(|place| is_so(*place)).count()
+        };
+        let changing = count(&|place| !registry.fails_for_want_of_a_source(place));
+        let cut_off = count(&|place| registry.is_cut_off(place)) as u64;
+        Registry { changing, cut_off, ..registry }
     }
 
     fn root(&self, state: &State) -> Possible {
@@ -331,13 +277,16 @@ impl<'a> Registry<'a> {
                     continue;
                 }
                 if !is_taken {
-                    self.add_with_lost_numbers(known, place, &step, &state, all);
+                    self.add_with_lost_numbers(known, place, (&step, &state), all);
                 }
                 let mut taken: BTreeSet<u64> = (counter..state.next_sequence()).collect();
                 if has_number {
                     taken =
                         (counter.max(number.saturating_add(1))..state.next_sequence()).collect();
                     taken.insert(number);
+                }
+                if self.is_cut_off(place) {
+                    taken.clear();
                 }
                 let after = self.after_call(known, place, taken, state);
                 let after = after.filter(|known| self.may_be(known));
@@ -361,16 +310,15 @@ impl<'a> Registry<'a> {
         &self,
         known: &Known,
         place: usize,
-        step: &Step,
-        state: &State,
+        (step, state): (&Step, &State),
         all: &mut Vec<(Noted, Possible)>,
     ) {
-        let numbers = self.history[place].operation.numbers.iter().flatten();
+        let seen = self.history[place].operation.number.seen().iter();
         let is_free = |number: &&u64| **number >= known.first && !known.taken.contains_key(*number);
         if !self.races_for_a_key(place) {
             return;
         }
-        for number in numbers.filter(is_free) {
+        for number in seen.filter(is_free) {
             let after = self.after_call(known, place, BTreeSet::from([*number]), state.clone());
             let after = after.filter(|known| self.may_be(known));
             let after = after.map(|known| Possible::Known(Box::new(known)));
@@ -419,9 +367,10 @@ impl<'a> Registry<'a> {
     /// Whether a call finds nothing against it if it looks now: by a counter that is not above its number, as it
     /// looks before that is taken.
     fn admits(&self, known: &Known, place: usize) -> bool {
-        let numbers = self.history[place].operation.numbers.as_ref();
-        let highest =
-            numbers.map_or(u64::MAX, |numbers| numbers.last().copied().unwrap_or(u64::MAX));
+        let highest = match &self.history[place].operation.number {
+            Number::Sent(numbers) => numbers.last().copied().unwrap_or(u64::MAX),
+            Number::Unsent(_) => u64::MAX,
+        };
         self.counters(known, place, highest).into_iter().any(|counter| {
             let attempt = Attempt { counter, number: counter, is_admitted: false };
             self.steps(known, place, attempt).iter().any(|step| !step.next().has_number())
@@ -443,9 +392,8 @@ impl<'a> Registry<'a> {
     fn may_be_taken_by_others(&self, place: usize, number: u64) -> bool {
         let own = &self.history[place];
         self.history.iter().enumerate().any(|(index, other)| {
-            let is_free = |numbers: &BTreeSet<u64>| numbers.contains(&number);
             let overlaps = !is_before(own, other) && !is_before(other, own);
-            index != place && overlaps && other.operation.numbers.as_ref().is_none_or(is_free)
+            index != place && overlaps && self.may_have(index, number)
         })
     }
 
@@ -464,14 +412,24 @@ impl<'a> Registry<'a> {
         let is_free = |number: &u64| {
             *number >= known.first && *number != next && !known.taken.contains_key(number)
         };
-        match &self.history[place].operation.numbers {
-            Some(numbers) => numbers.iter().copied().filter(is_free).collect(),
-            None => {
-                // So many others may have the lower ones.
-                let free = (known.first..).filter(|number| !known.taken.contains_key(number));
-                free.take(self.overlapping[place]).filter(is_free).collect()
-            }
-        }
+        let number = &self.history[place].operation.number;
+        let seen = number.seen().iter().copied();
+        let unsent = match number {
+            Number::Sent(_) => 0,
+            // So many others may have the lower ones.
+            Number::Unsent(_) => self.overlapping[place],
+        };
+        let is_unsent =
+            |number: &u64| !known.taken.contains_key(number) && !self.sent.contains(number);
+        let unsent = (known.first..).filter(is_unsent).take(unsent);
+        seen.chain(unsent).filter(is_free).collect()
+    }
+
+    /// Whether a number may be that of an input, for what is known of it.
+    fn may_have(&self, place: usize, number: u64) -> bool {
+        let known = &self.history[place].operation.number;
+        let may_be_unsent = matches!(known, Number::Unsent(_)) && !self.sent.contains(&number);
+        may_be_unsent || known.seen().contains(&number)
     }
 
     /// What is known after a call that took these numbers; `None` if it cannot have taken them.
@@ -491,7 +449,8 @@ impl<'a> Registry<'a> {
         }
         let mut admitted = known.admitted.clone();
         admitted.remove(&place);
-        let after = Known { taken, placed: known.placed + 1, admitted, ..known.clone() };
+        let placed = known.placed + usize::from(!self.fails_for_want_of_a_source(place));
+        let after = Known { taken, placed, admitted, ..known.clone() };
         Some(self.at_rest(after, state))
     }
 
@@ -515,16 +474,15 @@ impl<'a> Registry<'a> {
 
     fn may_take(&self, known: &Known, place: usize, number: u64) -> bool {
         let operation = &self.history[place];
-        let numbers = operation.operation.numbers.as_ref();
         let above = known.taken.range(number..);
-        numbers.is_none_or(|numbers| numbers.contains(&number))
+        self.may_have(place, number)
             && above.into_iter().all(|(_, other)| !is_before(&self.history[*other], operation))
     }
 
     /// Whether what has not taken effect is enough to take the numbers that were left out.
     fn may_be(&self, known: &Known) -> bool {
-        let left = (self.history.len() - known.placed) as u64;
-        known.gaps() <= left.saturating_mul(self.numbers_each_max)
+        let left = (self.changing - known.placed) as u64;
+        known.gaps() <= left.saturating_mul(self.numbers_each_max).saturating_add(self.cut_off)
     }
 
     fn is_environment(&self, place: usize) -> bool {
@@ -541,8 +499,13 @@ impl<'a> Registry<'a> {
         for end in ends {
             match end {
                 Possible::Outside(what) => return Judgement::Outside(what.to_owned()),
-                Possible::Known(known) if states.contains(&known.state) => {}
-                Possible::Known(known) => states.push(known.state),
+                Possible::Known(known) => {
+                    // Numbers may have been lost above all that were sent.
+                    let lost_max = self.cut_off.saturating_sub(known.gaps());
+                    let ends = (0..=lost_max)
+                        .map(|lost| known.state.with_next_sequence(known.next() + lost));
+                    states.extend(ends.filter(|state| !states.contains(state)).collect::<Vec<_>>());
+                }
             }
         }
         let noted = self.noted(roots, &order);
@@ -614,7 +577,13 @@ impl<'a> Registry<'a> {
 fn numbers_max(operation: &Operation<RegistryInput>) -> u64 {
     match &operation.operation.input {
         Input::RawCall { .. } | Input::Call { call: Call::Restore { .. }, .. } => u64::MAX,
-        Input::Call { .. } => 1,
+        Input::Call { call, .. } => u64::from(matches!(
+            call,
+            Call::SetValue { .. }
+                | Call::CreateKey { .. }
+                | Call::HideKey { .. }
+                | Call::BlanketTombstone { .. }
+        )),
         Input::Device { .. } | Input::Environment(_) => 0,
     }
 }

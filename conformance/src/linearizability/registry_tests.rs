@@ -4,6 +4,7 @@ use registry_model::errno::Errno;
 use registry_model::input::{
     Call, Caller, Contents, DeviceCall, Environment, Fd, ProcessId, Registration, SourceId,
 };
+use registry_model::observation::Observation;
 use registry_model::security::Token;
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 
@@ -136,12 +137,19 @@ fn call(
     observation: Observation,
 ) -> Operation<RegistryInput> {
     let (input, observation) = (input(process, call), Some(observation));
-    let operation = RegistryInput { input, observation, numbers: None };
+    let operation = RegistryInput { input, observation, number: Number::any() };
     Operation { process, invoked, returned: Some(returned), operation }
 }
 
+/// The source dies at this moment, or later.
+fn death(invoked: u64) -> Operation<RegistryInput> {
+    let input = Input::Environment(Environment::SourceDown { source: SOURCE });
+    let operation = RegistryInput { input, observation: None, number: Number::any() };
+    Operation { process: 9, invoked, returned: Some(20), operation }
+}
+
 fn with_number(mut operation: Operation<RegistryInput>, number: u64) -> Operation<RegistryInput> {
-    operation.operation.numbers = Some(BTreeSet::from([number]));
+    operation.operation.number = Number::Sent(BTreeSet::from([number]));
     operation
 }
 
@@ -270,14 +278,39 @@ fn a_call_without_an_answer_has_taken_effect_or_not() {
 
 #[test]
 fn a_call_that_overlaps_with_the_death_of_its_source_may_have_come_before_it() {
-    let down = Environment::SourceDown { source: SOURCE };
-    let down = RegistryInput { input: Input::Environment(down), observation: None, numbers: None };
-    let down = Operation { process: 9, invoked: 5, returned: Some(5), operation: down };
+    let down = death(5);
     let mut write = call(0, (0, 9), set(1), Observation::Failed(Errno::EIO));
     let Input::Call { interrupted, .. } = &mut write.operation.input else { panic!("a call") };
     *interrupted = true;
     let read = call(1, (10, 11), get(), Observation::Failed(Errno::EIO));
     assert!(states(&[write, down, read]).len() > 1);
+}
+
+#[test]
+fn numbers_that_a_death_has_cut_off_may_be_lost() {
+    let next = booted().next_sequence();
+    let cut_off = |process| call(process, (0, 9), set(1), Observation::Failed(Errno::EIO));
+    let ends = states(&[cut_off(0), cut_off(1), death(5)]);
+    let numbers: BTreeSet<u64> = ends.iter().map(State::next_sequence).collect();
+    assert_eq!(numbers, (next..=next + 2).collect());
+    let sent = with_number(call(2, (0, 4), set(2), Observation::Done), next + 1);
+    let ends = states(&[cut_off(0), sent, death(5)]);
+    let numbers: BTreeSet<u64> = ends.iter().map(State::next_sequence).collect();
+    assert_eq!(numbers, BTreeSet::from([next + 2]), "the one that is missing was lost");
+}
+
+#[test]
+fn what_began_after_a_death_has_lost_no_number() {
+    let history = [death(5), call(0, (6, 9), set(1), Observation::Failed(Errno::EIO))];
+    let [end] = &states(&history)[..] else { panic!("one state") };
+    assert_eq!(end.next_sequence(), booted().next_sequence());
+}
+
+#[test]
+fn a_death_does_not_undo_what_was_answered_before() {
+    let write = call(0, (0, 3), set(1), Observation::Done);
+    let read = call(1, (4, 9), get(), Observation::Failed(Errno::ENOENT));
+    assert_eq!(obstacle(&[write, read, death(5)]).cannot_be_placed, 1);
 }
 
 #[test]
@@ -414,7 +447,7 @@ fn creations(second_began: u64) -> [Operation<RegistryInput>; 3] {
         with_number(call(2, (10, 11), set(1), Observation::Done), next + 2),
     ];
     for creation in &mut history[..2] {
-        creation.operation.numbers = Some(BTreeSet::from([next, next + 1]));
+        creation.operation.number = Number::Sent(BTreeSet::from([next, next + 1]));
     }
     history
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use registry_model::input::{Call, Fd, ProcessId};
+use registry_model::input::{Call, Fd, ProcessId, SourceId};
 use registry_model::observation::Observation;
 use registry_model::security::Token;
 
@@ -26,6 +26,9 @@ pub(super) struct Made {
     pub(super) ended: u64,
 }
 
+/// Positions at which sources have died.
+pub(super) type Deaths = BTreeMap<SourceId, u64>;
+
 /// A block under execution.
 pub(super) struct Block<'a> {
     strands: Vec<Running<'a>>,
@@ -35,6 +38,8 @@ pub(super) struct Block<'a> {
     handles: Vec<BTreeMap<Handle, Fd>>,
     /// What was made, in the order of the returns.
     made: Vec<Made>,
+    /// The sources that have died in the course of it, and when.
+    deaths: Deaths,
     position: u64,
 }
 
@@ -67,7 +72,8 @@ impl<'a> Block<'a> {
             second: None,
             under_way: None,
         });
-        Block { strands: strands.collect(), callers, handles, made: Vec::new(), position: 0 }
+        let (strands, made, deaths) = (strands.collect(), Vec::new(), BTreeMap::new());
+        Block { strands, callers, handles, made, deaths, position: 0 }
     }
 
     /// The calls that have begun and not returned, with their strands and actors.
@@ -78,9 +84,10 @@ impl<'a> Block<'a> {
         })
     }
 
-    /// What was made, in the order of the returns, and the handles of each actor.
-    pub(super) fn into_parts(self) -> (Vec<Made>, Vec<BTreeMap<Handle, Fd>>) {
-        (self.made, self.handles)
+    /// What was made, in the order of the returns, the handles of each actor, and when which source has died, as far
+    /// as that is known.
+    pub(super) fn into_parts(self) -> (Vec<Made>, Vec<BTreeMap<Handle, Fd>>, Deaths) {
+        (self.made, self.handles, self.deaths)
     }
 
     fn tick(&mut self) -> u64 {
@@ -131,6 +138,11 @@ impl Overlapping for Block<'_> {
         let under_way = UnderWay { action, call, encoded, invoked, began: now };
         self.strands[strand].under_way = Some(under_way);
         Some((raw, memory))
+    }
+
+    fn died(&mut self, source: SourceId) {
+        let position = self.tick();
+        self.deaths.entry(source).or_insert(position);
     }
 
     fn end(&mut self, strand: usize, now: u64, result: i64, memory: AddressSpace) {

@@ -63,7 +63,7 @@ pub(crate) fn commit(work: &mut Work<'_>, fd: Fd) -> Result<Outcome, Errno> {
         });
     }
     if work.is_interrupted() {
-        died_before_the_answer(work, &bound);
+        died_before_the_answer(work, id, &bound);
     }
     work.may_be_on_the_way(id, &bound);
     let before = work.state.clone();
@@ -332,13 +332,17 @@ fn keep_times(state: &mut State, bound: &Bound) {
 }
 
 /// The source died when it had carried out the commit, and before the kernel knew. Where it has not,
-/// the transaction is as it was.
-fn died_before_the_answer(work: &mut Work<'_>, bound: &Bound) {
+/// the transaction is as it was. Otherwise the write lock is free at the source, and what overlaps the commit may
+/// have had it before the death (P-442).
+fn died_before_the_answer(work: &mut Work<'_>, id: TransactionId, bound: &Bound) {
     if bound.log.len() > 1 {
         covers!(work.covered, "TXN-77");
     }
     let mut state = work.state.clone();
     carried_out(&mut state, bound, &[]);
+    if let Some(bound) = state.bound_mut(id) {
+        bound.contents = None;
+    }
     work.may_have_ended_uncounted_in(state);
 }
 
