@@ -156,8 +156,8 @@ pub trait Overlapping: Send {
     /// The next call of a strand, which begins now; none at its end.
     fn begin(&mut self, strand: usize, now: u64) -> Option<(RawCall, AddressSpace)>;
 
-    /// A source of the plan has died since a call last began or returned, and before the next does. Who cannot tell
-    /// when does not call this; the death is among the events then.
+    /// A source of the plan has died since a call last began or returned, and before the next does; and a call that
+    /// begins from now on finds it Down. Who cannot tell when does not call this; the death is among the events then.
     fn died(&mut self, source: SourceId);
 
     /// The call of a strand has returned now: with a value or a negative errno, and with its output in

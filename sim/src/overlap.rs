@@ -67,6 +67,7 @@ pub async fn call_all(
     let have_ended = driver.drive(scheduler).await;
     let have_returned = driver.strands.iter().all(Option::is_none);
     drop(driver);
+    tell_deaths(world, &mut **calls.borrow_mut(), &deaths);
     turnstile.open();
     match (have_ended, have_returned) {
         (true, _) => world.settled().await,

@@ -286,7 +286,7 @@ impl<'a> Registry<'a> {
                     taken.insert(number);
                 }
                 if self.is_cut_off(place) {
-                    taken.clear();
+                    taken.retain(|number| self.sent.contains(number));
                 }
                 let after = self.after_call(known, place, taken, state);
                 let after = after.filter(|known| self.may_be(known));
@@ -582,7 +582,7 @@ fn numbers_max(operation: &Operation<RegistryInput>) -> u64 {
             Call::SetValue { .. }
                 | Call::CreateKey { .. }
                 | Call::HideKey { .. }
-                | Call::BlanketTombstone { .. }
+                | Call::BlanketTombstone { set: 1, .. }
         )),
         Input::Device { .. } | Input::Environment(_) => 0,
     }

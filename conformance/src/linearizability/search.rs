@@ -217,7 +217,8 @@ impl<'a, S: SequentialSpecification> Search<'a, S> {
             {
                 continue;
             }
-            if !self.step(&node.state, *operation).is_empty() {
+            let steps = self.step(&node.state, *operation);
+            if !steps.is_empty() && steps.iter().all(|state| *state == node.state) {
                 node.placed.insert(self.history.slot(*operation));
                 node.path = self.path(*operation, node.path);
             }

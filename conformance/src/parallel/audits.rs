@@ -7,7 +7,7 @@ use crate::divergence::Stop;
 use crate::execution::Execution;
 
 /// Most events of a block that are put into every order.
-const RECORDS_MAX: usize = 6;
+const RECORDS_MAX: usize = 8;
 
 impl Execution<'_> {
     /// Compares what was emitted while calls overlapped with what was due.

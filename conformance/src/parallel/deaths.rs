@@ -2,7 +2,8 @@
 //!
 //! A death is an operation beside the calls (P-442). A call that was under way then may have come as far as it
 //! would, or to an end before (P-08); one that had returned is what it was, and one that began later finds its
-//! source Down. Who cannot tell when a source has died may be asked about any call of the block.
+//! source Down. Where nobody can tell when a source has died, as on real threads, any call of the block may have been
+//! under way.
 
 use registry_model::input::{Call, Environment, Fd, Input, SourceId};
 
@@ -37,20 +38,23 @@ pub(super) fn may_interrupt(
     })
 }
 
-/// The deaths as operations of a history that ends at `last`.
+/// The deaths as operations of a history that ends at `last`. One of which the moment is known takes no time.
 pub(super) fn operations(deaths: &Deaths, last: u64) -> impl Iterator<Item = Operation> {
     deaths.iter().enumerate().map(move |(index, (source, at))| {
         let input = Input::Environment(Environment::SourceDown { source: *source });
         let operation = RegistryInput { input, observation: None, number: Number::any() };
         let process = (STRANDS_MAX + index) as u32;
-        Operation { process, invoked: *at, returned: Some(last + 1), operation }
+        let returned = Some(if *at == ANY_TIME { last + 1 } else { *at });
+        Operation { process, invoked: *at, returned, operation }
     })
 }
 
-/// The fd of the key that a call asks about, if it asks about one and nothing else.
+/// The fd of the key that a call asks about or begins at, if it asks about nothing of another hive.
 fn key_fd(call: &Call) -> Option<Fd> {
     match call {
-        Call::QueryValue { fd, .. }
+        Call::OpenKey { parent: fd, .. }
+        | Call::CreateKey { parent: fd, .. }
+        | Call::QueryValue { fd, .. }
         | Call::QueryValuesBatch { fd, .. }
         | Call::SetValue { fd, .. }
         | Call::DeleteValue { fd, .. }

@@ -89,9 +89,11 @@ fn may_be_of(operation: &Operation, call: &Call) -> bool {
             Operation::SetValue { name, value_type, data, .. },
             Call::SetValue { name: own_name, value_type: own_type, data: own_data, .. },
         ) => (name, value_type, data) == (own_name, own_type, own_data),
-        (Operation::CreateEntry { child_name, .. }, Call::CreateKey { path, .. }) => {
-            path.rsplit(|byte| b"\\/".contains(byte)).next() == Some(child_name)
-        }
+        // A HIDDEN entry makes room first (D-24).
+        (
+            Operation::CreateEntry { child_name, .. } | Operation::DeleteEntry { child_name, .. },
+            Call::CreateKey { path, .. },
+        ) => path.rsplit(|byte| b"\\/".contains(byte)).next() == Some(child_name),
         (Operation::SetBlanketTombstone { set, .. }, Call::BlanketTombstone { set: own, .. }) => {
             set == own
         }

@@ -24,6 +24,7 @@ mod layers;
 mod lcs;
 mod limits;
 mod metadata;
+mod missed_deletions;
 mod mutation;
 mod name;
 mod open;

@@ -21,10 +21,11 @@ use crate::kernel::{Failure, Kernel};
 use crate::metadata::{
     Image, LAYERS_PATH, Refresh, RefreshExtent, Rejected, read_again, read_from_scratch, refresh,
 };
+use crate::missed_deletions::DeletionId;
 use crate::name::FoldedName;
 use crate::security::Sid;
 use crate::source::ResponseEffect;
-use crate::state::{HiveId, KeyId, MissedDeletion, SlotId};
+use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share};
 use crate::watches::Arming;
 
@@ -227,40 +228,22 @@ impl<E: Env> Kernel<E> {
             let slots = self.state().slots.len();
             for slot in (0..slots).map(SlotId) {
                 if !self.state().is_active(slot) {
-                    self.note_missed_deletion(slot, name, spelling, false);
+                    self.state().slot_mut(slot).missed_deletions.owe(name, spelling);
                     continue;
                 }
                 self.env.yield_point("delete a layer").await;
-                match self.delete_layer(slot, spelling, Some(&told)).await {
-                    // With it is done what the source may have refused before (P-187).
-                    Ok(()) => drop(self.state().slot_mut(slot).missed_deletions.remove(name)),
-                    Err(failure) => {
-                        self.note_missed_deletion(slot, name, spelling, failure.is_in_flight());
-                        result = result.and(Err(match failure {
-                            Failure::Refused(_) => Errno::EIO,
-                            failure => failure.errno(),
-                        }));
-                    }
+                if let Err(failure) = self.delete_layer(slot, spelling, Some(&told)).await {
+                    result = result.and(Err(match failure {
+                        Failure::Refused(_) => Errno::EIO,
+                        failure => failure.errno(),
+                    }));
                 }
             }
         }
         result
     }
 
-    fn note_missed_deletion(
-        &self,
-        slot: SlotId,
-        name: &FoldedName,
-        spelling: &str,
-        in_flight: bool,
-    ) {
-        let mut state = self.state();
-        let missed = &mut state.slot_mut(slot).missed_deletions;
-        let first = MissedDeletion { spelling: spelling.to_owned(), in_flight: 0 };
-        missed.entry(name.clone()).or_insert(first).in_flight += usize::from(in_flight);
-    }
-
-    /// `RSI_DELETE_LAYER`, and what becomes of the keys that it orphans.
+    /// `RSI_DELETE_LAYER`, and what becomes of the keys that it orphans. It is owed until it is carried out.
     async fn delete_layer(
         self: &Arc<Self>,
         slot: SlotId,
@@ -270,17 +253,26 @@ impl<E: Env> Kernel<E> {
         let resuming = told.is_none();
         let request = Request::DeleteLayer { layer: name.as_bytes().to_vec() };
         let unopened = Handover::default();
+        let folded = FoldedName::new(name);
+        let id = self.state().slot_mut(slot).missed_deletions.ask(&folded, name);
         let effect = Box::new(LayerDeleted {
             kernel: Arc::clone(self),
             slot,
-            name: FoldedName::new(name),
+            name: folded.clone(),
+            id,
             told: told.cloned(),
             unopened: unopened.clone(),
         });
-        if resuming {
-            self.ask_at_once(slot, request, Some(effect)).await?;
+        let answer = if resuming {
+            self.ask_at_once(slot, request, Some(effect)).await
         } else {
-            self.ask(slot, request, Some(effect)).await?;
+            self.ask(slot, request, Some(effect)).await
+        };
+        if let Err(failure) = answer {
+            if !failure.is_in_flight() {
+                self.note_refused_deletion(slot, &folded, id, resuming);
+            }
+            return Err(failure);
         }
         let unopened = unopened.take().unwrap_or_default();
         if resuming {
@@ -293,23 +285,18 @@ impl<E: Env> Kernel<E> {
         Ok(())
     }
 
-    /// A source has answered a deletion late, with success or not.
-    fn note_answered_deletion(&self, slot: SlotId, name: &FoldedName) {
-        if let Some(missed) = self.state().slot_mut(slot).missed_deletions.get_mut(name) {
-            missed.in_flight = missed.in_flight.saturating_sub(1);
-        }
+    /// A source has refused a deletion, or was not asked. If that was late, or asked again, there may be a layer of
+    /// that name by now, whose data it would be (P-187, P-306).
+    fn note_refused_deletion(&self, slot: SlotId, name: &FoldedName, id: DeletionId, late: bool) {
+        let mut state = self.state();
+        let is_layer = late && state.is_active(slot) && state.layers.get(name).is_some();
+        state.slot_mut(slot).missed_deletions.not_carried_out(name, id, is_layer);
     }
 
     /// A source has purged a layer, later than it should have. If there is a layer of that name again,
     /// nobody can tell what it has lost by that (P-264).
     fn note_late_deletion(&self, slot: SlotId, name: &FoldedName) {
-        self.note_answered_deletion(slot, name);
         let mut state = self.state();
-        // A replay would hit a later layer of the same name.
-        state
-            .slot_mut(slot)
-            .missed_deletions
-            .retain(|missed, deletion| missed != name || deletion.in_flight > 0);
         if state.layers.get(name).is_some() {
             for index in 0..state.slot(slot).hives.len() {
                 state.step_generation(HiveId { slot, index });
@@ -323,10 +310,8 @@ impl<E: Env> Kernel<E> {
     pub async fn purge_again(self: &Arc<Self>, slot: SlotId, layer: &FoldedName) {
         let spelling: &str = layer.borrow();
         self.env.yield_point("delete a layer again").await;
-        let told = Some(&Arc::default());
-        if let Err(failure) = self.delete_layer(slot, spelling, told).await {
-            self.note_missed_deletion(slot, layer, spelling, failure.is_in_flight());
-        }
+        // What fails is owed.
+        let _ = self.delete_layer(slot, spelling, Some(&Arc::default())).await;
     }
 
     /// Notes orphans; those that nobody has open are left. Their watches are told, but for those
@@ -355,19 +340,11 @@ impl<E: Env> Kernel<E> {
     /// Tells a resumed source of the layers that were deleted while it was away, ahead of every
     /// other request.
     pub async fn replay_deletions(self: &Arc<Self>, slot: SlotId) {
-        let missed: Vec<(FoldedName, String)> = {
-            let state = self.state();
-            let missed = &state.slot(slot).missed_deletions;
-            missed.iter().map(|(name, missed)| (name.clone(), missed.spelling.clone())).collect()
-        };
-        for (name, spelling) in missed {
+        let missed = self.state().slot(slot).missed_deletions.all();
+        for (_, spelling) in missed {
             self.env.yield_point("replay a layer deletion").await;
-            let is_told = self.delete_layer(slot, &spelling, None).await.is_ok();
-            let mut state = self.state();
-            // A later replay would hit what is written from here on (P-187).
-            if is_told || state.is_active(slot) && state.layers.get(&name).is_some() {
-                state.slot_mut(slot).missed_deletions.remove(&name);
-            }
+            // What fails is owed, but to a layer that is back.
+            let _ = self.delete_layer(slot, &spelling, None).await;
         }
         let mut state = self.state();
         state.slot_mut(slot).resuming = false;
@@ -380,6 +357,7 @@ struct LayerDeleted<E: Env> {
     kernel: Arc<Kernel<E>>,
     slot: SlotId,
     name: FoldedName,
+    id: DeletionId,
     /// Watches that have been told; none where OVERFLOW tells all.
     told: Option<Arc<BTreeSet<Arming>>>,
     unopened: Handover<Vec<KeyId>>,
@@ -387,12 +365,10 @@ struct LayerDeleted<E: Env> {
 
 impl<E: Env> ResponseEffect for LayerDeleted<E> {
     fn arrive(&mut self, response: &Response, awaited: bool) {
-        let Response::DeleteLayer { orphaned } = response else {
-            if !awaited {
-                self.kernel.note_answered_deletion(self.slot, &self.name);
-            }
-            return;
-        };
+        let Response::DeleteLayer { orphaned } = response else { return };
+        let mut state = self.kernel.state();
+        state.slot_mut(self.slot).missed_deletions.carried_out(&self.name, self.id);
+        drop(state);
         let unopened = if awaited {
             self.kernel.enter_orphans(self.slot, orphaned, self.told.as_deref())
         } else {
@@ -404,8 +380,11 @@ impl<E: Env> ResponseEffect for LayerDeleted<E> {
         self.unopened.leave(unopened);
     }
 
-    fn untaken(self: Box<Self>, _response: Response) {
+    fn untaken(self: Box<Self>, response: Response) {
         let kernel = self.kernel.begin_operation();
+        if !matches!(response, Response::DeleteLayer { .. }) {
+            kernel.note_refused_deletion(self.slot, &self.name, self.id, true);
+        }
         if let Some(unopened) = self.unopened.take() {
             kernel.clone().spawn(async move { kernel.drop_keys(unopened).await });
         }

@@ -9,6 +9,7 @@ use rsi::Guid;
 
 use crate::env::Env;
 use crate::kernel::{Kernel, KernelSupervisor};
+use crate::missed_deletions::MissedDeletions;
 use crate::name::{self, FoldedName};
 use crate::source::{self, Connection};
 use crate::state::{Hive, Slot, SlotId, State};
@@ -81,7 +82,7 @@ impl<E: Env> Kernel<E> {
                 incarnation,
                 resuming: false,
                 hives: hives.into_values().collect(),
-                missed_deletions: BTreeMap::new(),
+                missed_deletions: MissedDeletions::default(),
             }),
         };
         self.bring_up(&mut state, slot);
@@ -204,7 +205,7 @@ fn resume<E: Env>(
 ) {
     slot.connection = connection;
     slot.incarnation = incarnation;
-    slot.missed_deletions.values_mut().for_each(|missed| missed.in_flight = 0);
+    slot.missed_deletions.reconnected();
     for hive in &mut slot.hives {
         if let Some(new) = hives.remove(&identity(hive)) {
             hive.name = new.name;

@@ -15,6 +15,7 @@ use crate::configuration::{ConfigurationCache, Parameters};
 use crate::env::Env;
 use crate::layers::LayerTable;
 use crate::metadata::MetadataCache;
+use crate::missed_deletions::MissedDeletions;
 use crate::name::FoldedName;
 use crate::security::Token;
 use crate::sequence_gate::SequenceGate;
@@ -118,18 +119,8 @@ pub struct Slot<E: Env> {
     pub resuming: bool,
     /// The hives, in the order of the first registration.
     pub hives: Vec<Hive>,
-    /// Layers deleted while the source could not be told, by identity (D-55).
-    pub missed_deletions: BTreeMap<FoldedName, MissedDeletion>,
-}
-
-/// A layer deletion that a source has not confirmed.
-#[derive(Clone, Debug)]
-pub struct MissedDeletion {
-    /// The layer, in some spelling.
-    pub spelling: String,
-    /// How often the source has been sent it and may yet carry it out (P-264). Otherwise it has refused it,
-    /// or does not know of it.
-    pub in_flight: usize,
+    /// Layers whose deletion the source has not confirmed (D-55).
+    pub missed_deletions: MissedDeletions,
 }
 
 /// What holds for a key while any fd of it is open.
@@ -275,8 +266,7 @@ impl<E: Env> State<E> {
     pub fn forget_refused_deletions(&mut self, layers: &[FoldedName]) {
         for slot in &mut self.slots {
             if slot.connection.down_reason().is_none() && !slot.resuming {
-                slot.missed_deletions
-                    .retain(|name, missed| missed.in_flight > 0 || !layers.contains(name));
+                slot.missed_deletions.forget_refused(layers);
             }
         }
     }

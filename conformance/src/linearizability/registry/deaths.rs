@@ -40,11 +40,13 @@ impl Registry<'_> {
     pub(super) fn is_cut_off(&self, place: usize) -> bool {
         let own = &self.history[place];
         let is_unsent = matches!(own.operation.number, Number::Unsent(_));
+        let has_failed = own.operation.observation == Some(Observation::Failed(Errno::EIO));
         let is_death = |other: &Operation<RegistryInput>| {
             matches!(other.operation.input, Input::Environment(Environment::SourceDown { .. }))
         };
         let mut deaths = self.history.iter().filter(|other| is_death(other));
         is_unsent
+            && has_failed
             && numbers_max(own) > 0
             && deaths.any(|death| {
                 !is_before(own, death) && (death.invoked == 0 || own.invoked < death.invoked)
