@@ -30,6 +30,8 @@ use numbers::Requests;
 
 /// Steps of the model that one block may take for each state that it may begin in.
 const STEPS_MAX: u64 = 300_000;
+/// The same for all states together.
+const STEPS_OF_ALL_MAX: u64 = 400_000;
 
 /// A call of a block; its process is the strand.
 type Operation = linearizability::Operation<RegistryInput>;
@@ -142,9 +144,10 @@ impl Execution<'_> {
     /// Keeps what may be believed after these calls in any order that gives their answers.
     fn judge_overlapping(&mut self, operations: &[Operation]) -> Result<(), Stop> {
         let (mut ends, mut farthest) = (Vec::new(), None::<Box<Obstacle>>);
+        let steps_max = STEPS_MAX.min(STEPS_OF_ALL_MAX / self.beliefs.len().max(1) as u64);
         for belief in self.beliefs.clone() {
             let initial = std::slice::from_ref(&belief.state);
-            match judge(initial, operations, STEPS_MAX) {
+            match judge(initial, operations, steps_max) {
                 Judgement::Linearizable(linearized) => {
                     if ends.is_empty() {
                         self.note_order(operations, &linearized);
