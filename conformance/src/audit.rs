@@ -8,7 +8,7 @@ mod matching;
 mod msgpack;
 mod words;
 
-pub(crate) use matching::{Names, admits};
+pub(crate) use matching::{Names, TooManyWays, admits, admits_in_any_order};
 pub(crate) use words::{pattern_words, record_words};
 
 /// An event as the target emitted it.

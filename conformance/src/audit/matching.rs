@@ -110,10 +110,7 @@ pub(crate) fn admits(
     records: &[AuditRecord],
     names: &Names,
 ) -> Option<Names> {
-    let events: Vec<Event<'_>> = records
-        .iter()
-        .map(|record| Some((record.event.as_str(), msgpack::decode(&record.payload).ok()?)))
-        .collect::<Option<_>>()?;
+    let events = decoded(records)?;
     let fits =
         |pattern: &AuditPattern, event: usize| admits_one(pattern, &events[event], names).is_some();
     let assigned = assign(patterns, events.len(), fits)?;
@@ -122,6 +119,85 @@ pub(crate) fn admits(
             admits_one(&patterns[pattern], event, &names)
         })?;
     patterns.iter().all(|pattern| has_each(pattern, &events, &after)).then_some(after)
+}
+
+/// The names as they are known after these events, if the events are those of the patterns in any order.
+///
+/// # Errors
+/// There are too many ways to tell which event is which pattern's.
+pub(crate) fn admits_in_any_order(
+    patterns: &[AuditPattern],
+    records: &[AuditRecord],
+    names: &Names,
+) -> Result<Option<Names>, TooManyWays> {
+    let Some(events) = decoded(records) else { return Ok(None) };
+    // What must come is looked for before the same that may come.
+    let mut patterns: Vec<&AuditPattern> = patterns.iter().collect();
+    patterns.sort_by_key(|pattern| pattern.optional);
+    let counts = vec![0; patterns.len()];
+    let mut ways = Ways { patterns, events, counts, tries_left: TRIES_MAX };
+    ways.place(0, names)
+}
+
+/// Tries to tell which event is which pattern's, all taken together.
+const TRIES_MAX: u32 = 100_000;
+
+/// There are too many ways to tell which event is which pattern's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooManyWays;
+
+/// A search for the pattern of each event.
+struct Ways<'a> {
+    patterns: Vec<&'a AuditPattern>,
+    events: Vec<Event<'a>>,
+    /// How many events each pattern has.
+    counts: Vec<u32>,
+    tries_left: u32,
+}
+
+impl Ways<'_> {
+    /// Finds patterns for this event and those after it.
+    fn place(&mut self, event: usize, names: &Names) -> Result<Option<Names>, TooManyWays> {
+        if event == self.events.len() {
+            return Ok(self.are_complete(names).then(|| names.clone()));
+        }
+        let mut tried: Vec<&AuditPattern> = Vec::new();
+        for place in 0..self.patterns.len() {
+            let pattern = self.patterns[place];
+            let is_same = |other: &&AuditPattern| {
+                (other.event, &other.fields, other.repeats)
+                    == (pattern.event, &pattern.fields, pattern.repeats)
+            };
+            if self.counts[place] > 0 && !pattern.repeats || tried.iter().any(is_same) {
+                continue;
+            }
+            let Some(after) = admits_one(pattern, &self.events[event], names) else { continue };
+            tried.push(pattern);
+            self.tries_left = self.tries_left.checked_sub(1).ok_or(TooManyWays)?;
+            self.counts[place] += 1;
+            let found = self.place(event + 1, &after)?;
+            self.counts[place] -= 1;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing is missing.
+    fn are_complete(&self, names: &Names) -> bool {
+        let mut all = self.patterns.iter().zip(&self.counts);
+        all.all(|(pattern, count)| {
+            (pattern.optional || *count > 0) && has_each(pattern, &self.events, names)
+        })
+    }
+}
+
+fn decoded(records: &[AuditRecord]) -> Option<Vec<Event<'_>>> {
+    let decoded = records
+        .iter()
+        .map(|record| Some((record.event.as_str(), msgpack::decode(&record.payload).ok()?)));
+    decoded.collect()
 }
 
 /// Whether the events to which a pattern applies have each of the keys that it asks for. One that names no key may
@@ -241,6 +317,54 @@ mod tests {
         assert!(!holds(&patterns, std::slice::from_ref(&a)));
         assert!(!holds(&patterns, &[a.clone(), b.clone(), b]));
         assert!(!holds(&patterns, &[a, record("B", 3)]));
+    }
+
+    #[test]
+    fn events_of_calls_that_overlap_come_in_any_order_and_none_is_missing_or_left() {
+        let patterns = [pattern("A", 1, false), pattern("B", 2, true), pattern("B", 2, false)];
+        let (a, b) = (record("A", 1), record("B", 2));
+        let holds = |records: &[&AuditRecord]| {
+            let records: Vec<AuditRecord> = records.iter().copied().cloned().collect();
+            admits_in_any_order(&patterns, &records, &Names::default()).map(|names| names.is_some())
+        };
+        for records in [&[&a, &b][..], &[&b, &a], &[&b, &a, &b]] {
+            assert_eq!(holds(records), Ok(true));
+        }
+        for records in [&[][..], &[&a], &[&b, &b], &[&a, &b, &b, &b], &[&a, &a, &b]] {
+            assert_eq!(holds(records), Ok(false));
+        }
+    }
+
+    #[test]
+    fn many_events_that_are_alike_are_told_apart_in_few_tries() {
+        let mut patterns = vec![pattern("A", 1, true); 20];
+        patterns.extend(vec![pattern("A", 1, false); 20]);
+        patterns.push(pattern("B", 2, false));
+        let holds = |count: usize, others: usize| {
+            let mut records = vec![record("A", 1); count];
+            records.extend(vec![record("B", 2); others]);
+            admits_in_any_order(&patterns, &records, &Names::default()).map(|names| names.is_some())
+        };
+        assert_eq!((holds(20, 1), holds(40, 1)), (Ok(true), Ok(true)));
+        assert_eq!((holds(19, 1), holds(41, 1)), (Ok(false), Ok(false)));
+        assert_eq!(holds(40, 0), Ok(false));
+    }
+
+    #[test]
+    fn events_that_too_many_patterns_admit_are_not_decided() {
+        let open = |optional| AuditPattern {
+            event: "A",
+            fields: vec![("n", FieldPattern::UnsignedOrNil)],
+            optional,
+            repeats: false,
+        };
+        let mut patterns = vec![pattern("B", 1, false)];
+        for _ in 0..20 {
+            patterns.extend([open(true), pattern("A", 1, true)]);
+        }
+        let records = vec![record("A", 1); 20];
+        let found = admits_in_any_order(&patterns, &records, &Names::default());
+        assert_eq!(found, Err(TooManyWays));
     }
 
     #[test]

@@ -167,7 +167,9 @@ impl SequentialSpecification for Registry<'_> {
         let mix = |sum: u64, (number, place): (&u64, &usize)| {
             (sum ^ number ^ (*place as u64).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
         };
-        known.taken.iter().fold(known.first, mix)
+        let admitted =
+            known.admitted.iter().fold(0, |sum: u64, place| sum ^ 1_u64.rotate_left(*place as u32));
+        known.taken.iter().fold(known.first ^ admitted, mix)
     }
 }
 
@@ -344,7 +346,7 @@ impl<'a> Registry<'a> {
         if is_admitted {
             state = state.with_admission();
         }
-        state.step(&self.history[place].operation.input)
+        state.step(&self.input_with_number(place, number))
     }
 
     /// Whether a call looks at what is stored before it takes its number, and it matters when. One that came as
@@ -416,6 +418,8 @@ impl<'a> Registry<'a> {
         let seen = number.seen().iter().copied();
         let unsent = match number {
             Number::Sent(_) => 0,
+            // Whichever it was, nobody has it.
+            Number::Unsent(_) if self.is_cut_off(place) => 1,
             // So many others may have the lower ones.
             Number::Unsent(_) => self.overlapping[place],
         };

@@ -7,6 +7,8 @@ use super::bits::BitSet;
 use super::history::{History, Stop};
 use super::{Budget, EndStates, Operation, SequentialSpecification};
 
+/// Comparisons of states that count as a step.
+const COMPARISONS_OF_A_STEP: u64 = 8;
 /// States that are told of an operation that cannot be placed.
 const STATES_TOLD_MAX: usize = 16;
 
@@ -239,7 +241,9 @@ impl<'a, S: SequentialSpecification> Search<'a, S> {
     fn remember(&mut self, node: &Node<S::State>) -> bool {
         let fingerprint = self.specification.fingerprint(&node.state);
         let key = (node.stop, node.placed.clone(), fingerprint);
-        is_new(self.memory.entry(key).or_default(), &node.state)
+        let known = self.memory.entry(key).or_default();
+        self.steps += known.len() as u64 / COMPARISONS_OF_A_STEP;
+        is_new(known, &node.state)
     }
 
     fn reached_the_end(&mut self, node: &Node<S::State>) {

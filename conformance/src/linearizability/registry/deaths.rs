@@ -4,6 +4,8 @@
 //! A call whose request nobody has read has failed as if the source had been Down, and may have taken its number
 //! before. Which number that was makes no difference to anybody; how many there were does.
 
+use std::borrow::Cow;
+
 use registry_model::errno::Errno;
 use registry_model::input::{Call, Environment, Input};
 use registry_model::observation::Observation;
@@ -34,6 +36,23 @@ impl Registry<'_> {
             && call.transaction() == -1
             && *observation == Some(Observation::Failed(Errno::EIO))
             && *number == Number::any()
+    }
+
+    /// The input as one that takes this number, if it takes one. What was cut off and has sent no number was not read
+    /// by anybody; but before it a transaction may have been bound.
+    pub(super) fn input_with_number(&self, place: usize, number: u64) -> Cow<'_, Input> {
+        let input = &self.history[place].operation.input;
+        let is_unread = matches!(input, Input::Call { call, .. } if call.transaction() == -1)
+            && !self.sent.contains(&number)
+            && self.is_cut_off(place);
+        if !is_unread {
+            return Cow::Borrowed(input);
+        }
+        let mut unread = input.clone();
+        if let Input::Call { interrupted, .. } = &mut unread {
+            *interrupted = false;
+        }
+        Cow::Owned(unread)
     }
 
     /// Whether a call that takes numbers was under way as a source died, and has sent none.
