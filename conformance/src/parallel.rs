@@ -144,18 +144,20 @@ impl Execution<'_> {
     /// Keeps what may be believed after these calls in any order that gives their answers.
     fn judge_overlapping(&mut self, operations: &[Operation]) -> Result<(), Stop> {
         let (mut ends, mut farthest) = (Vec::new(), None::<Box<Obstacle>>);
-        let steps_max = STEPS_MAX.min(STEPS_OF_ALL_MAX / self.beliefs.len().max(1) as u64);
+        let mut steps_left = STEPS_OF_ALL_MAX;
         for belief in self.beliefs.clone() {
             let initial = std::slice::from_ref(&belief.state);
-            match judge(initial, operations, steps_max) {
+            match judge(initial, operations, STEPS_MAX.min(steps_left)) {
                 Judgement::Linearizable(linearized) => {
                     if ends.is_empty() {
                         self.note_order(operations, &linearized);
                     }
-                    let Linearized { states, noted, .. } = *linearized;
+                    let Linearized { states, noted, explored, .. } = *linearized;
+                    steps_left = steps_left.saturating_sub(explored);
                     ends.extend(states.into_iter().map(|state| belief.after_block(&noted, state)));
                 }
                 Judgement::NotLinearizable(obstacle) => {
+                    steps_left = steps_left.saturating_sub(obstacle.explored);
                     let length = obstacle.longest_prefix.len();
                     let is_farther = |other: &Obstacle| length > other.longest_prefix.len();
                     if farthest.as_deref().is_none_or(is_farther) {
@@ -235,7 +237,8 @@ impl Execution<'_> {
             let answer = answer.as_ref().map_or_else(String::new, describe::observation);
             format!("{process} from {invoked} to {returned}: {call} -> {answer}")
         };
-        let Obstacle { longest_prefix, cannot_be_placed, expected, got, requirements } = obstacle;
+        let Obstacle { longest_prefix, cannot_be_placed, expected, got, requirements, .. } =
+            obstacle;
         let order: Vec<String> = longest_prefix.iter().map(|place| line(*place)).collect();
         let what = format!(
             "calls that overlap, of which the last has no place behind the others:\n{}\n{}",

@@ -383,6 +383,18 @@ impl State {
         for id in due {
             self.set_phase(id, Phase::TimedOut);
         }
+        self.date_deaths(now);
+    }
+
+    /// The same state after sources have died that were Down at this moment (P-442).
+    pub fn with_deaths_by(&self, latest: UnixTime) -> State {
+        let mut state = self.clone();
+        state.date_deaths(latest);
+        state
+    }
+
+    /// The sources that have died lately were Down at this moment.
+    fn date_deaths(&mut self, latest: UnixTime) {
         let unknown = |phase: &Phase| matches!(phase, Phase::SourceDown(Death::Lately));
         let lost: Vec<TransactionId> = self
             .transactions
@@ -391,7 +403,7 @@ impl State {
             .map(|(id, _)| *id)
             .collect();
         for id in lost {
-            self.set_phase(id, Phase::SourceDown(Death::By(now)));
+            self.set_phase(id, Phase::SourceDown(Death::By(latest)));
         }
     }
 

@@ -110,6 +110,8 @@ pub enum Decision<State> {
         states: Vec<State>,
         /// Whether these are all, and not only those that the budget sufficed for.
         are_all: bool,
+        /// Steps of the specification that were taken.
+        explored: u64,
     },
     /// They cannot.
     NotLinearizable {
@@ -120,6 +122,8 @@ pub enum Decision<State> {
         cannot_be_placed: usize,
         /// Some of the states that it was tried in.
         states: Vec<State>,
+        /// Steps of the specification that were taken.
+        explored: u64,
     },
     /// The budget did not suffice.
     Undecided {
@@ -139,9 +143,13 @@ pub fn check<S: SequentialSpecification>(
     let mut search = Search::new(specification, history, &whole, budget);
     match search.run(&initial) {
         Ending::Found { order, are_all } => {
-            Decision::Linearizable { order, states: search.into_end_states(), are_all }
+            let explored = search.steps();
+            Decision::Linearizable { order, states: search.into_end_states(), are_all, explored }
         }
         Ending::OutOfBudget => Decision::Undecided { explored: search.steps() },
-        Ending::Stuck(stuck) => prefix::longest(specification, &initial, history, &whole, stuck),
+        Ending::Stuck(stuck) => {
+            let explored = search.steps();
+            prefix::longest(specification, &initial, history, &whole, (stuck, explored))
+        }
     }
 }

@@ -13,13 +13,13 @@ const STEPS_MAX: u64 = 1_000_000;
 /// Prefixes that are tried; beyond that, the one that the whole history has led to stands.
 const PREFIXES_MAX: usize = 64;
 
-/// The decision on a history that a search has found no order for.
+/// The decision on a history that a search has found no order for, in so many steps.
 pub(super) fn longest<S: SequentialSpecification>(
     specification: &S,
     initial: &[S::State],
     operations: &[Operation<S::Operation>],
     whole: &History,
-    found: Stuck<S::State>,
+    (found, mut explored): (Stuck<S::State>, u64),
 ) -> Decision<S::State> {
     let budget = Budget { steps_max: STEPS_MAX, end_states: EndStates::One };
     let Some(first) = found.operation else {
@@ -29,18 +29,22 @@ pub(super) fn longest<S: SequentialSpecification>(
     let mut longest_prefix = found.order.clone();
     for operation in whole.returning_from(first).take(PREFIXES_MAX) {
         let prefix = whole.until(operation);
-        match Search::new(specification, operations, &prefix, budget).run(initial) {
+        let mut search = Search::new(specification, operations, &prefix, budget);
+        let ending = search.run(initial);
+        explored += search.steps();
+        match ending {
             Ending::Found { order, .. } => longest_prefix = order,
             Ending::Stuck(Stuck { states, .. }) => {
                 return Decision::NotLinearizable {
                     longest_prefix,
                     cannot_be_placed: operation,
                     states,
+                    explored,
                 };
             }
             Ending::OutOfBudget => break,
         }
     }
     let Stuck { order: longest_prefix, states, .. } = found;
-    Decision::NotLinearizable { longest_prefix, cannot_be_placed: first, states }
+    Decision::NotLinearizable { longest_prefix, cannot_be_placed: first, states, explored }
 }

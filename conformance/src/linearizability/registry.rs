@@ -48,13 +48,22 @@ pub fn judge(initial: &[State], history: &[Operation<RegistryInput>], steps_max:
         .collect();
     let budget = Budget { steps_max, end_states: EndStates::All };
     match check(&registry, roots.clone(), &places, budget) {
-        Decision::Linearizable { order, states, are_all: true } => {
-            registry.linearizable(&roots, order, states)
+        Decision::Linearizable { order, states, are_all: true, explored } => {
+            registry.linearizable(&roots, order, states, explored)
         }
-        Decision::Linearizable { .. } => Judgement::Undecided { explored: steps_max },
-        Decision::NotLinearizable { longest_prefix, cannot_be_placed, states } => {
-            let obstacle = registry.obstacle(longest_prefix, cannot_be_placed, &states);
-            Judgement::NotLinearizable(Box::new(obstacle))
+        Decision::Linearizable { explored, .. } => Judgement::Undecided { explored },
+        Decision::NotLinearizable { longest_prefix, cannot_be_placed, states, explored } => {
+            let (expected, requirements) = registry.possible_answers(cannot_be_placed, &states);
+            let observation = &history[cannot_be_placed].operation.observation;
+            let got = observation.as_ref().map_or_else(String::new, describe::observation);
+            Judgement::NotLinearizable(Box::new(Obstacle {
+                longest_prefix,
+                cannot_be_placed,
+                expected,
+                got,
+                requirements,
+                explored,
+            }))
         }
         Decision::Undecided { explored } => Judgement::Undecided { explored },
     }
@@ -231,6 +240,7 @@ impl<'a> Registry<'a> {
             let steps = state.step(&self.history[place].operation.input).into_iter();
             let follow = steps.filter_map(|step| {
                 let state = self.answered(&step, place, is_answered)?;
+                let state = self.with_time_of_death(place, state);
                 let after = self.after_environment(known, state);
                 Some((Noted::of(place, &step), after)).filter(|(_, known)| self.may_be(known))
             });
@@ -498,6 +508,7 @@ impl<'a> Registry<'a> {
         roots: &[Possible],
         order: Vec<usize>,
         ends: Vec<Possible>,
+        explored: u64,
     ) -> Judgement {
         let mut states: Vec<State> = Vec::new();
         for end in ends {
@@ -513,7 +524,7 @@ impl<'a> Registry<'a> {
             }
         }
         let noted = self.noted(roots, &order);
-        Judgement::Linearizable(Box::new(Linearized { order, states, noted }))
+        Judgement::Linearizable(Box::new(Linearized { order, states, noted, explored }))
     }
 
     /// What is noted in this order.
@@ -549,31 +560,21 @@ impl<'a> Registry<'a> {
         possible
     }
 
-    fn obstacle(
-        &self,
-        longest_prefix: Vec<usize>,
-        cannot_be_placed: usize,
-        states: &[Possible],
-    ) -> Obstacle {
+    /// What an input might have answered in these states, one thing a line, and what the model applies to it.
+    fn possible_answers(&self, place: usize, states: &[Possible]) -> (String, Vec<&'static str>) {
         let mut expected = BTreeSet::new();
         let mut requirements = BTreeSet::new();
         for possible in states {
             let Possible::Known(known) = possible else { continue };
             let (counter, number) = (known.next(), known.next());
             let attempt = Attempt { counter, number, is_admitted: false };
-            for step in self.steps(known, cannot_be_placed, attempt) {
+            for step in self.steps(known, place, attempt) {
                 expected.insert(describe::outcome(&step.outcome));
                 requirements.extend(step.covered.iter());
             }
         }
-        let observation = &self.history[cannot_be_placed].operation.observation;
-        Obstacle {
-            longest_prefix,
-            cannot_be_placed,
-            expected: expected.into_iter().collect::<Vec<_>>().join("\nor "),
-            got: observation.as_ref().map_or_else(String::new, describe::observation),
-            requirements: requirements.into_iter().collect(),
-        }
+        let expected = expected.into_iter().collect::<Vec<_>>().join("\nor ");
+        (expected, requirements.into_iter().collect())
     }
 }
 

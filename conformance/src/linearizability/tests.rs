@@ -131,13 +131,13 @@ where
 {
     let ends = by_definition(specification, initial, history);
     match check(specification, initial.to_vec(), history, ALL) {
-        Decision::Linearizable { order, states, are_all } => {
+        Decision::Linearizable { order, states, are_all, .. } => {
             assert!(are_all);
             assert!(!states_of(specification, initial, history, &order).is_empty(), "{order:?}");
             assert_eq!(states.len(), ends.len(), "{states:?} but {ends:?}");
             assert!(ends.iter().all(|end| states.contains(end)), "{states:?} but {ends:?}");
         }
-        Decision::NotLinearizable { longest_prefix, cannot_be_placed, states } => {
+        Decision::NotLinearizable { longest_prefix, cannot_be_placed, states, .. } => {
             assert!(ends.is_empty(), "there is an order that leads to {ends:?}");
             assert!(!states.is_empty());
             let end = history[cannot_be_placed].returned.expect("what does not return can wait");
@@ -274,7 +274,7 @@ fn check_registers(history: &[Operation<Access>], budget: Budget) -> Decision<Co
 fn a_stale_read_cannot_be_placed() {
     let history =
         [write(0, Some(1), 7), write(2, Some(6), 8), read(3, 4, Some(8)), read(5, 7, Some(7))];
-    let Decision::NotLinearizable { longest_prefix, cannot_be_placed, states } =
+    let Decision::NotLinearizable { longest_prefix, cannot_be_placed, states, .. } =
         check_registers(&history, ALL)
     else {
         panic!("a read of what was overwritten before it began");

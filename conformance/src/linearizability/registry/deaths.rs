@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
+use registry_model::State;
 use registry_model::errno::Errno;
-use registry_model::input::{Call, Environment, Input};
+use registry_model::input::{Call, Environment, Input, UnixTime};
 use registry_model::observation::Observation;
 
 use super::{Number, Registry, RegistryInput, is_before, numbers_max};
@@ -38,6 +39,26 @@ impl Registry<'_> {
             && *number == Number::any()
     }
 
+    /// The state after a source has died, which was before whatever began later. What comes next in an order of
+    /// overlapping calls may have begun before.
+    pub(super) fn with_time_of_death(&self, place: usize, state: State) -> State {
+        let death = &self.history[place];
+        if !is_death(death) {
+            return state;
+        }
+        let spans = |is_counted: &dyn Fn(&Operation<RegistryInput>) -> bool| {
+            let counted = self.history.iter().filter(|other| is_counted(other));
+            counted.filter_map(|other| span(&other.operation.input)).collect::<Vec<_>>()
+        };
+        let later = spans(&|other| is_before(death, other));
+        let first = later.iter().map(|(began, _)| *began).min();
+        let last = spans(&|_| true).iter().map(|(_, ended)| *ended).max();
+        match first.or(last) {
+            Some(latest) => state.with_deaths_by(latest),
+            None => state,
+        }
+    }
+
     /// The input as one that takes this number, if it takes one. What was cut off and has sent no number was not read
     /// by anybody; but before it a transaction may have been bound.
     pub(super) fn input_with_number(&self, place: usize, number: u64) -> Cow<'_, Input> {
@@ -60,9 +81,6 @@ impl Registry<'_> {
         let own = &self.history[place];
         let is_unsent = matches!(own.operation.number, Number::Unsent(_));
         let has_failed = own.operation.observation == Some(Observation::Failed(Errno::EIO));
-        let is_death = |other: &Operation<RegistryInput>| {
-            matches!(other.operation.input, Input::Environment(Environment::SourceDown { .. }))
-        };
         let mut deaths = self.history.iter().filter(|other| is_death(other));
         is_unsent
             && has_failed
@@ -70,5 +88,19 @@ impl Registry<'_> {
             && deaths.any(|death| {
                 !is_before(own, death) && (death.invoked == 0 || own.invoked < death.invoked)
             })
+    }
+}
+
+fn is_death(operation: &Operation<RegistryInput>) -> bool {
+    matches!(operation.operation.input, Input::Environment(Environment::SourceDown { .. }))
+}
+
+/// When a call began and ended.
+fn span(input: &Input) -> Option<(UnixTime, UnixTime)> {
+    match input {
+        Input::Call { began, ended, .. } | Input::RawCall { began, ended, .. } => {
+            Some((*began, *ended))
+        }
+        Input::Device { .. } | Input::Environment(_) => None,
     }
 }

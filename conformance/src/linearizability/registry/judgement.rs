@@ -29,6 +29,8 @@ pub struct Linearized {
     pub states: Vec<State>,
     /// What the model notes on the way, in that order.
     pub noted: Noted,
+    /// Steps that were taken.
+    pub explored: u64,
 }
 
 /// What the model notes of inputs, in the order in which they took effect.
@@ -70,4 +72,6 @@ pub struct Obstacle {
     pub got: String,
     /// The requirements that the model applied.
     pub requirements: Vec<&'static str>,
+    /// Steps that were taken.
+    pub explored: u64,
 }
