@@ -59,8 +59,8 @@ impl Generator {
 
     /// Calls that overlap, and what is to be seen of them afterwards.
     pub(super) fn overlap(&mut self) {
-        self.calm_down();
         let acting = self.actor;
+        self.calm_down();
         let aim = self.watched_path();
         let beside = self.draw_beside();
         let count = match beside {
@@ -137,6 +137,7 @@ impl Generator {
         }
         self.actor = acting;
         self.noted(&aim);
+        self.read_news();
     }
 
     /// Nothing is armed, stalled, dead or left open that would end calls in the middle of a block.
@@ -147,6 +148,21 @@ impl Generator {
             self.down[source] = false;
         }
         self.close_transactions();
+        self.look_around();
+    }
+
+    /// Looks at what a stall since the last block may have changed. What nobody has looked at may be in many states,
+    /// and a block would begin in each.
+    fn look_around(&mut self) {
+        let steps = self.plan.steps.iter().rev();
+        let mut since = steps.take_while(|step| !matches!(step, Step::Parallel(_)));
+        let is_stall = |step: &Step| {
+            matches!(step, Step::Fault(Fault::StallSource { .. } | Fault::StallSourceAt { .. }))
+        };
+        if since.any(is_stall) {
+            self.plan.steps.push(Step::CompareViews);
+            self.read_news();
+        }
     }
 
     /// Opens a key, or creates it where nothing is to be seen.

@@ -126,6 +126,20 @@ impl Generator {
         }
     }
 
+    /// Reads all events of all watches that have probably seen something.
+    pub(in super::super) fn read_news(&mut self) {
+        let acting = self.actor;
+        for index in 0..self.life.watched.len() {
+            if !std::mem::take(&mut self.life.watched[index].has_news) {
+                continue;
+            }
+            let Watched { actor, handle, .. } = self.life.watched[index].clone();
+            self.actor = actor;
+            self.act(1, Action::Events { handle, capacity: None });
+        }
+        self.actor = acting;
+    }
+
     fn read_watch(&mut self, index: usize) {
         let acting = self.actor;
         let Watched { actor, handle, .. } = self.life.watched[index].clone();
