@@ -11,9 +11,7 @@ use registry_model::errno::Errno;
 use registry_model::input::{Call, Fd};
 use registry_model::observation::Observation;
 
-use self::calls::{
-    KEY_ENUMERATE_SUB_KEYS, KEY_SET_VALUE, handle_call, key_and_access, key_call, within,
-};
+use self::calls::{KEY_ENUMERATE_SUB_KEYS, KEY_SET_VALUE, handle_call, key_and_access, key_call};
 pub(crate) use self::calls::{overlapping_call, second_call};
 use crate::divergence::Stop;
 use crate::execution::{Execution, Look};
@@ -188,7 +186,7 @@ impl Execution<'_> {
         call: Call,
         manner: Manner<'_>,
     ) -> Result<Observation, Stop> {
-        let call = within(call, manner.transaction);
+        let call = call.within(manner.transaction);
         match (manner.twists, Layout::of(action)) {
             (Some(twists), Some(layout)) => self.twisted_call(actor, &call, layout, twists).await,
             _ => self.call(actor, call).await,

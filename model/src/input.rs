@@ -348,6 +348,25 @@ impl Call {
             _ => -1,
         }
     }
+
+    /// The same call, asking for this transaction; a call that can ask for none stays as it is.
+    pub fn within(mut self, fd: Fd) -> Call {
+        if let Call::CreateKey { transaction, .. }
+        | Call::QueryValue { transaction, .. }
+        | Call::SetValue { transaction, .. }
+        | Call::DeleteValue { transaction, .. }
+        | Call::BlanketTombstone { transaction, .. }
+        | Call::QueryValuesBatch { transaction, .. }
+        | Call::EnumValues { transaction, .. }
+        | Call::EnumSubkeys { transaction, .. }
+        | Call::DeleteKey { transaction, .. }
+        | Call::HideKey { transaction, .. }
+        | Call::SetSecurity { transaction, .. } = &mut self
+        {
+            *transaction = fd;
+        }
+        self
+    }
 }
 
 /// The mode in which a stream is open.

@@ -113,7 +113,7 @@ pub(crate) fn overlapping_call(action: &Action, fd_of: &dyn Fn(&Handle) -> Fd) -
     }
     Some(match action {
         Action::Within { transaction, action } => {
-            within(overlapping_call(action, fd_of)?, fd_of(transaction))
+            overlapping_call(action, fd_of)?.within(fd_of(transaction))
         }
         Action::Begin { .. } => Call::BeginTransaction,
         Action::Open { parent, path, access, flags, .. } => Call::OpenKey {
@@ -141,25 +141,6 @@ pub(crate) fn overlapping_call(action: &Action, fd_of: &dyn Fn(&Handle) -> Fd) -
             (KeyReference::Path(_), _) => return None,
         },
     })
-}
-
-/// The call with this fd in its field for a transaction, if it has one.
-pub(super) fn within(mut call: Call, fd: Fd) -> Call {
-    match &mut call {
-        Call::CreateKey { transaction, .. }
-        | Call::QueryValue { transaction, .. }
-        | Call::SetValue { transaction, .. }
-        | Call::DeleteValue { transaction, .. }
-        | Call::BlanketTombstone { transaction, .. }
-        | Call::QueryValuesBatch { transaction, .. }
-        | Call::EnumValues { transaction, .. }
-        | Call::EnumSubkeys { transaction, .. }
-        | Call::DeleteKey { transaction, .. }
-        | Call::HideKey { transaction, .. }
-        | Call::SetSecurity { transaction, .. } => *transaction = fd,
-        _ => {}
-    }
-    call
 }
 
 /// The call that follows upon the first one of an action, if that was answered so.
@@ -292,7 +273,7 @@ mod tests {
     fn a_transaction_is_carried_where_the_structure_has_its_field() {
         for action in actions(ON_A_KEY) {
             let plain = typed::encode(&key_call(&action, 3));
-            let carried = typed::encode(&within(key_call(&action, 3), 77));
+            let carried = typed::encode(&key_call(&action, 3).within(77));
             let layout = Layout::of(&action).expect("an action of one call");
             let (mut call, mut memory) = (plain.call, plain.memory);
             let twist = Twist::Transaction(FdReference::Number(77));

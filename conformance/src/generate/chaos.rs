@@ -366,6 +366,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stall_may_have_changed_is_looked_at_before_a_block() {
+        let is_stall = |step: &Step| {
+            matches!(step, Step::Fault(Fault::StallSource { .. } | Fault::StallSourceAt { .. }))
+        };
+        let mut looked = 0;
+        for plan in (0..20).map(|seed| plan_of_seed(seed, Profile::Chaos, 200)) {
+            for before in plan.steps.split(|step| matches!(step, Step::Parallel(_))).rev().skip(1) {
+                let Some(stall) = before.iter().rposition(is_stall) else { continue };
+                let look = before.iter().rposition(|step| *step == Step::CompareViews);
+                assert!(look.is_some_and(|look| look > stall), "{before:?}");
+                looked += 1;
+            }
+        }
+        assert!(looked > 5, "{looked}");
+    }
+
+    #[test]
     fn a_transaction_of_a_block_ends_in_it() {
         for strand in blocks().iter().flat_map(|block| &block.strands) {
             let began = strand.actions.iter().filter(|a| matches!(a, Action::Begin { .. })).count();

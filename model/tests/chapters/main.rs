@@ -31,6 +31,8 @@ mod restore;
 mod restore_streams;
 mod source;
 mod sources;
+mod stalled_layers;
+mod stalled_transactions;
 mod stalls;
 mod store_entries;
 mod store_laws;

@@ -134,7 +134,11 @@ impl World {
     /// Makes a call, answers it as the first step expects, and takes over what follows.
     pub fn call(&mut self, call: Call) -> (Observation, Step) {
         self.now += 10;
-        let step = self.steps(&named(call, self.transaction), false).swap_remove(0);
+        let call = match self.transaction {
+            -1 => call,
+            transaction => call.within(transaction),
+        };
+        let step = self.steps(&call, false).swap_remove(0);
         let answer = step.outcome.example(self.next_fd).expect("a call has an answer");
         if let Observation::Opened { .. }
         | Observation::Begun { .. }
@@ -427,26 +431,6 @@ impl World {
         }
         text
     }
-}
-
-/// The call with this transaction fd, if it takes one.
-fn named(mut call: Call, fd: Fd) -> Call {
-    if let Call::CreateKey { transaction, .. }
-    | Call::QueryValue { transaction, .. }
-    | Call::SetValue { transaction, .. }
-    | Call::DeleteValue { transaction, .. }
-    | Call::BlanketTombstone { transaction, .. }
-    | Call::QueryValuesBatch { transaction, .. }
-    | Call::EnumValues { transaction, .. }
-    | Call::EnumSubkeys { transaction, .. }
-    | Call::DeleteKey { transaction, .. }
-    | Call::HideKey { transaction, .. }
-    | Call::SetSecurity { transaction, .. } = &mut call
-        && fd != -1
-    {
-        *transaction = fd;
-    }
-    call
 }
 
 pub fn open(path: &str) -> Call {

@@ -1,6 +1,6 @@
 //! Lifetimes of transactions by the clock, and the aborts that go with their ends.
 
-use super::transactions::{ABORT, BEGIN, ID, TXN, bound, change, close, commit, failed, within};
+use super::transactions::{ABORT, BEGIN, ID, TXN, bound, change, close, commit, failed};
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
@@ -178,7 +178,7 @@ fn a_deletion_in_a_transaction_owes_the_parents_last_write_time() {
     let removal = || payload().guid(ROOT).bytes("Name").bytes("base");
     let deleted = |touches: bool| {
         let mut wire = bound();
-        let call = within(delete(NAME, ""), TXN);
+        let call = delete(NAME, "").within(TXN);
         wire.judge(&call, &DONE, |wire| {
             wire.tell(ID, 0x04, removal(), 0);
             if touches {

@@ -12,25 +12,12 @@ pub(super) const BEGIN: u16 = 0x30;
 const COMMIT: u16 = 0x31;
 pub(super) const ABORT: u16 = 0x32;
 
-pub(super) fn within(call: Call, fd: Fd) -> Call {
-    let mut call = call;
-    match &mut call {
-        Call::SetValue { transaction, .. }
-        | Call::QueryValue { transaction, .. }
-        | Call::CreateKey { transaction, .. }
-        | Call::DeleteKey { transaction, .. }
-        | Call::HideKey { transaction, .. } => *transaction = fd,
-        _ => unreachable!("no call of these tests"),
-    }
-    call
-}
-
 pub(super) fn change() -> Call {
-    within(set(b"v", 1, b"data", b"", 0), TXN)
+    set(b"v", 1, b"data", b"", 0).within(TXN)
 }
 
 fn read() -> Call {
-    within(query(b"v"), TXN)
+    query(b"v").within(TXN)
 }
 
 pub(super) fn commit() -> Call {
@@ -207,7 +194,7 @@ fn ids_go_up_in_the_order_of_creation() {
     let bind_later = |id: u64| {
         let mut wire = bound();
         wire.begin(LATER);
-        let change = within(set(b"v", 1, b"data", b"", 0), LATER);
+        let change = set(b"v", 1, b"data", b"", 0).within(LATER);
         wire.judge(&change, &DONE, |wire| {
             wire.ask(NEW, "v", 0);
             wire.bind(id, 0, 0);
@@ -239,14 +226,14 @@ fn a_transaction_stays_in_one_hive() {
 fn what_is_of_another_hive_sends_nothing() {
     let exdev = failed(Errno::EXDEV);
     let asks = |wire: &mut Wire| wire.ask_in(ID, NEW);
-    for call in [change(), read(), within(delete(NAME, ""), TXN), within(hide(NAME, ""), TXN)] {
+    for call in [change(), read(), delete(NAME, "").within(TXN), hide(NAME, "").within(TXN)] {
         let mut wire = bound();
         assert_eq!(wire.judge(&call, &exdev, |_| ()), Ok(()));
         wire.covers(&["TXN-11"]);
         assert_eq!(bound().judge(&call, &exdev, asks), Err(Rule::OtherHiveSilent));
     }
     let walk = |wire: &mut Wire| wire.miss("Name");
-    let create = within(create(0, None), TXN);
+    let create = create(0, None).within(TXN);
     assert_eq!(bound().judge(&create, &exdev, walk), Ok(()));
     assert_eq!(bound().judge(&create, &exdev, asks), Err(Rule::OtherHiveSilent));
 }
@@ -254,7 +241,7 @@ fn what_is_of_another_hive_sends_nothing() {
 #[test]
 fn a_creation_walks_outside_and_changes_inside() {
     let answer = Observation::Opened { fd: 40, disposition: Some(1) };
-    let create = within(create(0, None), TXN);
+    let create = create(0, None).within(TXN);
     let key = [7; 16];
     let creation = |at: u64| {
         bound().judge(&create, &answer, |wire| {
@@ -502,7 +489,7 @@ fn an_interrupted_call_may_have_bound_its_transaction() {
 #[test]
 fn what_a_call_sent_before_the_deadline_of_its_transaction_stands() {
     let over = failed(Errno::ETIMEDOUT);
-    let create = within(create(0, None), TXN);
+    let create = create(0, None).within(TXN);
     let mut wire = bound();
     let cut_off = wire.judge(&create, &over, |wire| {
         wire.miss("Name");

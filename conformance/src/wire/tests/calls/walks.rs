@@ -1,6 +1,6 @@
 //! Walks that go astray, creations in the wrong order, and what callers are told of failures.
 
-use super::transactions::{ID, TXN, bound, failed, within};
+use super::transactions::{ID, TXN, bound, failed};
 use super::*;
 
 const KEY: [u8; 16] = [5; 16];
@@ -76,7 +76,7 @@ fn a_place_is_looked_at_again_only_for_what_a_transaction_creates() {
         wire.send_to(SOURCE, 0x01, ID, payload().guid(ROOT).bytes("Name")).unwrap();
         wire.answer(0x01, payload().u32(0).u32(0).u32(0)).unwrap();
     };
-    let create = within(create(0, None), TXN);
+    let create = create(0, None).within(TXN);
     let made =
         bound().judge(&create, &Observation::Opened { fd: 40, disposition: Some(1) }, |wire| {
             look(wire);
@@ -92,7 +92,7 @@ fn a_place_is_looked_at_again_only_for_what_a_transaction_creates() {
 fn a_record_that_comes_before_its_entry_is_noticed() {
     let mut wire = Wire::new();
     assert_eq!(wire.send(0x10, create_key(KEY)), Err(Rule::EntryBeforeKey));
-    let create = within(create(0, None), TXN);
+    let create = create(0, None).within(TXN);
     let made = Observation::Opened { fd: 40, disposition: Some(1) };
     let inside = bound().judge(&create, &made, |wire| {
         wire.miss("Name");
