@@ -12,13 +12,16 @@ mod numbers;
 mod overlaps;
 mod tellings;
 
+use registry_model::State;
 use registry_model::input::Input;
 
 use crate::alias;
+use crate::belief::Belief;
 use crate::describe;
 use crate::divergence::{Kind, Stop};
 use crate::execution::{Execution, count_contest};
 use crate::linearizability;
+use crate::linearizability::Prefix;
 use crate::linearizability::registry::{Judgement, Linearized, Obstacle, RegistryInput, judge};
 use crate::lockstep::Happening;
 use crate::plan::{Action, ActorIndex, Parallel, STRANDS_MAX};
@@ -29,9 +32,9 @@ use block::{Block, Deaths, Made};
 use numbers::Requests;
 
 /// Steps of the model that one block may take for each state that it may begin in.
-const STEPS_MAX: u64 = 300_000;
+const STEPS_MAX: u64 = 500_000;
 /// The same for all states together.
-const STEPS_OF_ALL_MAX: u64 = 400_000;
+const STEPS_OF_ALL_MAX: u64 = 1_000_000;
 
 /// A call of a block; its process is the strand.
 type Operation = linearizability::Operation<RegistryInput>;
@@ -143,11 +146,11 @@ impl Execution<'_> {
 
     /// Keeps what may be believed after these calls in any order that gives their answers.
     fn judge_overlapping(&mut self, operations: &[Operation]) -> Result<(), Stop> {
-        let (mut ends, mut farthest) = (Vec::new(), None::<Box<Obstacle>>);
+        let (mut ends, mut farthest) = (Vec::new(), None::<(usize, Belief)>);
         let mut steps_left = STEPS_OF_ALL_MAX;
         for belief in self.beliefs.clone() {
             let initial = std::slice::from_ref(&belief.state);
-            match judge(initial, operations, STEPS_MAX.min(steps_left)) {
+            match judge(initial, operations, STEPS_MAX.min(steps_left), Prefix::Furthest) {
                 Judgement::Linearizable(linearized) => {
                     if ends.is_empty() {
                         self.note_order(operations, &linearized);
@@ -159,9 +162,8 @@ impl Execution<'_> {
                 Judgement::NotLinearizable(obstacle) => {
                     steps_left = steps_left.saturating_sub(obstacle.explored);
                     let length = obstacle.longest_prefix.len();
-                    let is_farther = |other: &Obstacle| length > other.longest_prefix.len();
-                    if farthest.as_deref().is_none_or(is_farther) {
-                        farthest = Some(obstacle);
+                    if farthest.as_ref().is_none_or(|(other, _)| length > *other) {
+                        farthest = Some((length, belief));
                     }
                 }
                 Judgement::Undecided { explored } => {
@@ -172,7 +174,9 @@ impl Execution<'_> {
             }
         }
         match farthest {
-            Some(obstacle) if ends.is_empty() => Err(self.not_linearizable(operations, &obstacle)),
+            Some((_, belief)) if ends.is_empty() => {
+                Err(self.not_linearizable(operations, &belief.state))
+            }
             _ => self.replace_beliefs(ends, "calls that overlapped"),
         }
     }
@@ -228,7 +232,14 @@ impl Execution<'_> {
 
     /// Calls whose answers no order gives: the longest order of some of them, and the one that does not
     /// come after it.
-    fn not_linearizable(&self, operations: &[Operation], obstacle: &Obstacle) -> Stop {
+    fn not_linearizable(&self, operations: &[Operation], initial: &State) -> Stop {
+        let initial = std::slice::from_ref(initial);
+        let judgement = judge(initial, operations, STEPS_MAX, Prefix::Longest);
+        let Judgement::NotLinearizable(obstacle) = judgement else {
+            return Stop::HarnessFault(
+                "calls that were refused have an order after all".to_owned(),
+            );
+        };
         let line = |place: usize| {
             let linearizability::Operation { process, invoked, returned, operation } =
                 &operations[place];
@@ -238,15 +249,14 @@ impl Execution<'_> {
             format!("{process} from {invoked} to {returned}: {call} -> {answer}")
         };
         let Obstacle { longest_prefix, cannot_be_placed, expected, got, requirements, .. } =
-            obstacle;
+            *obstacle;
         let order: Vec<String> = longest_prefix.iter().map(|place| line(*place)).collect();
         let what = format!(
             "calls that overlap, of which the last has no place behind the others:\n{}\n{}",
             order.join("\n"),
-            line(*cannot_be_placed)
+            line(cannot_be_placed)
         );
-        let (expected, got) = (expected.clone(), got.clone());
-        self.diverged(Kind::Order, None, what, requirements, expected, got)
+        self.diverged(Kind::Order, None, what, &requirements, expected, got)
     }
 }
 

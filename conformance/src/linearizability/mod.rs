@@ -88,6 +88,17 @@ pub struct Budget {
     pub steps_max: u64,
     /// When the check has seen enough.
     pub end_states: EndStates,
+    /// What is wanted of a history that is not linearizable.
+    pub prefix: Prefix,
+}
+
+/// What is wanted of a history that is not linearizable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// How far the search came: an order of a prefix that is linearizable, which need not be the longest.
+    Furthest,
+    /// The longest prefix that is linearizable, for a report: more searches.
+    Longest,
 }
 
 /// Which end states are wanted.
@@ -115,8 +126,8 @@ pub enum Decision<State> {
     },
     /// They cannot.
     NotLinearizable {
-        /// An order for the longest prefix of the history that is linearizable: all that returned before
-        /// `cannot_be_placed` did, and some of what was under way by then.
+        /// An order for the longest prefix of the history that is linearizable, if that was wanted: all that
+        /// returned before `cannot_be_placed` did, and some of what was under way by then.
         longest_prefix: Vec<usize>,
         /// The operation by whose return the history is linearizable no more.
         cannot_be_placed: usize,
@@ -149,7 +160,12 @@ pub fn check<S: SequentialSpecification>(
         Ending::OutOfBudget => Decision::Undecided { explored: search.steps() },
         Ending::Stuck(stuck) => {
             let explored = search.steps();
-            prefix::longest(specification, &initial, history, &whole, (stuck, explored))
+            match budget.prefix {
+                Prefix::Longest => {
+                    prefix::longest(specification, &initial, history, &whole, (stuck, explored))
+                }
+                Prefix::Furthest => prefix::furthest(stuck, explored),
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use super::history::History;
 use super::search::{Ending, Search, Stuck};
-use super::{Budget, Decision, EndStates, Operation, SequentialSpecification};
+use super::{Budget, Decision, EndStates, Operation, Prefix, SequentialSpecification};
 
 /// Steps for each prefix that is tried.
 const STEPS_MAX: u64 = 1_000_000;
@@ -21,11 +21,9 @@ pub(super) fn longest<S: SequentialSpecification>(
     whole: &History,
     (found, mut explored): (Stuck<S::State>, u64),
 ) -> Decision<S::State> {
-    let budget = Budget { steps_max: STEPS_MAX, end_states: EndStates::One };
-    let Some(first) = found.operation else {
-        // Nothing was tried: there is no state to begin in.
-        return Decision::Undecided { explored: 0 };
-    };
+    let prefix = Prefix::Longest;
+    let budget = Budget { steps_max: STEPS_MAX, end_states: EndStates::One, prefix };
+    let Some(first) = found.operation else { return furthest(found, explored) };
     let mut longest_prefix = found.order.clone();
     for operation in whole.returning_from(first).take(PREFIXES_MAX) {
         let prefix = whole.until(operation);
@@ -45,6 +43,17 @@ pub(super) fn longest<S: SequentialSpecification>(
             Ending::OutOfBudget => break,
         }
     }
-    let Stuck { order: longest_prefix, states, .. } = found;
-    Decision::NotLinearizable { longest_prefix, cannot_be_placed: first, states, explored }
+    furthest(found, explored)
+}
+
+/// The decision on a history of which no more is known than how far a search came, in so many steps.
+pub(super) fn furthest<State>(found: Stuck<State>, explored: u64) -> Decision<State> {
+    let Stuck { order: longest_prefix, operation, states } = found;
+    match operation {
+        Some(cannot_be_placed) => {
+            Decision::NotLinearizable { longest_prefix, cannot_be_placed, states, explored }
+        }
+        // Nothing was tried: there is no state to begin in.
+        None => Decision::Undecided { explored },
+    }
 }

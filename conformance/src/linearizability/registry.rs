@@ -26,14 +26,19 @@ use registry_model::{Outcome, State, Step};
 pub use self::input::{Number, RegistryInput};
 pub use self::judgement::{Judgement, Linearized, Noted, Obstacle};
 
-use super::{Budget, Decision, EndStates, Operation, SequentialSpecification, check};
+use super::{Budget, Decision, EndStates, Operation, Prefix, SequentialSpecification, check};
 use crate::describe;
 
 /// Symbols that one input may give to what it makes.
 const SYMBOLS_EACH: u64 = 1 << 20;
 
 /// Judges a history that began in one of these states.
-pub fn judge(initial: &[State], history: &[Operation<RegistryInput>], steps_max: u64) -> Judgement {
+pub fn judge(
+    initial: &[State],
+    history: &[Operation<RegistryInput>],
+    steps_max: u64,
+    prefix: Prefix,
+) -> Judgement {
     let registry = Registry::new(initial, history);
     let roots: Vec<Possible> = initial.iter().map(|state| registry.root(state)).collect();
     let places: Vec<Operation<usize>> = history
@@ -46,7 +51,7 @@ pub fn judge(initial: &[State], history: &[Operation<RegistryInput>], steps_max:
             operation: place,
         })
         .collect();
-    let budget = Budget { steps_max, end_states: EndStates::All };
+    let budget = Budget { steps_max, end_states: EndStates::All, prefix };
     match check(&registry, roots.clone(), &places, budget) {
         Decision::Linearizable { order, states, are_all: true, explored } => {
             registry.linearizable(&roots, order, states, explored)
@@ -536,7 +541,10 @@ impl<'a> Registry<'a> {
             for (before, possible) in &ways {
                 let is_answered = self.history[*place].returned.is_some();
                 let possible = self.admitted(possible, *place);
-                for (noted, after) in self.marked_steps(&possible, *place, is_answered) {
+                for (mut noted, after) in self.marked_steps(&possible, *place, is_answered) {
+                    if self.may_have_failed_by_a_death(*place) {
+                        noted.audit.iter_mut().for_each(|due| due.optional = true);
+                    }
                     if next.iter().all(|(_, known)| *known != after) {
                         let mut all = before.clone();
                         all.add(noted);

@@ -158,7 +158,7 @@ fn states(history: &[Operation<RegistryInput>]) -> Vec<State> {
 }
 
 fn states_from(initial: State, history: &[Operation<RegistryInput>]) -> Vec<State> {
-    match judge(&[initial], history, STEPS_MAX) {
+    match judge(&[initial], history, STEPS_MAX, Prefix::Longest) {
         Judgement::Linearizable(linearized) => linearized.states,
         other => panic!("{other:?}"),
     }
@@ -169,7 +169,7 @@ fn obstacle(history: &[Operation<RegistryInput>]) -> Obstacle {
 }
 
 fn obstacle_from(initial: State, history: &[Operation<RegistryInput>]) -> Obstacle {
-    match judge(&[initial], history, STEPS_MAX) {
+    match judge(&[initial], history, STEPS_MAX, Prefix::Longest) {
         Judgement::NotLinearizable(obstacle) => *obstacle,
         other => panic!("{other:?}"),
     }
@@ -335,7 +335,9 @@ fn a_death_does_not_undo_what_was_answered_before() {
 fn marks_are_those_of_the_order_that_was_found() {
     let write = call(0, (0, 9), set(1), Observation::Done);
     let read = call(1, (10, 11), get(), value(1, booted().next_sequence()));
-    let Judgement::Linearizable(linearized) = judge(&[booted()], &[write, read], STEPS_MAX) else {
+    let Judgement::Linearizable(linearized) =
+        judge(&[booted()], &[write, read], STEPS_MAX, Prefix::Longest)
+    else {
         panic!("a write and a read of it");
     };
     assert_eq!(linearized.order, [0, 1]);
@@ -346,7 +348,10 @@ fn marks_are_those_of_the_order_that_was_found() {
 fn what_the_budget_does_not_suffice_for_is_undecided() {
     let writes: Vec<_> =
         (0..3).map(|process| call(process, (0, 9), set(1), Observation::Done)).collect();
-    assert!(matches!(judge(&[booted()], &writes, 10), Judgement::Undecided { .. }));
+    assert!(matches!(
+        judge(&[booted()], &writes, 10, Prefix::Longest),
+        Judgement::Undecided { .. }
+    ));
 }
 
 #[test]

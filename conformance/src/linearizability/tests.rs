@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::register::{Access, Contents, Registers, linearizable_history};
 use super::*;
 
-const ALL: Budget = Budget { steps_max: 1_000_000, end_states: EndStates::All };
+const ALL: Budget =
+    Budget { steps_max: 1_000_000, end_states: EndStates::All, prefix: Prefix::Longest };
 
 /// A queue of numbers. It may forget what it holds whenever something is put in, so that a step leads to
 /// several states.

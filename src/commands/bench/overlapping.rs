@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use conformance::linearizability::register::{Contents, Registers, linearizable_history};
-use conformance::linearizability::{Budget, Decision, EndStates, check};
+use conformance::linearizability::{Budget, Decision, EndStates, Prefix, check};
 
 /// Histories of one row.
 const HISTORIES: u64 = 8;
 /// Far more steps than any of them takes.
-const BUDGET: Budget = Budget { steps_max: 50_000_000, end_states: EndStates::One };
+const BUDGET: Budget =
+    Budget { steps_max: 50_000_000, end_states: EndStates::One, prefix: Prefix::Longest };
 
 /// What is measured: how many operations a history has, and how many of them are under way at once.
 pub const ROWS: [(super::Named, usize, u32); 4] = [

@@ -118,8 +118,9 @@ impl Generator {
         self.act(1, Action::Open { handle: handle.clone(), parent, path, access, flags });
         self.remember(handle);
         self.arm();
-        let transaction = self.chance(2).then(|| self.lock_in_flight(source, &met));
-        if transaction.is_none() {
+        let mut transaction = self.chance(2).then(|| self.lock_in_flight(source, &met));
+        let is_long = transaction.is_some();
+        if !is_long {
             self.lose_the_name(source, &met);
         }
         for _ in 0..self.rng.random_range(1..=2) {
@@ -134,6 +135,12 @@ impl Generator {
             self.open.retain(|open| *open != entry);
             self.act(1, Action::Close { handle: met.handle.clone() });
         }
+        // Where somebody watches, a commit may have been given up before it was sent. What waits for the lock would
+        // wait for longer than this edition follows.
+        let may_be_open = self.is_anything_watched();
+        if let Some(transaction) = transaction.take_if(|_| may_be_open) {
+            self.close_transaction(&transaction);
+        }
         self.end_stall(source);
         self.noted_all();
         self.look();
@@ -143,6 +150,8 @@ impl Generator {
         self.act(3, Action::Info { key, name_capacity: None });
         if let Some(transaction) = transaction {
             self.close_transaction(&transaction);
+        }
+        if is_long {
             self.shorten_lifetimes();
         }
     }

@@ -158,6 +158,10 @@ impl Generator {
         self.actor = acting;
     }
 
+    pub(super) fn is_anything_watched(&self) -> bool {
+        self.life.watched.iter().any(|watched| watched.filter != 0)
+    }
+
     fn some_watch(&mut self) -> Option<usize> {
         let count = self.life.watched.len();
         (count > 0).then(|| self.rng.random_range(0..count))

@@ -39,6 +39,17 @@ impl Registry<'_> {
             && *number == Number::any()
     }
 
+    /// Whether it is as well possible that a call has failed by a death that it overlaps with, and has met nothing of
+    /// what is told of its failure (§3.1).
+    pub(super) fn may_have_failed_by_a_death(&self, place: usize) -> bool {
+        let own = &self.history[place];
+        let overlaps = |death: &Operation<RegistryInput>| {
+            is_death(death) && !is_before(own, death) && !is_before(death, own)
+        };
+        own.operation.observation == Some(Observation::Failed(Errno::EIO))
+            && self.history.iter().any(overlaps)
+    }
+
     /// The state after a source has died, which was before whatever began later. What comes next in an order of
     /// overlapping calls may have begun before.
     pub(super) fn with_time_of_death(&self, place: usize, state: State) -> State {
