@@ -247,7 +247,11 @@ impl<'a> Execution<'a> {
         self.statistics.faults += 1;
         let now = self.target.now();
         self.trace.record_value("fault", now, fault);
-        let events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
+        let mut events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
+        if matches!(fault, Fault::ReleaseSource { .. }) {
+            // It may have died over what the kernel asked then.
+            events.extend(self.target.take_events());
+        }
         self.power.faulted(fault);
         let answer = match fault {
             Fault::StoreEntry(_) if events.is_empty() => StepAnswer::NotStored,
@@ -281,6 +285,13 @@ impl<'a> Execution<'a> {
             }
         }
         let is_power_lost = events.contains(&WorldEvent::PowerLost);
+        let dead: BTreeSet<SourceId> = events
+            .iter()
+            .filter_map(|event| match event {
+                WorldEvent::SourceDown(source) => Some(*source),
+                _ => None,
+            })
+            .collect();
         let mut loss = if is_power_lost { Some(self.power_lost(&events)?) } else { None };
         for event in events {
             self.witnessed(&event)?;
@@ -291,7 +302,9 @@ impl<'a> Execution<'a> {
                 | WorldEvent::SourceDidNotStart { .. } => continue,
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
-                WorldEvent::SourceReleased(source) => Environment::SourceReleased { source, at },
+                WorldEvent::SourceReleased(source) => {
+                    Environment::SourceReleased { source, at, dies: dead.contains(&source) }
+                }
                 WorldEvent::Rebooted => Environment::Reboot,
                 WorldEvent::PowerLost => loss.take().unwrap_or(Environment::Reboot),
                 WorldEvent::EntryStored { entry, .. } => Environment::StoreEntry(entry),

@@ -222,16 +222,18 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     }
     arriving = distinct(arriving.into_iter().flat_map(|one| one.ask(at)).collect());
     for late in ordered.iter().filter(|late| late.creation().is_some()) {
+        // Its name is looked up first.
+        let untold = if state.dies_meanwhile { arriving.clone() } else { Vec::new() };
         let told = arriving.into_iter().flat_map(|one| late.tell_of_creation(one, &EITHER, at));
-        arriving = distinct(told.flat_map(|one| one.ask(at)).collect());
+        arriving = distinct(told.flat_map(|one| one.ask(at)).chain(untold).collect());
     }
     let outcome = || Outcome::Nothing;
-    let steps = arriving.into_iter().map(|Arriving { state: next, covered, audit, .. }| Step {
+    let steps = arriving.into_iter().map(|Arriving { state, covered, audit, .. }| Step {
         outcome: outcome(),
         covered,
         contest: None,
         audit,
-        next,
+        next: State { dies_meanwhile: false, ..state },
     });
     steps.collect()
 }

@@ -25,7 +25,10 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Vec<Step>
         Environment::PowerLoss { recovered } => {
             reboots(state).iter().flat_map(|state| state.without_power(recovered)).collect()
         }
-        Environment::SourceReleased { source, at } => return late::released(state, *source, *at),
+        Environment::SourceReleased { source, at, dies } => {
+            let dying = State { dies_meanwhile: *dies, ..state.clone() };
+            return late::released(&dying, *source, *at);
+        }
         other => simple(state, other).into_iter().collect(),
     };
     let step =

@@ -165,7 +165,7 @@ impl<'a> Work<'a> {
 
     /// Work that the kernel does for nobody, at one moment.
     pub(crate) fn of_the_kernel(state: &State, nobody: &'a Caller, at: UnixTime) -> Work<'a> {
-        Work::new(state, nobody, Time::At(at), false)
+        Work::new(state, nobody, Time::At(at), state.dies_meanwhile)
     }
 
     /// Work that only looks, at no particular time.

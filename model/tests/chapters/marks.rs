@@ -94,8 +94,11 @@ fn a_key_that_is_no_more_in_its_place_shows_its_use_where_that_succeeds() {
 fn released(worlds: &[World], source: SourceId) -> Vec<Covered> {
     let release = |world: &World| {
         let at = world.now + SECOND;
-        let steps =
-            world.state.step(&Input::Environment(Environment::SourceReleased { source, at }));
+        let steps = world.state.step(&Input::Environment(Environment::SourceReleased {
+            source,
+            at,
+            dies: false,
+        }));
         steps.into_iter().map(|step| step.covered).collect::<Vec<Covered>>()
     };
     worlds.iter().flat_map(release).collect()

@@ -42,8 +42,11 @@ pub fn timed_out_in_its_course(world: &World, call: &Call) -> Vec<World> {
 pub fn released(worlds: &[World]) -> Vec<World> {
     let release = |world: &World| {
         let (source, at) = (SOURCE, world.now);
-        let steps =
-            world.state.step(&Input::Environment(Environment::SourceReleased { source, at }));
+        let steps = world.state.step(&Input::Environment(Environment::SourceReleased {
+            source,
+            at,
+            dies: false,
+        }));
         let after = |step: &Step| world.in_state(step.next(), 0);
         steps.iter().map(after).collect::<Vec<World>>()
     };
