@@ -181,9 +181,8 @@ impl SequentialSpecification for Registry<'_> {
         let mix = |sum: u64, (number, place): (&u64, &usize)| {
             (sum ^ number ^ (*place as u64).rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
         };
-        let admitted =
-            known.admitted.iter().fold(0, |sum: u64, place| sum ^ 1_u64.rotate_left(*place as u32));
-        known.taken.iter().fold(known.first ^ admitted, mix)
+        let of_state = known.state.fingerprint();
+        known.taken.iter().fold(known.first ^ of_state, mix)
     }
 }
 
