@@ -41,7 +41,7 @@ pub(crate) fn committed(
     touched: Touched<'_>,
     place: &Place,
 ) -> Result<(), Errno> {
-    committed_as(work, before, touched, place, &Outcome::Done)
+    committed_as(work, before, touched, place, &Outcome::Done, Telling::Exact)
 }
 
 /// What follows the commit of a transaction before its call returns: one step for all of it, none if it
@@ -71,7 +71,7 @@ fn unread(work: &mut Work<'_>, change: &Change<'_>) {
     work.stalled_in(change.outcome.clone(), state);
 }
 
-/// The same for a call that comes to `outcome` unless the refresh fails.
+/// What follows a committed mutation, as of [`committed`], in a call that comes to `outcome` unless the refresh fails.
 ///
 /// # Errors
 ///
@@ -82,22 +82,39 @@ pub(crate) fn committed_as(
     touched: Touched<'_>,
     place: &Place,
     outcome: &Outcome,
+    telling: Telling,
 ) -> Result<(), Errno> {
     work.stall_endings_concern(before, touched, place);
     unknown_events(work, before, touched, place, outcome);
-    queue_events(work, before, touched, place);
+    queue_events(work, before, touched, place, telling);
     let change = Change::of(before, std::slice::from_ref(&touched), outcome, false);
     work.state.change_generation(touched.hive(), Generation::step);
     follow(work, &change, touched.hive())
 }
 
-/// How a change is told of that is known late.
+/// How a change is told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Telling {
     /// With its events.
     Exact,
     /// With OVERFLOW, as the state before it is not known.
     Unknown,
+}
+
+impl Telling {
+    fn tell(
+        self,
+        before: &State,
+        after: &mut State,
+        touched: Touched<'_>,
+        place: &Place,
+        covered: &mut Covered,
+    ) {
+        match self {
+            Telling::Exact => changed(before, after, touched, place, covered),
+            Telling::Unknown => changed_somehow(before, after, touched, place, covered),
+        }
+    }
 }
 
 /// What a mutation brings at once whose response comes late (FAIL-21, FAIL-22, P-242, P-260).
@@ -109,11 +126,7 @@ pub(crate) fn committed_late(
     telling: Telling,
 ) {
     let hive = touched.hive();
-    let tell = match telling {
-        Telling::Exact => changed,
-        Telling::Unknown => changed_somehow,
-    };
-    tell(before, &mut work.state, touched, place, &mut work.covered);
+    telling.tell(before, &mut work.state, touched, place, &mut work.covered);
     work.state.change_generation(hive, Generation::step);
 }
 
@@ -237,7 +250,13 @@ fn mark_refreshed(work: &mut Work<'_>, change: &Change<'_>, main: &Taken) {
 
 /// Queues the events of the mutation. Where a source may have died on the way, what it had carried out by
 /// then may have been told or not (P-146).
-fn queue_events(work: &mut Work<'_>, before: &State, touched: Touched<'_>, place: &Place) {
+fn queue_events(
+    work: &mut Work<'_>,
+    before: &State,
+    touched: Touched<'_>,
+    place: &Place,
+    telling: Telling,
+) {
     if work.state.watches.is_empty() {
         return;
     }
@@ -245,12 +264,12 @@ fn queue_events(work: &mut Work<'_>, before: &State, touched: Touched<'_>, place
     work.audit.extend(looked_at(&work.state));
     let told = work.prefixes().iter().filter_map(|(answer, prefix)| {
         let mut told = prefix.clone();
-        changed(before, &mut told, touched, place, &mut Covered::new());
+        telling.tell(before, &mut told, touched, place, &mut Covered::new());
         (told.watches != prefix.watches).then(|| (answer.clone(), told))
     });
     let told: Vec<(Outcome, State)> = told.collect();
     work.prefixes().extend(told);
-    changed(before, &mut work.state, touched, place, &mut work.covered);
+    telling.tell(before, &mut work.state, touched, place, &mut work.covered);
 }
 
 /// The audit events of a refresh: for a response that let it have no round, for SDs of metadata keys that

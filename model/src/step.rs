@@ -103,6 +103,8 @@ pub(crate) struct Work<'a> {
     doubts: Vec<TransactionId>,
     /// Those that are taken to be alive from the beginning.
     alive: BTreeSet<TransactionId>,
+    /// The hives of which nothing was answered that is asked only to tell of a change (P-614).
+    unread: BTreeSet<HiveId>,
     interrupted: bool,
     /// How long a request of the call waits at most: as it was when the call began (P-169, P-240).
     pub(crate) request_timeout_ms: u64,
@@ -151,6 +153,7 @@ impl<'a> Work<'a> {
             waits: false,
             doubts: Vec::new(),
             alive: BTreeSet::new(),
+            unread: BTreeSet::new(),
             interrupted,
             request_timeout_ms: u64::from(state.limits.request_timeout_ms),
             hives_before: state.hives.clone(),
@@ -325,9 +328,9 @@ impl State {
             }
             Input::Call { caller, call, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);
-                self.steps_in_time(*began, |state, alive| {
+                self.steps_in_time((*began, *ended), |Start { state, alive, unread }| {
                     let mut work = Work::new(state, caller, time, *interrupted);
-                    work.alive = alive;
+                    (work.alive, work.unread) = (alive.clone(), unread.clone());
                     let result = perform(&mut work, &Operation::from(call));
                     let doubts = std::mem::take(&mut work.doubts);
                     (doubts, state.with_drops_left(work.into_steps(result), *interrupted))
@@ -335,9 +338,9 @@ impl State {
             }
             Input::RawCall { caller, call, memory, began, ended, interrupted } => {
                 let time = Time::Within(*began, *ended);
-                self.steps_in_time(*began, |state, alive| {
+                self.steps_in_time((*began, *ended), |Start { state, alive, unread }| {
                     let mut work = Work::new(state, caller, time, *interrupted);
-                    work.alive = alive;
+                    (work.alive, work.unread) = (alive.clone(), unread.clone());
                     let result = front_door::perform(&mut work, call, memory, perform);
                     let doubts = std::mem::take(&mut work.doubts);
                     (doubts, state.with_drops_left(work.into_steps(result), *interrupted))
@@ -346,30 +349,38 @@ impl State {
         }
     }
 
-    /// The steps of a call that began then: with every transaction alive that it depends on and that may
-    /// be, and with each of these expired. Every further run has one transaction less to doubt, so this
-    /// ends.
+    /// The steps of a call that took this time: with every transaction alive that it depends on and that may
+    /// be, and with each of these expired, as it began or while something waited for it. Every further run has one
+    /// transaction less to doubt, so this ends.
     fn steps_in_time(
         &self,
-        began: UnixTime,
-        run: impl Fn(&State, BTreeSet<TransactionId>) -> (Vec<TransactionId>, Vec<Step>),
+        span: (UnixTime, UnixTime),
+        run: impl Fn(&Start) -> (Vec<TransactionId>, Vec<Step>),
     ) -> Vec<Step> {
+        let mut first =
+            Start { state: self.clone(), alive: BTreeSet::new(), unread: BTreeSet::new() };
         if self.transactions.is_empty() {
-            return run(self, BTreeSet::new()).1;
+            return run(&first).1;
         }
-        let mut first = self.clone();
-        first.pass_time(began);
-        marks::expired(self, &mut first);
+        first.state.pass_time(span.0);
+        marks::expired(self, &mut first.state);
         let mut steps = Vec::new();
-        let mut pending = vec![(first, BTreeSet::new())];
-        while let Some((state, mut alive)) = pending.pop() {
-            let (doubts, more) = run(&state, alive.clone());
+        let mut pending = vec![first];
+        while let Some(start) = pending.pop() {
+            let (doubts, more) = run(&start);
             steps.extend(more);
+            let Start { state, mut alive, unread } = start;
             for id in doubts {
                 let mut expired = state.clone();
                 expired.expire(id);
                 marks::expired(&state, &mut expired);
-                pending.push((expired, alive.clone()));
+                let refused = state.refused_before_the_end_of(id, span);
+                if let Some(hive) = refused.filter(|hive| !unread.contains(hive)) {
+                    let unread = unread.iter().copied().chain([hive]).collect();
+                    pending.push(Start { state: expired.clone(), alive: alive.clone(), unread });
+                }
+                let unread = unread.clone();
+                pending.push(Start { state: expired, alive: alive.clone(), unread });
                 alive.insert(id);
             }
         }
@@ -385,6 +396,15 @@ impl State {
     pub(crate) fn kernel_resolver<'a>(&'a self, hive: HiveId, viewer: &'a Viewer) -> Resolver<'a> {
         Resolver { purpose: Purpose::Kernel, ..self.resolver(hive, viewer) }
     }
+}
+
+/// What a run of a call begins with.
+struct Start {
+    state: State,
+    /// The transactions that are taken to be alive.
+    alive: BTreeSet<TransactionId>,
+    /// As of [`Work`].
+    unread: BTreeSet<HiveId>,
 }
 
 /// A call that ends ends in one of the ways in which it does.

@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::in_flight::{Kind, Sent};
 use crate::input::Fd;
-use crate::layer_commit::committed;
+use crate::layer_commit::{Telling, committed_as};
 use crate::layers::{self, Touched};
 use crate::name_marks;
 use crate::names::{LayerName, ValueName, parse_path};
@@ -503,7 +503,13 @@ fn written(
     mutation.write_time(work.state.database_mut(open.hive()));
     work.requested(open.hive());
     covers!(work.if_done, "SEQ-22");
-    committed(work, before, mutation.touched(open.hive()), &open.place)?;
+    let telling = match mutation {
+        // What its value has was answered for the cap (P-44).
+        Mutation::SetValue { .. } => Telling::Exact,
+        _ => work.telling(open.hive()),
+    };
+    let touched = mutation.touched(open.hive());
+    committed_as(work, before, touched, &open.place, &Outcome::Done, telling)?;
     Ok(Outcome::Done)
 }
 

@@ -6,9 +6,12 @@
 use super::{NANOSECONDS_PER_MILLISECOND, Work};
 use crate::database::{Database, Guid, HiveId};
 use crate::errno::Errno;
+use crate::input::UnixTime;
+use crate::layer_commit::Telling;
 use crate::outcome::Outcome;
 use crate::state::State;
 use crate::store::BUSY_TIMEOUT_MS;
+use crate::transactions::TransactionId;
 
 impl State {
     /// The other hives of the source of this one.
@@ -28,14 +31,39 @@ impl State {
                 || self.contents(holder, hive).holds_volatile_data()
                 || on_the_way.is_some_and(Database::holds_volatile_data))
     }
+
+    /// The hive whose readers may have waited for this transaction, in a call that took this time, until they were
+    /// refused, if its lifetime ended behind that (P-614). Only who watches that hive would know.
+    pub(crate) fn refused_before_the_end_of(
+        &self,
+        id: TransactionId,
+        (began, ended): (UnixTime, UnixTime),
+    ) -> Option<HiveId> {
+        let refused = began.saturating_add(BUSY_TIMEOUT_NS);
+        let transaction = self.transactions.get(&id)?;
+        let hive = transaction.bound()?.hive;
+        let is_watched = self.watches.values().any(|watch| watch.is_in(hive));
+        let is_late = refused <= ended && refused <= transaction.deadline.latest;
+        let has_lock = self.lock_holder(hive) == Some(id) && self.is_locked_for_readers(hive);
+        (is_watched && is_late && has_lock).then_some(hive)
+    }
 }
+
+/// How long a source waits for a write lock, nanoseconds (P-65).
+const BUSY_TIMEOUT_NS: u64 = BUSY_TIMEOUT_MS * NANOSECONDS_PER_MILLISECOND;
 
 impl Work<'_> {
     /// Whether the call took so long that a source may have waited for a write lock and given up
     /// (P-65).
     fn has_waited(&self) -> bool {
         let (began, ended) = self.span();
-        ended.saturating_sub(began) >= BUSY_TIMEOUT_MS * NANOSECONDS_PER_MILLISECOND
+        ended.saturating_sub(began) >= BUSY_TIMEOUT_NS
+    }
+
+    /// How a change in the hive is told of for which nothing was asked but to tell of it: a question that was refused
+    /// fails no call (P-614).
+    pub(crate) fn telling(&self, hive: HiveId) -> Telling {
+        if self.unread.contains(&hive) { Telling::Unknown } else { Telling::Exact }
     }
 
     /// The call ends as it does only after such a wait.

@@ -250,6 +250,48 @@ fn what_is_read_waits_only_where_there_is_volatile_data() {
     assert_eq!(world.steps(&call, false).len(), 1);
 }
 
+/// What a removal comes to, and is told as, that takes this long.
+fn removed_within(world: &World, duration: u64) -> Vec<String> {
+    let fd = world.handle("k");
+    let (name, layer) = (b"v".to_vec(), Vec::new());
+    let unset = Call::DeleteValue { fd, name, layer, transaction: -1 };
+    let steps = world.steps_within(&unset, duration, false).into_iter().map(|step| {
+        let answer = step.outcome.example(0).unwrap();
+        let mut later = world.in_state(&step.accept(&answer).unwrap(), duration);
+        let events = later.call(Call::ReadEvents { fd, capacity: 1_000 }).0;
+        format!("{answer}: {events}")
+    });
+    let mut told: Vec<String> = steps.collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn what_is_asked_only_to_tell_may_be_refused_before_the_lifetime_ends() {
+    let mut world = with_lock();
+    world.transcript("commit $t\nwait 31");
+    let fd = world.handle("k");
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    let persistent = {
+        let mut world = world.clone();
+        world.transcript("begin s\nset $k w x with s");
+        world
+    };
+    world.transcript("volatile Machine\\w");
+    world.call(Call::ReadEvents { fd, capacity: 1_000 });
+    world.transcript("begin s\nset $k w x with s");
+    let (busy, exact) = ("EBUSY: EAGAIN", "ok: events VALUE_DELETED \"v\"");
+    let mut told = removed_within(&world, 40 * SECOND);
+    told.dedup();
+    assert_eq!(told, [busy, "ok: events OVERFLOW", exact]);
+    assert_eq!(removed_within(&persistent, 40 * SECOND), [busy, exact]);
+    // Six seconds later the lifetime ends before a question that has waited since is refused.
+    world.wait(6 * SECOND);
+    let mut told = removed_within(&world, 40 * SECOND);
+    told.dedup();
+    assert_eq!(told, [busy, exact]);
+}
+
 #[test]
 fn a_lifetime_that_ends_about_when_the_source_does_may_have_ended_first() {
     let mut world = with_lock();
