@@ -81,9 +81,8 @@ impl<E: Env> Kernel<E> {
     /// Ends a transaction that has not ended, and has its source abort it where the source does not
     /// know yet (`TXN-45`..`TXN-47`). Completes when the source has answered.
     pub fn end_transaction(&self, id: TransactionId, end: End) -> Option<oneshot::Receiver<()>> {
-        let now = self.env.now();
-        let ended = self.state().transactions.end(id, end, now);
-        let Ended { end, binding, commit_in_flight, .. } = ended?;
+        let ended = self.state().transactions.end(id, end);
+        let Ended { binding, commit_in_flight, .. } = ended?;
         match end {
             End::Aborted | End::TimedOut if !commit_in_flight => self.send_abort(binding?),
             _ => None,
@@ -114,23 +113,6 @@ impl<E: Env> Kernel<E> {
         }
     }
 
-    /// As [`Kernel::expire_if_due`], of every transaction with a place on a source.
-    fn expire_due_on(&self, slot: SlotId) {
-        let due = self.state().transactions.due_on(slot, self.env.now());
-        for id in due {
-            drop(self.end_transaction(id, End::TimedOut));
-        }
-    }
-
-    /// Whether a transaction goes on, by the clock: its timer may be late.
-    ///
-    /// # Errors
-    /// What its end makes of every use.
-    fn check_active(&self, id: TransactionId) -> Result<(), Errno> {
-        self.expire_if_due(id);
-        self.state().transactions.check_active(id)
-    }
-
     /// A connection has ended, and every transaction that was bound on it (`TXN-17`).
     pub fn lose_transactions(&self, slot: SlotId, incarnation: u64) {
         let bound = self.state().transactions.bound_on(slot, incarnation);
@@ -158,7 +140,8 @@ impl<E: Env> Kernel<E> {
 
     /// What `poll(2)` reports of a transaction fd (`TXN-41`).
     pub fn poll_transaction(&self, file: &TransactionFile<E>) -> i64 {
-        match self.check_active(file.id) {
+        self.expire_if_due(file.id);
+        match self.state().transactions.check_active(file.id) {
             Ok(()) => 0,
             Err(_) => POLLERR | POLLHUP,
         }
@@ -266,10 +249,6 @@ impl<E: Env> Kernel<E> {
         hive: HiveId,
     ) -> Result<(), Errno> {
         let Some(id) = transaction else { return Ok(()) };
-        if self.state().transactions.binding(id).is_none() {
-            // One that is over takes no place.
-            self.expire_due_on(hive.slot);
-        }
         let incarnation = {
             let mut state = self.state();
             state.transactions.check_usable(id, hive)?;
@@ -308,7 +287,7 @@ impl<E: Env> Kernel<E> {
         if is_lost {
             // The connection ended behind its answer, and the transaction with it (P-401).
             drop(self.end_transaction(id, End::SourceDown));
-            return self.check_active(id).and(Err(Errno::EIO));
+            return Err(Errno::EIO);
         }
         if bound.is_err() {
             drop(self.send_abort(binding));
@@ -342,7 +321,7 @@ impl<E: Env> Kernel<E> {
     /// What its end makes of every use.
     pub fn check_not_over(&self, transaction: Option<TransactionId>) -> Result<(), Failure> {
         let Some(id) = transaction else { return Ok(()) };
-        self.check_active(id).map_err(Failure::TransactionOver)
+        self.state().transactions.check_active(id).map_err(Failure::TransactionOver)
     }
 }
 

@@ -72,7 +72,6 @@ impl<E: Env> Kernel<E> {
         let changes = log.iter().map(|logged| logged.change.clone()).collect();
         let told = self.foresee(changes, &known).await;
         let token = Arc::new(());
-        self.expire_if_due(id);
         let ended = self.state().transactions.begin_commit(id, &token)?;
         let entered = Handover::default();
         let commit = Commit { transaction: id, binding, log, fate, told, entered };
@@ -92,7 +91,7 @@ impl<E: Env> Kernel<E> {
             }
             Err(_) => {
                 // An end meanwhile says more than the refusal that came of it.
-                self.check_active(id)?;
+                self.state().transactions.check_active(id)?;
                 Err(Errno::EIO)
             }
         }
@@ -167,8 +166,6 @@ impl<E: Env> Kernel<E> {
     /// what was done later.
     fn enter_commit(self: &Arc<Self>, commit: &Commit, awaited: bool) {
         let hive = commit.binding.hive;
-        // An answer that comes after the lifetime is a late one, also where the timer is later (P-175).
-        self.expire_if_due(commit.transaction);
         let (ended, accepted_since) = {
             let mut state = self.state();
             match awaited {
@@ -186,8 +183,7 @@ impl<E: Env> Kernel<E> {
             }
             let accepted_since = commit.fate.commit();
             commit.entered.leave(Entered { was_active, unopened, bearing });
-            let now = self.env.now();
-            (state.transactions.end(commit.transaction, End::Committed, now), accepted_since)
+            (state.transactions.end(commit.transaction, End::Committed), accepted_since)
         };
         for accepted in accepted_since {
             Arc::clone(self).take_effect_after_commit(accepted);

@@ -69,8 +69,6 @@ pub struct Binding {
 
 /// What ends with a transaction.
 pub struct Ended {
-    /// How it has ended.
-    pub end: End,
     /// What it was bound to.
     pub binding: Option<Binding>,
     /// Whether its commit is on the way, so that the source decides how it ends there.
@@ -381,16 +379,10 @@ impl Transactions {
         self.phase(id).is_ok_and(Phase::is_committing)
     }
 
-    /// Ends it; none when it has ended before. What would end it at `now` comes too late where its
-    /// lifetime was over first, though no timer has said so yet (§5.1, P-158).
-    pub fn end(&mut self, id: TransactionId, end: End, now: u64) -> Option<Ended> {
+    /// Ends it; none when it has ended before.
+    pub fn end(&mut self, id: TransactionId, end: End) -> Option<Ended> {
         self.check_active(id).ok()?;
         let record = self.records.get_mut(&id)?;
-        let end = match end {
-            End::Aborted | End::SourceDown if record.deadline <= now => End::TimedOut,
-            // What is committed is committed.
-            end => end,
-        };
         let waiting = std::mem::take(&mut record.waiting);
         let phase = std::mem::replace(&mut record.phase, Phase::Over(end));
         let commit_in_flight = phase.is_committing();
@@ -403,7 +395,7 @@ impl Transactions {
             }
             Phase::Unbound(_) | Phase::Over(_) => None,
         };
-        Some(Ended { end, binding, commit_in_flight, _waiting: waiting })
+        Some(Ended { binding, commit_in_flight, _waiting: waiting })
     }
 
     /// Its source had committed it before it went Down, though nobody had looked at the answer yet: the
@@ -431,12 +423,6 @@ impl Transactions {
     /// Whether its lifetime has run out by `now`.
     pub fn is_due(&self, id: TransactionId, now: u64) -> bool {
         self.records.get(&id).is_some_and(|record| record.deadline <= now)
-    }
-
-    /// Those with a place on a source whose lifetimes have run out by `now`.
-    pub fn due_on(&self, slot: SlotId, now: u64) -> Vec<TransactionId> {
-        let on_slot = self.chosen(|phase| phase.slot() == Some(slot));
-        on_slot.into_iter().filter(|id| self.is_due(*id, now)).collect()
     }
 
     /// Those that are bound on one connection of a source.
