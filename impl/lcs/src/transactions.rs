@@ -79,8 +79,14 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Ends a transaction that has not ended, and has its source abort it where the source does not
-    /// know yet (`TXN-45`..`TXN-47`). Completes when the source has answered.
+    /// know yet (`TXN-45`..`TXN-47`). What comes after its lifetime comes too late, though its timer has not
+    /// come to run (§5.1, P-158). Completes when the source has answered.
     pub fn end_transaction(&self, id: TransactionId, end: End) -> Option<oneshot::Receiver<()>> {
+        let is_over = self.state().transactions.is_due(id, self.env.now());
+        let end = match end {
+            End::Aborted | End::SourceDown if is_over => End::TimedOut,
+            end => end,
+        };
         let ended = self.state().transactions.end(id, end);
         let Ended { binding, commit_in_flight, .. } = ended?;
         match end {
@@ -287,7 +293,7 @@ impl<E: Env> Kernel<E> {
         if is_lost {
             // The connection ended behind its answer, and the transaction with it (P-401).
             drop(self.end_transaction(id, End::SourceDown));
-            return Err(Errno::EIO);
+            return self.state().transactions.check_active(id).and(Err(Errno::EIO));
         }
         if bound.is_err() {
             drop(self.send_abort(binding));

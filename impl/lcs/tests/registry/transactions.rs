@@ -5,6 +5,7 @@ mod descriptors;
 mod endings;
 mod isolation;
 mod late_commits;
+mod late_timers;
 mod layers;
 mod watches;
 

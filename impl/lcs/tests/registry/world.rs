@@ -32,6 +32,11 @@ impl TestEnv {
         std::mem::take(&mut self.0.lock().unwrap().audit)
     }
 
+    /// Lets time pass, and every timer that is due by then be late.
+    pub fn pass(&self, duration_ns: u64) {
+        self.0.lock().unwrap().now += duration_ns;
+    }
+
     /// Lets audit events be kept or not.
     pub fn refuse_audit(&self, refused: bool) {
         self.0.lock().unwrap().audit_refused = refused;
