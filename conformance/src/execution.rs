@@ -249,7 +249,7 @@ impl<'a> Execution<'a> {
         self.trace.record_value("fault", now, fault);
         let mut events = self.target.fault(fault).await.map_err(Stop::HarnessFault)?;
         if matches!(fault, Fault::ReleaseSource { .. }) {
-            // It may have died over what the kernel asked then.
+            // It may have died over what the kernel asked then, or another.
             events.extend(self.target.take_events());
         }
         self.power.faulted(fault);
@@ -285,13 +285,7 @@ impl<'a> Execution<'a> {
             }
         }
         let is_power_lost = events.contains(&WorldEvent::PowerLost);
-        let dead: BTreeSet<SourceId> = events
-            .iter()
-            .filter_map(|event| match event {
-                WorldEvent::SourceDown(source) => Some(*source),
-                _ => None,
-            })
-            .collect();
+        let dies = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
         let mut loss = if is_power_lost { Some(self.power_lost(&events)?) } else { None };
         for event in events {
             self.witnessed(&event)?;
@@ -303,7 +297,7 @@ impl<'a> Execution<'a> {
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
                 WorldEvent::SourceReleased(source) => {
-                    Environment::SourceReleased { source, at, dies: dead.contains(&source) }
+                    Environment::SourceReleased { source, at, dies }
                 }
                 WorldEvent::Rebooted => Environment::Reboot,
                 WorldEvent::PowerLost => loss.take().unwrap_or(Environment::Reboot),

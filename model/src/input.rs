@@ -418,7 +418,7 @@ pub enum Environment {
         source: SourceId,
         /// When all was answered.
         at: UnixTime,
-        /// Whether it dies in the course of what the kernel asks then; that it is Down comes next.
+        /// Whether a source dies in the course of what the kernel asks then; that it is Down comes next.
         dies: bool,
     },
     /// Nothing was called until now.
