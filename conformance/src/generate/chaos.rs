@@ -59,8 +59,8 @@ impl Generator {
 
     /// Calls that overlap, and what is to be seen of them afterwards.
     pub(super) fn overlap(&mut self) {
-        let acting = self.actor;
         self.calm_down();
+        let acting = self.actor;
         let aim = self.watched_path();
         let beside = self.draw_beside();
         let count = match beside {
@@ -118,8 +118,7 @@ impl Generator {
             strands[index].actions = actions;
         }
         let schedule = self.schedule();
-        // Where keys come and go as well, too many states agree with what is seen of a death.
-        let is_fatal = matches!(beside, Beside::Values | Beside::Security) && self.chance(3);
+        let is_fatal = self.chance(4);
         if is_fatal {
             let (request, executed) =
                 (self.rng.random_range(1..=FATAL_REQUEST_MAX), self.chance(2));

@@ -144,16 +144,50 @@ where
             let end = history[cannot_be_placed].returned.expect("what does not return can wait");
             let (_, with) = prefix(history, end, true);
             assert!(by_definition(specification, initial, &with).is_empty(), "too early");
-            let (indices, without) = prefix(history, end, false);
-            let renumbered: BTreeMap<usize, usize> =
-                indices.iter().enumerate().map(|(new, old)| (*old, new)).collect();
-            let order: Vec<usize> = longest_prefix.iter().map(|old| renumbered[old]).collect();
-            let returned = without.iter().enumerate().filter(|(_, o)| o.returned.is_some());
-            assert!(returned.map(|(index, _)| index).all(|index| order.contains(&index)));
-            assert!(!states_of(specification, initial, &without, &order).is_empty(), "{order:?}");
+            leads_to(specification, initial, history, (&longest_prefix, cannot_be_placed));
+            compare_furthest(specification, initial, history, end);
         }
         Decision::Undecided { explored } => panic!("undecided after {explored} steps"),
     }
+}
+
+/// What is said of a history that is not linearizable where its longest prefix, which ends here, is not wanted.
+fn compare_furthest<S>(
+    specification: &S,
+    initial: &[S::State],
+    history: &[Operation<S::Operation>],
+    longest_end: Position,
+) where
+    S: SequentialSpecification<State: std::fmt::Debug, Operation: Clone>,
+{
+    let budget = Budget { prefix: Prefix::Furthest, ..ALL };
+    let decision = check(specification, initial.to_vec(), history, budget);
+    let Decision::NotLinearizable { longest_prefix, cannot_be_placed, states, .. } = decision
+    else {
+        panic!("the same history, but {decision:?}");
+    };
+    assert!(!states.is_empty());
+    assert!(history[cannot_be_placed].returned.is_some_and(|end| end <= longest_end));
+    leads_to(specification, initial, history, (&longest_prefix, cannot_be_placed));
+}
+
+/// Asserts that an order of a prefix is one, and has all that returned before an operation did.
+fn leads_to<S>(
+    specification: &S,
+    initial: &[S::State],
+    history: &[Operation<S::Operation>],
+    (order, cannot_be_placed): (&[usize], usize),
+) where
+    S: SequentialSpecification<Operation: Clone>,
+{
+    let end = history[cannot_be_placed].returned.expect("what does not return can wait");
+    let (indices, without) = prefix(history, end, false);
+    let renumbered: BTreeMap<usize, usize> =
+        indices.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let order: Vec<usize> = order.iter().map(|old| renumbered[old]).collect();
+    let returned = without.iter().enumerate().filter(|(_, o)| o.returned.is_some());
+    assert!(returned.map(|(index, _)| index).all(|index| order.contains(&index)));
+    assert!(!states_of(specification, initial, &without, &order).is_empty(), "{order:?}");
 }
 
 /// Intervals at positions of their own, one in a few without an end.
