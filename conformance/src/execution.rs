@@ -285,7 +285,13 @@ impl<'a> Execution<'a> {
             }
         }
         let is_power_lost = events.contains(&WorldEvent::PowerLost);
-        let dies = events.iter().any(|event| matches!(event, WorldEvent::SourceDown(_)));
+        let dying: BTreeSet<SourceId> = events
+            .iter()
+            .filter_map(|event| match event {
+                WorldEvent::SourceDown(source) => Some(*source),
+                _ => None,
+            })
+            .collect();
         let mut loss = if is_power_lost { Some(self.power_lost(&events)?) } else { None };
         for event in events {
             self.witnessed(&event)?;
@@ -297,7 +303,7 @@ impl<'a> Execution<'a> {
                 WorldEvent::SourceDown(source) => Environment::SourceDown { source },
                 WorldEvent::SourceStalled(source) => Environment::SourceStalled { source },
                 WorldEvent::SourceReleased(source) => {
-                    Environment::SourceReleased { source, at, dies }
+                    Environment::SourceReleased { source, at, dying: dying.clone() }
                 }
                 WorldEvent::Rebooted => Environment::Reboot,
                 WorldEvent::PowerLost => loss.take().unwrap_or(Environment::Reboot),

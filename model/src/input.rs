@@ -3,6 +3,7 @@
 //! States the argument structures of PSD-005 §6.2, §6.3 and §11.2 field by field, so that
 //! nothing a caller can say is out of reach. Knows nothing of how a target is driven.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use crate::device_call::{
@@ -418,8 +419,8 @@ pub enum Environment {
         source: SourceId,
         /// When all was answered.
         at: UnixTime,
-        /// Whether a source dies in the course of what the kernel asks then; that it is Down comes next.
-        dies: bool,
+        /// The sources that die in the course of what the kernel asks then; that they are Down comes next.
+        dying: BTreeSet<SourceId>,
     },
     /// Nothing was called until now.
     TimePasses {

@@ -223,7 +223,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
     arriving = distinct(arriving.into_iter().flat_map(|one| one.ask(at)).collect());
     for late in ordered.iter().filter(|late| late.creation().is_some()) {
         // Its name is looked up first.
-        let untold = if state.dies_meanwhile { arriving.clone() } else { Vec::new() };
+        let untold = if state.is_dying(late.hive) { arriving.clone() } else { Vec::new() };
         let told = arriving.into_iter().flat_map(|one| late.tell_of_creation(one, &EITHER, at));
         arriving = distinct(told.flat_map(|one| one.ask(at)).chain(untold).collect());
     }
@@ -233,7 +233,7 @@ pub(crate) fn released(state: &State, source: SourceId, at: UnixTime) -> Vec<Ste
         covered,
         contest: None,
         audit,
-        next: State { dies_meanwhile: false, ..state },
+        next: State { dying: BTreeSet::new(), ..state },
     });
     steps.collect()
 }

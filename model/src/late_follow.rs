@@ -88,7 +88,7 @@ impl Due {
             }
             Due::Time(hive, key, time) => {
                 // It waits for write locks, for which the source may give up (P-611).
-                let may_not_be = state.lock_holder(*hive).is_some() || state.dies_meanwhile;
+                let may_not_be = state.lock_holder(*hive).is_some() || state.is_dying(*hive);
                 let untimed = may_not_be.then(|| state.clone());
                 let mut timed = state;
                 timed.database_mut(*hive).write_time(*key, until(*time, at));
@@ -97,7 +97,7 @@ impl Due {
                     .collect()
             }
             Due::Drop(hive, key) => {
-                let undropped = state.dies_meanwhile.then(|| state.clone());
+                let undropped = state.is_dying(*hive).then(|| state.clone());
                 let mut after = state;
                 // It waits for write locks, and may be left for the source's next start (P-156, P-370).
                 if after.lock_holder(*hive).is_none() && !after.may_not_drop(*hive) {
@@ -111,14 +111,14 @@ impl Due {
             }
             Due::Creation(late) => {
                 let arriving = Arriving { state, covered, audit, due: Vec::new() };
-                let untold = arriving.state.dies_meanwhile.then(|| arriving.clone());
+                let untold = arriving.state.is_dying(late.hive).then(|| arriving.clone());
                 let told = late.tell_of_creation(arriving, &[Telling::Unknown], at);
                 told.into_iter().flat_map(|one| one.ask(at)).chain(untold).collect()
             }
             Due::Deletion(hive, name) => {
                 let Some(slot) = state.hives.get(hive).map(|hive| hive.slot) else { return vec![] };
                 let mut ways = Vec::new();
-                if state.is_any_locked(slot) || state.dies_meanwhile {
+                if state.is_any_locked(slot) || state.is_dying(*hive) {
                     let mut after = state.clone();
                     layer_effects::owe_in(&mut after, *hive, name);
                     ways.push(after);

@@ -139,6 +139,7 @@ pub(crate) fn followed_late(
 ) {
     let Some(hive) = touched.first().map(|first| first.hive()) else { return };
     let change = Change::of(before, touched, &Outcome::Nothing, is_transaction);
+    let change = Change { is_told: true, ..change };
     // Nobody is there to hear of bad metadata.
     let _ = follow(work, &change, hive);
 }
@@ -299,6 +300,8 @@ pub(crate) struct Change<'a> {
     outcome: &'a Outcome,
     /// Whether a refresh that fails leaves the call a success.
     pub(crate) is_transaction: bool,
+    /// Whether it was counted and told of before, by the answer to a commit or by a late success.
+    pub(crate) is_told: bool,
     /// Whether what fails the refresh is in what it makes up for alone (P-241).
     is_forgiven: bool,
 }
@@ -310,7 +313,14 @@ impl<'a> Change<'a> {
         outcome: &'a Outcome,
         is_transaction: bool,
     ) -> Change<'a> {
-        Change { before, touched, outcome, is_transaction, is_forgiven: false }
+        Change {
+            before,
+            touched,
+            outcome,
+            is_transaction,
+            is_told: is_transaction,
+            is_forgiven: false,
+        }
     }
 }
 
@@ -333,9 +343,9 @@ impl Change<'_> {
     }
 
     /// Notes a state in which a death of the source may have left the call. A commit that has come so far
-    /// was answered, and is counted.
+    /// was answered, and is counted; so is a late success.
     pub(crate) fn may_have_ended_in(&self, work: &mut Work<'_>, state: State) {
-        if self.is_transaction {
+        if self.is_told {
             work.may_have_ended_uncounted_in(state);
         } else {
             work.may_have_ended_in(state, self.hive());

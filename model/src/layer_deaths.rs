@@ -7,7 +7,7 @@ use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::layer_commit::{Change, Start};
 use crate::layer_refresh::{Death, Refreshed};
-use crate::state::{DescriptionId, SlotId, State};
+use crate::state::{DescriptionId, Slot, SlotId, State};
 use crate::step::Work;
 use crate::watches::{Died, Watch, possible_after_death};
 
@@ -22,8 +22,7 @@ pub(crate) fn deaths(
     refreshed: &Refreshed,
 ) {
     let of_metadata = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
-    let slots: Vec<SlotId> = start.state.slots.keys().copied().collect();
-    for slot in slots {
+    for slot in may_die(start.state) {
         let rounds_min = if Some(slot) == of_metadata { 0 } else { refreshed.rounds };
         for rounds_max in rounds_min..=refreshed.rounds {
             for (answered, carries_out_one_more) in
@@ -39,6 +38,15 @@ pub(crate) fn deaths(
             }
         }
     }
+}
+
+/// The slots whose sources may die: in the course of a call nobody says whose did (P-615 for what the kernel does of its
+/// own).
+fn may_die(state: &State) -> Vec<SlotId> {
+    let is_dying =
+        |slot: &Slot| slot.connection.is_some_and(|source| state.dying.contains(&source));
+    let slots = state.slots.iter().filter(|(_, slot)| state.dying.is_empty() || is_dying(slot));
+    slots.map(|(id, _)| *id).collect()
 }
 
 /// The states in which one death may leave the registry.
@@ -68,8 +76,8 @@ fn died(
             work.otherwise.push((change.outcome_of(result), state));
         }
     }
-    // A commit was answered before: it has told its own change (P-146).
-    let died = if change.is_transaction { Died::Afterwards } else { Died::InTheMiddle };
+    // A commit or a late success was answered before: it has told its own change (P-146).
+    let died = if change.is_told { Died::Afterwards } else { Died::InTheMiddle };
     for state in possible(died) {
         change.may_have_ended_in(work, state);
     }
@@ -84,8 +92,7 @@ pub(crate) fn uncounted(
     state: &State,
     failed: bool,
 ) {
-    let slots: Vec<SlotId> = state.slots.keys().copied().collect();
-    for slot in slots {
+    for slot in may_die(state) {
         let mut other = state.clone();
         leave_hives_uncounted(work, change, &mut other, slot);
         let died = (slot, Died::Afterwards);

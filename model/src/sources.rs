@@ -25,9 +25,9 @@ pub(crate) fn environment(state: &State, environment: &Environment) -> Vec<Step>
         Environment::PowerLoss { recovered } => {
             reboots(state).iter().flat_map(|state| state.without_power(recovered)).collect()
         }
-        Environment::SourceReleased { source, at, dies } => {
-            let dying = State { dies_meanwhile: *dies, ..state.clone() };
-            return late::released(&dying, *source, *at);
+        Environment::SourceReleased { source, at, dying } => {
+            let begun = State { dying: dying.clone(), ..state.clone() };
+            return late::released(&begun, *source, *at);
         }
         other => simple(state, other).into_iter().collect(),
     };

@@ -103,6 +103,11 @@ impl State {
         Some((slot, self.slots.get(&slot)?.connection?))
     }
 
+    /// Whether the source of a hive dies in the course of what the kernel does of its own (P-615).
+    pub(crate) fn is_dying(&self, hive: HiveId) -> bool {
+        self.source_of(hive).is_some_and(|(_, source)| self.dying.contains(&source))
+    }
+
     pub(crate) fn stall_of(&self, hive: HiveId) -> Option<&Stall> {
         self.stalls.get(&self.source_of(hive)?.1)
     }

@@ -63,8 +63,8 @@ pub struct State {
     pub(crate) configuration_unread: bool,
     /// Sources that do not answer (§10.1, "Request timeout").
     pub(crate) stalls: Map<SourceId, Stall>,
-    /// Whether a source dies in the course of what the kernel does of its own (P-615).
-    pub(crate) dies_meanwhile: bool,
+    /// The sources that die in the course of what the kernel does of its own (P-615).
+    pub(crate) dying: BTreeSet<SourceId>,
     /// Commits that the end of a lifetime has cut off and whose answers may still come (P-540).
     pub(crate) on_the_way: rpds::VectorSync<OnTheWay>,
     /// Whether base may have its compiled-in SD again instead of the one in the table: its metadata
@@ -358,7 +358,7 @@ impl State {
             layers_unanswered: false,
             configuration_unread: false,
             stalls: Map::new_sync(),
-            dies_meanwhile: false,
+            dying: BTreeSet::new(),
             on_the_way: rpds::VectorSync::new_sync(),
             base_may_be_default: false,
             configuration_key: None,

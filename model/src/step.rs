@@ -168,7 +168,7 @@ impl<'a> Work<'a> {
 
     /// Work that the kernel does for nobody, at one moment.
     pub(crate) fn of_the_kernel(state: &State, nobody: &'a Caller, at: UnixTime) -> Work<'a> {
-        Work::new(state, nobody, Time::At(at), state.dies_meanwhile)
+        Work::new(state, nobody, Time::At(at), !state.dying.is_empty())
     }
 
     /// Work that only looks, at no particular time.

@@ -249,7 +249,11 @@ fn delete_layer(world: &World) -> Call {
 fn released_other(worlds: &[World]) -> Vec<World> {
     let release = |world: &World| {
         let (source, at) = (OTHER_SOURCE, world.now);
-        let release = Input::Environment(Environment::SourceReleased { source, at, dies: false });
+        let release = Input::Environment(Environment::SourceReleased {
+            source,
+            at,
+            dying: Default::default(),
+        });
         let after = |step: &Step| world.in_state(step.next(), 0);
         world.state.step(&release).iter().map(after).collect::<Vec<World>>()
     };

@@ -107,7 +107,11 @@ fn a_commit_does_not_carry_out_what_waits_for_the_lock_of_another_transaction() 
     let worlds = behind_another();
     let is_judged = |world: &World| {
         let (source, at) = (SOURCE, world.now);
-        let release = Input::Environment(Environment::SourceReleased { source, at, dies: false });
+        let release = Input::Environment(Environment::SourceReleased {
+            source,
+            at,
+            dying: Default::default(),
+        });
         !matches!(world.state.step(&release)[0].outcome, Outcome::Outside(_))
     };
     let judged: Vec<World> = worlds.into_iter().filter(is_judged).collect();

@@ -97,7 +97,7 @@ fn released(worlds: &[World], source: SourceId) -> Vec<Covered> {
         let steps = world.state.step(&Input::Environment(Environment::SourceReleased {
             source,
             at,
-            dies: false,
+            dying: Default::default(),
         }));
         steps.into_iter().map(|step| step.covered).collect::<Vec<Covered>>()
     };

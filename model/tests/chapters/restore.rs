@@ -617,7 +617,11 @@ fn an_orphan_that_was_closed_at_a_stalled_source_is_gone_when_that_has_answered(
     world.environment(Environment::SourceStalled { source: SOURCE });
     world.transcript("close $a");
     let at = world.now;
-    world.environment(Environment::SourceReleased { source: SOURCE, at, dies: false });
+    world.environment(Environment::SourceReleased {
+        source: SOURCE,
+        at,
+        dying: Default::default(),
+    });
     assert_eq!(outcomes(&restoring(&mut world, fd)), ["ok"]);
     // A source that goes instead purges it before it registers again.
     world.transcript("down\nresume");

@@ -51,8 +51,11 @@ fn a_layer_deletion_that_one_source_does_not_answer_is_carried_out_late() {
     let worlds = timed_out(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
     check_each(&worlds, "layers", expect!["base 0"]);
     let at = world.now + 31 * SECOND;
-    let release =
-        Input::Environment(Environment::SourceReleased { source: OTHER_SOURCE, at, dies: false });
+    let release = Input::Environment(Environment::SourceReleased {
+        source: OTHER_SOURCE,
+        at,
+        dying: Default::default(),
+    });
     let mut after: Vec<World> = Vec::new();
     for world in &worlds {
         for step in world.state.step(&release) {
@@ -80,7 +83,8 @@ fn the_late_deletion_of_a_layer_waits_for_the_locks_of_all_hives_of_its_source()
     let (fd, layer) = (world.handle("l"), Vec::new());
     let worlds = timed_out(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
     let (source, at) = (OTHER_SOURCE, world.now + 30 * SECOND);
-    let release = Input::Environment(Environment::SourceReleased { source, at, dies: false });
+    let release =
+        Input::Environment(Environment::SourceReleased { source, at, dying: Default::default() });
     let is_outside =
         |world: &World| matches!(world.state.step(&release)[0].outcome, Outcome::Outside(_));
     assert!(!worlds.is_empty() && worlds.iter().all(is_outside));

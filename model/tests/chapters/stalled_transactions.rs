@@ -98,7 +98,8 @@ fn a_late_change_behind_the_lock_of_an_open_transaction_is_not_judged() {
     stall(&mut world);
     let worlds = timed_out(&world, &unset(&world, "v"));
     let (source, at) = (SOURCE, world.now + 30 * SECOND);
-    let release = Input::Environment(Environment::SourceReleased { source, at, dies: false });
+    let release =
+        Input::Environment(Environment::SourceReleased { source, at, dying: Default::default() });
     let is_outside =
         |world: &World| matches!(world.state.step(&release)[0].outcome, Outcome::Outside(_));
     assert_eq!(worlds.iter().filter(|world| is_outside(world)).count(), 1);

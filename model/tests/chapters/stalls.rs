@@ -45,7 +45,7 @@ pub fn released(worlds: &[World]) -> Vec<World> {
         let steps = world.state.step(&Input::Environment(Environment::SourceReleased {
             source,
             at,
-            dies: false,
+            dying: Default::default(),
         }));
         let after = |step: &Step| world.in_state(step.next(), 0);
         steps.iter().map(after).collect::<Vec<World>>()
