@@ -110,7 +110,7 @@ impl Execution<'_> {
         self.statistics.views += 1;
         let token = self.token(actor);
         let paths = self.paths_to_dump(&token, below);
-        let dump = match self.dump(actor, paths).await {
+        let dump = match self.dump(actor, paths.clone()).await {
             Ok(dump) => dump,
             Err(Broken::SourceLost) => {
                 let events = self.target.take_events();
@@ -133,12 +133,12 @@ impl Execution<'_> {
         };
         let mut agreeing = Vec::new();
         for belief in &self.beliefs {
-            if self.expected(&belief.state, &token, below)? == dump {
+            if self.expected(&belief.state, &token, below, &paths)? == dump {
                 agreeing.push(belief.clone());
             }
         }
         if agreeing.is_empty() {
-            let expected = self.expected(&self.beliefs[0].state, &token, below)?;
+            let expected = self.expected(&self.beliefs[0].state, &token, below, &paths)?;
             let expected = lines(&expected, true).join("\n");
             let got = lines(&dump, true).join("\n");
             let what = "the effective view, dumped through calls".to_owned();
@@ -152,8 +152,14 @@ impl Execution<'_> {
         Ok(Some(view_of(&dump)))
     }
 
-    /// What a caller must find.
-    fn expected(&self, state: &State, token: &Token, below: &[String]) -> Result<Dump, Stop> {
+    /// What a caller must find in a state, at these paths and all that it has below one.
+    fn expected(
+        &self,
+        state: &State,
+        token: &Token,
+        below: &[String],
+        paths: &BTreeSet<Path>,
+    ) -> Result<Dump, Stop> {
         let down = self.hives_down(token);
         // SYSTEM made all there is, unless SDs have come from elsewhere, and may see it, which spares
         // the check.
@@ -176,13 +182,15 @@ impl Execution<'_> {
         }
         // A path that another state knows of is tried too. In this one it is absent, unless it is another
         // spelling of one that is there.
-        let others = self.paths_to_dump(token, below);
-        let others: Vec<Path> =
-            others.into_iter().filter(|path| !dump.contains_key(path)).collect();
+        let others: Vec<&Path> = paths.iter().filter(|path| !dump.contains_key(*path)).collect();
+        if others.is_empty() {
+            return Ok(dump);
+        }
+        let spelled: BTreeMap<Path, Found> =
+            dump.iter().map(|(known, found)| (folded(known), found.clone())).collect();
         for path in others {
-            let spelled = dump.iter().find(|(known, _)| folded(known) == folded(&path));
-            let found = spelled.map_or(Found::Absent, |(_, found)| found.clone());
-            dump.insert(path, found);
+            let found = spelled.get(&folded(path)).cloned().unwrap_or(Found::Absent);
+            dump.insert(path.clone(), found);
         }
         Ok(dump)
     }
