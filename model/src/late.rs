@@ -1,7 +1,7 @@
 //! What late responses bring: the effects that the kernel has kept for them.
 //!
 //! States PSD-005 §10.1 ("Request timeout") and §5.1 ("Isolation", what becomes of a retained log), with D-55,
-//! D-81, D-93, P-174, P-240 to P-249 and P-260 to P-269. How a request comes to be late is in `stalls`. Late
+//! D-81, D-93, P-174, P-240 to P-249, P-260 to P-269 and P-615. How a request comes to be late is in `stalls`. Late
 //! responses come in the order of their requests, but for those that wait for the write lock that a commit in
 //! flight has.
 

@@ -1,8 +1,8 @@
 //! What the kernel asks for when late responses have come.
 //!
 //! States PSD-005 §10.1 ("Request timeout", the refresh that a late success brings) and §2.8 for what was written into
-//! a layer that is gone, with P-152, P-264, P-363 and P-422. A source that is released answers what it has kept before
-//! anything else, so this comes after all other effects of it.
+//! a layer that is gone, with P-152, P-264, P-363, P-422 and P-615. A source that is released answers what it has kept
+//! before anything else, so this comes after all other effects of it.
 
 use crate::coverage::covers;
 use crate::database::{Database, Guid, HiveId, Layered, Target, Time};

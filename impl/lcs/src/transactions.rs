@@ -79,8 +79,8 @@ impl<E: Env> Kernel<E> {
     }
 
     /// Ends a transaction that has not ended, and has its source abort it where the source does not
-    /// know yet (`TXN-45`..`TXN-47`). What comes after its lifetime comes too late, though its timer has not
-    /// come to run (§5.1, P-158). Completes when the source has answered.
+    /// know yet (`TXN-45`..`TXN-47`). A loss or an abort after its lifetime comes too late, though its timer
+    /// has not come to run (§5.1, P-158). Completes when the source has answered.
     pub fn end_transaction(&self, id: TransactionId, end: End) -> Option<oneshot::Receiver<()>> {
         let is_over = self.state().transactions.is_due(id, self.env.now());
         let end = match end {

@@ -2,10 +2,11 @@
 
 use expect_test::expect;
 use registry_model::input::DeviceCall;
+use registry_model::observation::KeyInfo;
 use registry_model::store_entry::{
     StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
 };
-use registry_model::{Call, Environment, Input, Outcome, Step};
+use registry_model::{Call, Environment, Input, Observation, Outcome, Step};
 
 use crate::stalls::*;
 use crate::world::{OTHER_SOURCE, SOURCE, World, write};
@@ -212,4 +213,59 @@ fn what_a_registration_changes_at_a_stalled_source_is_told_under_the_first_readi
     assert!(worlds.iter().all(|world| world.state.limits().max_subtree_watch_depth == 1));
     // OVERFLOW, VALUE_DELETED two levels down, and both.
     assert_eq!(lengths_of_events(&worlds), [8, 17, 25]);
+}
+
+/// The worlds in which each of these may be when the first source has answered everything and has died over what was
+/// asked then, which nobody has noticed yet.
+fn released_to_die(worlds: &[World]) -> Vec<World> {
+    let release = |world: &World| {
+        let (source, at) = (SOURCE, world.now);
+        let dying = [source].into();
+        let release = Input::Environment(Environment::SourceReleased { source, at, dying });
+        let after = |step: &Step| world.in_state(step.next(), 0);
+        world.state.step(&release).iter().map(after).collect::<Vec<World>>()
+    };
+    worlds.iter().flat_map(release).collect()
+}
+
+#[test]
+fn a_late_success_is_counted_once_though_its_source_dies_over_the_refresh() {
+    let mut world = World::with_layers();
+    world.transcript(
+        "layer a 1\nopen l Machine\\System\\Registry\\Layers\\a\nopen m Machine\ninfo $m",
+    );
+    let call = write(world.handle("l"), "Enabled", 4, &0u32.to_le_bytes(), b"");
+    let generations = |worlds: &[World]| {
+        let mut world = worlds[0].clone();
+        let info = Call::QueryKeyInfo { fd: world.handle("m"), name_capacity: 100 };
+        let Observation::KeyInfo(least) = world.call(info.clone()).0 else { panic!("no key info") };
+        let admitted = (0..4).map(|more| least.hive_generation + more).filter(|generation| {
+            let seen =
+                Observation::KeyInfo(KeyInfo { hive_generation: *generation, ..least.clone() });
+            let steps = worlds.iter().flat_map(|world| world.steps(&info, false));
+            steps.into_iter().any(|step| step.accept(&seen).is_ok())
+        });
+        admitted.collect::<Vec<u64>>()
+    };
+    let late = timed_out_in_its_course(&world, &call);
+    assert_eq!(generations(&released_to_die(&late)), generations(&released(&late)));
+}
+
+#[test]
+fn a_source_is_asked_to_delete_a_layer_though_another_dies_over_the_refresh() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript(
+        "layer a 1\ncreate k Other\\k\nset $k v b\nset $k v a in a\n\
+         open l Machine\\System\\Registry\\Layers\\a",
+    );
+    let (fd, layer) = (world.handle("l"), Vec::new());
+    let late = timed_out_in_its_course(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
+    check_each(
+        &restarted(&released_to_die(&late)),
+        "layers\nlayer a 1\nget $k v",
+        expect![[r#"
+        base 0; created, ok; sz "b" from base, sequence 7
+        a 1, base 0; opened, ok; sz "a" from a, sequence 8"#]],
+    );
 }
