@@ -136,7 +136,8 @@ impl Execution<'_> {
             let caller = self.caller(actor);
             let input = Input::Call { caller, call, began, ended, interrupted };
             self.note_call(actor, &input, &observation, interrupted);
-            let operation = RegistryInput { input, observation: Some(observation), number };
+            let (observation, meets_death) = (Some(observation), may_be_cut_off);
+            let operation = RegistryInput { input, observation, number, meets_death };
             let (process, returned) = (strand as u32, Some(returned));
             operations.push(linearizability::Operation { process, invoked, returned, operation });
         }

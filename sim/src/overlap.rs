@@ -70,7 +70,10 @@ pub async fn call_all(
     tell_deaths(world, &mut **calls.borrow_mut(), &deaths);
     turnstile.open();
     match (have_ended, have_returned) {
-        (true, _) => world.settled().await,
+        (true, _) => {
+            world.settled().await;
+            tell_deaths(world, &mut **calls.borrow_mut(), &deaths);
+        }
         // What hangs may never be at rest.
         (false, false) => {}
         (false, true) => {

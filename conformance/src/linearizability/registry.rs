@@ -17,6 +17,7 @@
 mod deaths;
 mod input;
 mod judgement;
+mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -529,31 +530,6 @@ impl<'a> Registry<'a> {
         }
         let noted = self.noted(roots, &order);
         Judgement::Linearizable(Box::new(Linearized { order, states, noted, explored }))
-    }
-
-    /// What is noted in this order.
-    fn noted(&self, roots: &[Possible], order: &[usize]) -> Noted {
-        let mut ways: Vec<(Noted, Possible)> =
-            roots.iter().map(|root| (Noted::default(), root.clone())).collect();
-        for place in order {
-            let mut next: Vec<(Noted, Possible)> = Vec::new();
-            for (before, possible) in &ways {
-                let is_answered = self.history[*place].returned.is_some();
-                let possible = self.admitted(possible, *place);
-                for (mut noted, after) in self.marked_steps(&possible, *place, is_answered) {
-                    if self.may_have_failed_by_a_death(*place) {
-                        noted.audit.iter_mut().for_each(|due| due.optional = true);
-                    }
-                    if next.iter().all(|(_, known)| *known != after) {
-                        let mut all = before.clone();
-                        all.add(noted);
-                        next.push((all, after));
-                    }
-                }
-            }
-            ways = next;
-        }
-        ways.into_iter().next().map(|(noted, _)| noted).unwrap_or_default()
     }
 
     /// The same with a call that has looked before, in some order that was found.

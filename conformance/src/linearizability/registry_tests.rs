@@ -137,14 +137,16 @@ fn call(
     observation: Observation,
 ) -> Operation<RegistryInput> {
     let (input, observation) = (input(process, call), Some(observation));
-    let operation = RegistryInput { input, observation, number: Number::any() };
+    let number = Number::any();
+    let operation = RegistryInput { input, observation, number, meets_death: true };
     Operation { process, invoked, returned: Some(returned), operation }
 }
 
 /// The source dies at this moment, or later.
 fn death(invoked: u64) -> Operation<RegistryInput> {
     let input = Input::Environment(Environment::SourceDown { source: SOURCE });
-    let operation = RegistryInput { input, observation: None, number: Number::any() };
+    let operation =
+        RegistryInput { input, observation: None, number: Number::any(), meets_death: false };
     Operation { process: 9, invoked, returned: Some(20), operation }
 }
 
@@ -318,10 +320,34 @@ fn numbers_that_a_death_has_cut_off_may_be_lost() {
 }
 
 #[test]
-fn what_began_after_a_death_has_lost_no_number() {
-    let history = [death(5), call(0, (6, 9), set(1), Observation::Failed(Errno::EIO))];
-    let [end] = &states(&history)[..] else { panic!("one state") };
-    assert_eq!(end.next_sequence(), booted().next_sequence());
+fn only_a_call_that_meets_a_death_may_have_lost_a_number() {
+    let counters = |meets_death: bool| {
+        let mut write = call(0, (0, 9), set(1), Observation::Failed(Errno::EIO));
+        write.operation.meets_death = meets_death;
+        let ends = states(&[write, death(5)]).into_iter();
+        ends.map(|state| state.next_sequence()).collect::<BTreeSet<u64>>().len()
+    };
+    assert_eq!((counters(true), counters(false)), (2, 1));
+}
+
+#[test]
+fn what_fails_beside_a_death_may_be_told_of_though_it_comes_after_it() {
+    let initial = with_a_number_from_the_future(&booted(), booted().next_sequence() + 90);
+    let noted = |began: u64| {
+        let mut write = call(0, (began, 9), set(1), Observation::Failed(Errno::EIO));
+        let Input::Call { interrupted, .. } = &mut write.operation.input else { panic!("a call") };
+        (*interrupted, write.operation.meets_death) = (began < 5, began < 5);
+        let mut death = death(5);
+        death.returned = Some(5);
+        let history = [write, death];
+        match judge(std::slice::from_ref(&initial), &history, STEPS_MAX, Prefix::Longest) {
+            Judgement::Linearizable(linearized) => linearized.noted.audit,
+            other => panic!("{other:?}"),
+        }
+    };
+    let beside = noted(0);
+    assert!(!beside.is_empty() && beside.iter().all(|due| due.optional), "{beside:?}");
+    assert_eq!(noted(6), []);
 }
 
 #[test]

@@ -42,7 +42,8 @@ pub(super) fn may_interrupt(
 pub(super) fn operations(deaths: &Deaths, last: u64) -> impl Iterator<Item = Operation> {
     deaths.iter().enumerate().map(move |(index, (source, at))| {
         let input = Input::Environment(Environment::SourceDown { source: *source });
-        let operation = RegistryInput { input, observation: None, number: Number::any() };
+        let operation =
+            RegistryInput { input, observation: None, number: Number::any(), meets_death: false };
         let process = (STRANDS_MAX + index) as u32;
         let returned = Some(if *at == ANY_TIME { last + 1 } else { *at });
         Operation { process, invoked: *at, returned, operation }

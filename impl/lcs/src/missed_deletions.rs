@@ -51,7 +51,8 @@ impl MissedDeletions {
         id
     }
 
-    /// The source has carried out a request, and whatever it was asked before. It owes what was asked later.
+    /// The source has carried out a request, and whatever it was asked before. It owes what was asked later and
+    /// may yet be carried out.
     pub fn carried_out(&mut self, name: &FoldedName, id: DeletionId) {
         if let Some(missed) = self.owed.get_mut(name) {
             missed.in_flight.retain(|other| *other > id);

@@ -17,7 +17,7 @@ use crate::linearizability::Operation;
 impl Registry<'_> {
     /// Whether a call that is part of no transaction has found a source Down, and has left everything as it was.
     pub(super) fn fails_for_want_of_a_source(&self, place: usize) -> bool {
-        let RegistryInput { input, observation, number } = &self.history[place].operation;
+        let RegistryInput { input, observation, number, .. } = &self.history[place].operation;
         let Input::Call { call, interrupted: false, .. } = input else { return false };
         let asks_about_a_key = matches!(
             call,
@@ -42,12 +42,8 @@ impl Registry<'_> {
     /// Whether it is as well possible that a call has failed by a death that it overlaps with, and has met nothing of
     /// what is told of its failure (§3.1).
     pub(super) fn may_have_failed_by_a_death(&self, place: usize) -> bool {
-        let own = &self.history[place];
-        let overlaps = |death: &Operation<RegistryInput>| {
-            is_death(death) && !is_before(own, death) && !is_before(death, own)
-        };
-        own.operation.observation == Some(Observation::Failed(Errno::EIO))
-            && self.history.iter().any(overlaps)
+        let own = &self.history[place].operation;
+        own.meets_death && own.observation == Some(Observation::Failed(Errno::EIO))
     }
 
     /// The state after a source has died, which was before whatever began later. What comes next in an order of
@@ -71,10 +67,12 @@ impl Registry<'_> {
     }
 
     /// The input as one that takes this number, if it takes one. What was cut off and has sent no number was not read
-    /// by anybody; but before it a transaction may have been bound.
+    /// by anybody; but before it a transaction may have been bound, or a creation have made room for itself.
     pub(super) fn input_with_number(&self, place: usize, number: u64) -> Cow<'_, Input> {
         let input = &self.history[place].operation.input;
-        let is_unread = matches!(input, Input::Call { call, .. } if call.transaction() == -1)
+        let sends_one_request =
+            |call: &Call| call.transaction() == -1 && !matches!(call, Call::CreateKey { .. });
+        let is_unread = matches!(input, Input::Call { call, .. } if sends_one_request(call))
             && !self.sent.contains(&number)
             && self.is_cut_off(place);
         if !is_unread {
@@ -91,18 +89,11 @@ impl Registry<'_> {
     pub(super) fn is_cut_off(&self, place: usize) -> bool {
         let own = &self.history[place];
         let is_unsent = matches!(own.operation.number, Number::Unsent(_));
-        let has_failed = own.operation.observation == Some(Observation::Failed(Errno::EIO));
-        let mut deaths = self.history.iter().filter(|other| is_death(other));
-        is_unsent
-            && has_failed
-            && numbers_max(own) > 0
-            && deaths.any(|death| {
-                !is_before(own, death) && (death.invoked == 0 || own.invoked < death.invoked)
-            })
+        is_unsent && numbers_max(own) > 0 && self.may_have_failed_by_a_death(place)
     }
 }
 
-fn is_death(operation: &Operation<RegistryInput>) -> bool {
+pub(super) fn is_death(operation: &Operation<RegistryInput>) -> bool {
     matches!(operation.operation.input, Input::Environment(Environment::SourceDown { .. }))
 }
 

@@ -14,6 +14,8 @@ pub struct RegistryInput {
     pub observation: Option<Observation>,
     /// What is known of the sequence number that the call took, if it took any.
     pub number: Number,
+    /// Whether the death of a source that it may need came while it was under way.
+    pub meets_death: bool,
 }
 
 /// What is known of the sequence number of a call.
