@@ -35,7 +35,7 @@ use crate::typed;
 use crate::wire::{Transcript, Violation, WireMonitor};
 
 /// Beyond this many states that agree with what was seen, the verdict is "indeterminate".
-const STATES_MAX: usize = 4_096;
+const STATES_MAX: usize = 16_384;
 
 /// What was seen of a key when someone looked for changes.
 #[derive(Clone, Copy, Debug)]

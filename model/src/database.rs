@@ -373,6 +373,11 @@ impl Database {
 
     /// The highest sequence number stored (SEQ-12), 0 if there is none.
     pub(crate) fn max_sequence(&self) -> u64 {
+        self.sequences().max().unwrap_or(0)
+    }
+
+    /// The sequence number of every entry.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = u64> {
         let paths = self
             .path_entries
             .values()
@@ -387,7 +392,7 @@ impl Database {
             .map(|entry| entry.sequence);
         let blankets =
             self.blankets.values().flat_map(|layers| layers.values()).map(|entry| entry.sequence);
-        paths.chain(values).chain(blankets).max().unwrap_or(0)
+        paths.chain(values).chain(blankets)
     }
 }
 

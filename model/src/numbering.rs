@@ -70,6 +70,12 @@ impl State {
         stored.filter(|number| *number >= self.next_sequence)
     }
 
+    /// Whether an entry of any hive has this number.
+    pub fn stores(&self, number: u64) -> bool {
+        let mut stored = self.databases.values().flat_map(Database::sequences);
+        stored.any(|other| other == number)
+    }
+
     /// Whether any write into a value may be refused for what is stored of it, or for what an open transaction has
     /// made of that, while all of these take effect: for malformed entries or for MaxLayersPerValue (§2.6), as it is
     /// or as they may leave it.

@@ -283,6 +283,11 @@ impl<'a> Registry<'a> {
                 }
                 let Some(state) = self.answered(&step, place, is_answered) else { continue };
                 let has_number = !state.has_number();
+                if has_number
+                    && self.stores_what_was_not_sent(place, number, (&known.state, &state))
+                {
+                    continue;
+                }
                 // What gets as far as its number has looked before.
                 if self.looks_before(place) && has_number != is_admitted {
                     continue;

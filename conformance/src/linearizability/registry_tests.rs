@@ -320,6 +320,24 @@ fn numbers_that_a_death_has_cut_off_may_be_lost() {
 }
 
 #[test]
+fn a_creation_that_has_sent_no_number_has_made_room_at_most() {
+    let hide = Call::HideKey { fd: KEY, layer: Vec::new(), transaction: -1 };
+    let hidden = expected(&booted(), &input(0, hide));
+    let mut creation = call(0, (0, 9), create(-1, "Machine\\k"), Observation::Failed(Errno::EIO));
+    let Input::Call { interrupted, .. } = &mut creation.operation.input else { panic!("a call") };
+    *interrupted = true;
+    let mut ends: Vec<State> = Vec::new();
+    for state in states_from(hidden.clone(), &[creation, death(5)]) {
+        let state = state.with_next_sequence(1000);
+        assert!(!(hidden.next_sequence()..1000).any(|number| state.stores(number)));
+        if !ends.contains(&state) {
+            ends.push(state);
+        }
+    }
+    assert_eq!(ends.len(), 2, "hidden still, or not");
+}
+
+#[test]
 fn only_a_call_that_meets_a_death_may_have_lost_a_number() {
     let counters = |meets_death: bool| {
         let mut write = call(0, (0, 9), set(1), Observation::Failed(Errno::EIO));

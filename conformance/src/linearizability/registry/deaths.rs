@@ -85,6 +85,19 @@ impl Registry<'_> {
         Cow::Owned(unread)
     }
 
+    /// Whether what a call has come to cannot be, as its entry is there, by a request that nobody has read.
+    pub(super) fn stores_what_was_not_sent(
+        &self,
+        place: usize,
+        number: u64,
+        (before, after): (&State, &State),
+    ) -> bool {
+        self.is_cut_off(place)
+            && !self.sent.contains(&number)
+            && after.stores(number)
+            && !before.stores(number)
+    }
+
     /// Whether a call that takes numbers was under way as a source died, and has sent none.
     pub(super) fn is_cut_off(&self, place: usize) -> bool {
         let own = &self.history[place];
