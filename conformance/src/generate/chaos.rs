@@ -20,6 +20,9 @@ const AIMED: &[&str] = &["p1", "p2", "p3", "p4", "p5"];
 const OTHER: &[&str] = &["q1", "q2", "q3", "q4", "q5"];
 /// The handle of a transaction, by the strand.
 const TRANSACTION: &[&str] = &["b1", "b2", "b3", "b4", "b5"];
+/// How many strands a block has, one as likely as another. Fewer overlap with fewer than three mutations of a key on the
+/// average.
+const STRANDS: &[usize] = &[3, 4, 4, 5, 5, 5];
 /// Every kind of event.
 const ALL_EVENTS: u32 = 7;
 /// Most changes of a block. Each order of them gives watches a queue of its own, and all that agree with what was seen
@@ -63,10 +66,7 @@ impl Generator {
         let acting = self.actor;
         let aim = self.watched_path();
         let beside = self.draw_beside();
-        let count = match beside {
-            Beside::Values => self.rng.random_range(3..=5),
-            _ => [3, 4, 5, 5][self.rng.random_range(0..4)],
-        };
+        let count = STRANDS[self.rng.random_range(0..STRANDS.len())];
         let children = [self.pick(KEY_NAMES), self.pick(KEY_NAMES)];
         let other = if beside == Beside::Removals || self.chance(2) {
             format!("{aim}\\{}", children[0])
