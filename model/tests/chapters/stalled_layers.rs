@@ -51,21 +51,9 @@ fn a_layer_deletion_that_one_source_does_not_answer_is_carried_out_late() {
     let (fd, layer) = (world.handle("l"), Vec::new());
     let worlds = timed_out(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
     check_each(&worlds, "layers", expect!["base 0"]);
-    let at = world.now + 31 * SECOND;
-    let release = Input::Environment(Environment::SourceReleased {
-        source: OTHER_SOURCE,
-        at,
-        dying: Default::default(),
-    });
-    let mut after: Vec<World> = Vec::new();
-    for world in &worlds {
-        for step in world.state.step(&release) {
-            after.push(world.in_state(step.next(), 0));
-        }
-    }
     // A layer of the same name does not find the entries again.
     check_each(
-        &after,
+        &released_with_deaths(&worlds, OTHER_SOURCE, &[]),
         "get $k v\nlayer a 1\nget $k v",
         expect![[r#"sz "b" from base, sequence 7; created, ok; sz "b" from base, sequence 7"#]],
     );
@@ -215,19 +203,6 @@ fn what_a_registration_changes_at_a_stalled_source_is_told_under_the_first_readi
     assert_eq!(lengths_of_events(&worlds), [8, 17, 25]);
 }
 
-/// The worlds in which each of these may be when the first source has answered everything and has died over what was
-/// asked then, which nobody has noticed yet.
-fn released_to_die(worlds: &[World]) -> Vec<World> {
-    let release = |world: &World| {
-        let (source, at) = (SOURCE, world.now);
-        let dying = [source].into();
-        let release = Input::Environment(Environment::SourceReleased { source, at, dying });
-        let after = |step: &Step| world.in_state(step.next(), 0);
-        world.state.step(&release).iter().map(after).collect::<Vec<World>>()
-    };
-    worlds.iter().flat_map(release).collect()
-}
-
 #[test]
 fn a_late_success_is_counted_once_though_its_source_dies_over_the_refresh() {
     let mut world = World::with_layers();
@@ -248,7 +223,10 @@ fn a_late_success_is_counted_once_though_its_source_dies_over_the_refresh() {
         admitted.collect::<Vec<u64>>()
     };
     let late = timed_out_in_its_course(&world, &call);
-    assert_eq!(generations(&released_to_die(&late)), generations(&released(&late)));
+    assert_eq!(
+        generations(&released_with_deaths(&late, SOURCE, &[SOURCE])),
+        generations(&released(&late))
+    );
 }
 
 #[test]
@@ -262,7 +240,7 @@ fn a_source_is_asked_to_delete_a_layer_though_another_dies_over_the_refresh() {
     let (fd, layer) = (world.handle("l"), Vec::new());
     let late = timed_out_in_its_course(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
     check_each(
-        &restarted(&released_to_die(&late)),
+        &restarted(&released_with_deaths(&late, SOURCE, &[SOURCE])),
         "layers\nlayer a 1\nget $k v",
         expect![[r#"
         base 0; created, ok; sz "b" from base, sequence 7

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use registry_model::errno::Errno;
-use registry_model::input::{DeviceCall, StreamAccess};
+use registry_model::input::{DeviceCall, SourceId, StreamAccess};
 use registry_model::store_entry::{StoreEntry, StoredKey, StoredRecord, StoredSequence};
 use registry_model::{Call, Environment, Input, Observation, Step};
 
@@ -40,15 +40,16 @@ pub fn timed_out_in_its_course(world: &World, call: &Call) -> Vec<World> {
 
 /// The worlds in which each of these may be when the source has answered everything.
 pub fn released(worlds: &[World]) -> Vec<World> {
+    released_with_deaths(worlds, SOURCE, &[])
+}
+
+/// The same of any source, where some have died over what was asked then, which nobody has noticed yet.
+pub fn released_with_deaths(worlds: &[World], source: SourceId, dying: &[SourceId]) -> Vec<World> {
     let release = |world: &World| {
-        let (source, at) = (SOURCE, world.now);
-        let steps = world.state.step(&Input::Environment(Environment::SourceReleased {
-            source,
-            at,
-            dying: Default::default(),
-        }));
+        let (at, dying) = (world.now, dying.iter().copied().collect());
+        let release = Input::Environment(Environment::SourceReleased { source, at, dying });
         let after = |step: &Step| world.in_state(step.next(), 0);
-        steps.iter().map(after).collect::<Vec<World>>()
+        world.state.step(&release).iter().map(after).collect::<Vec<World>>()
     };
     worlds.iter().flat_map(release).collect()
 }

@@ -41,3 +41,13 @@ fn prepared(client: &Client) -> (i32, i32, Client) {
     let transaction = client.begin().unwrap();
     (key, transaction, client.within(transaction))
 }
+
+/// A layer, a key of another source than that of its metadata, and a transaction that has written to the
+/// key in the layer.
+fn writer_on_another_source(client: &Client) -> (i32, i32, i32) {
+    let layer = client.layer("gpo", 5);
+    let key = client.make("Other\\A");
+    let writer = client.begin().unwrap();
+    client.within(writer).set(key, "v", 1, "gpo").unwrap();
+    (layer, key, writer)
+}

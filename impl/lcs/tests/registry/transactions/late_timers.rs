@@ -20,10 +20,7 @@ fn a_source_that_goes_down_after_the_lifetime_leaves_the_transaction_timed_out()
 fn the_deletion_of_a_layer_after_the_lifetime_leaves_its_writer_timed_out() {
     let machine = Machine::new();
     let client = machine.client();
-    let gpo = client.layer("gpo", 5);
-    let other = client.make("Other\\A");
-    let writer = client.begin().unwrap();
-    client.within(writer).set(other, "v", 1, "gpo").unwrap();
+    let (gpo, _, writer) = writer_on_another_source(&client);
     machine.world.env.pass(LIFETIME_NS);
     client.delete(gpo, "").unwrap();
     assert_eq!(client.status(writer), TIMED_OUT);

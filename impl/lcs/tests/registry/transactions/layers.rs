@@ -120,10 +120,7 @@ fn bad_metadata_is_no_fault_of_the_commit() {
 fn a_writer_on_another_source_is_aborted_by_the_deletion_of_its_layer() {
     let machine = Machine::new();
     let client = machine.client();
-    let gpo = client.layer("gpo", 5);
-    let other = client.make("Other\\A");
-    let writer = client.begin().unwrap();
-    client.within(writer).set(other, "v", 1, "gpo").unwrap();
+    let (gpo, other, writer) = writer_on_another_source(&client);
     client.delete(gpo, "").unwrap();
     assert_eq!(client.status(writer), Ok((REG_TXN_ABORTED, Errno::EINVAL as u32)));
     assert_eq!(client.poll(writer), Ok(ENDED));
