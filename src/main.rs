@@ -50,7 +50,8 @@ enum Command {
     Bench(BenchArguments),
     /// Say whether this machine and this build can do their work.
     Doctor,
-    /// Apply each planted defect to a copy of the source tree and see that it is found.
+    /// Apply each planted defect to a copy of the source tree and see that it is found; exit status 1 if one is
+    /// not, within 60 seconds, and 2 if one does not apply or compile.
     Planted(PlantedArguments),
     /// Be the source process `lockstep-store-sqlite`, which a world on real threads starts.
     #[command(hide = true)]
@@ -68,7 +69,7 @@ pub enum World {
     Sim,
     /// Real threads, source processes on real files, and `kill -9`. No run can be replayed, and what only the
     /// simulator can do is left out of the plans and counted: waits and changes of time-outs, writes that would wait for an open transaction, stalls and slow
-    /// sources, breaches of the protocol (deaths instead), power losses (reboots instead), failing disks,
+    /// sources, breaches of the protocol (deaths instead), power losses (reboots instead of those between calls), failing disks,
     /// records put into stores.
     Threads,
 }
@@ -98,7 +99,7 @@ pub struct RunArguments {
     /// this nor --time is given.
     #[arg(long)]
     seeds: Option<String>,
-    /// Begin no seed after this time, as in 90s, 10m or 2h.
+    /// Begin no seed after this time, as in 90s, 10m or 2h. Without --seeds from 0 on, without another end.
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
     /// Run share I of N equal shares of the seeds, as I/N, counted from 1.
@@ -134,7 +135,8 @@ pub struct RunArguments {
     /// Run every seed twice, on another thread, and compare the traces.
     #[arg(long, conflicts_with = "twice_one_in")]
     determinism: bool,
-    /// List the situations in which no call was made: call, layers, sources and how far the call came.
+    /// List the situations in which no call was made: call, layers, sources and how far the call came. Some of
+    /// them cannot occur.
     #[arg(long)]
     blind_spots: bool,
     /// The report on standard output.
@@ -180,7 +182,7 @@ pub struct ShrinkArguments {
 /// Options of `exhaust`.
 #[derive(Args)]
 pub struct ExhaustArguments {
-    /// The longest sequences; each action more takes about twenty times as long.
+    /// The longest sequences, 4 at most; each action more takes about twenty times as long.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=4))]
     length: u8,
     /// The store behind the source.
@@ -206,8 +208,8 @@ pub struct CheckArguments {
     /// Write the model's answers into the scripts. Scripts marked `by hand` are only compared.
     #[arg(long)]
     bless: bool,
-    /// Account for the requirements that the scripts show; exit status 4 below 95 %, or if a script names one in its
-    /// header that it does not show.
+    /// Account for the requirements that the scripts show; exit status 4 below 95 %, if a script names one in its
+    /// header that it does not show, or if one is shown that is said not to count.
     #[arg(long)]
     coverage: bool,
     /// The store behind each source.

@@ -263,6 +263,18 @@ fn a_campaign_whose_time_is_over_passes_and_says_how_to_go_on() {
 }
 
 #[test]
+fn the_document_of_a_campaign_whose_time_is_over_says_where_to_go_on() {
+    let folder = Folder::new("time-in-json");
+    let line = "run --time 1s --calls 1000 --store memory --jobs 1 --format json";
+    let finished = folder.run(line).exits(0);
+    let number = |name: &str| {
+        let line = finished.out.lines().find(|line| line.starts_with(&format!("  \"{name}\": ")));
+        line.unwrap_or_else(|| panic!("{}", finished.out)).split_once(": ").map(|(_, value)| value)
+    };
+    assert_eq!(number("next_seed"), number("seeds"));
+}
+
+#[test]
 fn the_shards_of_a_range_share_its_seeds() {
     let folder = Folder::new("shards");
     for (shard, seeds) in [("1/3", 2), ("2/3", 2), ("3/3", 1)] {

@@ -360,7 +360,7 @@ fn endings(state: &State, looks: &[Look], is_interrupted: bool) -> Vec<State> {
 /// call.
 pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
     let Some(concern) = change.concern(&work.state) else { return };
-    let is_interrupted = work.is_interrupted();
+    let is_interrupted = may_be_lost(work);
     let mut covered = work.covered;
     let looks = change.looks(&work.state, concern, &mut covered);
     work.covered = covered;
@@ -405,6 +405,11 @@ pub(crate) fn follow(work: &mut Work<'_>, change: &Change<'_>) {
     work.otherwise.extend(others.map(|other| (change.outcome.clone(), other)));
 }
 
+/// Whether the source may have died before or while it was asked for the parameters (P-165).
+fn may_be_lost(work: &Work<'_>) -> bool {
+    machine(&work.state).is_some_and(|hive| work.may_lose(hive))
+}
+
 /// Whether the source may have stopped answering when it was asked for the parameters.
 fn may_be_unanswered(work: &Work<'_>) -> bool {
     let may_stall = machine(&work.state).is_some_and(|hive| work.state.may_stall(hive));
@@ -437,7 +442,7 @@ fn report(work: &mut Work<'_>, change: &Change<'_>, looks: &[Look], elsewhere: V
     let Some((main, others)) = looks.split_first() else { return };
     let mut events = main.taken.events.clone();
     let is_same = |look: &Look| look.taken.events == main.taken.events;
-    if work.is_interrupted() || !others.iter().all(is_same) {
+    if may_be_lost(work) || !others.iter().all(is_same) {
         events.iter_mut().for_each(|event| event.optional = true);
     }
     let more = others.iter().flat_map(|look| look.taken.events.clone()).chain(elsewhere);

@@ -276,6 +276,11 @@ impl<'a> Work<'a> {
         self.interrupted
     }
 
+    /// Whether the source of this hive may have: over what the kernel does of its own it is known whose does (P-615).
+    pub(crate) fn may_lose(&self, hive: HiveId) -> bool {
+        self.interrupted && (self.state.dying.is_empty() || self.state.is_dying(hive))
+    }
+
     /// Reports the malformed response that ended the call, if one did.
     pub(crate) fn report_rejected(&mut self) {
         if let Some((hive, malformed)) = self.rejected.0.take() {

@@ -9,6 +9,8 @@ use conformance::script;
 use conformance::situations::blind_spots;
 use serde::Serialize;
 
+use crate::confidence::seeds_for_confidence;
+
 /// Rises when a field changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -23,6 +25,12 @@ struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<String>,
     cancelled: bool,
+    /// Where the next campaign goes on, if this one has not run all of its seeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_seed: Option<u64>,
+    /// How many seeds without a divergence make it 95 % likely that what diverged is mended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seeds_for_confidence: Option<u64>,
     statistics: Counts,
     divergences: Vec<DivergenceDocument>,
     faults: Vec<FaultDocument>,
@@ -133,6 +141,8 @@ pub fn document(
         elapsed_ms: elapsed.as_millis(),
         trace: summary.trace.map(|trace| format!("{trace:032x}")),
         cancelled: summary.cancelled,
+        next_seed: summary.next_seed,
+        seeds_for_confidence: seeds_for_confidence(summary.findings.len() as u64, summary.seeds),
         statistics: Counts {
             succeeded: statistics.succeeded,
             errnos: statistics

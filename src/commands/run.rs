@@ -160,10 +160,15 @@ fn finish(
     Ok(exit_of(summary, vacuous))
 }
 
+/// The range of which the seeds are, as it is written.
+fn range_of(arguments: &RunArguments) -> &str {
+    let default = if arguments.time.is_some() { UNTIL_TIME_IS_OVER } else { DEFAULT_SEEDS };
+    arguments.seeds.as_deref().unwrap_or(default)
+}
+
 /// The seeds that this campaign is to run.
 fn seeds_of(arguments: &RunArguments) -> Result<Seeds, String> {
-    let default = if arguments.time.is_some() { UNTIL_TIME_IS_OVER } else { DEFAULT_SEEDS };
-    let range = seeds(arguments.seeds.as_deref().unwrap_or(default))?;
+    let range = seeds(range_of(arguments))?;
     let chosen = Seeds::new(range, shard(arguments.shard.as_deref())?);
     if chosen.count() == 0 {
         return Err("no seed of the range is in this shard; take a longer range".to_owned());
@@ -180,8 +185,7 @@ fn early_end(arguments: &RunArguments, summary: &Summary) -> Option<String> {
         (true, false) => "interrupted",
         (false, _) => "time is over",
     };
-    let end = arguments.seeds.as_deref().and_then(|range| range.split_once(".."));
-    let end = end.map_or("", |(_, end)| end);
+    let end = range_of(arguments).split_once("..").map_or("", |(_, end)| end);
     Some(format!("{why}: {} seeds ran; --seeds {next}..{end} goes on", summary.seeds))
 }
 
@@ -303,9 +307,11 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
     use conformance::campaign::SeedFault;
 
     use super::*;
+    use crate::{Command, CommandLine};
 
     fn faults() -> Vec<SeedFault> {
         vec![SeedFault { seed: 3, what: "panicked".to_owned() }]
@@ -323,6 +329,17 @@ mod tests {
         assert_eq!(exit_of(&undecided, &[]), Exit::Indeterminate);
         let interrupted = Summary { cancelled: true, ..Summary::default() };
         assert_eq!(exit_of(&interrupted, &[]), Exit::Indeterminate);
+    }
+
+    #[test]
+    fn what_goes_on_ends_where_the_interrupted_campaign_would_have() {
+        let command = CommandLine::parse_from(["lockstep", "run"]).command;
+        let Command::Run(arguments) = command else { panic!("another command") };
+        let summary =
+            Summary { cancelled: true, seeds: 57, next_seed: Some(57), ..Summary::default() };
+        let ended = early_end(&arguments, &summary);
+        let expected = "interrupted: 57 seeds ran; --seeds 57..200 goes on";
+        assert_eq!(ended.as_deref(), Some(expected));
     }
 
     #[test]

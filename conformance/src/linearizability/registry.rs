@@ -276,6 +276,8 @@ impl<'a> Registry<'a> {
         let mut takes_numbers = false;
         let next = known.next();
         for number in std::iter::once(next).chain(self.numbers(known, place)) {
+            // What a call that nobody has read comes to says nothing of one that somebody has.
+            takes_numbers |= self.is_unread_with(number, place);
             for step in self.steps(known, place, Attempt { counter, number, is_admitted }) {
                 if let Outcome::Outside(what) = step.outcome {
                     *all = vec![(Noted::of(place, &step), Possible::Outside(what))];

@@ -39,6 +39,9 @@
 //! set-security KEY SDDL [owner] [group] [dacl] [sacl]            what the SDDL names by itself
 //! watch h [subtree] [value] [subkey] [sd]    watch h off
 //! events h [buffer=BYTES]                    poll h
+//! backup KEY to STREAM [read|both]            restore KEY from STREAM [write|both]
+//! record STREAM header|layer|key|path|value|blanket|other|trailer ...      a stream made by hand
+//! damage STREAM drop=N|flip=N|..             records STREAM
 //! begin t                                    commit t                   status t
 //! set KEY NAME TYPE DATA within t            carried out in the transaction t
 //! pass h to ACTOR as g                       dup h as g

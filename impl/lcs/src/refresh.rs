@@ -27,7 +27,7 @@ use crate::security::Sid;
 use crate::source::ResponseEffect;
 use crate::state::{HiveId, KeyId, SlotId};
 use crate::turns::{Place, Share};
-use crate::watches::Arming;
+use crate::watches::{Arming, layer_events};
 
 impl<E: Env> Kernel<E> {
     /// Reads the layer metadata after a change, publishes what follows from it, and steps the
@@ -294,14 +294,14 @@ impl<E: Env> Kernel<E> {
     }
 
     /// A source has purged a layer, later than it should have. If there is a layer of that name again,
-    /// nobody can tell what it has lost by that (P-264).
+    /// nobody can tell what it has lost by that (P-264, P-541).
     fn note_late_deletion(&self, slot: SlotId, name: &FoldedName) {
         let mut state = self.state();
         if state.layers.get(name).is_some() {
             for index in 0..state.slot(slot).hives.len() {
                 state.step_generation(HiveId { slot, index });
             }
-            state.watches.overflow_slot(slot, self.parameters.watch_limits());
+            layer_events::overflow(&mut state, slot, self.parameters.watch_limits());
         }
     }
 

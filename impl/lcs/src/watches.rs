@@ -7,7 +7,7 @@
 
 mod knowledge;
 mod known;
-mod layer_events;
+pub mod layer_events;
 mod map;
 mod publication;
 mod queue;

@@ -1,7 +1,9 @@
 //! Layers whose sources do not answer in time: late changes, late deletions, and refreshes that are made up for.
 
+use std::collections::BTreeSet;
+
 use expect_test::expect;
-use registry_model::input::DeviceCall;
+use registry_model::input::{DeviceCall, SourceId};
 use registry_model::observation::KeyInfo;
 use registry_model::store_entry::{
     StoreEntry, StoredKey, StoredRecord, StoredSequence, StoredTarget,
@@ -246,4 +248,22 @@ fn a_source_is_asked_to_delete_a_layer_though_another_dies_over_the_refresh() {
         base 0; created, ok; sz "b" from base, sequence 7
         a 1, base 0; opened, ok; sz "a" from a, sequence 8"#]],
     );
+}
+
+#[test]
+fn the_parameters_are_read_though_another_source_dies_over_the_refresh() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript("open p Machine\\System\\Registry");
+    let call = write(world.handle("p"), "MaxValueSize", 4, &5000u32.to_le_bytes(), b"");
+    let late = timed_out_in_its_course(&world, &call);
+    let in_force = |dying: &[SourceId]| {
+        let sizes = late.iter().map(|world| {
+            let worlds = released_with_deaths(std::slice::from_ref(world), SOURCE, dying);
+            worlds.iter().map(|world| world.state.limits().max_value_size).collect()
+        });
+        sizes.collect::<Vec<BTreeSet<u32>>>()
+    };
+    assert_eq!(in_force(&[OTHER_SOURCE]), in_force(&[]));
+    assert_ne!(in_force(&[SOURCE]), in_force(&[]));
 }

@@ -66,16 +66,21 @@ impl Registry<'_> {
         }
     }
 
-    /// The input as one that takes this number, if it takes one. What was cut off and has sent no number was not read
-    /// by anybody; but before it a transaction may have been bound, or a creation have made room for itself.
-    pub(super) fn input_with_number(&self, place: usize, number: u64) -> Cow<'_, Input> {
-        let input = &self.history[place].operation.input;
+    /// Whether nobody has read an input that takes this number, if it takes one: what was cut off and has sent no
+    /// number. But before it a transaction may have been bound, or a creation have made room for itself.
+    pub(super) fn is_unread_with(&self, number: u64, place: usize) -> bool {
         let sends_one_request =
             |call: &Call| call.transaction() == -1 && !matches!(call, Call::CreateKey { .. });
-        let is_unread = matches!(input, Input::Call { call, .. } if sends_one_request(call))
+        let input = &self.history[place].operation.input;
+        matches!(input, Input::Call { call, .. } if sends_one_request(call))
             && !self.sent.contains(&number)
-            && self.is_cut_off(place);
-        if !is_unread {
+            && self.is_cut_off(place)
+    }
+
+    /// The input as one that takes this number, if it takes one.
+    pub(super) fn input_with_number(&self, place: usize, number: u64) -> Cow<'_, Input> {
+        let input = &self.history[place].operation.input;
+        if !self.is_unread_with(number, place) {
             return Cow::Borrowed(input);
         }
         let mut unread = input.clone();

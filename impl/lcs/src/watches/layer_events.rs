@@ -85,6 +85,26 @@ impl<E: Env> Kernel<E> {
     }
 }
 
+/// Tells the watches of a slot that a layer may concern that something has changed there, nobody can tell what.
+pub fn overflow<E: Env>(state: &mut State<E>, slot: SlotId, limits: WatchLimits) {
+    let mut batch = Batch::default();
+    let here = state.watches.iter().filter(|(_, watch)| watch.position.hive().slot == slot);
+    for (id, watch) in here {
+        if may_be_concerned(watch, state.is_orphaned(watch.position.key())) {
+            batch.add_overflow(id);
+        }
+    }
+    state.watches.deliver(batch, limits, None);
+}
+
+/// Whether a layer can change what the watch is told of: values and names at its key, keys below it, or that its
+/// key is in view, which neither a hive root nor an orphan can lose.
+fn may_be_concerned(watch: &Watch, is_orphaned: bool) -> bool {
+    let of_its_own = [EventKind::ValueSet, EventKind::SubkeyDeleted];
+    of_its_own.iter().any(|kind| kind.passes(watch.filter))
+        || !is_orphaned && (watch.subtree || watch.position.parent().is_some())
+}
+
 impl Question {
     /// The key that it is about, and where others may be changing what it asks for.
     fn place(&self) -> Option<(KeyId, Place)> {
