@@ -85,24 +85,31 @@ impl<E: Env> Kernel<E> {
     }
 }
 
-/// Tells the watches of a slot that a layer may concern that something has changed there, nobody can tell what.
+/// Tells the watches of a slot that something has changed there by a layer, nobody can tell what: those for which
+/// anything would have to be read.
 pub fn overflow<E: Env>(state: &mut State<E>, slot: SlotId, limits: WatchLimits) {
+    let (known, view) = (Known::nothing(), View::global(Arc::clone(&state.layers)));
     let mut batch = Batch::default();
     let here = state.watches.iter().filter(|(_, watch)| watch.position.hive().slot == slot);
     for (id, watch) in here {
-        if may_be_concerned(watch, state.is_orphaned(watch.position.key())) {
+        let mut findings = Findings::default();
+        let mut survey = Survey {
+            id,
+            watch,
+            known: &known,
+            before: &view,
+            after: &view,
+            limits,
+            is_orphaned: state.is_orphaned(watch.position.key()),
+            findings: &mut findings,
+            unclear: false,
+        };
+        survey.look();
+        if !findings.questions.is_empty() {
             batch.add_overflow(id);
         }
     }
     state.watches.deliver(batch, limits, None);
-}
-
-/// Whether a layer can change what the watch is told of: values and names at its key, keys below it, or that its
-/// key is in view, which neither a hive root nor an orphan can lose.
-fn may_be_concerned(watch: &Watch, is_orphaned: bool) -> bool {
-    let of_its_own = [EventKind::ValueSet, EventKind::SubkeyDeleted];
-    of_its_own.iter().any(|kind| kind.passes(watch.filter))
-        || !is_orphaned && (watch.subtree || watch.position.parent().is_some())
 }
 
 impl Question {
