@@ -16,7 +16,7 @@ use crate::errno::Errno;
 use crate::front_door::UserString;
 use crate::hives::{LastLink, Walk, walk, without_alias};
 use crate::input::Fd;
-use crate::layer_commit::{Telling, committed_as};
+use crate::layer_commit::committed_as;
 use crate::layers;
 use crate::name_marks;
 use crate::names::{KeyName, LayerName, parse_path};
@@ -27,7 +27,7 @@ use crate::security::{
     Privilege, SecurityDescriptor, check_desired_access, inherit, rights, well_known,
 };
 use crate::state::{DescriptionId, OpenKey, Origin, Place, Witness};
-use crate::step::Work;
+use crate::step::{Asked, Work};
 use crate::transactions::Mutation;
 use crate::transactions::enlistment::{self, Access};
 use crate::values::{REG_LINK, length};
@@ -343,7 +343,8 @@ fn create_child(
     } else {
         store(work, &parent, &mutation);
         // A refresh that fails comes before the decision (P-86).
-        committed_as(work, &before, touched, &place, &outcome, Telling::Exact)?;
+        let telling = work.telling(touched, Asked::Again);
+        committed_as(work, &before, touched, &place, &outcome, telling)?;
     }
     // A denial now leaves the key in place (D-23).
     access::open(work, (parent.hive, guid), &descriptor, create.desired_access).inspect_err(

@@ -376,7 +376,7 @@ impl Late {
             Change::Contents(_) | Change::Mutation(_) | Change::Drop(_) => {
                 carry_out(&self.change, Some(&self.rest), &mut state, self.hive, at);
             }
-            Change::Lock(id) => state.take_lock(*id),
+            Change::Lock(id) => state.take_lock(*id, at),
             Change::Flush => state.is_durable(self.hive),
             Change::Logged(id, logged) => {
                 let states = state.take_late(*id, logged, at).into_iter();

@@ -15,8 +15,8 @@ use crate::layer_deaths::{deaths, uncounted};
 use crate::layer_effects::{delete_at_source, is_owed_no_more, step_affected};
 use crate::layer_metadata::{Reading, metadata};
 use crate::layer_refresh::{
-    Death, Reach, Refreshed, differing_names, refresh, resolve_layers_key, visible_metadata,
-    waiting_names,
+    Death, Deaths, Reach, Refreshed, differing_names, refresh, resolve_layers_key,
+    visible_metadata, waiting_names,
 };
 use crate::layer_stalls::{deletion_may_stall, tell_layers};
 use crate::layers::{Touched, machine};
@@ -25,12 +25,12 @@ use crate::outcome::Outcome;
 use crate::removal_marks;
 use crate::responses::Malformed;
 use crate::state::{Generation, Place, SlotId, State};
-use crate::step::Work;
+use crate::step::{Asked, Work};
 use crate::watches::{changed, changed_somehow, layers_changed};
 
 /// What follows a committed mutation before its call returns: the generation step of its hive
 /// (IOC-085), its watch events, and the refresh of the layers it concerns (LAYER-38). `place` is that
-/// of the key that the call is about. The call is done then.
+/// of the key that the call is about, which has asked its hive for itself. The call is done then.
 ///
 /// # Errors
 ///
@@ -41,7 +41,8 @@ pub(crate) fn committed(
     touched: Touched<'_>,
     place: &Place,
 ) -> Result<(), Errno> {
-    committed_as(work, before, touched, place, &Outcome::Done, Telling::Exact)
+    let telling = work.telling(touched, Asked::Again);
+    committed_as(work, before, touched, place, &Outcome::Done, telling)
 }
 
 /// What follows the commit of a transaction before its call returns: one step for all of it, none if it
@@ -453,7 +454,8 @@ impl Way {
     fn succeeds(&self) -> bool {
         let Ok(first) = &self.first else { return false };
         let mut state = self.state.clone();
-        let refreshed = refresh(&mut state, first.clone(), self.reach, None, &mut Covered::new());
+        let refreshed =
+            refresh(&mut state, first.clone(), self.reach, Deaths::none(), &mut Covered::new());
         let is_answered = state.late_count() == self.state.late_count();
         is_answered && !refreshed.failed && !owes_more(&self.state, &state)
     }
@@ -507,7 +509,7 @@ fn take(work: &mut Work<'_>, change: &Change<'_>, way: Way, covered: &mut Covere
         }
     };
     let mut state = way.state.clone();
-    let refreshed = refresh(&mut state, first.clone(), way.reach, None, covered);
+    let refreshed = refresh(&mut state, first.clone(), way.reach, Deaths::none(), covered);
     let start = Start { state: &way.state, first: &first, reach: way.reach };
     if work.is_interrupted() {
         deaths(work, change, &start, &refreshed);
@@ -579,11 +581,11 @@ pub(crate) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// The refresh as a death lets it go.
-    pub(crate) fn refresh(&self, change: &Change<'_>, death: Death) -> (State, Refreshed) {
+    /// The refresh as these deaths let it go.
+    pub(crate) fn refresh(&self, change: &Change<'_>, deaths: Deaths) -> (State, Refreshed) {
         let mut state = self.state.clone();
         let ignored = &mut Covered::new();
-        let refreshed = refresh(&mut state, self.first.clone(), self.reach, Some(death), ignored);
+        let refreshed = refresh(&mut state, self.first.clone(), self.reach, deaths, ignored);
         step_affected(change.before, &mut state, |hive| change.is_other(hive), ignored);
         (state, refreshed)
     }
@@ -600,9 +602,8 @@ fn read_before_deletions(
     let slot = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
     let Some(slot) = slot else { return };
     let rounds_max = refreshed.rounds;
-    let rounds_alive = rounds_max;
-    let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_max, rounds_alive };
-    let (mut state, read_once) = start.refresh(change, death);
+    let death = Death { slot, answered: 0, carries_out_one_more: false, rounds_alive: rounds_max };
+    let (mut state, read_once) = start.refresh(change, Deaths { each: vec![death], rounds_max });
     for layer in newly_owed(start.state, &state, slot) {
         delete_at_source(&mut state, slot, &layer, &mut Covered::new());
         is_owed_no_more(&mut state, slot, &layer);

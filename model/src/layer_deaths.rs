@@ -1,4 +1,4 @@
-//! What the death of a source makes of a refresh of the layers.
+//! What the deaths of sources make of a refresh of the layers.
 //!
 //! States PSD-005 §10.1 for sources that go Down while the layers of a committed change are refreshed (§2.6), with
 //! D-55, P-02, P-08, P-49, P-87, P-146 and P-314. The refresh itself is in `layer_commit`.
@@ -6,12 +6,12 @@
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::layer_commit::{Change, Start};
-use crate::layer_refresh::{Death, Refreshed};
+use crate::layer_refresh::{Death, Deaths, Refreshed};
 use crate::state::{DescriptionId, Slot, SlotId, State};
 use crate::step::Work;
 use crate::watches::{Died, Watch, possible_after_death};
 
-/// The states in which a death of a source within a refresh may leave the registry: so many rounds
+/// The states in which the death of a source within a refresh may leave the registry: so many rounds
 /// are published (all of them unless the source is that of the metadata, which cannot be read any
 /// more), and the source has carried out so many of the layer deletions and owes the others, one that
 /// it has not answered among them (D-55, P-08).
@@ -22,53 +22,84 @@ pub(crate) fn deaths(
     refreshed: &Refreshed,
 ) {
     let of_metadata = start.state.hives.get(&change.hive()).map(|hive| hive.slot);
-    for slot in may_die(start.state) {
-        let rounds_min = if Some(slot) == of_metadata { 0 } else { refreshed.rounds };
+    for slots in may_die(start.state) {
+        let reads_no_more = of_metadata.is_some_and(|slot| slots.contains(&slot));
+        let rounds_min = if reads_no_more { 0 } else { refreshed.rounds };
         for rounds_max in rounds_min..=refreshed.rounds {
-            for (answered, carries_out_one_more) in
-                (0..=refreshed.deleted).flat_map(|answered| [(answered, false), (answered, true)])
-            {
-                let (rounds_alive, is_complete) = (rounds_max, rounds_max == refreshed.rounds);
-                let death =
-                    Death { slot, answered, carries_out_one_more, rounds_max, rounds_alive };
-                died(work, change, start, death, is_complete);
-                for rounds_alive in death.found_down_after(start.state, of_metadata) {
-                    died(work, change, start, Death { rounds_alive, ..death }, is_complete);
-                }
+            let is_complete = rounds_max == refreshed.rounds;
+            let of_slot = |slot: &SlotId| {
+                ways_to_die(start.state, *slot, of_metadata, (refreshed.deleted, rounds_max))
+            };
+            for each in combinations(slots.iter().map(of_slot)) {
+                died(work, change, start, Deaths { each, rounds_max }, is_complete);
             }
         }
     }
 }
 
-/// The slots whose sources may die: in the course of a call nobody says whose did (P-615 for what the kernel does of its
-/// own).
-fn may_die(state: &State) -> Vec<SlotId> {
-    let is_dying =
-        |slot: &Slot| slot.connection.is_some_and(|source| state.dying.contains(&source));
-    let slots = state.slots.iter().filter(|(_, slot)| state.dying.is_empty() || is_dying(slot));
-    slots.map(|(id, _)| *id).collect()
+/// How far one source may have come with so many deletions and rounds.
+fn ways_to_die(
+    state: &State,
+    slot: SlotId,
+    of_metadata: Option<SlotId>,
+    (deleted, rounds_max): (usize, usize),
+) -> Vec<Death> {
+    let told = (0..=deleted).flat_map(|answered| [(answered, false), (answered, true)]);
+    let ways = told.flat_map(|(answered, carries_out_one_more)| {
+        let death = Death { slot, answered, carries_out_one_more, rounds_alive: rounds_max };
+        let down = death.found_down_after(state, of_metadata, rounds_max);
+        let earlier = down.map(move |rounds_alive| Death { rounds_alive, ..death });
+        std::iter::once(death).chain(earlier)
+    });
+    ways.collect()
 }
 
-/// The states in which one death may leave the registry.
+/// Every choice of one of each.
+fn combinations<T: Clone>(each: impl Iterator<Item = Vec<T>>) -> Vec<Vec<T>> {
+    each.fold(vec![Vec::new()], |chosen, ways| {
+        let with = |one: &Vec<T>| {
+            let more = ways.iter().map(|way| one.iter().chain([way]).cloned().collect());
+            more.collect::<Vec<Vec<T>>>()
+        };
+        chosen.iter().flat_map(with).collect()
+    })
+}
+
+/// The slots whose sources may die together: in the course of a call one does, and nobody says whose; for what the
+/// kernel does of its own it is known whose do (P-615).
+fn may_die(state: &State) -> Vec<Vec<SlotId>> {
+    if state.dying.is_empty() {
+        return state.slots.keys().map(|slot| vec![*slot]).collect();
+    }
+    let is_dying =
+        |slot: &Slot| slot.connection.is_some_and(|source| state.dying.contains(&source));
+    let slots = state.slots.iter().filter(|(_, slot)| is_dying(slot));
+    vec![slots.map(|(id, _)| *id).collect()]
+}
+
+/// The states in which these deaths may leave the registry.
 fn died(
     work: &mut Work<'_>,
     change: &Change<'_>,
     start: &Start<'_>,
-    death: Death,
+    deaths: Deaths,
     is_complete: bool,
 ) {
-    let (mut state, refreshed) = start.refresh(change, death);
-    let told = death.answered + usize::from(death.carries_out_one_more);
-    if told > refreshed.deleted {
+    let (mut state, refreshed) = start.refresh(change, deaths.clone());
+    let told = |death: &Death| death.answered + usize::from(death.carries_out_one_more);
+    if deaths.each.iter().any(|death| told(death) > refreshed.deleted) {
         return;
     }
-    leave_hives_uncounted(work, change, &mut state, death.slot);
+    let slots: Vec<SlotId> = deaths.each.iter().map(|death| death.slot).collect();
+    slots.iter().for_each(|slot| leave_hives_uncounted(work, change, &mut state, *slot));
     let possible = |died| {
-        let queues = possible_after_death(change.before, start.state, &state, (death.slot, died));
+        let queues = possible_after_death(change.before, start.state, &state, (&slots, died));
         queues.into_iter().map(|watches| with_queues(&state, watches, start.state))
     };
-    let is_found_down = told < refreshed.deleted || death.rounds_alive < death.rounds_max;
-    if is_complete && !death.carries_out_one_more && is_found_down {
+    let is_found_down =
+        |death: &Death| told(death) < refreshed.deleted || death.rounds_alive < deaths.rounds_max;
+    let is_unanswered = deaths.each.iter().any(|death| death.carries_out_one_more);
+    if is_complete && !is_unanswered && deaths.each.iter().any(is_found_down) {
         // Found Down before the next deletion was sent, or before the table was published, it owes that
         // deletion still, and no request of this call has failed (P-49, P-314).
         let result = if refreshed.failed { Err(Errno::EIO) } else { Ok(()) };
@@ -92,10 +123,10 @@ pub(crate) fn uncounted(
     state: &State,
     failed: bool,
 ) {
-    for slot in may_die(state) {
+    for slots in may_die(start.state) {
         let mut other = state.clone();
-        leave_hives_uncounted(work, change, &mut other, slot);
-        let died = (slot, Died::Afterwards);
+        slots.iter().for_each(|slot| leave_hives_uncounted(work, change, &mut other, *slot));
+        let died = (&*slots, Died::Afterwards);
         for watches in possible_after_death(change.before, start.state, &other, died) {
             let other = with_queues(&other, watches, start.state);
             if other != *state {

@@ -10,7 +10,7 @@ use crate::database::{DeletedLayer, Guid, HiveId, Target};
 use crate::deletion::{dropped, orphaned};
 use crate::late::{Change, Late};
 use crate::late_kept::Rest;
-use crate::layer_refresh::Death;
+use crate::layer_refresh::{Death, Deaths};
 use crate::layers::{BASE, machine};
 use crate::names::FoldedName;
 use crate::resolution::{Resolver, Viewer};
@@ -24,7 +24,7 @@ use crate::watches::resolve_alike;
 pub(crate) fn delete(
     state: &mut State,
     name: &FoldedName,
-    death: &mut Option<Death>,
+    deaths: &mut Deaths,
     covered: &mut Covered,
 ) -> bool {
     if name.as_str() == BASE {
@@ -41,10 +41,8 @@ pub(crate) fn delete(
     let mut is_everywhere = true;
     let slots: Vec<_> = state.slots.keys().copied().collect();
     for slot in slots {
-        let told = match death {
-            Some(death) if death.slot == slot => death.strikes(),
-            _ => Told::Answered,
-        };
+        let death = deaths.each.iter_mut().find(|death| death.slot == slot);
+        let told = death.map_or(Told::Answered, Death::strikes);
         // A source that waits for a write lock and gives up refuses (D-55, P-152).
         let refuses = state.is_any_locked(slot);
         let is_reached = state.is_slot_active(slot) && !state.is_slot_stalled(slot);
@@ -97,12 +95,13 @@ impl Death {
         &self,
         state: &State,
         of_metadata: Option<SlotId>,
+        rounds_max: usize,
     ) -> Range<usize> {
         let slot = state.slots.get(&self.slot);
         let owes = slot.is_some_and(|slot| !slot.pending_layer_deletions.is_empty());
         let is_of_metadata = Some(self.slot) == of_metadata;
-        let first = if is_of_metadata { self.rounds_max.saturating_sub(1) } else { 0 };
-        first..if owes { self.rounds_max } else { first }
+        let first = if is_of_metadata { rounds_max.saturating_sub(1) } else { 0 };
+        first..if owes { rounds_max } else { first }
     }
 
     /// What becomes of the next deletion.
@@ -135,9 +134,9 @@ pub(crate) fn owe_in(state: &mut State, hive: HiveId, name: &FoldedName) {
 /// A layer of this name is published: sources that refused to delete an earlier one and have stayed
 /// Active since are not asked again. What they have kept is the new layer's (P-187). One that is `gone` has
 /// been found Down before, and is told at its return (P-314).
-pub(crate) fn forgive(state: &mut State, name: &FoldedName, gone: Option<SlotId>) {
+pub(crate) fn forgive(state: &mut State, name: &FoldedName, gone: &[SlotId]) {
     let mut slots: Vec<SlotId> = state.slots.keys().copied().collect();
-    slots.retain(|slot| state.is_slot_active(*slot) && gone != Some(*slot));
+    slots.retain(|slot| state.is_slot_active(*slot) && !gone.contains(slot));
     for slot in slots {
         is_owed_no_more(state, slot, name);
         state.forgive_unsent(slot, name);

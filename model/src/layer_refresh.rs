@@ -39,7 +39,7 @@ pub(crate) fn load(before: &State, state: &mut State, hives: &[HiveId]) {
         let mut next = State { layers: initial_table(), ..state.clone() };
         for name in visible.keys().cloned().collect::<BTreeSet<FoldedName>>().iter() {
             let good = visible.get(name).is_some_and(|reading| {
-                publish(&mut next, name, reading.clone(), None, &mut Covered::new())
+                publish(&mut next, name, reading.clone(), &[], &mut Covered::new())
             });
             let room = next.layers.contains_key(name)
                 || next.layers.size() < next.limits.max_total_layers as usize;
@@ -104,7 +104,7 @@ fn reload_passes(state: &mut State, machine: HiveId) -> bool {
         match names {
             Ok(Some(names)) if !names.is_empty() => {
                 let (former, gone) = (state.layers.clone(), refreshed.deleted);
-                round(state, &names, &mut None, &mut refreshed, &mut Covered::new());
+                round(state, &names, &mut Deaths::none(), &mut refreshed, &mut Covered::new());
                 if state.layers == former && refreshed.deleted == gone {
                     break;
                 }
@@ -208,11 +208,31 @@ pub(crate) struct Death {
     pub(crate) answered: usize,
     /// Whether it carries out the one that follows, and dies before it has answered.
     pub(crate) carries_out_one_more: bool,
-    /// Rounds that are still published.
-    pub(crate) rounds_max: usize,
     /// Rounds that are published before it is found Down; what it owed of a layer that a later one publishes
     /// is not forgiven (P-314).
     pub(crate) rounds_alive: usize,
+}
+
+/// The sources that die in the course of one refresh.
+#[derive(Clone)]
+pub(crate) struct Deaths {
+    /// At most one of each slot.
+    pub(crate) each: Vec<Death>,
+    /// Rounds that are still published.
+    pub(crate) rounds_max: usize,
+}
+
+impl Deaths {
+    /// No source dies.
+    pub(crate) fn none() -> Deaths {
+        Deaths { each: Vec::new(), rounds_max: usize::MAX }
+    }
+
+    /// The slots that have been found Down when so many rounds are published.
+    fn found_down(&self, rounds: usize) -> Vec<SlotId> {
+        let gone = self.each.iter().filter(|death| rounds >= death.rounds_alive);
+        gone.map(|death| death.slot).collect()
+    }
 }
 
 /// The rounds of a refresh (D-57). Each name takes part at most once, which bounds them.
@@ -220,19 +240,18 @@ pub(crate) fn refresh(
     state: &mut State,
     first: BTreeSet<FoldedName>,
     reach: Reach,
-    mut death: Option<Death>,
+    mut deaths: Deaths,
     covered: &mut Covered,
 ) -> Refreshed {
-    let rounds_max = death.map_or(usize::MAX, |death| death.rounds_max);
     let mut refreshed = Refreshed::new();
     state.layers_waiting = Set::new_sync();
     let mut done: BTreeSet<FoldedName> = BTreeSet::new();
     let mut dirty = first;
-    while !dirty.is_empty() && refreshed.rounds < rounds_max {
+    while !dirty.is_empty() && refreshed.rounds < deaths.rounds_max {
         if refreshed.published {
             covers!(covered, "LAYER-29", "LAYER-31");
         }
-        let began = round(state, &dirty, &mut death, &mut refreshed, covered);
+        let began = round(state, &dirty, &mut deaths, &mut refreshed, covered);
         done.extend(dirty);
         let next = match reach {
             Reach::Everything => differing_names(state),
@@ -257,21 +276,20 @@ pub(crate) fn refresh(
 fn round(
     state: &mut State,
     names: &BTreeSet<FoldedName>,
-    death: &mut Option<Death>,
+    deaths: &mut Deaths,
     refreshed: &mut Refreshed,
     covered: &mut Covered,
 ) -> State {
     let began = state.clone();
-    let is_gone = |death: &Death| refreshed.rounds >= death.rounds_alive;
-    let gone = death.as_ref().filter(|death| is_gone(death)).map(|death| death.slot);
+    let gone = deaths.found_down(refreshed.rounds);
     for name in names {
         let read = metadata(&began, name);
         was_read(state, name, read.clone());
         match read {
-            None => refreshed.deleted += usize::from(delete(state, name, death, covered)),
+            None => refreshed.deleted += usize::from(delete(state, name, deaths, covered)),
             Some(reading) => {
                 refreshed.bad_descriptors.extend(bad_descriptor(&reading));
-                let good = publish(state, name, reading, gone, covered);
+                let good = publish(state, name, reading, &gone, covered);
                 refreshed.failed |= !good;
             }
         }
@@ -411,7 +429,7 @@ fn publish(
     state: &mut State,
     name: &FoldedName,
     reading: Reading,
-    gone: Option<SlotId>,
+    gone: &[SlotId],
     covered: &mut Covered,
 ) -> bool {
     let Ok(metadata) = reading else { return false };

@@ -1,14 +1,14 @@
 //! What is told of a layer operation, and what becomes of one that meets a source that does not answer.
 //!
 //! States PSD-005 §2.6, §4.1 ("Layer operation events") and §10.1 ("Request timeout"), with D-76, P-142, P-183,
-//! P-242, P-247 and P-264. What a change asks the layers for is in `layer_commit`.
+//! P-242, P-247, P-264 and P-614. What a change asks the layers for is in `layer_commit`.
 
 use crate::coverage::Covered;
 use crate::database::HiveId;
 use crate::errno::Errno;
 use crate::layer_commit::{Change, Start, owes_more};
 use crate::layer_effects::step_affected;
-use crate::layer_refresh::refresh;
+use crate::layer_refresh::{Deaths, refresh};
 use crate::outcome::Outcome;
 use crate::state::State;
 use crate::step::Work;
@@ -35,6 +35,7 @@ pub(crate) fn tell_layers(
     let untold = state.clone();
     layers_changed(before, state, |_| true, covered);
     telling_may_stall(work, change, (before, &untold, state), result);
+    telling_may_be_refused(work, change, (before, &untold, state), result);
     state.note_ends(before);
     // Where no layer ranks otherwise, nothing is unknown (P-183, P-318).
     if stalled.is_empty() || resolve_alike(before, state) {
@@ -68,6 +69,25 @@ fn telling_may_stall(
     }
 }
 
+/// What the operation changes may be asked in vain where a transaction has a write lock. That fails no call (P-614).
+fn telling_may_be_refused(
+    work: &mut Work<'_>,
+    change: &Change<'_>,
+    (before, untold, exact): (&State, &State, &State),
+    result: Result<(), Errno>,
+) {
+    let hives = work.may_refuse_readers();
+    if hives.is_empty() || resolve_alike(before, exact) {
+        return;
+    }
+    for watches in possible_unanswered(before, untold, exact, &hives) {
+        let mut state = State { watches, ..exact.clone() };
+        state.note_ends(before);
+        leave_uncounted(work, change, &mut state, &hives);
+        work.otherwise.push((change.outcome_of(result), state));
+    }
+}
+
 /// A source may stop answering when it is to delete a layer, or before that, when it is asked what there is to
 /// tell (P-264).
 pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start: &Start<'_>) {
@@ -75,7 +95,7 @@ pub(crate) fn deletion_may_stall(work: &mut Work<'_>, change: &Change<'_>, start
     let ignored = &mut Covered::new();
     let from = untold.clone();
     let hives = unanswering(start.state);
-    refresh(&mut untold, start.first.clone(), start.reach, None, ignored);
+    refresh(&mut untold, start.first.clone(), start.reach, Deaths::none(), ignored);
     step_affected(change.before, &mut untold, |hive| change.is_other(hive), ignored);
     let mut exact = untold.clone();
     layers_changed(&from, &mut exact, |_| true, ignored);

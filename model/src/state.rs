@@ -20,6 +20,7 @@ use crate::power::Past;
 use crate::registration::Namespace;
 use crate::security::{SecurityDescriptor, Token};
 use crate::stalls::Stall;
+use crate::step::FormerLock;
 use crate::transactions::{Transaction, TransactionId};
 use crate::watches::Watch;
 
@@ -114,6 +115,8 @@ pub struct State {
     pub(crate) secured: Witness<Set<(HiveId, Guid)>>,
     /// Those whose SD was last set by a commit.
     pub(crate) secured_within: Witness<Set<(HiveId, Guid)>>,
+    /// The write lock that was freed last of those for which readers of a hive may have been refused (P-614).
+    pub(crate) former_locks: Map<HiveId, FormerLock>,
     /// The watches that would know of transactions which have outlived their time, had these been committed.
     pub(crate) untold: Witness<Set<DescriptionId>>,
     /// Which entry an index has been seen to stand for since the last change (IOC-070).
@@ -380,6 +383,7 @@ impl State {
             next_description: 1,
             orphans: Set::new_sync(),
             undropped: Set::new_sync(),
+            former_locks: Map::new_sync(),
             layer_orphans: Witness(Set::new_sync()),
             committed_precedence: Witness(Map::new_sync()),
             secured: Witness(Set::new_sync()),

@@ -8,10 +8,12 @@
 mod endings;
 mod waits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::endings::Endings;
 use self::endings::Unstarted;
+use self::waits::Refusal;
+pub(crate) use self::waits::{Asked, FormerLock};
 use crate::abi;
 use crate::audit::AuditPattern;
 use crate::audit_events::rejection;
@@ -21,7 +23,7 @@ use crate::database::{Guid, HiveId, Map, Time};
 use crate::errno::Errno;
 use crate::front_door::{self, Operation, Results};
 use crate::in_flight::{Kind, Sent};
-use crate::input::{Caller, Fd, Input, UnixTime};
+use crate::input::{Caller, Environment, Fd, Input, UnixTime};
 use crate::outcome::Outcome;
 use crate::resolution::{Contest, Purpose, Resolver, Viewer};
 use crate::responses::Rejected;
@@ -104,7 +106,7 @@ pub(crate) struct Work<'a> {
     /// Those that are taken to be alive from the beginning.
     alive: BTreeSet<TransactionId>,
     /// The hives of which nothing was answered that is asked only to tell of a change (P-614).
-    unread: BTreeSet<HiveId>,
+    unread: BTreeMap<HiveId, Refusal>,
     interrupted: bool,
     /// How long a request of the call waits at most: as it was when the call began (P-169, P-240).
     pub(crate) request_timeout_ms: u64,
@@ -153,7 +155,7 @@ impl<'a> Work<'a> {
             waits: false,
             doubts: Vec::new(),
             alive: BTreeSet::new(),
-            unread: BTreeSet::new(),
+            unread: BTreeMap::new(),
             interrupted,
             request_timeout_ms: u64::from(state.limits.request_timeout_ms),
             hives_before: state.hives.clone(),
@@ -322,13 +324,22 @@ impl State {
     /// The same where all is answered by now that will be.
     fn step_now(&self, input: &Input) -> Vec<Step> {
         match input {
-            Input::Environment(environment) => sources::environment(self, environment),
+            Input::Environment(environment) => {
+                let mut steps = sources::environment(self, environment);
+                if let Environment::SourceReleased { at, .. } = environment {
+                    steps.iter_mut().for_each(|step| step.next.note_freed(self, *at));
+                }
+                steps
+            }
             Input::Device { source, token, call, at } => {
                 let mut now = self.clone();
                 now.pass_time(*at);
                 let mut steps = device::step(&now, *source, token, call, *at);
                 // What a registration tells, the layers have changed.
-                steps.iter_mut().for_each(|step| step.next.note_ends(self));
+                for Step { next, .. } in &mut steps {
+                    next.note_ends(self);
+                    next.note_freed(self, *at);
+                }
                 steps
             }
             Input::Call { caller, call, began, ended, interrupted } => {
@@ -363,29 +374,28 @@ impl State {
         run: impl Fn(&Start) -> (Vec<TransactionId>, Vec<Step>),
     ) -> Vec<Step> {
         let mut first =
-            Start { state: self.clone(), alive: BTreeSet::new(), unread: BTreeSet::new() };
-        if self.transactions.is_empty() {
+            Start { state: self.clone(), alive: BTreeSet::new(), unread: BTreeMap::new() };
+        if self.transactions.is_empty() && self.former_locks.is_empty() {
             return run(&first).1;
         }
         first.state.pass_time(span.0);
         marks::expired(self, &mut first.state);
+        first.state.note_freed(self, span.1);
         let mut steps = Vec::new();
-        let mut pending = vec![first];
+        let mut pending = first.with_refusals(span);
         while let Some(start) = pending.pop() {
-            let (doubts, more) = run(&start);
+            let (doubts, mut more) = run(&start);
+            more.iter_mut().for_each(|step| step.next.note_freed(&start.state, span.1));
             steps.extend(more);
-            let Start { state, mut alive, unread } = start;
+            let Start { state, mut alive, .. } = start;
             for id in doubts {
                 let mut expired = state.clone();
                 expired.expire(id);
                 marks::expired(&state, &mut expired);
-                let refused = state.refused_before_the_end_of(id, span);
-                if let Some(hive) = refused.filter(|hive| !unread.contains(hive)) {
-                    let unread = unread.iter().copied().chain([hive]).collect();
-                    pending.push(Start { state: expired.clone(), alive: alive.clone(), unread });
-                }
-                let unread = unread.clone();
-                pending.push(Start { state: expired, alive: alive.clone(), unread });
+                expired.note_freed(&state, span.1);
+                let (alive_by_then, unread) = (alive.clone(), start.unread.clone());
+                let start = Start { state: expired, alive: alive_by_then, unread };
+                pending.extend(start.with_refusals(span));
                 alive.insert(id);
             }
         }
@@ -409,7 +419,21 @@ struct Start {
     /// The transactions that are taken to be alive.
     alive: BTreeSet<TransactionId>,
     /// As of [`Work`].
-    unread: BTreeSet<HiveId>,
+    unread: BTreeMap<HiveId, Refusal>,
+}
+
+impl Start {
+    /// This, and the same where what is asked only to tell of a change was refused for locks that are free by now
+    /// (P-614).
+    fn with_refusals(self, span: (UnixTime, UnixTime)) -> Vec<Start> {
+        let unread = self.state.refused_within(span);
+        let refused = (unread != self.unread).then(|| Start {
+            state: self.state.clone(),
+            alive: self.alive.clone(),
+            unread,
+        });
+        std::iter::once(self).chain(refused).collect()
+    }
 }
 
 /// A call that ends ends in one of the ways in which it does.

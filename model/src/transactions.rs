@@ -118,6 +118,8 @@ pub(crate) struct Bound {
     /// The hive as the transaction has it; `None` while the source has not given it the write lock, so
     /// that it has changed nothing.
     pub(crate) contents: Option<Database>,
+    /// When it was given that, at the first and at the last.
+    pub(crate) locked: Option<(UnixTime, UnixTime)>,
     /// The mutations in order (the mutation log of §5.1).
     pub(crate) log: rpds::VectorSync<Logged>,
     /// How long its log was when its source last refused to commit it, for marks.
@@ -240,7 +242,7 @@ impl State {
         let mut taken = self.clone();
         let is_carried_out = logged.mutation.finds_its_key(self.contents(Some(id), hive));
         if is_carried_out {
-            taken.take_lock(id);
+            taken.take_lock(id, at);
         }
         let watches = self.watches.clone();
         if let Some(bound) = taken.bound_mut(id) {
@@ -261,11 +263,12 @@ impl State {
     }
 
     /// An active transaction takes the write lock of its hive.
-    pub(crate) fn take_lock(&mut self, id: TransactionId) {
+    pub(crate) fn take_lock(&mut self, id: TransactionId, at: UnixTime) {
         let Some(hive) = self.bound(id).map(|bound| bound.hive) else { return };
         let stored = self.database(hive).clone();
         if let Some(bound) = self.bound_mut(id) {
             bound.contents.get_or_insert(stored);
+            bound.locked.get_or_insert((at, at));
         }
     }
 

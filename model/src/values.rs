@@ -12,7 +12,7 @@ use crate::errno::Errno;
 use crate::front_door::{OutputBuffer, UserBytes};
 use crate::in_flight::{Kind, Sent};
 use crate::input::Fd;
-use crate::layer_commit::{Telling, committed_as};
+use crate::layer_commit::committed_as;
 use crate::layers::{self, Touched};
 use crate::name_marks;
 use crate::names::{LayerName, ValueName, parse_path};
@@ -22,7 +22,7 @@ use crate::removal_marks;
 use crate::resolution::Effective;
 use crate::security::{Privilege, rights};
 use crate::state::{Generation, OpenKey, State};
-use crate::step::Work;
+use crate::step::{Asked, Work};
 use crate::transactions::enlistment::{self, Access};
 use crate::transactions::{Mutation, TransactionId};
 use crate::{value_marks, watches};
@@ -503,12 +503,8 @@ fn written(
     mutation.write_time(work.state.database_mut(open.hive()));
     work.requested(open.hive());
     covers!(work.if_done, "SEQ-22");
-    let telling = match mutation {
-        // What its value has was answered for the cap (P-44).
-        Mutation::SetValue { .. } => Telling::Exact,
-        _ => work.telling(open.hive()),
-    };
     let touched = mutation.touched(open.hive());
+    let telling = work.telling(touched, Asked::of(&mutation));
     committed_as(work, before, touched, &open.place, &Outcome::Done, telling)?;
     Ok(Outcome::Done)
 }

@@ -13,9 +13,10 @@ use crate::coverage::covers;
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;
 use crate::input::{Fd, SourceId};
+use crate::layer_commit::Telling;
 use crate::outcome::Outcome;
 use crate::state::{Place, State, Witness};
-use crate::step::Work;
+use crate::step::{Asked, Work};
 use crate::watches::is_unknown;
 
 /// What an operation is to a transaction.
@@ -124,7 +125,7 @@ pub(crate) fn bind(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
     covers!(work.covered, "SYS-11");
     let log = rpds::VectorSync::new_sync();
     let (refused_at, watches) = (Witness(None), Witness(Map::new_sync()));
-    let bound = Bound { hive, contents: None, log, refused_at, watches };
+    let bound = Bound { hive, contents: None, locked: None, log, refused_at, watches };
     work.state.set_phase(id, Phase::Bound(bound));
     let (began, _) = work.span();
     if let Some(transaction) = work.state.transactions.get_mut(&id) {
@@ -210,7 +211,7 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
             Err(Errno::EBUSY)
         }
         holder => {
-            let (began, _) = work.span();
+            let (began, ended) = work.span();
             let has_just_ended = |t: &Transaction| {
                 let history = &t.history.0;
                 let had_lock = history.had_lock && history.bound_to == Some(hive);
@@ -224,6 +225,7 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
                 && bound.contents.is_none()
             {
                 bound.contents = Some(stored);
+                bound.locked = Some((began, ended));
                 if let Some(own) = own.and_then(|id| work.state.transactions.get_mut(&id)) {
                     own.history.0.had_lock = true;
                 }
@@ -278,7 +280,9 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         // Who looks already now for what to tell then may report what cannot be read (P-112).
         work.audit.extend(looked_at(&work.state));
     }
-    let was_unreadable = is_unreadable(&work.state, id, &mutation, origin);
+    let is_refused =
+        work.telling(mutation.touched(origin.hive), Asked::of(&mutation)) == Telling::Unknown;
+    let was_unreadable = is_refused || is_unreadable(&work.state, id, &mutation, origin);
     let logged = Logged { mutation, origin: origin.clone(), was_unreadable };
     let bound = work.state.bound(id);
     if bound.is_some_and(|bound| marks::would_be_told_of_next(&work.state, bound, &logged)) {

@@ -196,12 +196,14 @@ pub(crate) enum Died {
 
 /// The queues that a call may leave during which a source died: those `before` the call, after its
 /// `own` change, and after the layer operation that has led to `state`, with or without the hives of
-/// that source (P-146).
+/// each of these sources (P-146).
+///
+/// Each of these slots doubles the ways; there is one but where several sources died (P-615).
 pub(crate) fn possible_after_death(
     before: &State,
     own: &State,
     state: &State,
-    (slot, died): (SlotId, Died),
+    (slots, died): (&[SlotId], Died),
 ) -> Vec<Map<DescriptionId, Watch>> {
     if state.watches.is_empty() {
         return vec![state.watches.clone()];
@@ -211,8 +213,15 @@ pub(crate) fn possible_after_death(
         layers_changed(own, &mut told, is_told, &mut Covered::new());
         told.watches
     };
-    let dead: Vec<HiveId> = state.hives_of(slot).map(|(hive, _)| hive).collect();
-    let mut possible = vec![after(&|_| true), after(&|hive| !dead.contains(&hive))];
+    let mut possible = vec![after(&|_| true)];
+    // Every choice of those whose hives were told of nothing.
+    let mut silent: Vec<Vec<HiveId>> = vec![Vec::new()];
+    for slot in slots {
+        let hives: Vec<HiveId> = state.hives_of(*slot).map(|(hive, _)| hive).collect();
+        let more: Vec<_> = silent.iter().map(|dead| [&**dead, &*hives].concat()).collect();
+        possible.extend(more.iter().map(|dead| after(&|hive| !dead.contains(&hive))));
+        silent.extend(more);
+    }
     if died == Died::InTheMiddle {
         possible.extend([own.watches.clone(), before.watches.clone()]);
     }

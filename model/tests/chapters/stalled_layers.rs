@@ -251,6 +251,40 @@ fn a_source_is_asked_to_delete_a_layer_though_another_dies_over_the_refresh() {
 }
 
 #[test]
+fn of_two_sources_that_die_over_the_refresh_both_may_owe_the_deletion() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript(
+        "layer a 1\ncreate k Other\\k\nset $k v b\nset $k v a in a\n\
+         create n Machine\\n\nset $n v b\nset $n v a in a\n\
+         open l Machine\\System\\Registry\\Layers\\a",
+    );
+    let (fd, layer) = (world.handle("l"), Vec::new());
+    let late = timed_out_in_its_course(&world, &Call::DeleteKey { fd, layer, transaction: -1 });
+    // A boot forgets what is owed, and shows who was reached.
+    let booted = |world: &World| {
+        let mut world = world.clone();
+        world.environment(Environment::Reboot);
+        world.register(SOURCE, &["Machine", "Users"]);
+        world.register(OTHER_SOURCE, &["Other"]);
+        world
+    };
+    let both = [SOURCE, OTHER_SOURCE];
+    let worlds: Vec<World> =
+        released_with_deaths(&late, SOURCE, &both).iter().map(booted).collect();
+    check_each(
+        &worlds,
+        "layers\nlayer a 1\nopen k Other\\k\nget $k v\nopen n Machine\\n\nget $n v",
+        expect![[r#"
+            base 0; created, ok; opened; sz "b" from base, sequence 7; opened; sz "b" from base, sequence 10
+            a 1, base 0; opened, ok; opened; sz "a" from a, sequence 8; opened; sz "a" from a, sequence 11
+            base 0; created, ok; opened; sz "a" from a, sequence 8; opened; sz "a" from a, sequence 11
+            base 0; created, ok; opened; sz "b" from base, sequence 7; opened; sz "a" from a, sequence 11
+            base 0; created, ok; opened; sz "a" from a, sequence 8; opened; sz "b" from base, sequence 10"#]],
+    );
+}
+
+#[test]
 fn the_parameters_are_read_though_another_source_dies_over_the_refresh() {
     let mut world = World::with_layers();
     world.register(OTHER_SOURCE, &["Other"]);

@@ -1,10 +1,12 @@
 //! The lifetime of a transaction, and who waits for its write lock.
 
+use std::collections::BTreeSet;
+
 use expect_test::expect;
 use registry_model::input::CommitRefusal;
 use registry_model::{Call, Environment, Errno, Observation, Outcome, State, Step};
 
-use crate::world::{SOURCE, World, check, query, write};
+use crate::world::{OTHER_SOURCE, SOURCE, World, check, query, write};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -255,7 +257,13 @@ fn removed_within(world: &World, duration: u64) -> Vec<String> {
     let fd = world.handle("k");
     let (name, layer) = (b"v".to_vec(), Vec::new());
     let unset = Call::DeleteValue { fd, name, layer, transaction: -1 };
-    let steps = world.steps_within(&unset, duration, false).into_iter().map(|step| {
+    told_within(world, &unset, duration)
+}
+
+/// The same of any call.
+fn told_within(world: &World, call: &Call, duration: u64) -> Vec<String> {
+    let fd = world.handle("k");
+    let steps = world.steps_within(call, duration, false).into_iter().map(|step| {
         let answer = step.outcome.example(0).unwrap();
         let mut later = world.in_state(&step.accept(&answer).unwrap(), duration);
         let events = later.call(Call::ReadEvents { fd, capacity: 1_000 }).0;
@@ -290,6 +298,124 @@ fn what_is_asked_only_to_tell_may_be_refused_before_the_lifetime_ends() {
     let mut told = removed_within(&world, 40 * SECOND);
     told.dedup();
     assert_eq!(told, [busy, exact]);
+}
+
+/// A world in which a watch of a key of a hive with volatile data is armed, and `s` has the write lock.
+fn watched_with_lock() -> World {
+    let mut world = with_lock();
+    world.transcript("commit $t\nwait 31\nvolatile Machine\\w");
+    let fd = world.handle("k");
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    world.transcript("begin s\nset $k w x with s");
+    world
+}
+
+/// The worlds after a call that takes this long, to those who overlap with it.
+fn beside(world: &World, call: &Call, duration: u64) -> Vec<World> {
+    let steps = world.steps_within(call, duration, false).into_iter();
+    let accepted = |step: Step| {
+        let answer = step.outcome.example(0).unwrap();
+        matches!(answer, Observation::Done).then(|| step.accept(&answer).unwrap())
+    };
+    steps.filter_map(accepted).map(|state| world.in_state(&state, 0)).collect()
+}
+
+/// What these come to, and are told as, without repetition.
+fn told_of(worlds: &[World], told: impl Fn(&World) -> Vec<String>) -> Vec<String> {
+    let told: BTreeSet<String> = worlds.iter().flat_map(told).collect();
+    told.into_iter().collect()
+}
+
+#[test]
+fn what_is_asked_only_to_tell_may_be_refused_before_another_call_frees_the_lock() {
+    let world = watched_with_lock();
+    let (fd, long) = (world.handle("s"), |world: &World| removed_within(world, 28 * SECOND));
+    let exact = "ok: events VALUE_DELETED \"v\"";
+    let closed = beside(&world, &Call::Close { fd }, 26 * SECOND);
+    assert_eq!(told_of(&closed, long), ["ok: events OVERFLOW", exact]);
+    // Free before anything was refused, or since before the call began.
+    let closed = beside(&world, &Call::Close { fd }, 24 * SECOND);
+    assert_eq!(told_of(&closed, long), [exact]);
+    let mut closed = world.clone();
+    closed.wait(26 * SECOND);
+    closed.call(Call::Close { fd });
+    assert_eq!(told_of(&[closed], long), [exact]);
+    // By a commit, whose own event comes first.
+    let (overflow, exact) =
+        ("ok: events VALUE_SET \"w\", OVERFLOW", "ok: events VALUE_SET \"w\", VALUE_DELETED \"v\"");
+    let committed = beside(&world, &Call::Commit { fd }, 26 * SECOND);
+    assert_eq!(told_of(&committed, long), [overflow, exact]);
+}
+
+#[test]
+fn what_a_call_has_asked_for_itself_was_answered_before_a_lock_that_was_taken_in_its_course() {
+    let world = watched_with_lock();
+    let set = Call::SetValue {
+        fd: world.handle("k"),
+        name: b"v".to_vec(),
+        value_type: 1,
+        data: b"new".to_vec(),
+        layer: Vec::new(),
+        transaction: -1,
+        expected_sequence: 0,
+    };
+    let told = |world: &World| told_within(world, &set, 28 * SECOND);
+    let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_SET \"v\"");
+    let fd = world.handle("s");
+    let mut locked_before = world.clone();
+    locked_before.wait(SECOND);
+    let closed = beside(&locked_before, &Call::Close { fd }, 26 * SECOND);
+    assert_eq!(told_of(&closed, told), [exact]);
+    let closed = beside(&world, &Call::Close { fd }, 26 * SECOND);
+    assert_eq!(told_of(&closed, told), [overflow, exact]);
+}
+
+#[test]
+fn what_is_asked_to_tell_of_a_mutation_within_a_transaction_may_be_refused_as_well() {
+    let mut world = watched_with_lock();
+    world.transcript("begin r");
+    let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
+    let (fd, name, transaction) = (world.handle("k"), b"v".to_vec(), world.handle("r"));
+    let unset = Call::DeleteValue { fd, name, layer: Vec::new(), transaction };
+    let told = |world: &World| {
+        let enlisted = beside(world, &unset, 28 * SECOND);
+        let commit = Call::Commit { fd: transaction };
+        enlisted.iter().flat_map(|world| told_within(world, &commit, SECOND)).collect()
+    };
+    let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_DELETED \"v\"");
+    assert_eq!(told_of(&closed, told), [overflow, exact]);
+    world.call(Call::Close { fd: world.handle("s") });
+    assert_eq!(told_of(&[world], told), [exact]);
+}
+
+#[test]
+fn what_a_layer_operation_asks_in_another_hive_may_be_refused() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript(
+        "layer a 1\ncreate k Other\\k\nset $k v b\nset $k v a in a\nopen l Machine\\System\\Registry\\Layers\\a",
+    );
+    let fd = world.handle("k");
+    world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    let disable = write(world.handle("l"), "Enabled", 4, &0u32.to_le_bytes(), b"");
+    let told = |world: &World, duration: u64| {
+        let told = |world: &World| told_within(world, &disable, duration);
+        told_of(std::slice::from_ref(world), told)
+    };
+    let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_SET \"v\"");
+    let both = "ok: events VALUE_SET \"v\", OVERFLOW";
+    let mut persistent = world.clone();
+    persistent.transcript("begin s\nset $k w x with s");
+    assert_eq!(told(&persistent, 26 * SECOND), [exact]);
+    world.transcript("volatile Other\\w");
+    world.call(Call::ReadEvents { fd, capacity: 1_000 });
+    assert_eq!(told(&world, 26 * SECOND), [exact]);
+    world.transcript("begin s\nset $k w x with s");
+    assert_eq!(told(&world, 24 * SECOND), [exact]);
+    assert_eq!(told(&world, 26 * SECOND), [overflow, exact, both]);
+    // Another call has set the lock free in the meantime.
+    let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
+    assert_eq!(told(&closed[0], 26 * SECOND), [overflow, exact, both]);
 }
 
 #[test]
