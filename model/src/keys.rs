@@ -343,7 +343,7 @@ fn create_child(
     } else {
         store(work, &parent, &mutation);
         // A refresh that fails comes before the decision (P-86).
-        let telling = work.telling(touched, Asked::Again);
+        let telling = work.telling(place.hive, Asked::Again);
         committed_as(work, &before, touched, &place, &outcome, telling)?;
     }
     // A denial now leaves the key in place (D-23).

@@ -30,7 +30,7 @@ use crate::watches::{changed, changed_somehow, layers_changed};
 
 /// What follows a committed mutation before its call returns: the generation step of its hive
 /// (IOC-085), its watch events, and the refresh of the layers it concerns (LAYER-38). `place` is that
-/// of the key that the call is about, which has asked its hive for itself. The call is done then.
+/// of the key that the call is about. The call has asked the hive for itself before, and is done then.
 ///
 /// # Errors
 ///
@@ -41,7 +41,8 @@ pub(crate) fn committed(
     touched: Touched<'_>,
     place: &Place,
 ) -> Result<(), Errno> {
-    let telling = work.telling(touched, Asked::Again);
+    let asked = if let Touched::Descriptor(..) = touched { Asked::Nothing } else { Asked::Again };
+    let telling = work.telling(touched.hive(), asked);
     committed_as(work, before, touched, place, &Outcome::Done, telling)
 }
 

@@ -76,10 +76,11 @@ fn telling_may_be_refused(
     (before, untold, exact): (&State, &State, &State),
     result: Result<(), Errno>,
 ) {
-    let hives = work.may_refuse_readers();
+    let mut hives = work.may_refuse_readers(change.hive());
     if hives.is_empty() || resolve_alike(before, exact) {
         return;
     }
+    hives.extend(exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive)));
     for watches in possible_unanswered(before, untold, exact, &hives) {
         let mut state = State { watches, ..exact.clone() };
         state.note_ends(before);

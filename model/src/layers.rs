@@ -286,16 +286,6 @@ impl Touched<'_> {
         }
     }
 
-    /// The key that is asked what there is to tell of this.
-    pub(crate) fn asked(self) -> Guid {
-        match self {
-            Touched::Value(_, key, _)
-            | Touched::Values(_, key)
-            | Touched::Descriptor(_, key)
-            | Touched::Child(_, key, _) => key,
-        }
-    }
-
     /// The key that has changed itself.
     fn key(self) -> Option<Guid> {
         match self {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use self::endings::Endings;
 use self::endings::Unstarted;
 use self::waits::Refusal;
-pub(crate) use self::waits::{Asked, FormerLock};
+pub(crate) use self::waits::{Asked, FormerLock, Locked};
 use crate::abi;
 use crate::audit::AuditPattern;
 use crate::audit_events::rejection;
@@ -378,6 +378,7 @@ impl State {
         if self.transactions.is_empty() && self.former_locks.is_empty() {
             return run(&first).1;
         }
+        first.state.forget_locks(span.0);
         first.state.pass_time(span.0);
         marks::expired(self, &mut first.state);
         first.state.note_freed(self, span.1);

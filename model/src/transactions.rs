@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::names::FoldedName;
 use crate::resolution::{Purpose, Resolver, Viewer};
 use crate::state::{DescriptionId, Place, SlotId, State, Witness};
+use crate::step::Locked;
 use crate::watches::Watch;
 
 /// `REG_TXN_ACTIVE_UNBOUND`.
@@ -118,8 +119,8 @@ pub(crate) struct Bound {
     /// The hive as the transaction has it; `None` while the source has not given it the write lock, so
     /// that it has changed nothing.
     pub(crate) contents: Option<Database>,
-    /// When it was given that, at the first and at the last.
-    pub(crate) locked: Option<(UnixTime, UnixTime)>,
+    /// Since when it has that.
+    pub(crate) locked: Option<Locked>,
     /// The mutations in order (the mutation log of §5.1).
     pub(crate) log: rpds::VectorSync<Logged>,
     /// How long its log was when its source last refused to commit it, for marks.
@@ -266,9 +267,10 @@ impl State {
     pub(crate) fn take_lock(&mut self, id: TransactionId, at: UnixTime) {
         let Some(hive) = self.bound(id).map(|bound| bound.hive) else { return };
         let stored = self.database(hive).clone();
+        let locked = self.locked_at(hive, (at, at));
         if let Some(bound) = self.bound_mut(id) {
             bound.contents.get_or_insert(stored);
-            bound.locked.get_or_insert((at, at));
+            bound.locked.get_or_insert(locked);
         }
     }
 

@@ -504,7 +504,7 @@ fn written(
     work.requested(open.hive());
     covers!(work.if_done, "SEQ-22");
     let touched = mutation.touched(open.hive());
-    let telling = work.telling(touched, Asked::of(&mutation));
+    let telling = work.telling(open.hive(), Asked::of(&mutation));
     committed_as(work, before, touched, &open.place, &Outcome::Done, telling)?;
     Ok(Outcome::Done)
 }

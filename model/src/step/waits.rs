@@ -3,18 +3,17 @@
 //! States PSD-005 §5.1 ("Conflict handling") and PSD-006 §4.1 from the side of the call, with P-65, P-72, P-74, P-152,
 //! P-370 and P-614: a source waits for 25 seconds, and then answers RSI_TXN_BUSY.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{NANOSECONDS_PER_MILLISECOND, Work};
 use crate::database::{Database, Guid, HiveId};
 use crate::errno::Errno;
 use crate::input::UnixTime;
 use crate::layer_commit::Telling;
-use crate::layers::Touched;
 use crate::outcome::Outcome;
 use crate::state::State;
 use crate::store::BUSY_TIMEOUT_MS;
-use crate::transactions::{Bound, Mutation};
+use crate::transactions::{Bound, Mutation, Phase};
 
 impl State {
     /// The other hives of the source of this one.
@@ -35,48 +34,84 @@ impl State {
                 || on_the_way.is_some_and(Database::holds_volatile_data))
     }
 
-    /// Notes the write locks that are free since another state, by this moment at the latest, if readers may have been
-    /// refused for them by then.
+    /// Notes the write locks that are free since another state, by this moment at the latest, if readers have waited for
+    /// them (P-614).
     pub(crate) fn note_freed(&mut self, since: &State, by: UnixTime) {
         for (id, transaction) in since.transactions.iter() {
-            let Some(Bound { hive, locked: Some(taken), .. }) = transaction.bound() else {
+            let Some(Bound { hive, locked: Some(locked), .. }) = transaction.bound() else {
                 continue;
             };
-            let until = by.min(transaction.deadline.latest);
             let is_free =
                 since.lock_holder(*hive) == Some(*id) && self.lock_holder(*hive) != Some(*id);
-            let is_late = taken.0.saturating_add(BUSY_TIMEOUT_NS) <= until;
-            if is_free && is_late && since.is_locked_for_readers(*hive) {
-                self.former_locks.insert_mut(*hive, FormerLock { taken: *taken, until });
+            if !is_free || !since.is_locked_for_readers(*hive) {
+                continue;
             }
+            let has_expired =
+                self.transactions.get(id).is_some_and(|now| now.phase == Phase::TimedOut);
+            let end = transaction.deadline.latest;
+            let until = if has_expired { end } else { by.min(end) };
+            self.former_locks.insert_mut(*hive, FormerLock { locked: *locked, until });
+        }
+    }
+
+    /// The write lock of a hive as it is taken at such a moment.
+    pub(crate) fn locked_at(&self, hive: HiveId, taken: Moments) -> Locked {
+        let former = self.former_locks.get(&hive).filter(|former| taken.0 <= former.until);
+        Locked { taken, since: former.map_or(taken, |former| former.locked.since) }
+    }
+
+    /// Forgets the locks that were free before a call began and held for too short a time to refuse anybody.
+    pub(crate) fn forget_locks(&mut self, began: UnixTime) {
+        let is_over =
+            |lock: &FormerLock| lock.until < began && lock.until < refused(0, lock.locked.since);
+        let over = self.former_locks.iter().filter(|(_, lock)| is_over(lock));
+        let over: Vec<HiveId> = over.map(|(hive, _)| *hive).collect();
+        for hive in over {
+            self.former_locks.remove_mut(&hive);
         }
     }
 
     /// The hives whose readers may have been refused within a call that took this time, for locks that are free by now.
-    /// Only who watches a hive of that source would know (P-614, P-370).
     pub(crate) fn refused_within(
         &self,
         (began, ended): (UnixTime, UnixTime),
     ) -> BTreeMap<HiveId, Refusal> {
-        let refused = |lock: &FormerLock| {
-            let refused = began.max(lock.taken.0).saturating_add(BUSY_TIMEOUT_NS);
-            let was_taken_within = began <= lock.taken.1;
-            let refusal = if was_taken_within { Refusal::OfAny } else { Refusal::OfTheFirst };
-            (refused <= ended.min(lock.until)).then_some(refusal)
+        let refusal = |lock: &FormerLock| {
+            let by = ended.min(lock.until);
+            let is_refused = |since: Moments| refused(began, since) <= by;
+            let was_free = |since: Moments| began <= since.1 && is_refused(since);
+            let Locked { taken, since } = lock.locked;
+            match was_free(since) || was_free(taken) {
+                true => Some(Refusal::OfAny),
+                false => is_refused(since).then_some(Refusal::OfTheFirst),
+            }
         };
-        let is_watched = |hive| self.watches.values().any(|watch| watch.is_in(hive));
-        let is_known =
-            |hive| is_watched(hive) || self.hives_beside(hive).into_iter().any(is_watched);
-        let locks = self.former_locks.iter().filter(|(hive, _)| is_known(**hive));
-        locks.filter_map(|(hive, lock)| Some((*hive, refused(lock)?))).collect()
+        let locks = self.former_locks.iter();
+        locks.filter_map(|(hive, lock)| Some((*hive, refusal(lock)?))).collect()
     }
+}
+
+/// When something was, at the first and at the last.
+type Moments = (UnixTime, UnixTime);
+
+/// When a source refuses at the first what was asked of it since a call began, where a hive is locked since then.
+fn refused(began: UnixTime, since: Moments) -> UnixTime {
+    began.max(since.0).saturating_add(BUSY_TIMEOUT_NS)
+}
+
+/// A write lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Locked {
+    /// When it was taken.
+    taken: Moments,
+    /// Since when its hive was locked, by others before.
+    since: Moments,
 }
 
 /// A write lock for which readers have waited as well, and which is free by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FormerLock {
-    /// When it was taken, at the first and at the last.
-    taken: (UnixTime, UnixTime),
+    locked: Locked,
     /// When it was free at the last.
     until: UnixTime,
 }
@@ -84,15 +119,17 @@ pub(crate) struct FormerLock {
 /// Which question of a call may have been refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Its first alone: the lock was taken before the call began, so that no question was answered before that.
+    /// Its first alone: the hive was locked before the call began, so that no question was answered before that.
     OfTheFirst,
-    /// Any: the lock may have been taken when others were answered.
+    /// Any: the hive may have been locked when others were answered.
     OfAny,
 }
 
-/// What a call asks a hive to tell of a change there.
+/// What a call asks a hive to tell of a change there (P-142).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
+    /// Nothing.
+    Nothing,
     /// It has asked nothing else before.
     First,
     /// It has asked for itself before, and is EBUSY if that was refused.
@@ -109,8 +146,8 @@ impl Asked {
             | Mutation::CreateKey { .. }
             | Mutation::DeleteEntry { .. }
             | Mutation::Uncover { .. }
-            | Mutation::HideEntry { .. }
-            | Mutation::WriteDescriptor { .. } => Asked::Again,
+            | Mutation::HideEntry { .. } => Asked::Again,
+            Mutation::WriteDescriptor { .. } => Asked::Nothing,
         }
     }
 }
@@ -126,30 +163,30 @@ impl Work<'_> {
         ended.saturating_sub(began) >= BUSY_TIMEOUT_NS
     }
 
-    /// How a change is told of: a question that was refused which is asked only for that fails no call (P-614). Unless it
-    /// is about a root, it may have been for the lock of another hive of the source (P-370).
-    pub(crate) fn telling(&self, touched: Touched<'_>, asked: Asked) -> Telling {
-        let hive = touched.hive();
-        let is_root = self.state.database(hive).root == touched.asked();
-        let beside = if is_root { Vec::new() } else { self.state.hives_beside(hive) };
-        let mut refusals = beside.iter().chain([&hive]).filter_map(|hive| self.unread.get(hive));
-        let is_refused = |refusal: &Refusal| *refusal == Refusal::OfAny || asked == Asked::First;
-        if refusals.any(is_refused) { Telling::Unknown } else { Telling::Exact }
+    /// How a change in a hive is told of: a question that was refused which is asked only for that fails no call (P-614).
+    pub(crate) fn telling(&self, hive: HiveId, asked: Asked) -> Telling {
+        match (asked, self.unread.get(&hive)) {
+            (Asked::First, Some(_)) | (Asked::Again, Some(Refusal::OfAny)) => Telling::Unknown,
+            _ => Telling::Exact,
+        }
     }
 
-    /// The hives in which what is asked only to tell of a layer operation may be refused in the course of the call, with
-    /// those in which a source may look for the same keys (P-370, P-614).
-    pub(crate) fn may_refuse_readers(&self) -> Vec<HiveId> {
-        let is_own = |holder| Some(holder) == self.transaction || Some(holder) == self.committing;
-        let has_refused = |hive: &HiveId| {
-            let holder = self.state.lock_holder(*hive).filter(|holder| !is_own(*holder));
-            let may_wait = holder.is_some() && self.state.is_locked_for_readers(*hive);
-            self.has_waited() && may_wait || self.unread.contains_key(hive)
+    /// The hives in which what is asked only to tell of a layer operation may be refused in the course of a call that
+    /// changes this one. For what is locked there still it would be refused itself.
+    pub(crate) fn may_refuse_readers(&self, own: HiveId) -> Vec<HiveId> {
+        let (began, ended) = self.span();
+        let is_refusing = |hive: HiveId| {
+            let holder = self.state.lock_holder(hive).filter(|_| hive != own)?;
+            let since = self.state.bound(holder)?.locked?.since;
+            let may_wait = self.state.is_locked_for_readers(hive);
+            (may_wait && refused(began, since) <= ended).then_some(())
         };
-        let refusing = self.state.hives.keys().filter(|hive| has_refused(hive));
-        let looked_in = refusing.flat_map(|hive| [vec![*hive], self.state.hives_beside(*hive)]);
-        let hives: BTreeSet<HiveId> = looked_in.flatten().collect();
-        hives.into_iter().collect()
+        let has_refused = |hive: HiveId| match self.unread.get(&hive) {
+            Some(Refusal::OfTheFirst) => hive != own,
+            Some(Refusal::OfAny) => true,
+            None => is_refusing(hive).is_some(),
+        };
+        self.state.hives.keys().copied().filter(|hive| has_refused(*hive)).collect()
     }
 
     /// The call ends as it does only after such a wait.

@@ -221,11 +221,12 @@ pub(crate) fn lock(work: &mut Work<'_>, hive: HiveId) -> Result<(), Errno> {
                 covers!(work.covered, "TXN-80");
             }
             let stored = work.state.database(hive).clone();
+            let locked = work.state.locked_at(hive, (began, ended));
             if let Some(bound) = own.and_then(|id| work.state.bound_mut(id))
                 && bound.contents.is_none()
             {
                 bound.contents = Some(stored);
-                bound.locked = Some((began, ended));
+                bound.locked = Some(locked);
                 if let Some(own) = own.and_then(|id| work.state.transactions.get_mut(&id)) {
                     own.history.0.had_lock = true;
                 }
@@ -280,8 +281,7 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         // Who looks already now for what to tell then may report what cannot be read (P-112).
         work.audit.extend(looked_at(&work.state));
     }
-    let is_refused =
-        work.telling(mutation.touched(origin.hive), Asked::of(&mutation)) == Telling::Unknown;
+    let is_refused = work.telling(origin.hive, Asked::of(&mutation)) == Telling::Unknown;
     let was_unreadable = is_refused || is_unreadable(&work.state, id, &mutation, origin);
     let logged = Logged { mutation, origin: origin.clone(), was_unreadable };
     let bound = work.state.bound(id);

@@ -448,11 +448,6 @@ impl State {
 }
 
 impl Watch {
-    /// Whether it is a watch on a key of this hive.
-    pub(crate) fn is_in(&self, hive: HiveId) -> bool {
-        self.hive == hive
-    }
-
     /// Whether it is a watch on this key.
     pub(crate) fn is_on(&self, hive: HiveId, key: Guid) -> bool {
         self.hive == hive && self.key == key

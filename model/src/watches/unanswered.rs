@@ -14,9 +14,8 @@ use crate::coverage::Covered;
 use crate::database::{HiveId, Map};
 use crate::state::{DescriptionId, State};
 
-/// Of more watches, all have been told alike.
-const WATCHES_MAX: usize = 4;
-/// If the watches have more ways together, the kernel has come to the end with each, or has not begun.
+/// If the watches have more ways together, the kernel has come to the end with each, or has not begun; and if they
+/// still have, with so many of them as do not, and with all others alike.
 const WAYS_MAX: usize = 512;
 /// Of more readings that bring a watch something, all were answered or none (P-520).
 const READINGS_MAX: usize = 12;
@@ -49,16 +48,13 @@ pub(crate) fn possible_unanswered(
             concerned.push((*id, ways(untold, told, &of_watch, limit)));
         }
     }
-    let concerned = within_bounds(concerned);
-    if concerned.len() > WATCHES_MAX {
-        return (0..3).map(|way| with(&exact.watches, &concerned, way)).collect();
-    }
     let mut possible = vec![exact.watches.clone()];
-    for one in &concerned {
+    for alike in within_bounds(concerned) {
+        let ways = alike.iter().map(|(_, ways)| ways.len()).max().unwrap_or(0);
         let mut next: Vec<Map<DescriptionId, Watch>> = Vec::new();
         for watches in &possible {
-            for way in 0..one.1.len() {
-                let watches = with(watches, std::slice::from_ref(one), way);
+            for way in 0..ways {
+                let watches = with(watches, &alike, way);
                 if !next.contains(&watches) {
                     next.push(watches);
                 }
@@ -174,15 +170,40 @@ impl Reading {
     }
 }
 
-/// Each watch has three ways if all together would have too many.
-fn within_bounds(mut ways: Vec<(DescriptionId, Vec<Watch>)>) -> Vec<(DescriptionId, Vec<Watch>)> {
-    let together = ways.iter().try_fold(1_usize, |product, (_, ways)| {
-        product.checked_mul(ways.len()).filter(|product| *product <= WAYS_MAX)
-    });
-    if together.is_none() {
-        ways.iter_mut().for_each(|(_, ways)| ways.truncate(3));
+/// Watches with the ways that each has, of which those in one group go the same way.
+type Ways = Vec<(DescriptionId, Vec<Watch>)>;
+
+/// Each watch has a group of its own: with all its ways, or with three if all together would have too many. Those that
+/// are still too many are one group.
+fn within_bounds(concerned: Ways) -> Vec<Ways> {
+    let product = |each: &[(DescriptionId, Vec<Watch>)]| {
+        each.iter().fold(1_usize, |product, (_, ways)| product.saturating_mul(ways.len()))
+    };
+    let with_all: Ways = concerned.iter().map(|(id, ways)| (*id, distinct(ways))).collect();
+    if product(&with_all) <= WAYS_MAX {
+        return with_all.into_iter().map(|one| vec![one]).collect();
     }
-    ways
+    let three = |(id, ways): &(DescriptionId, Vec<Watch>)| (*id, distinct(&ways[..3]));
+    let with_three: Ways = concerned.iter().map(three).collect();
+    let is_bounded = |count: &usize| {
+        let others = if *count < with_three.len() { 3 } else { 1 };
+        product(&with_three[..*count]) <= WAYS_MAX / others
+    };
+    let count = (0..=with_three.len()).rev().find(is_bounded).unwrap_or(0);
+    let alike: Ways =
+        concerned[count..].iter().map(|(id, ways)| (*id, ways[..3].to_vec())).collect();
+    let own = with_three.into_iter().take(count).map(|one| vec![one]);
+    own.chain((!alike.is_empty()).then_some(alike)).collect()
+}
+
+fn distinct(ways: &[Watch]) -> Vec<Watch> {
+    let mut distinct: Vec<Watch> = Vec::new();
+    for way in ways {
+        if !distinct.contains(way) {
+            distinct.push(way.clone());
+        }
+    }
+    distinct
 }
 
 fn with(

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use registry_model::input::CommitRefusal;
+use registry_model::observation::KeyInfo;
 use registry_model::{Call, Environment, Errno, Observation, Outcome, State, Step};
 
+use crate::callers::{DACL, granting};
 use crate::world::{OTHER_SOURCE, SOURCE, World, check, query, write};
 
 const SECOND: u64 = 1_000_000_000;
@@ -348,6 +350,62 @@ fn what_is_asked_only_to_tell_may_be_refused_before_another_call_frees_the_lock(
 }
 
 #[test]
+fn whoever_has_the_lock_in_turn_may_have_what_is_asked_refused() {
+    let mut world = watched_with_lock();
+    let fd = world.handle("s");
+    world.wait(10 * SECOND);
+    // The question has waited for this one for 9 seconds, and then for another.
+    let began = 9 * SECOND;
+    world.transcript("begin r");
+    let mut closed = beside(&world, &Call::Close { fd }, SECOND).swap_remove(0);
+    closed.transcript("set $k w x with r");
+    let fd = closed.handle("r");
+    closed.wait(17 * SECOND);
+    let mut closed = beside(&closed, &Call::Close { fd }, SECOND).swap_remove(0);
+    closed.now -= 17 * SECOND + began;
+    let exact = "ok: events VALUE_DELETED \"v\"";
+    let long = |world: &World| removed_within(world, 28 * SECOND);
+    assert_eq!(told_of(&[closed.clone()], long), ["ok: events OVERFLOW", exact]);
+    closed.now += 3 * SECOND;
+    assert_eq!(told_of(&[closed], long), [exact]);
+}
+
+#[test]
+fn of_a_descriptor_nothing_is_asked_to_tell() {
+    let world = watched_with_lock();
+    let descriptor = granting(0).to_bytes().unwrap();
+    let set = Call::SetSecurity {
+        fd: world.handle("k"),
+        security_info: DACL,
+        descriptor,
+        transaction: -1,
+    };
+    let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
+    let told = |world: &World| told_within(world, &set, 28 * SECOND);
+    assert_eq!(told_of(&closed, told), ["ok: events SD_CHANGED"]);
+}
+
+#[test]
+fn what_is_asked_when_a_mutation_is_made_is_told_at_the_commit_to_who_watches_by_then() {
+    let mut world = with_lock();
+    world
+        .transcript("commit $t\nwait 31\nvolatile Machine\\w\nbegin s\nset $k w x with s\nbegin r");
+    let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
+    let (fd, name, transaction) = (world.handle("k"), b"v".to_vec(), world.handle("r"));
+    let unset = Call::DeleteValue { fd, name, layer: Vec::new(), transaction };
+    let told = |world: &World| {
+        let enlisted = beside(world, &unset, 28 * SECOND).into_iter();
+        let told = enlisted.flat_map(|mut world| {
+            world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+            told_within(&world, &Call::Commit { fd: transaction }, SECOND)
+        });
+        told.collect()
+    };
+    let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_DELETED \"v\"");
+    assert_eq!(told_of(&closed, told), [overflow, exact]);
+}
+
+#[test]
 fn what_a_call_has_asked_for_itself_was_answered_before_a_lock_that_was_taken_in_its_course() {
     let world = watched_with_lock();
     let set = Call::SetValue {
@@ -416,6 +474,48 @@ fn what_a_layer_operation_asks_in_another_hive_may_be_refused() {
     // Another call has set the lock free in the meantime.
     let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
     assert_eq!(told(&closed[0], 26 * SECOND), [overflow, exact, both]);
+    // The hive of the change has been asked before.
+    let mut own = World::with_layers();
+    own.transcript(
+        "layer a 1\ncreate k Machine\\k\nset $k v b\nset $k v a in a\nvolatile Machine\\w\n\
+         open l Machine\\System\\Registry\\Layers\\a\nbegin s\nset $k w x with s",
+    );
+    own.wait(SECOND);
+    let fd = own.handle("k");
+    own.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    let closed = beside(&own, &Call::Close { fd: own.handle("s") }, 26 * SECOND);
+    let disable = write(own.handle("l"), "Enabled", 4, &0u32.to_le_bytes(), b"");
+    let told = |world: &World| told_within(world, &disable, 28 * SECOND);
+    assert_eq!(told_of(&closed, told), [exact]);
+}
+
+#[test]
+fn whether_a_layer_operation_counts_is_open_where_what_it_asks_may_be_refused() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript(
+        "layer a 1\ncreate k Other\\k\nset $k v b\nset $k v a in a\nvolatile Other\\w\n\
+         open l Machine\\System\\Registry\\Layers\\a\nbegin s\nset $k w x with s",
+    );
+    let (fd, info) =
+        (world.handle("s"), Call::QueryKeyInfo { fd: world.handle("k"), name_capacity: 9 });
+    let (Observation::KeyInfo(least), _) = world.call(info.clone()) else { panic!("no key info") };
+    let disable = write(world.handle("l"), "Enabled", 4, &0u32.to_le_bytes(), b"");
+    let counted = |duration: u64| {
+        let closed = beside(&world, &Call::Close { fd }, duration).into_iter();
+        let disabled = closed.flat_map(|world| beside(&world, &disable, 28 * SECOND));
+        let worlds: Vec<World> = disabled.collect();
+        let admits = |more: &u64| {
+            let generation = least.hive_generation + more;
+            let seen = KeyInfo { hive_generation: generation, ..least.clone() };
+            let steps = worlds.iter().flat_map(|world| world.steps(&info, false));
+            let mut steps = steps.collect::<Vec<Step>>().into_iter();
+            steps.any(|step| step.accept(&Observation::KeyInfo(seen.clone())).is_ok())
+        };
+        (0..4).filter(admits).collect::<Vec<u64>>()
+    };
+    assert_eq!(counted(24 * SECOND), [1]);
+    assert_eq!(counted(26 * SECOND), [0, 1]);
 }
 
 #[test]
