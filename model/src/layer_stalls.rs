@@ -80,7 +80,8 @@ fn telling_may_be_refused(
     if hives.is_empty() || resolve_alike(before, exact) {
         return;
     }
-    hives.extend(exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive)));
+    let stalled = exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive));
+    hives.extend(stalled.filter(|hive| !hives.contains(hive)).collect::<Vec<HiveId>>());
     for watches in possible_unanswered(before, untold, exact, &hives) {
         let mut state = State { watches, ..exact.clone() };
         state.note_ends(before);

@@ -115,8 +115,9 @@ pub struct State {
     pub(crate) secured: Witness<Set<(HiveId, Guid)>>,
     /// Those whose SD was last set by a commit.
     pub(crate) secured_within: Witness<Set<(HiveId, Guid)>>,
-    /// The write lock that was freed last of those for which readers of a hive may have been refused (P-614).
-    pub(crate) former_locks: Map<HiveId, FormerLock>,
+    /// The write locks that are free by now and for which readers of a hive may have been refused, the first that was
+    /// freed first (P-614).
+    pub(crate) former_locks: Map<HiveId, Vec<FormerLock>>,
     /// The watches that would know of transactions which have outlived their time, had these been committed.
     pub(crate) untold: Witness<Set<DescriptionId>>,
     /// Which entry an index has been seen to stand for since the last change (IOC-070).

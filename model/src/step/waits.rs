@@ -50,25 +50,42 @@ impl State {
                 self.transactions.get(id).is_some_and(|now| now.phase == Phase::TimedOut);
             let end = transaction.deadline.latest;
             let until = if has_expired { end } else { by.min(end) };
-            self.former_locks.insert_mut(*hive, FormerLock { locked: *locked, until });
+            self.note_former(*hive, FormerLock { locked: locked.clone(), until });
         }
+    }
+
+    /// One that was taken before the one before it was surely free has all that this had.
+    fn note_former(&mut self, hive: HiveId, lock: FormerLock) {
+        let mut locks = self.former_locks.get(&hive).cloned().unwrap_or_default();
+        locks.retain(|former| !lock.locked.turns.starts_with(&former.locked.turns));
+        locks.push(lock);
+        let surplus = locks.len().saturating_sub(FORMER_LOCKS_MAX);
+        self.former_locks.insert_mut(hive, locks.split_off(surplus));
     }
 
     /// The write lock of a hive as it is taken at such a moment.
     pub(crate) fn locked_at(&self, hive: HiveId, taken: Moments) -> Locked {
-        let former = self.former_locks.get(&hive).filter(|former| taken.0 <= former.until);
-        Locked { taken, since: former.map_or(taken, |former| former.locked.since) }
+        let former = self.former_locks.get(&hive).and_then(|locks| locks.last());
+        let former = former.filter(|former| taken.0 <= former.until);
+        let mut turns = former.map(|former| former.locked.turns.clone()).unwrap_or_default();
+        if turns.len() >= TURNS_MAX {
+            turns.remove(1);
+        }
+        turns.push(taken);
+        Locked { turns }
     }
 
     /// Forgets the locks that were free before a call began and held for too short a time to refuse anybody.
     pub(crate) fn forget_locks(&mut self, began: UnixTime) {
-        let is_over =
-            |lock: &FormerLock| lock.until < began && lock.until < refused(0, lock.locked.since);
-        let over = self.former_locks.iter().filter(|(_, lock)| is_over(lock));
-        let over: Vec<HiveId> = over.map(|(hive, _)| *hive).collect();
-        for hive in over {
-            self.former_locks.remove_mut(&hive);
-        }
+        let is_over = |lock: &FormerLock| {
+            lock.until < began
+                && lock.locked.turns.iter().all(|turn| lock.until < refused(0, *turn))
+        };
+        let kept = self.former_locks.iter().map(|(hive, locks)| {
+            let locks = locks.iter().filter(|lock| !is_over(lock)).cloned();
+            (*hive, locks.collect::<Vec<FormerLock>>())
+        });
+        self.former_locks = kept.filter(|(_, locks)| !locks.is_empty()).collect();
     }
 
     /// The hives whose readers may have been refused within a call that took this time, for locks that are free by now.
@@ -80,14 +97,15 @@ impl State {
             let by = ended.min(lock.until);
             let is_refused = |since: Moments| refused(began, since) <= by;
             let was_free = |since: Moments| began <= since.1 && is_refused(since);
-            let Locked { taken, since } = lock.locked;
-            match was_free(since) || was_free(taken) {
+            let turns = &lock.locked.turns;
+            match turns.iter().any(|turn| was_free(*turn)) {
                 true => Some(Refusal::OfAny),
-                false => is_refused(since).then_some(Refusal::OfTheFirst),
+                false => turns.iter().any(|turn| is_refused(*turn)).then_some(Refusal::OfTheFirst),
             }
         };
+        let worst = |locks: &[FormerLock]| locks.iter().filter_map(refusal).max();
         let locks = self.former_locks.iter();
-        locks.filter_map(|(hive, lock)| Some((*hive, refusal(lock)?))).collect()
+        locks.filter_map(|(hive, locks)| Some((*hive, worst(locks)?))).collect()
     }
 }
 
@@ -100,16 +118,19 @@ fn refused(began: UnixTime, since: Moments) -> UnixTime {
 }
 
 /// A write lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Locked {
-    /// When it was taken.
-    taken: Moments,
-    /// Since when its hive was locked, by others before.
-    since: Moments,
+    /// When it was taken, and before that those that had it in turn took it, the first of them first: never empty.
+    turns: Vec<Moments>,
 }
 
+/// Of more that had a lock in turn, the second is forgotten.
+const TURNS_MAX: usize = 8;
+/// Of more locks of one hive that readers may have met, the first is forgotten.
+const FORMER_LOCKS_MAX: usize = 4;
+
 /// A write lock for which readers have waited as well, and which is free by now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerLock {
     locked: Locked,
     /// When it was free at the last.
@@ -117,7 +138,7 @@ pub(crate) struct FormerLock {
 }
 
 /// Which question of a call may have been refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Refusal {
     /// Its first alone: the hive was locked before the call began, so that no question was answered before that.
     OfTheFirst,
@@ -177,9 +198,11 @@ impl Work<'_> {
         let (began, ended) = self.span();
         let is_refusing = |hive: HiveId| {
             let holder = self.state.lock_holder(hive).filter(|_| hive != own)?;
-            let since = self.state.bound(holder)?.locked?.since;
+            let locked = self.state.bound(holder)?.locked.as_ref()?;
             let may_wait = self.state.is_locked_for_readers(hive);
-            (may_wait && refused(began, since) <= ended).then_some(())
+            // Who has it after that as the call goes on is not known.
+            let is_refused = locked.turns.iter().any(|turn| refused(began, *turn) <= ended);
+            (may_wait && is_refused).then_some(())
         };
         let has_refused = |hive: HiveId| match self.unread.get(&hive) {
             Some(Refusal::OfTheFirst) => hive != own,

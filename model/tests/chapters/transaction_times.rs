@@ -349,30 +349,107 @@ fn what_is_asked_only_to_tell_may_be_refused_before_another_call_frees_the_lock(
     assert_eq!(told_of(&committed, long), [overflow, exact]);
 }
 
+/// The world, as `s` has taken the lock, after that was closed ten seconds later and another transaction had the lock for
+/// so long.
+fn locked_in_turn(duration: u64) -> World {
+    let mut world = watched_with_lock();
+    let (fd, began) = (world.handle("s"), world.now);
+    world.wait(10 * SECOND);
+    world.transcript("begin r");
+    let mut world = beside(&world, &Call::Close { fd }, SECOND).swap_remove(0);
+    world.transcript("set $k w x with r");
+    let fd = world.handle("r");
+    world.wait(duration);
+    let mut world = beside(&world, &Call::Close { fd }, SECOND).swap_remove(0);
+    world.now = began;
+    world
+}
+
+/// The world after transactions have had the lock from one of these moments to the other, those in milliseconds since that
+/// in which `s` has taken it.
+fn locked_by_others(mut world: World, turns: &[(u64, u64)]) -> World {
+    let (taken, milliseconds) = (world.now, SECOND / 1_000);
+    for (from, to) in turns {
+        world.now = taken + from * milliseconds;
+        world.transcript("begin r\nset $k w x with r");
+        world.now = taken + to * milliseconds;
+        let fd = world.handle("r");
+        world.call(Call::Close { fd });
+    }
+    world.now = taken;
+    world
+}
+
+fn set_value(world: &World) -> Call {
+    write(world.handle("k"), "v", 1, b"new", b"")
+}
+
 #[test]
 fn whoever_has_the_lock_in_turn_may_have_what_is_asked_refused() {
-    let mut world = watched_with_lock();
-    let fd = world.handle("s");
-    world.wait(10 * SECOND);
-    // The question has waited for this one for 9 seconds, and then for another.
-    let began = 9 * SECOND;
-    world.transcript("begin r");
-    let mut closed = beside(&world, &Call::Close { fd }, SECOND).swap_remove(0);
-    closed.transcript("set $k w x with r");
-    let fd = closed.handle("r");
-    closed.wait(17 * SECOND);
-    let mut closed = beside(&closed, &Call::Close { fd }, SECOND).swap_remove(0);
-    closed.now -= 17 * SECOND + began;
+    let mut world = locked_in_turn(17 * SECOND);
+    let told = |world: &World| {
+        told_of(std::slice::from_ref(world), |world| removed_within(world, 28 * SECOND))
+    };
     let exact = "ok: events VALUE_DELETED \"v\"";
-    let long = |world: &World| removed_within(world, 28 * SECOND);
-    assert_eq!(told_of(&[closed.clone()], long), ["ok: events OVERFLOW", exact]);
-    closed.now += 3 * SECOND;
-    assert_eq!(told_of(&[closed], long), [exact]);
+    world.wait(SECOND);
+    assert_eq!(told(&world), ["ok: events OVERFLOW", exact]);
+    world.wait(3 * SECOND);
+    assert_eq!(told(&world), [exact]);
+}
+
+#[test]
+fn what_a_call_has_asked_for_itself_was_answered_before_whoever_locked_the_hive_in_its_course() {
+    let told = |world: &World, duration: u64| {
+        let told = |world: &World| told_within(world, &set_value(world), duration);
+        told_of(std::slice::from_ref(world), told)
+    };
+    let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_SET \"v\"");
+    // The first has locked it in the course of the call, and the wait lasts into the time of the second.
+    let mut world = locked_in_turn(17 * SECOND);
+    assert_eq!(told(&world, 28 * SECOND), [overflow, exact]);
+    world.wait(SECOND);
+    assert_eq!(told(&world, 28 * SECOND), [exact]);
+    // The first had it before, and the second for long enough by itself.
+    let mut world = locked_in_turn(26 * SECOND);
+    world.wait(SECOND);
+    assert_eq!(told(&world, 38 * SECOND), [overflow, exact]);
+    assert_eq!(told(&world, 34 * SECOND - 1), [exact]);
+}
+
+#[test]
+fn a_call_may_have_been_answered_between_two_who_had_the_lock_in_turn() {
+    let mut world = watched_with_lock();
+    let (fd, taken) = (world.handle("s"), world.now);
+    world.wait(20_100 * SECOND / 1_000);
+    world.call(Call::Close { fd });
+    world.now = taken;
+    let told = |turns: &[(u64, u64)]| {
+        let mut world = locked_by_others(world.clone(), turns);
+        world.wait(19 * SECOND);
+        told_of(&[world], |world| told_within(world, &set_value(world), 32 * SECOND))
+    };
+    let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_SET \"v\"");
+    assert_eq!(told(&[(20_000, 40_100), (40_000, 50_100)]), [overflow, exact]);
+    assert_eq!(told(&[(20_000, 40_100), (40_000, 44_900)]), [exact]);
+}
+
+#[test]
+fn who_was_refused_for_one_lock_may_wait_for_another_later() {
+    let mut world = watched_with_lock();
+    let (fd, taken) = (world.handle("s"), world.now);
+    world.wait(26 * SECOND);
+    world.call(Call::Close { fd });
+    world.now = taken;
+    let mut world = locked_by_others(world, &[(26_500, 30_000)]);
+    world.wait(SECOND / 2);
+    let told = told_of(&[world], |world| removed_within(world, 31 * SECOND));
+    assert_eq!(told, ["ok: events OVERFLOW", "ok: events VALUE_DELETED \"v\""]);
 }
 
 #[test]
 fn of_a_descriptor_nothing_is_asked_to_tell() {
     let world = watched_with_lock();
+    let began = world.now;
     let descriptor = granting(0).to_bytes().unwrap();
     let set = Call::SetSecurity {
         fd: world.handle("k"),
@@ -383,6 +460,17 @@ fn of_a_descriptor_nothing_is_asked_to_tell() {
     let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
     let told = |world: &World| told_within(world, &set, 28 * SECOND);
     assert_eq!(told_of(&closed, told), ["ok: events SD_CHANGED"]);
+    let within = |world: &World| {
+        let mut world = world.clone();
+        world.transcript("begin r");
+        // The call overlaps with the one that has taken the lock.
+        world.now = began;
+        let transaction = world.handle("r");
+        let enlisted = beside(&world, &set.clone().within(transaction), 28 * SECOND);
+        let commit = Call::Commit { fd: transaction };
+        enlisted.iter().flat_map(|world| told_within(world, &commit, SECOND)).collect()
+    };
+    assert_eq!(told_of(&closed, within), ["ok: events SD_CHANGED"]);
 }
 
 #[test]
@@ -408,15 +496,7 @@ fn what_is_asked_when_a_mutation_is_made_is_told_at_the_commit_to_who_watches_by
 #[test]
 fn what_a_call_has_asked_for_itself_was_answered_before_a_lock_that_was_taken_in_its_course() {
     let world = watched_with_lock();
-    let set = Call::SetValue {
-        fd: world.handle("k"),
-        name: b"v".to_vec(),
-        value_type: 1,
-        data: b"new".to_vec(),
-        layer: Vec::new(),
-        transaction: -1,
-        expected_sequence: 0,
-    };
+    let set = set_value(&world);
     let told = |world: &World| told_within(world, &set, 28 * SECOND);
     let (overflow, exact) = ("ok: events OVERFLOW", "ok: events VALUE_SET \"v\"");
     let fd = world.handle("s");

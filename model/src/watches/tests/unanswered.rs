@@ -1,6 +1,8 @@
 //! Layer operations whose source stops answering when it is asked what there is to tell (P-183, P-520).
 
 use super::*;
+use std::collections::BTreeSet;
+
 use crate::coverage::Covered;
 use crate::database::Map;
 use crate::layers::Layer;
@@ -164,4 +166,24 @@ fn a_watch_that_no_layer_can_tell_anything_is_told_nothing() {
     assert_eq!(among(key, REG_NOTIFY_SD, false), [false, true]);
     assert_eq!(among(root, REG_NOTIFY_SD, true), [false, true]);
     assert_eq!(among(root, REG_NOTIFY_VALUE, false), [false, true]);
+}
+
+#[test]
+fn many_watches_are_told_each_by_itself_up_to_a_bound() {
+    let mut world = World::new();
+    two_keys(&mut world);
+    let mut more = |count: usize| {
+        for _ in 0..count {
+            let fd = world.open("Users\\k");
+            world.watch_subtree(fd);
+        }
+        let possible = switched(&world);
+        let lost = |all: &Queues| all.iter().filter(|(_, one)| one.queue.has_overflow()).count();
+        let lost: BTreeSet<usize> = possible.iter().map(lost).collect();
+        (lost.into_iter().collect::<Vec<usize>>(), possible.len())
+    };
+    // Each of three has five ways; of five it is three ways; and of 25 all but four go the same three ways.
+    assert_eq!(more(2), ((0..=3).collect(), 125));
+    assert_eq!(more(2), ((0..=5).collect(), 243));
+    assert_eq!(more(20), ((0..=4).chain(21..=25).collect(), 243));
 }
