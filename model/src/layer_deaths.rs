@@ -1,7 +1,7 @@
 //! What the deaths of sources make of a refresh of the layers.
 //!
 //! States PSD-005 §10.1 for sources that go Down while the layers of a committed change are refreshed (§2.6), with
-//! D-55, P-02, P-08, P-49, P-87, P-146 and P-314. The refresh itself is in `layer_commit`.
+//! D-55, P-02, P-08, P-49, P-87, P-146, P-314 and P-615. The refresh itself is in `layer_commit`.
 
 use crate::database::{HiveId, Map};
 use crate::errno::Errno;

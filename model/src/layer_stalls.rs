@@ -77,7 +77,8 @@ fn telling_may_be_refused(
     result: Result<(), Errno>,
 ) {
     let mut hives = work.may_refuse_readers(change.hive());
-    if hives.is_empty() || resolve_alike(before, exact) {
+    let is_early = result == Err(Errno::ETIMEDOUT) && !work.has_timed_out();
+    if hives.is_empty() || is_early || resolve_alike(before, exact) {
         return;
     }
     let stalled = exact.hives.keys().copied().filter(|hive| exact.is_stalled(*hive));

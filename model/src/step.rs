@@ -327,7 +327,7 @@ impl State {
             Input::Environment(environment) => {
                 let mut steps = sources::environment(self, environment);
                 if let Environment::SourceReleased { at, .. } = environment {
-                    steps.iter_mut().for_each(|step| step.next.note_freed(self, *at));
+                    steps.iter_mut().for_each(|step| step.next.note_freed(self, (0, *at)));
                 }
                 steps
             }
@@ -338,7 +338,7 @@ impl State {
                 // What a registration tells, the layers have changed.
                 for Step { next, .. } in &mut steps {
                     next.note_ends(self);
-                    next.note_freed(self, *at);
+                    next.note_freed(self, (0, *at));
                 }
                 steps
             }
@@ -381,22 +381,26 @@ impl State {
         first.state.forget_locks(span.0);
         first.state.pass_time(span.0);
         marks::expired(self, &mut first.state);
-        first.state.note_freed(self, span.1);
+        first.state.note_freed(self, span);
         let mut steps = Vec::new();
         let mut pending = first.with_refusals(span);
         while let Some(start) = pending.pop() {
             let (doubts, mut more) = run(&start);
-            more.iter_mut().for_each(|step| step.next.note_freed(&start.state, span.1));
+            more.iter_mut().for_each(|step| step.next.note_freed(&start.state, span));
             steps.extend(more);
+            if !start.unread.is_empty() {
+                // Where nothing was refused the same lifetimes are in doubt.
+                continue;
+            }
             let Start { state, mut alive, .. } = start;
             for id in doubts {
                 let mut expired = state.clone();
                 expired.expire(id);
                 marks::expired(&state, &mut expired);
-                expired.note_freed(&state, span.1);
-                let (alive_by_then, unread) = (alive.clone(), start.unread.clone());
-                let start = Start { state: expired, alive: alive_by_then, unread };
-                pending.extend(start.with_refusals(span));
+                expired.note_freed(&state, span);
+                let expired =
+                    Start { state: expired, alive: alive.clone(), unread: BTreeMap::new() };
+                pending.extend(expired.with_refusals(span));
                 alive.insert(id);
             }
         }
@@ -425,15 +429,19 @@ struct Start {
 
 impl Start {
     /// This, and the same where what is asked only to tell of a change was refused for locks that are free by now
-    /// (P-614).
+    /// (P-614): in all hives where it may have been, in one of them, and in all but one.
     fn with_refusals(self, span: (UnixTime, UnixTime)) -> Vec<Start> {
-        let unread = self.state.refused_within(span);
-        let refused = (unread != self.unread).then(|| Start {
-            state: self.state.clone(),
-            alive: self.alive.clone(),
-            unread,
-        });
-        std::iter::once(self).chain(refused).collect()
+        let all = self.state.refused_within(span);
+        let mut ways = vec![BTreeMap::new(), all.clone()];
+        for (hive, refusal) in &all {
+            let mut others = all.clone();
+            others.remove(hive);
+            ways.extend([BTreeMap::from([(*hive, *refusal)]), others]);
+        }
+        ways.sort_unstable();
+        ways.dedup();
+        let start = |unread| Start { state: self.state.clone(), alive: self.alive.clone(), unread };
+        ways.into_iter().map(start).collect()
     }
 }
 

@@ -135,7 +135,7 @@ pub(crate) struct Logged {
     pub(crate) mutation: Mutation,
     /// Where the fd was opened that it was made through, or for a creation the new key.
     pub(crate) origin: Arc<Place>,
-    /// Whether what there was to tell could not be read when it was made, or may not have been (P-612).
+    /// Whether what there was to tell could not be read when it was made, or may not have been (P-612, P-614).
     pub(crate) was_unreadable: bool,
 }
 

@@ -102,7 +102,7 @@ impl Work<'_> {
         if let Some(id) = doubtful.filter(|_| has_number) {
             let mut expired = self.state.clone();
             expired.expire(id);
-            expired.note_freed(&self.state, self.span().1);
+            expired.note_freed(&self.state, self.span());
             self.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
         }
     }

@@ -34,9 +34,9 @@ impl State {
                 || on_the_way.is_some_and(Database::holds_volatile_data))
     }
 
-    /// Notes the write locks that are free since another state, by this moment at the latest, if readers have waited for
-    /// them (P-614).
-    pub(crate) fn note_freed(&mut self, since: &State, by: UnixTime) {
+    /// Notes the write locks that are free since another state, which a call or an answer has led from there in this
+    /// time, if readers have waited for them (P-614).
+    pub(crate) fn note_freed(&mut self, since: &State, (began, ended): Moments) {
         for (id, transaction) in since.transactions.iter() {
             let Some(Bound { hive, locked: Some(locked), .. }) = transaction.bound() else {
                 continue;
@@ -48,9 +48,12 @@ impl State {
             }
             let has_expired =
                 self.transactions.get(id).is_some_and(|now| now.phase == Phase::TimedOut);
-            let end = transaction.deadline.latest;
-            let until = if has_expired { end } else { by.min(end) };
-            self.note_former(*hive, FormerLock { locked: locked.clone(), until });
+            let end = transaction.deadline;
+            let (from, until) = match has_expired {
+                true => (end.earliest, end.latest),
+                false => (began, ended.min(end.latest)),
+            };
+            self.note_former(*hive, FormerLock { locked: locked.clone(), from, until });
         }
     }
 
@@ -71,7 +74,9 @@ impl State {
         if turns.len() >= TURNS_MAX {
             turns.remove(1);
         }
-        turns.push(taken);
+        // A call that waits for one lock has the next when that is free.
+        let from = former.map_or(0, |former| former.from.min(taken.1));
+        turns.push((taken.0.max(from), taken.1));
         Locked { turns }
     }
 
@@ -120,7 +125,8 @@ fn refused(began: UnixTime, since: Moments) -> UnixTime {
 /// A write lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Locked {
-    /// When it was taken, and before that those that had it in turn took it, the first of them first: never empty.
+    /// The time in which it was taken, and before that those in which others took it that had it in turn, the first of them
+    /// first: never empty.
     turns: Vec<Moments>,
 }
 
@@ -129,10 +135,12 @@ const TURNS_MAX: usize = 8;
 /// Of more locks of one hive that readers may have met, the first is forgotten.
 const FORMER_LOCKS_MAX: usize = 4;
 
-/// A write lock for which readers have waited as well, and which is free by now.
+/// A write lock for which readers waited as well in the end, and which is free by now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerLock {
     locked: Locked,
+    /// When it was free at the first.
+    from: UnixTime,
     /// When it was free at the last.
     until: UnixTime,
 }

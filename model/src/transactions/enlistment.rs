@@ -297,7 +297,7 @@ pub(crate) fn enlist(work: &mut Work<'_>, origin: &Arc<Place>, mutation: Mutatio
         // The lifetime ended when the number had been allocated, and before there was an answer.
         let mut expired = work.state.clone();
         expired.expire(id);
-        expired.note_freed(&work.state, work.span().1);
+        expired.note_freed(&work.state, work.span());
         work.otherwise.push((Outcome::Failed(Errno::ETIMEDOUT), expired));
     }
     true

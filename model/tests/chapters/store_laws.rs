@@ -1,5 +1,6 @@
 //! Laws of the reference store that hold whatever it is asked.
 
+use expect_test::expect;
 use proptest::prelude::*;
 use registry_model::store::{Guid, Operation, Outcome, Payload, Request, Response, Store};
 
@@ -179,11 +180,15 @@ proptest! {
         for guid in KEYS {
             let (Response::Ok(Payload::Children { children, metadata }), _) =
                 only_answer(&source.store, enum_children(guid)) else { continue };
-            let parent_is_volatile = source.ask(read_key(guid)).contains("volatile 1");
+            // What is made below a volatile key is volatile, be there a persistent one of its GUID later (P-332).
+            let makes_volatile = |change: &Operation| {
+                matches!(change, Operation::CreateKey { guid: of, volatile_key: 1, .. } if *of == guid)
+            };
+            let parent_was_volatile = before.iter().any(makes_volatile);
             let named = children.iter().flat_map(|child| &child.entries).map(|entry| entry.target);
             let named: Vec<Guid> = named.collect();
             let kept = metadata.iter().filter(|key| {
-                key.volatile_key == 0 && !parent_is_volatile && named.contains(&key.guid)
+                key.volatile_key == 0 && !parent_was_volatile && named.contains(&key.guid)
             });
             expected.extend(kept.map(|key| (read_key(key.guid), query_all(key.guid))));
         }
@@ -265,4 +270,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_made_below_a_volatile_key_is_gone_after_a_restart_though_a_persistent_one_has_its_guid()
+{
+    let (parent, child) = (key(1), key(2));
+    let mut source = after(&[
+        create_key(child, "a", ROOT),
+        create_volatile_key(parent, "a", ROOT),
+        create_entry(parent, "a", "base", child, 1),
+        drop_key(parent),
+        create_key(parent, "a", ROOT),
+    ]);
+    let expected = expect![[r#"
+        ok; name "a" parent root; key k2 sd "sd" volatile 0 symlink 0 last written 1000000000
+        NOT_FOUND"#]];
+    let before = source.ask(read_key(child));
+    source.restart();
+    expected.assert_eq(&format!("{before}\n{}", source.ask(read_key(child))));
 }

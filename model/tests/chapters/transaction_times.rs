@@ -434,6 +434,24 @@ fn a_call_may_have_been_answered_between_two_who_had_the_lock_in_turn() {
 }
 
 #[test]
+fn who_waits_for_one_lock_has_the_next_when_that_is_free() {
+    let mut world = watched_with_lock();
+    let (fd, taken) = (world.handle("s"), world.now);
+    world.wait(29 * SECOND);
+    world.call(Call::Close { fd });
+    world.now = taken + 10 * SECOND;
+    world.transcript("begin r");
+    let fd = world.handle("r");
+    let waits = write(world.handle("k"), "w", 1, b"x", b"").within(fd);
+    let mut world = beside(&world, &waits, 20 * SECOND).swap_remove(0);
+    world.now = taken + 39 * SECOND;
+    world.call(Call::Close { fd });
+    world.now = taken + 11 * SECOND;
+    let told = told_of(&[world], |world| told_within(world, &set_value(world), 30 * SECOND));
+    assert_eq!(told, ["ok: events VALUE_SET \"v\""]);
+}
+
+#[test]
 fn who_was_refused_for_one_lock_may_wait_for_another_later() {
     let mut world = watched_with_lock();
     let (fd, taken) = (world.handle("s"), world.now);
@@ -567,6 +585,40 @@ fn what_a_layer_operation_asks_in_another_hive_may_be_refused() {
     let disable = write(own.handle("l"), "Enabled", 4, &0u32.to_le_bytes(), b"");
     let told = |world: &World| told_within(world, &disable, 28 * SECOND);
     assert_eq!(told_of(&closed, told), [exact]);
+}
+
+#[test]
+fn what_is_asked_of_one_hive_may_be_refused_and_of_another_not() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript(
+        "layer a 1\ncreate k Other\\k\nset $k v b\nset $k v a in a\nvolatile Other\\w\n\
+         open l Machine\\System\\Registry\\Layers\\a\nvolatile Machine\\w",
+    );
+    let (key, layer) = (world.handle("k"), world.handle("l"));
+    for fd in [key, layer] {
+        world.call(Call::Notify { fd, filter: 7, subtree: 0 });
+    }
+    world.transcript("begin s\nset $k w x with s\nbegin r\nset $l w x with r");
+    let disable = write(layer, "Enabled", 4, &0u32.to_le_bytes(), b"");
+    for name in ["s", "r"] {
+        let closed = beside(&world, &Call::Close { fd: world.handle(name) }, 26 * SECOND);
+        world = closed.into_iter().next().unwrap();
+    }
+    let told = |world: &World| {
+        let told = beside(world, &disable, 28 * SECOND).into_iter().map(|mut world| {
+            [layer, key]
+                .map(|fd| world.call(Call::ReadEvents { fd, capacity: 1_000 }).0.to_string())
+        });
+        told.map(|told| told.join(" and ")).collect()
+    };
+    let told = told_of(&[world], told);
+    for refused in ["OVERFLOW", "VALUE_SET \"Enabled\""] {
+        for other in ["OVERFLOW", "VALUE_SET \"v\""] {
+            let both = format!("events {refused} and events {other}");
+            assert!(told.contains(&both), "{both} of {told:?}");
+        }
+    }
 }
 
 #[test]
