@@ -105,7 +105,7 @@ pub(crate) struct Work<'a> {
     doubts: Vec<TransactionId>,
     /// Those that are taken to be alive from the beginning.
     alive: BTreeSet<TransactionId>,
-    /// The hives of which nothing was answered that is asked only to tell of a change (P-614).
+    /// The hives in which what is asked only to tell of a change was refused, or a part of it (P-614).
     unread: BTreeMap<HiveId, Refusal>,
     interrupted: bool,
     /// How long a request of the call waits at most: as it was when the call began (P-169, P-240).

@@ -139,7 +139,7 @@ const FORMER_LOCKS_MAX: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FormerLock {
     locked: Locked,
-    /// When it was free at the first.
+    /// When it was free at the first; where a commit has timed out, when its lifetime ended.
     from: UnixTime,
     /// When it was free at the last.
     until: UnixTime,
