@@ -365,6 +365,16 @@ fn locked_in_turn(duration: u64) -> World {
     world
 }
 
+/// The world, as `s` has taken the lock, after that was closed so much later.
+fn closed_after(duration: u64) -> World {
+    let mut world = watched_with_lock();
+    let (fd, taken) = (world.handle("s"), world.now);
+    world.wait(duration);
+    world.call(Call::Close { fd });
+    world.now = taken;
+    world
+}
+
 /// The world after transactions have had the lock from one of these moments to the other, those in milliseconds since that
 /// in which `s` has taken it.
 fn locked_by_others(mut world: World, turns: &[(u64, u64)]) -> World {
@@ -418,11 +428,7 @@ fn what_a_call_has_asked_for_itself_was_answered_before_whoever_locked_the_hive_
 
 #[test]
 fn a_call_may_have_been_answered_between_two_who_had_the_lock_in_turn() {
-    let mut world = watched_with_lock();
-    let (fd, taken) = (world.handle("s"), world.now);
-    world.wait(20_100 * SECOND / 1_000);
-    world.call(Call::Close { fd });
-    world.now = taken;
+    let world = closed_after(20_100 * SECOND / 1_000);
     let told = |turns: &[(u64, u64)]| {
         let mut world = locked_by_others(world.clone(), turns);
         world.wait(19 * SECOND);
@@ -435,10 +441,8 @@ fn a_call_may_have_been_answered_between_two_who_had_the_lock_in_turn() {
 
 #[test]
 fn who_waits_for_one_lock_has_the_next_when_that_is_free() {
-    let mut world = watched_with_lock();
-    let (fd, taken) = (world.handle("s"), world.now);
-    world.wait(29 * SECOND);
-    world.call(Call::Close { fd });
+    let mut world = closed_after(29 * SECOND);
+    let taken = world.now;
     world.now = taken + 10 * SECOND;
     world.transcript("begin r");
     let fd = world.handle("r");
@@ -453,11 +457,7 @@ fn who_waits_for_one_lock_has_the_next_when_that_is_free() {
 
 #[test]
 fn who_was_refused_for_one_lock_may_wait_for_another_later() {
-    let mut world = watched_with_lock();
-    let (fd, taken) = (world.handle("s"), world.now);
-    world.wait(26 * SECOND);
-    world.call(Call::Close { fd });
-    world.now = taken;
+    let world = closed_after(26 * SECOND);
     let mut world = locked_by_others(world, &[(26_500, 30_000)]);
     world.wait(SECOND / 2);
     let told = told_of(&[world], |world| removed_within(world, 31 * SECOND));
@@ -585,6 +585,27 @@ fn what_a_layer_operation_asks_in_another_hive_may_be_refused() {
     let disable = write(own.handle("l"), "Enabled", 4, &0u32.to_le_bytes(), b"");
     let told = |world: &World| told_within(world, &disable, 28 * SECOND);
     assert_eq!(told_of(&closed, told), [exact]);
+}
+
+#[test]
+fn a_layer_operation_that_is_refused_an_answer_does_not_time_out_before_its_time() {
+    let mut world = World::with_layers();
+    world.register(OTHER_SOURCE, &["Other"]);
+    world.transcript(
+        "layer a 1\ncreate k Users\\k\nset $k v b\nset $k v a in a\nvolatile Users\\w\n\
+         open l Machine\\System\\Registry\\Layers\\a\nbegin s\nset $k w x with s",
+    );
+    world.environment(Environment::SourceStalled { source: OTHER_SOURCE });
+    let (fd, layer) = (world.handle("l"), Vec::new());
+    let delete = Call::DeleteKey { fd, layer, transaction: -1 };
+    let closed = beside(&world, &Call::Close { fd: world.handle("s") }, 26 * SECOND);
+    let times_out = |duration: u64| {
+        let steps = closed.iter().flat_map(|world| world.steps_within(&delete, duration, false));
+        let steps: Vec<Step> = steps.collect();
+        outcomes(&steps).contains(&"ETIMEDOUT".to_owned())
+    };
+    assert!(!times_out(28 * SECOND));
+    assert!(times_out(30 * SECOND));
 }
 
 #[test]

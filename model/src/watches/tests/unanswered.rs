@@ -1,8 +1,8 @@
 //! Layer operations whose source stops answering when it is asked what there is to tell (P-183, P-520).
 
-use super::*;
 use std::collections::BTreeSet;
 
+use super::*;
 use crate::coverage::Covered;
 use crate::database::Map;
 use crate::layers::Layer;
